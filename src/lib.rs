@@ -1,0 +1,4 @@
+//! neuroscope
+pub mod ids;
+pub mod model;
+pub mod stats;

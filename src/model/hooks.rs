@@ -1,0 +1,47 @@
+//! Names and values of the activations that are read out (DEFINITIONS 1).
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// A place in an MLP, by TransformerLens' name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hook {
+    /// `x·W_in + b_in`, or the gate `x·W_gate` of a gated MLP.
+    #[serde(rename = "hook_pre")]
+    Pre,
+    /// `x·W_in` of a gated MLP.
+    #[serde(rename = "hook_pre_linear")]
+    PreLinear,
+    /// What multiplies `W_out`.
+    #[serde(rename = "hook_post")]
+    Post,
+}
+
+impl Hook {
+    /// Name within the MLP.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pre => "hook_pre",
+            Self::PreLinear => "hook_pre_linear",
+            Self::Post => "hook_post",
+        }
+    }
+
+    /// Name within the model, such as `blocks.3.mlp.hook_post`.
+    pub fn full_name(self, layer: u32) -> String {
+        format!("blocks.{layer}.mlp.{}", self.name())
+    }
+}
+
+/// Activations of one layer's MLP, each `[batch, pos, d_mlp]`.
+#[derive(Clone, Debug)]
+pub struct MlpActivations {
+    /// `hook_pre`.
+    pub pre: Tensor,
+    /// `hook_pre_linear`; gated MLPs only.
+    pub pre_linear: Option<Tensor>,
+    /// `act_fn(hook_pre)`; gated MLPs only, where it is not `hook_post` itself.
+    pub act: Option<Tensor>,
+    /// `hook_post`.
+    pub post: Tensor,
+}

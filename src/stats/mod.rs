@@ -1,0 +1,92 @@
+//! What is kept of a neuron: statistics, examples and samples (DEFINITIONS 2 to 4).
+//!
+//! Everything here is updated position by position and merged part by part; no file and no thread is touched.
+//! However a corpus is split, merging gives the same counts, histograms, examples and samples, and sums that differ
+//! by rounding only.
+
+pub mod block;
+pub mod examples;
+pub mod hash;
+pub mod histogram;
+pub mod moments;
+pub mod neuron;
+pub mod samples;
+pub mod signs;
+pub mod window;
+
+use serde::{Deserialize, Serialize};
+
+use examples::ListKind;
+use samples::SampleCounts;
+use signs::SignCase;
+
+/// How neurons are summarised. Recorded with a scan, since two scans merge only if these agree.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatsOptions {
+    /// Examples in the lists of largest and of smallest values.
+    pub top_k: usize,
+    /// Examples in the list of each sign case (gated neurons).
+    pub case_k: usize,
+    /// Examples drawn from each population band.
+    pub per_band: usize,
+    /// Examples drawn from the whole population.
+    pub random: usize,
+    /// Positions shown before a peak.
+    pub window_before: u32,
+    /// Positions shown after a peak.
+    pub window_after: u32,
+    /// Tokens up to and including the peak that make two examples near-duplicates when equal.
+    pub context_tokens: usize,
+    /// Threshold of "active" for the share of `|hook_post| > τ`.
+    pub tau: f32,
+    /// Whether gate and linear input are ranked as well (GLUScope does).
+    pub rank_pre: bool,
+    /// Seed of the random draws.
+    pub seed: u64,
+}
+
+impl Default for StatsOptions {
+    fn default() -> Self {
+        Self {
+            top_k: 20,
+            case_k: 16,
+            per_band: 5,
+            random: 10,
+            window_before: 50,
+            window_after: 10,
+            context_tokens: 8,
+            tau: 0.1,
+            rank_pre: false,
+            seed: 0,
+        }
+    }
+}
+
+impl StatsOptions {
+    /// The lists kept for a neuron, with their lengths.
+    pub fn lists(&self, gated: bool) -> Vec<(ListKind, usize)> {
+        let mut lists = vec![(ListKind::Top, self.top_k), (ListKind::Bottom, self.top_k)];
+        if gated {
+            lists.extend(SignCase::ALL.map(|case| (ListKind::Case(case), self.case_k)));
+        }
+        if self.rank_pre {
+            lists.extend([ListKind::PreTop, ListKind::PreBottom].map(|kind| (kind, self.top_k)));
+            if gated {
+                lists.extend(
+                    [ListKind::PreLinearTop, ListKind::PreLinearBottom]
+                        .map(|kind| (kind, self.top_k)),
+                );
+            }
+        }
+        lists
+    }
+
+    /// How many samples are drawn.
+    pub fn samples(&self) -> SampleCounts {
+        SampleCounts {
+            per_band: self.per_band,
+            random: self.random,
+        }
+    }
+}

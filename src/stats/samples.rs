@@ -1,0 +1,269 @@
+//! Examples drawn at random, from the whole population and from bands of it (DEFINITIONS 4).
+//!
+//! Which positions can be drawn is settled before the scan: those of the corpus with the smallest hashes, the same
+//! for every neuron. A band needs few of them, so of a narrow band at the top many positions must be tried, of a
+//! wide one few. While scanning, a position is dropped only when the counts so far prove that it cannot lie in a
+//! band that still wants it; counts only grow, so a part of a scan never drops what the whole would keep.
+
+use crate::ids::{DocId, Pos};
+
+use super::hash;
+use super::histogram::{Histogram, bin};
+use super::window::Window;
+
+/// The population bands by share of values below, as OpenAI's neuron viewer cuts them.
+pub const BANDS: [(f64, f64); 4] = [(0.0, 0.5), (0.5, 0.9), (0.9, 0.99), (0.99, 0.999)];
+
+/// Name of a band in records and files.
+pub fn band_name((low, high): (f64, f64)) -> String {
+    format!("band_{low}_{high}")
+}
+
+/// How many examples to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleCounts {
+    /// Examples of each band.
+    pub per_band: usize,
+    /// Examples of the whole population.
+    pub random: usize,
+}
+
+impl SampleCounts {
+    /// Positions to try for a band: four times as many as are expected to be needed.
+    fn tries(self, (low, high): (f64, f64)) -> usize {
+        (4.0 * self.per_band as f64 / (high - low)).ceil() as usize
+    }
+
+    /// Positions to try for anything.
+    pub fn most_tries(self) -> usize {
+        BANDS
+            .into_iter()
+            .map(|band| self.tries(band))
+            .max()
+            .unwrap_or(0)
+            .max(self.random)
+    }
+}
+
+/// The positions that can be drawn, smallest hash first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SamplePlan {
+    positions: Vec<(DocId, Pos)>,
+    by_document: Vec<(DocId, Pos, u32)>,
+}
+
+impl SamplePlan {
+    /// Chooses `n` of the counted positions of documents of the given lengths.
+    pub fn new<E>(
+        seed: u64,
+        n: usize,
+        lengths: impl IntoIterator<Item = u32>,
+        mut is_counted: impl FnMut(DocId, Pos) -> Result<bool, E>,
+    ) -> Result<Self, E> {
+        let mut positions = Vec::new();
+        let mut bound = u64::MAX;
+        let mut documents = lengths
+            .into_iter()
+            .zip(0..)
+            .map(|(length, doc)| (DocId(doc), length));
+        let mut next = documents.next();
+        while let Some((doc, length)) = next {
+            for pos in (0..length).map(Pos) {
+                let hash = hash::position(seed, doc, pos);
+                if hash <= bound && is_counted(doc, pos)? {
+                    positions.push((hash, doc, pos));
+                }
+            }
+            next = documents.next();
+            if positions.len() > 2 * n + 1024 || next.is_none() {
+                positions.sort_unstable();
+                positions.truncate(n);
+                bound = if positions.len() == n {
+                    positions.last().map_or(0, |p| p.0)
+                } else {
+                    bound
+                };
+            }
+        }
+        let positions: Vec<_> = positions
+            .into_iter()
+            .map(|(_, doc, pos)| (doc, pos))
+            .collect();
+        let mut by_document: Vec<_> = positions
+            .iter()
+            .zip(0..)
+            .map(|(&(doc, pos), rank)| (doc, pos, rank))
+            .collect();
+        by_document.sort_unstable();
+        Ok(Self {
+            positions,
+            by_document,
+        })
+    }
+
+    /// The positions of one document, ascending, with their ranks.
+    pub fn of_document(&self, doc: DocId) -> &[(DocId, Pos, u32)] {
+        let start = self.by_document.partition_point(|p| p.0 < doc);
+        let end = self.by_document.partition_point(|p| p.0 <= doc);
+        &self.by_document[start..end]
+    }
+
+    /// Document and position of a rank.
+    pub fn position(&self, rank: u32) -> Option<(DocId, Pos)> {
+        self.positions.get(rank as usize).copied()
+    }
+
+    /// Number of positions.
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Whether there is no position.
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+}
+
+/// A drawn position of one neuron.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Rank of the position's hash in the plan.
+    pub rank: u32,
+    /// Document of the position.
+    pub doc: DocId,
+    /// The position.
+    pub pos: Pos,
+    /// Value of the ranking hook, exact.
+    pub value: f32,
+    /// Values around the position.
+    pub window: Window,
+}
+
+/// The drawn positions of one neuron that may still be wanted, by rank.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Samples {
+    kept: Vec<Sample>,
+    next_prune: usize,
+}
+
+impl Samples {
+    /// From samples that were stored.
+    pub fn new(mut kept: Vec<Sample>) -> Self {
+        kept.sort_by_key(|sample| sample.rank);
+        Self {
+            kept,
+            next_prune: 0,
+        }
+    }
+
+    /// The samples, by rank.
+    pub fn kept(&self) -> &[Sample] {
+        &self.kept
+    }
+
+    /// Whether a value of this rank may be wanted: `counts` are the neuron's so far, `n_total` is the number of
+    /// counted positions in the whole corpus.
+    pub fn wants(
+        counts: &(impl BinCounts + ?Sized),
+        wanted: SampleCounts,
+        n_total: u64,
+        rank: u32,
+        value: f32,
+    ) -> bool {
+        if (rank as usize) < wanted.random {
+            return true;
+        }
+        if !BANDS
+            .iter()
+            .any(|&band| (rank as usize) < wanted.tries(band))
+        {
+            return false;
+        }
+        let (below, own, above) = counts.around(bin(value));
+        let n = n_total as f64;
+        let half = own as f64 / 2.0;
+        BANDS.iter().any(|&(low, high)| {
+            (rank as usize) < wanted.tries((low, high))
+                && below as f64 + half <= high * n
+                && above as f64 + half <= (1.0 - low) * n
+        })
+    }
+
+    /// Adds a sample that [`Samples::wants`] approved.
+    pub fn push(
+        &mut self,
+        sample: Sample,
+        counts: &(impl BinCounts + ?Sized),
+        wanted: SampleCounts,
+        n_total: u64,
+    ) {
+        self.kept.push(sample);
+        if self.kept.len() > self.next_prune {
+            self.prune(counts, wanted, n_total);
+            self.next_prune = self.kept.len() * 3 / 2 + 16;
+        }
+    }
+
+    /// Adds the samples of other documents; prune afterwards.
+    pub fn merge(&mut self, other: Self) {
+        self.kept.extend(other.kept);
+    }
+
+    /// Drops what cannot be wanted any more and sorts by rank.
+    pub fn prune(
+        &mut self,
+        counts: &(impl BinCounts + ?Sized),
+        wanted: SampleCounts,
+        n_total: u64,
+    ) {
+        self.kept
+            .retain(|sample| Self::wants(counts, wanted, n_total, sample.rank, sample.value));
+        self.kept.sort_by_key(|sample| sample.rank);
+    }
+
+    /// The final examples of one band, given the counts of the whole corpus.
+    pub fn band(
+        &self,
+        histogram: &Histogram,
+        (low, high): (f64, f64),
+        wanted: SampleCounts,
+    ) -> Vec<&Sample> {
+        let inside = |sample: &&Sample| {
+            let middle = histogram.middle(bin(sample.value));
+            (sample.rank as usize) < wanted.tries((low, high)) && low <= middle && middle < high
+        };
+        self.kept
+            .iter()
+            .filter(inside)
+            .take(wanted.per_band)
+            .collect()
+    }
+
+    /// The final examples of the whole population.
+    pub fn random(&self, wanted: SampleCounts) -> Vec<&Sample> {
+        self.kept
+            .iter()
+            .filter(|sample| (sample.rank as usize) < wanted.random)
+            .collect()
+    }
+}
+
+/// Counts by histogram bin, however they are stored.
+pub trait BinCounts {
+    /// Counts below, in and above a bin.
+    fn around(&self, bin: u8) -> (u64, u64, u64);
+}
+
+impl BinCounts for Histogram {
+    fn around(&self, bin: u8) -> (u64, u64, u64) {
+        self.around(bin)
+    }
+}
+
+impl BinCounts for [u32] {
+    fn around(&self, bin: u8) -> (u64, u64, u64) {
+        let at = usize::from(bin);
+        let sum = |counts: &[u32]| counts.iter().map(|&c| u64::from(c)).sum();
+        (sum(&self[..at]), u64::from(self[at]), sum(&self[at + 1..]))
+    }
+}
