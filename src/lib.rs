@@ -1,4 +1,21 @@
 //! neuroscope
+#[cfg(feature = "atlas")]
+pub mod atlas;
+#[cfg(feature = "atlas")]
+pub mod config;
+#[cfg(feature = "atlas")]
+pub mod corpus;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod ids;
+#[cfg(feature = "atlas")]
+pub mod load;
 pub mod model;
+#[cfg(feature = "atlas")]
+pub mod scan;
+#[cfg(feature = "atlas")]
+pub mod shard;
+#[cfg(feature = "atlas")]
+pub mod site;
 pub mod stats;
+pub mod tokens;

@@ -1,2 +1,9 @@
-//! x
-fn main() {}
+//! The `neuroscope` program.
+
+use std::process::ExitCode;
+
+mod cli;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Turns the packages that fetch.sh unpacked into train, val and scan documents.
+"""Turns the packages that fetch.sh unpacked into training, validation and scan documents.
 
 usage: corpus.py DIR OUT
 
-Writes OUT/{train,val,scan}.jsonl, one `{"text", "source", "license"}` document a line. A source is cut into
+Writes OUT/{train,val,scan}.jsonl, one `{"text", "source", "license"}` document a line, those of the scan with an `id`. A source is cut into
 pieces of about 6,000 characters at paragraph borders; each piece goes whole to training, validation or the scan
 corpus, so no scanned passage was trained on. Scan pieces are cut further, into passages of about 2,000 characters.
 """
@@ -282,7 +282,7 @@ def main():
         document = lambda text: {"text": text, "source": source.name, "license": source.license}  # noqa: E731
         sets["train"] += [document(t) for t in train] * source.repeat
         sets["val"] += [document(t) for t in val]
-        sets["scan"] += [document(t) for t in scan]
+        sets["scan"] += [{**document(t), "id": f"{source.name}-{n:04}"} for n, t in enumerate(scan)]
         print(f"{source.name:20} {size(train)/1e6:9.2f} {size(train)*source.repeat/1e6:8.2f} {size(val)/1e3:7.0f} {size(scan)/1e3:8.0f}", flush=True)
     for name, documents in sets.items():
         random.Random(0).shuffle(documents)

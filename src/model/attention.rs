@@ -38,21 +38,34 @@ impl Positions {
             Position::Learned => None,
             Position::Rotary { theta } => {
                 let angle = |i: usize| {
-                    let frequency = (theta as f32).powf(-((2 * (i % half)) as f32) / config.d_head as f32);
+                    let frequency =
+                        (theta as f32).powf(-((2 * (i % half)) as f32) / config.d_head as f32);
                     (i / half) as f32 * frequency
                 };
                 let angles: Vec<f32> = (0..n * half).map(angle).collect();
                 let angles = Tensor::from_vec(angles, (n, half), device)?;
-                Some((angles.cos()?.to_dtype(dtype)?, angles.sin()?.to_dtype(dtype)?))
+                Some((
+                    angles.cos()?.to_dtype(dtype)?,
+                    angles.sin()?.to_dtype(dtype)?,
+                ))
             }
         };
-        let look = |i: usize| if i % n <= i / n { 0.0 } else { f32::NEG_INFINITY };
-        let mask = Tensor::from_vec((0..n * n).map(look).collect(), (n, n), device)?.to_dtype(dtype)?;
+        let look = |i: usize| {
+            if i % n <= i / n {
+                0.0
+            } else {
+                f32::NEG_INFINITY
+            }
+        };
+        let mask =
+            Tensor::from_vec((0..n * n).map(look).collect(), (n, n), device)?.to_dtype(dtype)?;
         Ok(Self { rotary, mask })
     }
 
     fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        let Some((cos, sin)) = &self.rotary else { return Ok(x.clone()) };
+        let Some((cos, sin)) = &self.rotary else {
+            return Ok(x.clone());
+        };
         let n = x.dim(2)?;
         candle_nn::rotary_emb::rope(x, &cos.narrow(0, 0, n)?, &sin.narrow(0, 0, n)?)
     }
@@ -73,7 +86,11 @@ impl Attention {
     /// `[batch, pos, d_model]` → `[batch, pos, d_model]`
     pub(super) fn forward(&self, x: &Tensor, positions: &Positions) -> Result<Tensor> {
         let (batch, n, _) = x.dims3()?;
-        let heads = |y: Tensor, n_heads: usize| y.reshape((batch, n, n_heads, self.d_head))?.transpose(1, 2)?.contiguous();
+        let heads = |y: Tensor, n_heads: usize| {
+            y.reshape((batch, n, n_heads, self.d_head))?
+                .transpose(1, 2)?
+                .contiguous()
+        };
         let q = positions.rotate(&heads(self.query.forward(x)?, self.n_heads)?)?;
         let k = positions.rotate(&heads(self.key.forward(x)?, self.n_key_value_heads)?)?;
         let v = heads(self.value.forward(x)?, self.n_key_value_heads)?;
@@ -85,8 +102,15 @@ impl Attention {
         let scores = q.matmul(&k.t()?)?.reshape((batch, self.n_heads, n, n))?;
         let mask = positions.mask.narrow(0, 0, n)?.narrow(1, 0, n)?;
         let pattern = candle_nn::ops::softmax_last_dim(&scores.broadcast_add(&mask)?)?;
-        let y = pattern.reshape((batch, self.n_key_value_heads, group * n, n))?.matmul(&v)?;
-        let y = y.reshape((batch, self.n_heads, n, self.d_head))?.transpose(1, 2)?;
-        self.out.forward(&y.reshape((batch, n, self.n_heads * self.d_head))?.contiguous()?)
+        let y = pattern
+            .reshape((batch, self.n_key_value_heads, group * n, n))?
+            .matmul(&v)?;
+        let y = y
+            .reshape((batch, self.n_heads, n, self.d_head))?
+            .transpose(1, 2)?;
+        self.out.forward(
+            &y.reshape((batch, n, self.n_heads * self.d_head))?
+                .contiguous()?,
+        )
     }
 }

@@ -130,12 +130,22 @@ impl Config {
     pub fn from_json(bytes: &[u8]) -> Result<Self, ModelError> {
         let value: Value = serde_json::from_slice(bytes).map_err(ModelError::ConfigSyntax)?;
         let Value::Object(map) = value else {
-            return Err(ModelError::BadKey { key: "(all)", found: "not an object".into(), expected: "an object".into() });
+            return Err(ModelError::BadKey {
+                key: "(all)",
+                found: "not an object".into(),
+                expected: "an object".into(),
+            });
         };
-        let found = map.get("model_type").and_then(Value::as_str).unwrap_or("(missing)");
+        let found = map
+            .get("model_type")
+            .and_then(Value::as_str)
+            .unwrap_or("(missing)");
         let Some((_, family)) = Family::ALL.into_iter().find(|(name, _)| *name == found) else {
             let known = Family::ALL.map(|(name, _)| format!("`{name}`")).join(", ");
-            return Err(ModelError::UnknownFamily { found: found.to_owned(), known });
+            return Err(ModelError::UnknownFamily {
+                found: found.to_owned(),
+                known,
+            });
         };
         let raw = Raw { map: &map, family };
         let config = match family {
@@ -162,7 +172,11 @@ impl Config {
             ("max_position_embeddings", self.n_ctx),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
-            return Err(ModelError::BadKey { key, found: "0".into(), expected: "at least 1".into() });
+            return Err(ModelError::BadKey {
+                key,
+                found: "0".into(),
+                expected: "at least 1".into(),
+            });
         }
         if !self.n_heads.is_multiple_of(self.n_key_value_heads) {
             return Err(ModelError::BadKey {
@@ -172,7 +186,11 @@ impl Config {
             });
         }
         if matches!(self.position, Position::Rotary { .. }) && !self.d_head.is_multiple_of(2) {
-            return Err(ModelError::BadKey { key: "head_dim", found: self.d_head.to_string(), expected: "an even number".into() });
+            return Err(ModelError::BadKey {
+                key: "head_dim",
+                found: self.d_head.to_string(),
+                expected: "an even number".into(),
+            });
         }
         Ok(self)
     }
@@ -196,13 +214,17 @@ impl Raw<'_> {
             d_model,
             d_mlp: self.size("intermediate_size")?,
             n_heads,
-            n_key_value_heads: self.optional_size("num_key_value_heads")?.unwrap_or(n_heads),
+            n_key_value_heads: self
+                .optional_size("num_key_value_heads")?
+                .unwrap_or(n_heads),
             d_head: self.d_head("head_dim", d_model, n_heads)?,
             d_vocab: self.size("vocab_size")?,
             n_ctx: self.size("max_position_embeddings")?,
             norm: NormKind::Rms,
             norm_eps: self.number("rms_norm_eps")?,
-            position: Position::Rotary { theta: self.rope_theta()? },
+            position: Position::Rotary {
+                theta: self.rope_theta()?,
+            },
             act_fn: self.activation("hidden_act")?,
             gated: true,
             attention_bias,
@@ -215,7 +237,11 @@ impl Raw<'_> {
 
     fn gpt2(&self) -> Result<Config, ModelError> {
         // what changes the attention's arithmetic and is not computed here
-        for (key, only) in [("scale_attn_weights", true), ("scale_attn_by_inverse_layer_idx", false), ("reorder_and_upcast_attn", false)] {
+        for (key, only) in [
+            ("scale_attn_weights", true),
+            ("scale_attn_by_inverse_layer_idx", false),
+            ("reorder_and_upcast_attn", false),
+        ] {
             if self.flag(key, only)? != only {
                 return Err(self.bad(key, only.to_string()));
             }
@@ -245,12 +271,22 @@ impl Raw<'_> {
     }
 
     fn bad(&self, key: &'static str, expected: impl Into<String>) -> ModelError {
-        let found = self.map.get(key).map_or_else(|| "missing".to_owned(), Value::to_string);
-        ModelError::BadKey { key, found, expected: expected.into() }
+        let found = self
+            .map
+            .get(key)
+            .map_or_else(|| "missing".to_owned(), Value::to_string);
+        ModelError::BadKey {
+            key,
+            found,
+            expected: expected.into(),
+        }
     }
 
     fn missing(&self, key: &'static str) -> ModelError {
-        ModelError::MissingKey { key, family: self.family.name().to_owned() }
+        ModelError::MissingKey {
+            key,
+            family: self.family.name().to_owned(),
+        }
     }
 
     fn get(&self, key: &str) -> Option<&Value> {
@@ -258,8 +294,15 @@ impl Raw<'_> {
     }
 
     fn optional_size(&self, key: &'static str) -> Result<Option<usize>, ModelError> {
-        let number = |value: &Value| value.as_u64().filter(|&n| n <= u64::from(u32::MAX)).map(|n| n as usize);
-        self.get(key).map(|value| number(value).ok_or_else(|| self.bad(key, "a whole number"))).transpose()
+        let number = |value: &Value| {
+            value
+                .as_u64()
+                .filter(|&n| n <= u64::from(u32::MAX))
+                .map(|n| n as usize)
+        };
+        self.get(key)
+            .map(|value| number(value).ok_or_else(|| self.bad(key, "a whole number")))
+            .transpose()
     }
 
     fn size(&self, key: &'static str) -> Result<usize, ModelError> {
@@ -268,36 +311,61 @@ impl Raw<'_> {
 
     fn number(&self, key: &'static str) -> Result<f64, ModelError> {
         let value = self.get(key).ok_or_else(|| self.missing(key))?;
-        value.as_f64().filter(|n| *n > 0.0).ok_or_else(|| self.bad(key, "a positive number"))
+        value
+            .as_f64()
+            .filter(|n| *n > 0.0)
+            .ok_or_else(|| self.bad(key, "a positive number"))
     }
 
     /// A switch that transformers itself defaults when it is absent.
     fn flag(&self, key: &'static str, absent: bool) -> Result<bool, ModelError> {
-        self.get(key).map_or(Ok(absent), |value| value.as_bool().ok_or_else(|| self.bad(key, "true or false")))
+        self.get(key).map_or(Ok(absent), |value| {
+            value
+                .as_bool()
+                .ok_or_else(|| self.bad(key, "true or false"))
+        })
     }
 
     fn token(&self, key: &'static str) -> Result<Option<u32>, ModelError> {
         Ok(self.optional_size(key)?.map(|id| id as u32))
     }
 
-    fn d_head(&self, key: &'static str, d_model: usize, n_heads: usize) -> Result<usize, ModelError> {
+    fn d_head(
+        &self,
+        key: &'static str,
+        d_model: usize,
+        n_heads: usize,
+    ) -> Result<usize, ModelError> {
         match self.optional_size(key)? {
             Some(d_head) => Ok(d_head),
             None if n_heads > 0 && d_model.is_multiple_of(n_heads) => Ok(d_model / n_heads),
-            None => Err(self.bad(key, format!("given, since {n_heads} heads do not divide d_model = {d_model}"))),
+            None => Err(self.bad(
+                key,
+                format!("given, since {n_heads} heads do not divide d_model = {d_model}"),
+            )),
         }
     }
 
     /// `rope_parameters.rope_theta` (transformers 5) or `rope_theta` (earlier).
     fn rope_theta(&self) -> Result<f64, ModelError> {
-        let parameters = self.get("rope_parameters").and_then(|p| p.get("rope_theta"));
-        let value = parameters.or_else(|| self.get("rope_theta")).ok_or_else(|| self.missing("rope_theta"))?;
-        value.as_f64().filter(|theta| *theta > 0.0).ok_or_else(|| self.bad("rope_theta", "a positive number"))
+        let parameters = self
+            .get("rope_parameters")
+            .and_then(|p| p.get("rope_theta"));
+        let value = parameters
+            .or_else(|| self.get("rope_theta"))
+            .ok_or_else(|| self.missing("rope_theta"))?;
+        value
+            .as_f64()
+            .filter(|theta| *theta > 0.0)
+            .ok_or_else(|| self.bad("rope_theta", "a positive number"))
     }
 
     fn refuse_rope_scaling(&self) -> Result<(), ModelError> {
         for key in ["rope_scaling", "rope_parameters"] {
-            let scaling = self.get(key).and_then(|s| s.get("rope_type").or_else(|| s.get("type"))).and_then(Value::as_str);
+            let scaling = self
+                .get(key)
+                .and_then(|s| s.get("rope_type").or_else(|| s.get("type")))
+                .and_then(Value::as_str);
             if scaling.is_some_and(|kind| kind != "default") {
                 return Err(self.bad(key, "rope without scaling (`default`)"));
             }
@@ -325,24 +393,38 @@ mod tests {
         "rms_norm_eps":1e-5,"rope_theta":10000.0,"hidden_act":"silu"}"#;
 
     fn error(from: &str, to: &str) -> String {
-        Config::from_json(LLAMA.replace(from, to).as_bytes()).expect_err("must fail").to_string()
+        Config::from_json(LLAMA.replace(from, to).as_bytes())
+            .expect_err("must fail")
+            .to_string()
     }
 
     #[test]
     fn rope_theta_is_read_in_both_places_and_never_defaulted() {
         let theta = |json: &str| Config::from_json(json.as_bytes()).map(|c| c.position);
         assert_eq!(theta(LLAMA).unwrap(), Position::Rotary { theta: 10000.0 });
-        let new = LLAMA.replace("\"rope_theta\":10000.0", r#""rope_parameters":{"rope_theta":5e5,"rope_type":"default"}"#);
+        let new = LLAMA.replace(
+            "\"rope_theta\":10000.0",
+            r#""rope_parameters":{"rope_theta":5e5,"rope_type":"default"}"#,
+        );
         assert_eq!(theta(&new).unwrap(), Position::Rotary { theta: 5e5 });
         assert!(error("\"rope_theta\":10000.0,", "").contains("no `rope_theta`"));
-        assert!(error("\"rope_theta\"", r#""rope_scaling":{"rope_type":"llama3"},"rope_theta""#).contains("`rope_scaling`"));
+        assert!(
+            error(
+                "\"rope_theta\"",
+                r#""rope_scaling":{"rope_type":"llama3"},"rope_theta""#
+            )
+            .contains("`rope_scaling`")
+        );
     }
 
     #[test]
     fn errors_name_the_key_and_the_value() {
         assert!(error("\"llama\"", "\"mamba\"").contains("`mamba`; known are `gpt2`, `llama`"));
         assert!(error("\"silu\"", "\"tanh\"").contains("`hidden_act` is \"tanh\""));
-        assert!(error("\"num_key_value_heads\":1", "\"num_key_value_heads\":2").contains("a divisor of num_attention_heads = 3"));
+        assert!(
+            error("\"num_key_value_heads\":1", "\"num_key_value_heads\":2")
+                .contains("a divisor of num_attention_heads = 3")
+        );
         assert!(error("\"hidden_size\":12", "\"hidden_size\":-4").contains("a whole number"));
         assert!(error("\"num_hidden_layers\":2", "\"num_hidden_layers\":0").contains("at least 1"));
         assert!(error("{", "[").contains("not valid JSON"));

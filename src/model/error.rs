@@ -95,7 +95,9 @@ impl ModelError {
             Self::Shape { .. } | Self::MissingTensor { .. } => {
                 Some("check that `config.json` and `model.safetensors` come from one checkpoint")
             }
-            Self::Safetensors { .. } => Some("the download may have been cut off; fetch the file again"),
+            Self::Safetensors { .. } => {
+                Some("the download may have been cut off; fetch the file again")
+            }
             Self::UnknownToken { .. } => Some("check that `tokenizer.json` belongs to this model"),
             Self::NotFinite { .. } => Some("the checkpoint is damaged or its training diverged"),
             _ => None,

@@ -39,14 +39,26 @@ impl Model {
         device: &Device,
     ) -> Result<Self, ModelError> {
         if n_ctx > config.n_ctx {
-            return Err(ModelError::TooLong { found: n_ctx, n_ctx: config.n_ctx });
+            return Err(ModelError::TooLong {
+                found: n_ctx,
+                n_ctx: config.n_ctx,
+            });
         }
         let loader = checkpoint.loader(&config, dtype, device);
         let (embed, pos_embed) = loader.embeddings()?;
-        let blocks = (0..config.n_layers).map(|layer| loader.block(layer)).collect::<Result<_, _>>()?;
+        let blocks = (0..config.n_layers)
+            .map(|layer| loader.block(layer))
+            .collect::<Result<_, _>>()?;
         config.n_ctx = n_ctx;
         let positions = Positions::new(&config, dtype, device)?;
-        Ok(Self { config, embed, pos_embed, blocks, positions, device: device.clone() })
+        Ok(Self {
+            config,
+            embed,
+            pos_embed,
+            blocks,
+            positions,
+            device: device.clone(),
+        })
     }
 
     /// The model's shape.
@@ -58,14 +70,24 @@ impl Model {
     pub fn embed(&self, windows: &[&[u32]]) -> Result<Tensor, ModelError> {
         let n = windows.first().map_or(0, |window| window.len());
         if n > self.config.n_ctx {
-            return Err(ModelError::TooLong { found: n, n_ctx: self.config.n_ctx });
+            return Err(ModelError::TooLong {
+                found: n,
+                n_ctx: self.config.n_ctx,
+            });
         }
         let ids: Vec<u32> = windows.concat();
         if let Some(&id) = ids.iter().find(|id| **id as usize >= self.config.d_vocab) {
-            return Err(ModelError::UnknownToken { id, d_vocab: self.config.d_vocab });
+            return Err(ModelError::UnknownToken {
+                id,
+                d_vocab: self.config.d_vocab,
+            });
         }
         let ids = Tensor::from_vec(ids, (windows.len(), n), &self.device)?;
-        let x = self.embed.embedding(&ids.flatten_all()?)?.reshape((windows.len(), n, self.config.d_model))?;
+        let x = self.embed.embedding(&ids.flatten_all()?)?.reshape((
+            windows.len(),
+            n,
+            self.config.d_model,
+        ))?;
         Ok(match &self.pos_embed {
             Some(pos_embed) => x.broadcast_add(&pos_embed.narrow(0, 0, n)?)?,
             None => x,
@@ -74,11 +96,20 @@ impl Model {
 
     /// Activations of a block's MLP, given the residual stream before the block, and the stream after it. The latter
     /// is computed only when asked for: a scan does not need it after the last block.
-    pub fn block(&self, layer: usize, x: &Tensor, go_on: bool) -> Result<(MlpActivations, Option<Tensor>), ModelError> {
+    pub fn block(
+        &self,
+        layer: usize,
+        x: &Tensor,
+        go_on: bool,
+    ) -> Result<(MlpActivations, Option<Tensor>), ModelError> {
         let block = &self.blocks[layer];
-        let middle = (x + block.attention.forward(&block.attention_norm.forward(x)?, &self.positions)?)?;
+        let middle = (x + block
+            .attention
+            .forward(&block.attention_norm.forward(x)?, &self.positions)?)?;
         let activations = block.mlp.activations(&block.mlp_norm.forward(&middle)?)?;
-        let after = go_on.then(|| middle + block.mlp.out.forward(&activations.post)?).transpose()?;
+        let after = go_on
+            .then(|| middle + block.mlp.out.forward(&activations.post)?)
+            .transpose()?;
         Ok((activations, after))
     }
 }

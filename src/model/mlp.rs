@@ -23,11 +23,21 @@ impl Mlp {
                 let pre = gate.forward(x)?;
                 let act = self.act_fn.apply(&pre)?;
                 let post = (&act * &input)?;
-                Ok(MlpActivations { pre, pre_linear: Some(input), act: Some(act), post })
+                Ok(MlpActivations {
+                    pre,
+                    pre_linear: Some(input),
+                    act: Some(act),
+                    post,
+                })
             }
             None => {
                 let post = self.act_fn.apply(&input)?;
-                Ok(MlpActivations { pre: input, pre_linear: None, act: None, post })
+                Ok(MlpActivations {
+                    pre: input,
+                    pre_linear: None,
+                    act: None,
+                    post,
+                })
             }
         }
     }

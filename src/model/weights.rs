@@ -22,12 +22,23 @@ pub struct Checkpoint<'a> {
 impl<'a> Checkpoint<'a> {
     /// Reads the headers of files, given as name and bytes.
     pub fn new(files: impl IntoIterator<Item = (String, &'a [u8])>) -> Result<Self, ModelError> {
-        let mut checkpoint = Self { files: Vec::new(), index: HashMap::new() };
+        let mut checkpoint = Self {
+            files: Vec::new(),
+            index: HashMap::new(),
+        };
         for (file, bytes) in files {
-            let tensors = SafeTensors::deserialize(bytes)
-                .map_err(|error| ModelError::Safetensors { file: file.clone(), reason: error.to_string() })?;
+            let tensors =
+                SafeTensors::deserialize(bytes).map_err(|error| ModelError::Safetensors {
+                    file: file.clone(),
+                    reason: error.to_string(),
+                })?;
             let at = checkpoint.files.len();
-            checkpoint.index.extend(tensors.names().into_iter().map(|name| (name.to_owned(), at)));
+            checkpoint.index.extend(
+                tensors
+                    .names()
+                    .into_iter()
+                    .map(|name| (name.to_owned(), at)),
+            );
             checkpoint.files.push((file, tensors));
         }
         Ok(checkpoint)
@@ -36,16 +47,30 @@ impl<'a> Checkpoint<'a> {
     /// Number of values in all tensors.
     pub fn n_parameters(&self) -> u64 {
         let tensors = self.files.iter().flat_map(|(_, file)| file.iter());
-        tensors.map(|(_, tensor)| tensor.shape().iter().product::<usize>() as u64).sum()
+        tensors
+            .map(|(_, tensor)| tensor.shape().iter().product::<usize>() as u64)
+            .sum()
     }
 
-    pub(super) fn loader<'c>(&'c self, config: &'c Config, dtype: DType, device: &'c Device) -> Loader<'c> {
-        Loader { checkpoint: self, config, dtype, device }
+    pub(super) fn loader<'c>(
+        &'c self,
+        config: &'c Config,
+        dtype: DType,
+        device: &'c Device,
+    ) -> Loader<'c> {
+        Loader {
+            checkpoint: self,
+            config,
+            dtype,
+            device,
+        }
     }
 
     /// The weights that write to and read from the residual stream, for what they say without any text. In f32.
     pub fn analysis<'c>(&'c self, config: &'c Config, device: &'c Device) -> Analysis<'c> {
-        Analysis { loader: self.loader(config, DType::F32, device) }
+        Analysis {
+            loader: self.loader(config, DType::F32, device),
+        }
     }
 
     fn contains(&self, name: &str) -> bool {
@@ -53,25 +78,62 @@ impl<'a> Checkpoint<'a> {
     }
 
     /// A tensor of the expected shape, all values finite.
-    fn tensor(&self, name: &str, shape: &[(&str, usize)], dtype: DType, device: &Device) -> Result<Tensor, ModelError> {
-        let files = || self.files.iter().map(|(file, _)| file.as_str()).collect::<Vec<_>>().join("`, `");
-        let missing = || ModelError::MissingTensor { name: name.to_owned(), file: files() };
+    fn tensor(
+        &self,
+        name: &str,
+        shape: &[(&str, usize)],
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Tensor, ModelError> {
+        let files = || {
+            self.files
+                .iter()
+                .map(|(file, _)| file.as_str())
+                .collect::<Vec<_>>()
+                .join("`, `")
+        };
+        let missing = || ModelError::MissingTensor {
+            name: name.to_owned(),
+            file: files(),
+        };
         let (file, tensors) = &self.files[*self.index.get(name).ok_or_else(missing)?];
-        let unreadable =
-            |error: safetensors::SafeTensorError| ModelError::Safetensors { file: file.clone(), reason: error.to_string() };
+        let unreadable = |error: safetensors::SafeTensorError| ModelError::Safetensors {
+            file: file.clone(),
+            reason: error.to_string(),
+        };
         let view = tensors.tensor(name).map_err(unreadable)?;
         let expected: Vec<usize> = shape.iter().map(|(_, size)| *size).collect();
         if view.shape() != expected {
-            let expected = shape.iter().map(|(dim, size)| format!("{dim} = {size}")).collect::<Vec<_>>().join(", ");
+            let expected = shape
+                .iter()
+                .map(|(dim, size)| format!("{dim} = {size}"))
+                .collect::<Vec<_>>()
+                .join(", ");
             let expected = format!("[{expected}]");
-            return Err(ModelError::Shape { name: name.to_owned(), found: view.shape().to_vec(), expected });
+            return Err(ModelError::Shape {
+                name: name.to_owned(),
+                found: view.shape().to_vec(),
+                expected,
+            });
         }
         let tensor = view.load(device)?.to_dtype(dtype)?;
         // x - x is 0 for finite x and NaN for the others, so one sum tells
-        if !tensor.sub(&tensor)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?.is_finite() {
-            let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+        if !tensor
+            .sub(&tensor)?
+            .to_dtype(DType::F32)?
+            .sum_all()?
+            .to_scalar::<f32>()?
+            .is_finite()
+        {
+            let values = tensor
+                .to_dtype(DType::F32)?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
             let count = values.iter().filter(|value| !value.is_finite()).count();
-            return Err(ModelError::NotFinite { name: name.to_owned(), count });
+            return Err(ModelError::NotFinite {
+                name: name.to_owned(),
+                count,
+            });
         }
         Ok(tensor)
     }
@@ -125,7 +187,11 @@ impl Analysis<'_> {
     }
 
     fn norm(&self, norm: Norm) -> NormWeights {
-        NormWeights { kind: self.loader.config.norm, weight: norm.weight, bias: norm.bias }
+        NormWeights {
+            kind: self.loader.config.norm,
+            weight: norm.weight,
+            bias: norm.bias,
+        }
     }
 }
 
@@ -164,11 +230,15 @@ impl Loader<'_> {
             Family::Llama => ("embed_tokens.weight", None),
             Family::Gpt2 => ("wte.weight", Some("wpe.weight")),
         };
-        let embed = self.tensor(&format!("{}{embed}", self.prefix()), &[("d_vocab", c.d_vocab), ("d_model", c.d_model)])?;
+        let embed = self.tensor(
+            &format!("{}{embed}", self.prefix()),
+            &[("d_vocab", c.d_vocab), ("d_model", c.d_model)],
+        )?;
         let pos_embed = match (c.position, pos_embed) {
-            (Position::Learned, Some(name)) => {
-                Some(self.tensor(&format!("{}{name}", self.prefix()), &[("n_ctx", c.n_ctx), ("d_model", c.d_model)])?)
-            }
+            (Position::Learned, Some(name)) => Some(self.tensor(
+                &format!("{}{name}", self.prefix()),
+                &[("n_ctx", c.n_ctx), ("d_model", c.d_model)],
+            )?),
             _ => None,
         };
         Ok((embed, pos_embed))
@@ -178,7 +248,10 @@ impl Loader<'_> {
         let c = self.config;
         let w_u = match c.tied {
             true => self.embeddings()?.0,
-            false => self.tensor("lm_head.weight", &[("d_vocab", c.d_vocab), ("d_model", c.d_model)])?,
+            false => self.tensor(
+                "lm_head.weight",
+                &[("d_vocab", c.d_vocab), ("d_model", c.d_model)],
+            )?,
         };
         let norm = match c.family {
             Family::Llama => "norm",
@@ -207,20 +280,43 @@ impl Loader<'_> {
             NormKind::Rms => None,
         };
         let weight = self.tensor(&format!("{name}.weight"), &d_model)?;
-        Ok(Norm { weight, bias, eps: self.config.norm_eps as f32 })
+        Ok(Norm {
+            weight,
+            bias,
+            eps: self.config.norm_eps as f32,
+        })
     }
 
     /// A matrix stored `[out, in]`, as PyTorch's `Linear` does.
-    fn linear(&self, name: &str, out: (&str, usize), input: (&str, usize), bias: bool) -> Result<Linear, ModelError> {
+    fn linear(
+        &self,
+        name: &str,
+        out: (&str, usize),
+        input: (&str, usize),
+        bias: bool,
+    ) -> Result<Linear, ModelError> {
         let weight = self.tensor(&format!("{name}.weight"), &[out, input])?;
-        let bias = bias.then(|| self.tensor(&format!("{name}.bias"), &[out])).transpose()?;
+        let bias = bias
+            .then(|| self.tensor(&format!("{name}.bias"), &[out]))
+            .transpose()?;
         Ok(Linear { weight, bias })
     }
 
     /// A matrix stored `[in, out]`, as GPT-2's `Conv1D` does.
-    fn conv1d(&self, name: &str, out: (&str, usize), input: (&str, usize)) -> Result<Linear, ModelError> {
-        let weight = self.tensor(&format!("{name}.weight"), &[input, out])?.t()?.contiguous()?;
-        Ok(Linear { weight, bias: Some(self.tensor(&format!("{name}.bias"), &[out])?) })
+    fn conv1d(
+        &self,
+        name: &str,
+        out: (&str, usize),
+        input: (&str, usize),
+    ) -> Result<Linear, ModelError> {
+        let weight = self
+            .tensor(&format!("{name}.weight"), &[input, out])?
+            .t()?
+            .contiguous()?;
+        Ok(Linear {
+            weight,
+            bias: Some(self.tensor(&format!("{name}.bias"), &[out])?),
+        })
     }
 
     fn attention(&self, layer: usize) -> Result<Attention, ModelError> {
@@ -231,22 +327,55 @@ impl Loader<'_> {
         let (query, key, value, out) = match c.family {
             Family::Llama => {
                 let kv_heads = ("n_key_value_heads * d_head", c.n_key_value_heads * c.d_head);
-                let load = |name: &str, out| self.linear(&format!("{prefix}self_attn.{name}"), out, d_model, c.attention_bias);
-                let out = self.linear(&format!("{prefix}self_attn.o_proj"), d_model, heads, c.attention_out_bias)?;
-                (load("q_proj", heads)?, load("k_proj", kv_heads)?, load("v_proj", kv_heads)?, out)
+                let load = |name: &str, out| {
+                    self.linear(
+                        &format!("{prefix}self_attn.{name}"),
+                        out,
+                        d_model,
+                        c.attention_bias,
+                    )
+                };
+                let out = self.linear(
+                    &format!("{prefix}self_attn.o_proj"),
+                    d_model,
+                    heads,
+                    c.attention_out_bias,
+                )?;
+                (
+                    load("q_proj", heads)?,
+                    load("k_proj", kv_heads)?,
+                    load("v_proj", kv_heads)?,
+                    out,
+                )
             }
             Family::Gpt2 => {
-                let all = self.conv1d(&format!("{prefix}attn.c_attn"), ("3 * d_model", 3 * c.d_model), d_model)?;
+                let all = self.conv1d(
+                    &format!("{prefix}attn.c_attn"),
+                    ("3 * d_model", 3 * c.d_model),
+                    d_model,
+                )?;
                 let part = |i: usize| -> Result<Linear, ModelError> {
-                    let narrow = |tensor: &Tensor| tensor.narrow(0, i * c.d_model, c.d_model)?.contiguous();
-                    Ok(Linear { weight: narrow(&all.weight)?, bias: all.bias.as_ref().map(narrow).transpose()? })
+                    let narrow =
+                        |tensor: &Tensor| tensor.narrow(0, i * c.d_model, c.d_model)?.contiguous();
+                    Ok(Linear {
+                        weight: narrow(&all.weight)?,
+                        bias: all.bias.as_ref().map(narrow).transpose()?,
+                    })
                 };
                 let out = self.conv1d(&format!("{prefix}attn.c_proj"), d_model, heads)?;
                 (part(0)?, part(1)?, part(2)?, out)
             }
         };
         let (n_heads, n_key_value_heads, d_head) = (c.n_heads, c.n_key_value_heads, c.d_head);
-        Ok(Attention { query, key, value, out, n_heads, n_key_value_heads, d_head })
+        Ok(Attention {
+            query,
+            key,
+            value,
+            out,
+            n_heads,
+            n_key_value_heads,
+            d_head,
+        })
     }
 
     fn mlp(&self, layer: usize) -> Result<Mlp, ModelError> {
@@ -255,16 +384,31 @@ impl Loader<'_> {
         let (d_model, d_mlp) = (("d_model", c.d_model), ("d_mlp", c.d_mlp));
         let (gate, input, out) = match c.family {
             Family::Llama => {
-                let load = |name: &str, out, input| self.linear(&format!("{prefix}mlp.{name}"), out, input, c.mlp_bias);
+                let load = |name: &str, out, input| {
+                    self.linear(&format!("{prefix}mlp.{name}"), out, input, c.mlp_bias)
+                };
                 let gate = load("gate_proj", d_mlp, d_model)?;
-                (Some(gate), load("up_proj", d_mlp, d_model)?, load("down_proj", d_model, d_mlp)?)
+                (
+                    Some(gate),
+                    load("up_proj", d_mlp, d_model)?,
+                    load("down_proj", d_model, d_mlp)?,
+                )
             }
             Family::Gpt2 => {
                 let input = self.conv1d(&format!("{prefix}mlp.c_fc"), d_mlp, d_model)?;
-                (None, input, self.conv1d(&format!("{prefix}mlp.c_proj"), d_model, d_mlp)?)
+                (
+                    None,
+                    input,
+                    self.conv1d(&format!("{prefix}mlp.c_proj"), d_model, d_mlp)?,
+                )
             }
         };
-        Ok(Mlp { gate, input, out, act_fn: c.act_fn })
+        Ok(Mlp {
+            gate,
+            input,
+            out,
+            act_fn: c.act_fn,
+        })
     }
 
     fn mlp_norm(&self, layer: usize) -> Result<Norm, ModelError> {

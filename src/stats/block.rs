@@ -292,7 +292,8 @@ impl Block {
             }
             let pos = info.start.0 + (row - info.skip) as u32;
             let finite = |j: usize| {
-                let gated = gated.is_none_or(|(input, act)| input[j].is_finite() & act[j].is_finite());
+                let gated =
+                    gated.is_none_or(|(input, act)| input[j].is_finite() & act[j].is_finite());
                 pre[j].is_finite() & post[j].is_finite() & gated
             };
             if (0..self.n).fold(true, |all, j| all & finite(j)) {
@@ -607,7 +608,9 @@ impl Segment<'_> {
     fn finite(&self, pos: u32, lane: usize) -> bool {
         let (window, row) = self.locate(pos);
         let (rows, at) = (&self.rows[window], row * self.d_mlp + self.first + lane);
-        let gated = rows.gated.is_none_or(|g| g.pre_linear[at].is_finite() && g.act[at].is_finite());
+        let gated = rows
+            .gated
+            .is_none_or(|g| g.pre_linear[at].is_finite() && g.act[at].is_finite());
         rows.pre[at].is_finite() && rows.post[at].is_finite() && gated
     }
 

@@ -22,27 +22,38 @@ use signs::SignCase;
 
 /// How neurons are summarised. Recorded with a scan, since two scans merge only if these agree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
 pub struct StatsOptions {
     /// Examples in the lists of largest and of smallest values.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub top_k: usize,
     /// Examples in the list of each sign case (gated neurons).
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub case_k: usize,
     /// Examples drawn from each population band.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub per_band: usize,
     /// Examples drawn from the whole population.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub random: usize,
     /// Positions shown before a peak.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub window_before: u32,
     /// Positions shown after a peak.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub window_after: u32,
     /// Tokens up to and including the peak that make two examples near-duplicates when equal.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub context_tokens: usize,
     /// Threshold of "active" for the share of `|hook_post| > τ`.
+    #[cfg_attr(feature = "cli", arg(long))]
     pub tau: f32,
     /// Whether gate and linear input are ranked as well (GLUScope does).
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub rank_pre: bool,
     /// Seed of the random draws.
+    #[cfg_attr(feature = "cli", arg(long))]
     pub seed: u64,
 }
 

@@ -1,0 +1,285 @@
+//! Merges parts, layer by layer and neuron by neuron, so that memory does not grow with the model or the parts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::model::Config;
+use crate::model::weights::Checkpoint;
+use crate::shard::{
+    AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Manifest, PartManifest,
+    ScanIdentity, ShardError, neuron_from_rows, read_manifest, rows_of, verify_files,
+};
+use crate::stats::StatsOptions;
+use crate::stats::examples::Example;
+use crate::stats::neuron::Neuron;
+use crate::stats::samples::{BANDS, Sample, band_name};
+
+use super::error::AtlasError;
+use super::interest::{Measure, Ranked, ranks};
+use super::neurons::{self, NEURONS_FILE, Summary};
+use super::read::weights_file;
+use super::weights;
+
+/// The model whose weights are to be analysed.
+pub struct Weights<'a> {
+    /// Its config.
+    pub config: &'a Config,
+    /// Its weights.
+    pub checkpoint: &'a Checkpoint<'a>,
+    /// SHA-256 of the weights' files, which must be those that were scanned.
+    pub sha256: &'a BTreeMap<String, String>,
+}
+
+/// Merges the parts in a folder to the atlas folder `target`. `progress` is told the layers done.
+pub fn build(
+    parts: &Path,
+    target: &Path,
+    weights: Option<&Weights<'_>>,
+    progress: &dyn Fn(u32) -> bool,
+) -> Result<AtlasManifest, AtlasError> {
+    let parts = find_parts(parts)?;
+    let scan = parts[0].1.scan.clone();
+    if let Some(given) = weights.map(|w| w.sha256)
+        && *given != scan.model.weights_sha256
+    {
+        let short = |hashes: &BTreeMap<String, String>| {
+            hashes
+                .values()
+                .map(|hash| &hash[..6])
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let (expected, found) = (short(&scan.model.weights_sha256), short(given));
+        return Err(AtlasError::OtherModel {
+            what: "weights",
+            expected,
+            found,
+        });
+    }
+    let folder = Folder::create(target)?;
+    let w_u = weights
+        .map(|w| weights::unembed(w.config, w.checkpoint))
+        .transpose()?;
+
+    let mut names = Vec::new();
+    let mut summaries = Vec::new();
+    for layer in 0..scan.model.n_layers {
+        if !progress(layer) {
+            return Err(AtlasError::Interrupted);
+        }
+        let found = match (weights, &w_u) {
+            (Some(with), Some(w_u)) => {
+                let name = weights_file(layer);
+                let analysis = with
+                    .checkpoint
+                    .analysis(with.config, &candle_core::Device::Cpu);
+                let found = weights::write_layer(
+                    &folder.path().join(&name),
+                    with.config,
+                    &analysis,
+                    w_u,
+                    layer as usize,
+                )?;
+                names.push(name);
+                Some(found)
+            }
+            _ => None,
+        };
+        let mut writer = LayerWriter::create(folder.path(), layer, scan.model.gated)?;
+        let mut rows = Vec::with_capacity(scan.model.d_mlp as usize);
+        merge_layer(&parts, &scan, layer, |neuron, merged| {
+            let mut summary = Summary::new(layer, neuron, &merged.stats);
+            let of_neuron = found.as_ref().and_then(|found| found.get(neuron as usize));
+            for (measure, ranked) in Measure::ALL.into_iter().zip(&mut summary.interest) {
+                ranked.value = measure.value(&merged.stats, of_neuron);
+            }
+            rows.push(summary);
+            let examples = final_rows(&merged, &scan.policy.stats);
+            Ok(writer.push(neuron, merged.stats, examples)?)
+        })?;
+        names.extend(writer.finish()?);
+        summaries.push(rows);
+    }
+    rank(&mut summaries);
+    neurons::write(&folder.path().join(NEURONS_FILE), &summaries)?;
+    names.push(NEURONS_FILE.into());
+
+    let manifest = AtlasManifest {
+        schema: AtlasManifest::SCHEMA.into(),
+        neuroscope: env!("CARGO_PKG_VERSION").into(),
+        n_parts: parts.len() as u32,
+        scan,
+        files: folder.entries(names)?,
+    };
+    folder.finish(&manifest)?;
+    Ok(manifest)
+}
+
+/// The parts in a folder, complete, undamaged, of one scan and in order.
+fn find_parts(folder: &Path) -> Result<Vec<(PathBuf, PartManifest)>, AtlasError> {
+    let io = |source| ShardError::io("read", folder, source);
+    let mut parts: Vec<(PathBuf, PartManifest)> = Vec::new();
+    if folder.is_dir() {
+        let mut paths = fs::read_dir(folder)
+            .map_err(io)?
+            .map(|entry| entry.map(|e| e.path()))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(io)?;
+        paths.sort();
+        let named = |path: &PathBuf| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("part-"))
+        };
+        for path in paths.into_iter().filter(named) {
+            let manifest: PartManifest = read_manifest(&path)?;
+            parts.push((path, manifest));
+        }
+    }
+    let Some((_, first)) = parts.first() else {
+        return Err(AtlasError::NoParts(folder.to_owned()));
+    };
+    let (scan, of) = (first.scan.clone(), first.part.of);
+    for (path, part) in &parts {
+        if let Some((what, expected, found)) = scan.difference(&part.scan) {
+            return Err(AtlasError::Differs {
+                path: path.clone(),
+                what,
+                expected,
+                found,
+            });
+        }
+        if part.part.of != of {
+            let (expected, found) = (format!("{of} parts"), format!("{} parts", part.part.of));
+            return Err(AtlasError::Differs {
+                path: path.clone(),
+                what: "splits",
+                expected,
+                found,
+            });
+        }
+    }
+    parts.sort_by_key(|(_, manifest)| manifest.part);
+    for pair in parts.windows(2) {
+        if pair[0].1.part == pair[1].1.part {
+            let (path, other, index) = (pair[1].0.clone(), pair[0].0.clone(), pair[0].1.part.index);
+            return Err(AtlasError::Doubled {
+                path,
+                other,
+                index,
+                of,
+            });
+        }
+    }
+    if let Some(index) = (0..of).find(|&index| {
+        parts
+            .get(index as usize)
+            .is_none_or(|(_, part)| part.part.index != index)
+    }) {
+        return Err(AtlasError::MissingPart {
+            path: folder.to_owned(),
+            index,
+            of,
+        });
+    }
+    for (path, manifest) in &parts {
+        verify_files(path, &manifest.files)?;
+    }
+    Ok(parts)
+}
+
+fn merge_layer(
+    parts: &[(PathBuf, PartManifest)],
+    scan: &ScanIdentity,
+    layer: u32,
+    mut each: impl FnMut(u32, Neuron) -> Result<(), AtlasError>,
+) -> Result<(), AtlasError> {
+    let (options, gated) = (&scan.policy.stats, scan.model.gated);
+    let readers = parts
+        .iter()
+        .map(|(path, _)| LayerReader::open(path, layer, gated));
+    let mut readers = readers.collect::<Result<Vec<_>, _>>()?;
+    for neuron in 0..scan.model.d_mlp {
+        let mut merged = Neuron::new(options, gated);
+        for (reader, (path, _)) in readers.iter_mut().zip(parts) {
+            let rows = |reason: String| AtlasError::Rows {
+                path: path.clone(),
+                reason,
+            };
+            let (_, stats, examples) = reader
+                .next()
+                .transpose()?
+                .ok_or_else(|| rows(format!("neuron {layer}.{neuron} is missing")))?;
+            let part = neuron_from_rows(stats, examples, options, gated)
+                .map_err(|list| rows(format!("it has a list `{list}`")))?;
+            merged.merge(part, options, scan.policy.n_counted);
+        }
+        each(neuron, merged)?;
+    }
+    Ok(())
+}
+
+/// A neuron's lists as the site shows them: the samples become bands and the random list.
+fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
+    let mut rows = rows_of(&Neuron {
+        samples: Default::default(),
+        ..neuron.clone()
+    });
+    let mut add = |list: &str, samples: Vec<&Sample>| {
+        for (rank, sample) in (0..).zip(samples) {
+            let Sample {
+                doc,
+                pos,
+                value,
+                window,
+                ..
+            } = sample.clone();
+            let example = Example {
+                value,
+                doc,
+                pos,
+                context: 0,
+                window,
+                duplicates: Vec::new(),
+            };
+            rows.push(ExampleRow {
+                list: list.to_owned(),
+                rank,
+                example,
+            });
+        }
+    };
+    for band in BANDS.into_iter().rev() {
+        add(
+            &band_name(band),
+            neuron
+                .samples
+                .band(&neuron.stats.histogram, band, options.samples()),
+        );
+    }
+    add("random", neuron.samples.random(options.samples()));
+    rows
+}
+
+fn rank(layers: &mut [Vec<Summary>]) {
+    for at in 0..Measure::ALL.len() {
+        let values = |rows: &[Summary]| {
+            rows.iter()
+                .map(|row| row.interest[at].value)
+                .collect::<Vec<_>>()
+        };
+        let all: Vec<_> = layers.iter().flat_map(|rows| values(rows)).collect();
+        let mut in_model = ranks(&all).into_iter();
+        for rows in layers.iter_mut() {
+            let in_layer = ranks(&values(rows));
+            for (row, rank_in_layer) in rows.iter_mut().zip(in_layer) {
+                let Ranked { value, .. } = row.interest[at];
+                row.interest[at] = Ranked {
+                    value,
+                    rank_in_layer,
+                    rank_in_model: in_model.next().flatten(),
+                };
+            }
+        }
+    }
+}

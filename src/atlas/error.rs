@@ -1,0 +1,97 @@
+//! What can go wrong with an atlas.
+
+use std::path::PathBuf;
+
+use crate::model::ModelError;
+use crate::shard::ShardError;
+
+/// What can go wrong with an atlas.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AtlasError {
+    /// The files are wrong.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// The model is wrong.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// There is nothing to merge.
+    #[error("no parts of a scan in `{0}`")]
+    NoParts(PathBuf),
+    /// Parts are not of one scan.
+    #[error(
+        "cannot merge `{path}`: scanned from different {what} (expected {expected}, found {found})"
+    )]
+    Differs {
+        /// The part.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// As in the first part.
+        expected: String,
+        /// As in this part.
+        found: String,
+    },
+    /// A part is there twice.
+    #[error("cannot merge `{path}`: part {index} of {of} is also in `{other}`")]
+    Doubled {
+        /// The part.
+        path: PathBuf,
+        /// The other.
+        other: PathBuf,
+        /// Its index.
+        index: u32,
+        /// Number of parts.
+        of: u32,
+    },
+    /// A part is missing.
+    #[error("part {index} of {of} is missing in `{path}`")]
+    MissingPart {
+        /// Where parts were looked for.
+        path: PathBuf,
+        /// Index of the part.
+        index: u32,
+        /// Number of parts.
+        of: u32,
+    },
+    /// The model that was given is not the one that was scanned.
+    #[error("the model's {what} is not what was scanned (expected {expected}, found {found})")]
+    OtherModel {
+        /// What differs.
+        what: &'static str,
+        /// As scanned.
+        expected: String,
+        /// As given.
+        found: String,
+    },
+    /// A table's rows do not fit its manifest.
+    #[error("`{path}` does not fit its manifest: {reason}")]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl AtlasError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Shard(error) => error.hint(),
+            Self::Model(error) => error.hint(),
+            Self::Differs { .. } => Some(
+                "merge only parts of one scan; each part's `manifest.json` says where it came from",
+            ),
+            Self::Doubled { .. } => Some("remove one of the two"),
+            Self::MissingPart { .. } => {
+                Some("scan it with `neuroscope scan --part`, or copy it here")
+            }
+            Self::NoParts(_) => Some("scan first: `neuroscope scan --model MODEL --corpus FILES`"),
+            _ => None,
+        }
+    }
+}

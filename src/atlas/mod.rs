@@ -1,0 +1,23 @@
+//! Parts of a scan, merged and ranked, with what the weights say: what a site is built from.
+
+mod build;
+mod error;
+mod interest;
+mod neurons;
+mod read;
+mod weights;
+
+pub use build::{Weights, build};
+pub use error::AtlasError;
+pub use interest::{Measure, Ranked};
+pub use neurons::Summary;
+pub use read::{Atlas, AtlasNeuron, LayerNeurons};
+pub use weights::NeuronWeights;
+
+pub use crate::shard::{AtlasManifest, ExampleRow, ModelInfo, Policy, ScanIdentity};
+pub use crate::stats::examples::Example;
+pub use crate::stats::histogram;
+pub use crate::stats::neuron::NeuronStats;
+pub use crate::stats::samples::BANDS;
+pub use crate::stats::signs::{QUANTITIES, SignCase};
+pub use crate::stats::window::Window;

@@ -1,0 +1,107 @@
+//! Reads an atlas, neuron by neuron.
+
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use crate::ids::NeuronId;
+use crate::shard::{AtlasManifest, ExampleRow, LayerReader, read_manifest, verify_files};
+use crate::stats::neuron::NeuronStats;
+
+use super::error::AtlasError;
+use super::neurons::{self, NEURONS_FILE, Summary};
+use super::weights::{self, NeuronWeights};
+
+/// Name of a layer's table of weights.
+pub(super) fn weights_file(layer: u32) -> String {
+    format!("layer-{layer:03}.weights.parquet")
+}
+
+/// An atlas on disk.
+#[derive(Clone, Debug)]
+pub struct Atlas {
+    folder: PathBuf,
+    manifest: AtlasManifest,
+}
+
+/// All that an atlas says of a neuron.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AtlasNeuron {
+    /// Which.
+    pub id: NeuronId,
+    /// Statistics.
+    pub stats: NeuronStats,
+    /// Examples of all lists, list by list.
+    pub examples: Vec<ExampleRow>,
+    /// What its weights say, if they were analysed.
+    pub weights: Option<NeuronWeights>,
+    /// Derived statistics and ranks.
+    pub summary: Summary,
+}
+
+impl Atlas {
+    /// Opens an atlas and checks its files.
+    pub fn open(folder: &Path) -> Result<Self, AtlasError> {
+        let manifest: AtlasManifest = read_manifest(folder)?;
+        verify_files(folder, &manifest.files)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            manifest,
+        })
+    }
+
+    /// What was scanned and how.
+    pub fn manifest(&self) -> &AtlasManifest {
+        &self.manifest
+    }
+
+    /// The summaries of a layer's neurons.
+    pub fn summaries(&self, layer: u32) -> Result<Vec<Summary>, AtlasError> {
+        neurons::read(&self.folder.join(NEURONS_FILE), layer)
+    }
+
+    /// The neurons of a layer.
+    pub fn layer(&self, layer: u32) -> Result<LayerNeurons, AtlasError> {
+        let file = weights_file(layer);
+        let weights = match self.manifest.files.iter().any(|entry| entry.name == file) {
+            true => Some(weights::read_layer(&self.folder.join(file))?.into_iter()),
+            false => None,
+        };
+        Ok(LayerNeurons {
+            layer,
+            reader: LayerReader::open(&self.folder, layer, self.manifest.scan.model.gated)?,
+            summaries: self.summaries(layer)?.into_iter(),
+            weights,
+        })
+    }
+}
+
+/// The neurons of a layer, in order.
+pub struct LayerNeurons {
+    layer: u32,
+    reader: LayerReader,
+    summaries: vec::IntoIter<Summary>,
+    weights: Option<vec::IntoIter<NeuronWeights>>,
+}
+
+impl Iterator for LayerNeurons {
+    type Item = Result<AtlasNeuron, AtlasError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (neuron, stats, examples) = match self.reader.next()? {
+            Ok(next) => next,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let summary = self.summaries.next()?;
+        let weights = self.weights.as_mut().and_then(Iterator::next);
+        Some(Ok(AtlasNeuron {
+            id: NeuronId {
+                layer: self.layer,
+                neuron,
+            },
+            stats,
+            examples,
+            weights,
+            summary,
+        }))
+    }
+}

@@ -1,0 +1,142 @@
+//! `neuroscope build`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use neuroscope::shard::{AtlasManifest, MANIFEST, PartInfo, read_manifest};
+use neuroscope::site::{self, BuildReport, Inputs, SiteOptions};
+
+use super::flags::Flags;
+use super::{Context, scan, shown};
+
+#[derive(Args)]
+pub(super) struct BuildArgs {
+    /// Data folder with an atlas, may be given several times [default: all in data/]
+    #[arg(long, value_name = "DIR")]
+    data: Vec<PathBuf>,
+    /// Folder that the website is written to [default: site]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    options: Flags<SiteOptions>,
+}
+
+/// What a site is built from and where to.
+pub(super) struct Plan {
+    pub(super) data: Vec<PathBuf>,
+    pub(super) out: PathBuf,
+    pub(super) options: SiteOptions,
+}
+
+pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
+    let plan = plan(context, &args.data, args.out.as_deref(), &args.options)?;
+    let report = build(context, &plan)?;
+    let out = shown(&plan.out);
+    let mut words = format!(
+        "\n{} pages of neurons, {} files, {:.1} MB ({} written, {} removed)\n\n  look at   {out}/index.html\n  preview   neuroscope serve --out {out}\n  publish   any file host will do: copy {out}/ there",
+        report.n_neurons,
+        report.output.n_files,
+        report.output.bytes as f64 / 1e6,
+        report.output.n_written,
+        report.output.n_removed,
+    );
+    if plan.options.base_url.is_none() {
+        words.push_str("\n\nno sitemap was written, since the site's address is not known: `--base-url URL` or neuroscope.toml says it");
+    }
+    context.report.result(&report, &words)
+}
+
+/// Finds what to build; scans the demo if there is nothing.
+pub(super) fn plan(
+    context: &Context,
+    data: &[PathBuf],
+    out: Option<&Path>,
+    options: &Flags<SiteOptions>,
+) -> Result<Plan> {
+    let options = options.over(&context.project.site)?;
+    let out = out.map_or_else(|| context.folder.join("site"), Path::to_owned);
+    let mut data = data.to_vec();
+    if data.is_empty() {
+        data = atlases(&context.folder.join("data"))?;
+    }
+    if data.is_empty() {
+        data.push(scan_demo(context)?);
+    }
+    Ok(Plan { data, out, options })
+}
+
+/// Builds the site.
+pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
+    let (theme, content) = (context.own("theme"), context.own("content"));
+    let inputs = Inputs {
+        data: &plan.data,
+        theme: theme.as_deref(),
+        content: content.as_deref(),
+        options: &plan.options,
+    };
+    let total = plan.data.iter().filter_map(|data| {
+        let model = read_manifest::<AtlasManifest>(&data.join("atlas"))
+            .ok()?
+            .scan
+            .model;
+        Some(u64::from(model.n_layers) * u64::from(model.d_mlp))
+    });
+    let bar = context.report.bar("build", total.sum(), "pages");
+    let report = site::build(&inputs, &plan.out, &|done| bar.set(done))?;
+    bar.finish(report.n_neurons);
+    for note in &report.stray_notes {
+        context.report.note(&format!(
+            "warning: `{note}` is about a neuron that no atlas has"
+        ));
+    }
+    Ok(report)
+}
+
+/// The data folders that have an atlas, sorted by name.
+fn atlases(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+    let mut found: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("atlas").join(MANIFEST).is_file())
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Scans the embedded demo, as far as that is not done yet.
+#[cfg(feature = "demo")]
+fn scan_demo(context: &Context) -> Result<PathBuf> {
+    use neuroscope::demo;
+    let data = context.data(demo::NAME);
+    context.report.note(&format!(
+        "no scan in {}: scanning the embedded demo model",
+        shown(&context.folder.join("data"))
+    ));
+    let model = neuroscope::load::ModelFiles::open(demo::NAME)?;
+    let demo_scan = scan::Scan {
+        model: &model,
+        name: demo::NAME,
+        corpus: &[PathBuf::from(demo::NAME)],
+        corpus_options: &context.project.corpus,
+        options: &context.project.scan,
+        data: &data,
+    };
+    scan::scan_part(context, &demo_scan, PartInfo { index: 0, of: 1 })?;
+    super::merge::merge(context, &data, Some(&model))?;
+    Ok(data)
+}
+
+#[cfg(not(feature = "demo"))]
+fn scan_demo(context: &Context) -> Result<PathBuf> {
+    anyhow::bail!(
+        "no scan in {}, and this program was built without the demo",
+        shown(&context.folder.join("data"))
+    )
+}

@@ -1,0 +1,68 @@
+//! `neuroscope merge`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use neuroscope::atlas::{self, Weights};
+use neuroscope::load::ModelFiles;
+use neuroscope::shard::{AtlasManifest, DataManifest, MANIFEST, Manifest, replace_json};
+use serde_json::json;
+
+use super::{Context, shown};
+
+#[derive(Args)]
+pub(super) struct MergeArgs {
+    /// Data folder with the parts of a scan in `parts`
+    #[arg(value_name = "DIR")]
+    data: PathBuf,
+    /// The model, whose weights are analysed as well: a folder, or `demo`
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+}
+
+pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<()> {
+    let model = args.model.as_deref().map(ModelFiles::open).transpose()?;
+    let manifest = merge(context, &args.data, model.as_ref())?;
+    let words = format!(
+        "merged {} parts into {}",
+        manifest.n_parts,
+        shown(&args.data.join("atlas"))
+    );
+    context.report.result(
+        &json!({"data": args.data, "n_parts": manifest.n_parts}),
+        &words,
+    )
+}
+
+/// Merges the parts of a data folder into its atlas.
+pub(super) fn merge(
+    context: &Context,
+    data: &Path,
+    model: Option<&ModelFiles>,
+) -> Result<AtlasManifest> {
+    let bar = context.report.bar("merge", 0, "layers");
+    let progress = |layer: u32| bar.set(u64::from(layer));
+    let (parts, target) = (data.join("parts"), data.join("atlas"));
+    let manifest = match model {
+        Some(model) => {
+            let (config, checkpoint) = (model.config()?, model.checkpoint()?);
+            let weights = Weights {
+                config: &config,
+                checkpoint: &checkpoint,
+                sha256: &model.weights_sha256(),
+            };
+            atlas::build(&parts, &target, Some(&weights), &progress)?
+        }
+        None => atlas::build(&parts, &target, None, &progress)?,
+    };
+    let summary = DataManifest {
+        schema: DataManifest::SCHEMA.into(),
+        neuroscope: env!("CARGO_PKG_VERSION").into(),
+        scan: manifest.scan.clone(),
+        n_parts: manifest.n_parts,
+    };
+    replace_json(&data.join(MANIFEST), &summary)?;
+    bar.finish(u64::from(manifest.scan.model.n_layers));
+    Ok(manifest)
+}

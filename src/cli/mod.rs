@@ -1,0 +1,103 @@
+//! The command line: one file per command.
+
+mod build;
+mod flags;
+mod interrupt;
+mod merge;
+mod report;
+mod scan;
+mod serve;
+mod tokenize;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use neuroscope::config::Project;
+
+use report::Report;
+
+/// Makes a browsable atlas of every MLP neuron of a language model.
+#[derive(Parser)]
+#[command(name = "neuroscope", version, max_term_width = 100)]
+struct Cli {
+    /// Folder of the project: neuroscope.toml, content/, theme/, data/
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    project: PathBuf,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Turn a corpus into tokens, for a model's tokenizer
+    Tokenize(tokenize::TokenizeArgs),
+    /// Run a model over a corpus once and keep what excites each neuron
+    Scan(scan::ScanArgs),
+    /// Join the parts of a scan into an atlas
+    Merge(merge::MergeArgs),
+    /// Build the website; without any scan, of the embedded demo model
+    Build(build::BuildArgs),
+    /// Preview the website, rebuilding it when theme or content change
+    Serve(serve::ServeArgs),
+}
+
+/// What every command is given.
+struct Context {
+    folder: PathBuf,
+    project: Project,
+    report: Report,
+}
+
+impl Context {
+    fn data(&self, name: &str) -> PathBuf {
+        self.folder.join("data").join(name)
+    }
+
+    /// A folder of the project, if it is there.
+    fn own(&self, name: &str) -> Option<PathBuf> {
+        Some(self.folder.join(name)).filter(|path| path.is_dir())
+    }
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::print_error(&error),
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let project = Project::read(&cli.project)?;
+    let context = Context {
+        folder: cli.project,
+        project,
+        report: Report::new(cli.json),
+    };
+    interrupt::listen()?;
+    match cli.command {
+        Command::Tokenize(args) => tokenize::run(&context, &args),
+        Command::Scan(args) => scan::run(&context, &args),
+        Command::Merge(args) => merge::run(&context, &args),
+        Command::Build(args) => build::run(&context, &args),
+        Command::Serve(args) => serve::run(context, &args),
+    }
+}
+
+/// A path as a user would type it.
+fn shown(path: &Path) -> String {
+    let path = path
+        .strip_prefix("./")
+        .or_else(|_| path.strip_prefix("."))
+        .unwrap_or(path);
+    if path.as_os_str().is_empty() {
+        ".".into()
+    } else {
+        path.display().to_string()
+    }
+}

@@ -1,0 +1,143 @@
+//! `neuroscope scan`
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::Args;
+use neuroscope::corpus::CorpusOptions;
+use neuroscope::load::ModelFiles;
+use neuroscope::scan::{self, ScanOptions, Setup};
+use neuroscope::shard::{PartInfo, PartManifest, part_folder, read_manifest, verify_files};
+use serde_json::json;
+
+use super::flags::Flags;
+use super::{Context, merge, shown, tokenize};
+
+#[derive(Args)]
+pub(super) struct ScanArgs {
+    /// The model: a folder in the Hugging Face layout, or `demo`
+    #[arg(long, value_name = "MODEL")]
+    model: String,
+    /// Files (.jsonl, .txt, each also .gz or .zst) and folders of them, or `demo`
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    corpus: Vec<PathBuf>,
+    /// Name of the model in the atlas [default: the folder's]
+    #[arg(long)]
+    name: Option<String>,
+    /// Data folder [default: data/NAME]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Scan one part only, such as 0/8 for the first of eight; `neuroscope merge` joins them
+    #[arg(long, value_name = "I/N")]
+    part: Option<Part>,
+    #[command(flatten, next_help_heading = "Corpus")]
+    corpus_options: Flags<CorpusOptions>,
+    #[command(flatten, next_help_heading = "Scan")]
+    options: Flags<ScanOptions>,
+}
+
+/// `i/n`, counted from 0.
+#[derive(Clone, Copy)]
+struct Part(PartInfo);
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (index, of) = text.split_once('/').ok_or("expected I/N, such as 0/8")?;
+        let number = |text: &str| text.parse::<u32>().map_err(|error| error.to_string());
+        let part = PartInfo {
+            index: number(index)?,
+            of: number(of)?,
+        };
+        match part.index < part.of {
+            true => Ok(Self(part)),
+            false => Err(format!("parts count from 0 to {}", i64::from(part.of) - 1)),
+        }
+    }
+}
+
+/// What is to be scanned.
+pub(super) struct Scan<'a> {
+    pub(super) model: &'a ModelFiles,
+    pub(super) name: &'a str,
+    pub(super) corpus: &'a [PathBuf],
+    pub(super) corpus_options: &'a CorpusOptions,
+    pub(super) options: &'a ScanOptions,
+    pub(super) data: &'a Path,
+}
+
+pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
+    let model = ModelFiles::open(&args.model)?;
+    let name = args.name.as_deref().unwrap_or(model.name());
+    let data = args.data.clone().unwrap_or_else(|| context.data(name));
+    let scan = Scan {
+        model: &model,
+        name,
+        corpus: &args.corpus,
+        corpus_options: &args.corpus_options.over(&context.project.corpus)?,
+        options: &args.options.over(&context.project.scan)?,
+        data: &data,
+    };
+    let part = args.part.map(|Part(part)| part);
+    let manifest = scan_part(context, &scan, part.unwrap_or(PartInfo { index: 0, of: 1 }))?;
+    if part.is_some() {
+        let words = format!(
+            "part {} of {} is in {}",
+            manifest.part.index,
+            manifest.part.of,
+            shown(&data.join("parts"))
+        );
+        return context.report.result(
+            &json!({"part": manifest.part, "documents": manifest.documents}),
+            &words,
+        );
+    }
+    merge::merge(context, &data, Some(&model))?;
+    let words = format!(
+        "the atlas is in {}; `neuroscope build` makes its website",
+        shown(&data)
+    );
+    context
+        .report
+        .result(&json!({"data": data, "model": name}), &words)
+}
+
+/// Makes sure that a part is scanned.
+pub(super) fn scan_part(
+    context: &Context,
+    scan: &Scan<'_>,
+    part: PartInfo,
+) -> Result<PartManifest> {
+    let corpus = tokenize::tokenize(
+        context,
+        scan.model,
+        scan.corpus,
+        scan.corpus_options,
+        scan.data,
+    )?;
+    let setup = Setup::new(
+        scan.name,
+        scan.model,
+        &corpus,
+        &scan.data.join("corpus"),
+        scan.options,
+    )?;
+    let target = scan.data.join("parts").join(part_folder(part));
+    if let Ok(known) = read_manifest::<PartManifest>(&target)
+        && known.scan == *setup.identity()
+        && verify_files(&target, &known.files).is_ok()
+    {
+        context
+            .report
+            .note(&format!("scan: {} is there already", shown(&target)));
+        return Ok(known);
+    }
+    let job = setup.job();
+    let n_rows = job.n_rows(part);
+    let bar = context.report.bar("scan", n_rows, "tokens");
+    let manifest = scan::scan_part(&job, setup.identity(), part, &target, &|done| bar.set(done))?;
+    bar.finish(n_rows);
+    Ok(manifest)
+}

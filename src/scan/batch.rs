@@ -1,0 +1,174 @@
+//! Windows of the corpus in batches, with what each row is.
+
+use std::ops::Range;
+
+use crate::ids::{DocId, Pos, TokenId};
+use crate::stats::block::WindowInfo;
+use crate::stats::hash;
+use crate::tokens::store::{StoreError, TokenStore};
+use crate::tokens::{Vocabulary, Window, Windowing};
+
+/// How rows of a corpus are told apart.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) store: &'a TokenStore,
+    pub(super) vocabulary: &'a Vocabulary,
+    pub(super) windowing: Windowing,
+    pub(super) context_tokens: usize,
+}
+
+/// One window as the model sees it.
+pub(super) struct BatchWindow {
+    pub(super) ids: Vec<u32>,
+    pub(super) info: WindowInfo,
+}
+
+impl<'a> Rows<'a> {
+    /// Number of positions of a document.
+    pub(super) fn n_positions(&self, doc: DocId) -> u32 {
+        self.windowing.n_positions(self.store.len(doc)) as u32
+    }
+
+    /// Whether a position counts.
+    pub(super) fn is_counted(&self, doc: DocId, pos: Pos) -> Result<bool, StoreError> {
+        let Some(index) = self.windowing.token_at(pos) else {
+            return Ok(true);
+        };
+        let token = self.store.tokens(doc, index..index + 1)?[0];
+        let first = self.windowing.bos.is_none() && index.is_multiple_of(self.windowing.n_ctx);
+        Ok(self
+            .windowing
+            .counts(first, self.vocabulary.is_special(token)))
+    }
+
+    /// Counted positions of some documents.
+    pub(super) fn n_counted(&self, documents: Range<u32>) -> Result<u64, StoreError> {
+        let mut n = 0;
+        for doc in documents.map(DocId) {
+            for window in self.windowing.windows(self.store.len(doc)) {
+                n += self
+                    .window(doc, &window, &[])?
+                    .counted
+                    .iter()
+                    .filter(|counted| **counted)
+                    .count() as u64;
+            }
+        }
+        Ok(n)
+    }
+
+    /// Batches of at least one window and, but for that, at most `batch_tokens` rows.
+    pub(super) fn batches(self, documents: Range<u32>, batch_tokens: usize) -> Batches<'a> {
+        Batches {
+            rows: self,
+            documents,
+            batch_tokens,
+            doc: None,
+            tail: Vec::new(),
+        }
+    }
+
+    /// Ids and rows of one window. `before` are the document's tokens (with those BOS that have positions) before it.
+    fn window(
+        &self,
+        doc: DocId,
+        window: &Window,
+        before: &[TokenId],
+    ) -> Result<WindowInfo, StoreError> {
+        Ok(self.batch_window(doc, window, before)?.info)
+    }
+
+    fn batch_window(
+        &self,
+        doc: DocId,
+        window: &Window,
+        before: &[TokenId],
+    ) -> Result<BatchWindow, StoreError> {
+        let own = self.store.tokens(doc, window.tokens.clone())?;
+        let ids: Vec<TokenId> = self.windowing.bos.into_iter().chain(own).collect();
+        let counted = ids.iter().enumerate();
+        let counted = counted.map(|(row, &id)| {
+            self.windowing
+                .counts(row == 0, self.vocabulary.is_special(id))
+        });
+        let history: Vec<TokenId> = before.iter().chain(&ids[window.skip..]).copied().collect();
+        let context = |row: usize| match row.checked_sub(window.skip) {
+            Some(at) => {
+                let end = before.len() + at + 1;
+                hash::context(&history[end.saturating_sub(self.context_tokens)..end])
+            }
+            None => 0,
+        };
+        let info = WindowInfo {
+            doc,
+            start: window.start,
+            skip: window.skip,
+            counted: counted.collect(),
+            contexts: (0..ids.len()).map(context).collect(),
+            ends_document: window.tokens.end == self.store.len(doc),
+        };
+        Ok(BatchWindow {
+            ids: ids.into_iter().map(|id| id.0).collect(),
+            info,
+        })
+    }
+}
+
+/// The windows of some documents, in order.
+pub(super) struct Batches<'a> {
+    rows: Rows<'a>,
+    documents: Range<u32>,
+    batch_tokens: usize,
+    doc: Option<(DocId, usize)>,
+    tail: Vec<TokenId>,
+}
+
+impl Batches<'_> {
+    fn next_window(&mut self) -> Result<Option<BatchWindow>, StoreError> {
+        loop {
+            let (doc, at) = match self.doc {
+                Some(next) => next,
+                None => match self.documents.next() {
+                    Some(doc) => (DocId(doc), 0),
+                    None => return Ok(None),
+                },
+            };
+            let Some(window) = self
+                .rows
+                .windowing
+                .windows(self.rows.store.len(doc))
+                .nth(at)
+            else {
+                (self.doc, self.tail) = (None, Vec::new());
+                continue;
+            };
+            let next = self.rows.batch_window(doc, &window, &self.tail)?;
+            self.tail
+                .extend(next.ids[window.skip..].iter().map(|&id| TokenId(id)));
+            let surplus = self.tail.len().saturating_sub(self.rows.context_tokens);
+            self.tail.drain(..surplus);
+            self.doc = Some((doc, at + 1));
+            return Ok(Some(next));
+        }
+    }
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Result<Vec<BatchWindow>, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut batch = Vec::new();
+        let mut n_rows = 0;
+        while n_rows < self.batch_tokens {
+            match self.next_window() {
+                Ok(Some(window)) => {
+                    n_rows += window.ids.len();
+                    batch.push(window);
+                }
+                Ok(None) => break,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        (!batch.is_empty()).then_some(Ok(batch))
+    }
+}

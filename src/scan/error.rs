@@ -1,0 +1,92 @@
+//! What can go wrong during a scan.
+
+use crate::corpus::CorpusError;
+use crate::load::LoadError;
+use crate::model::ModelError;
+use crate::shard::ShardError;
+use crate::tokens::TokenizerError;
+use crate::tokens::store::StoreError;
+
+/// What can go wrong during a scan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// The corpus cannot be read.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// A text cannot be tokenized.
+    #[error("document `{document}`: {source}")]
+    Tokenizer {
+        /// Name of the document.
+        document: String,
+        /// Why.
+        source: TokenizerError,
+    },
+    /// The token store cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The model cannot compute.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The results cannot be written.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// The model cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Windows have no room for text.
+    #[error("a context of {n_ctx} tokens has no room for text")]
+    ContextTooShort {
+        /// Tokens of a window.
+        n_ctx: usize,
+    },
+    /// The corpus has nothing to count.
+    #[error("the corpus has {n_documents} documents, but no position that counts")]
+    NothingCounted {
+        /// Number of documents.
+        n_documents: usize,
+    },
+    /// One part holds more positions than its counters.
+    #[error("part {part} has {found} positions; one part can count {most}")]
+    PartTooLarge {
+        /// Index of the part.
+        part: u32,
+        /// Its positions.
+        found: u64,
+        /// What fits.
+        most: u64,
+    },
+    /// `--part i/n` makes no sense.
+    #[error("there is no part {index} of {of}; parts count from 0 to {of} - 1")]
+    NoSuchPart {
+        /// Index asked for.
+        index: u32,
+        /// Number of parts.
+        of: u32,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl ScanError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Corpus(error) => error.hint(),
+            Self::Load(error) => error.hint(),
+            Self::Model(error) => error.hint(),
+            Self::Shard(error) => error.hint(),
+            Self::NothingCounted { .. } => Some(
+                "check that the texts are not empty, or count all positions with `--count-special`",
+            ),
+            Self::PartTooLarge { .. } => {
+                Some("split the scan with `--part i/n` and join the parts with `neuroscope merge`")
+            }
+            Self::Interrupted => {
+                Some("nothing was half-written; run the same command to begin again")
+            }
+            _ => None,
+        }
+    }
+}

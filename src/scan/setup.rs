@@ -1,0 +1,115 @@
+//! A model, a corpus and options, put together for a scan.
+
+use std::path::Path;
+
+use candle_core::{DType, Device};
+
+use crate::load::{LoadError, ModelFiles};
+use crate::model::{Hook, Model};
+use crate::shard::{CorpusManifest, ModelInfo, Policy, ScanIdentity};
+use crate::tokens::store::TokenStore;
+use crate::tokens::{Tokenizer, Windowing};
+
+use super::ScanOptions;
+use super::error::ScanError;
+use super::part::Job;
+
+/// Unpacked tokens kept in memory while scanning.
+const CACHE_TOKENS: usize = 1 << 20;
+
+/// All that the parts of a scan have in common.
+pub struct Setup {
+    model: Model,
+    store: TokenStore,
+    tokenizer: Tokenizer,
+    windowing: Windowing,
+    batch_tokens: usize,
+    identity: ScanIdentity,
+}
+
+impl Setup {
+    /// Loads the model and opens the tokenized corpus in `corpus_folder`. `name` is the model's in the atlas.
+    pub fn new(
+        name: &str,
+        files: &ModelFiles,
+        corpus: &CorpusManifest,
+        corpus_folder: &Path,
+        options: &ScanOptions,
+    ) -> Result<Self, ScanError> {
+        let config = files.config()?;
+        let tokenizer = files.tokenizer()?;
+        let bos = tokenizer.bos(options.bos, config.bos_token_id);
+        let bos = bos.map_err(|source| LoadError::Tokenizer {
+            origin: files.origin().to_owned(),
+            source,
+        })?;
+        let n_ctx = options.n_ctx.map_or(config.n_ctx, |n_ctx| n_ctx as usize);
+        if n_ctx <= usize::from(bos.is_some()) {
+            return Err(ScanError::ContextTooShort { n_ctx });
+        }
+        let checkpoint = files.checkpoint()?;
+        let model = Model::load(config, &checkpoint, n_ctx, DType::F32, &Device::Cpu);
+        let model = model.map_err(|source| files.model_error(source))?;
+        let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;
+        let windowing = Windowing {
+            n_ctx,
+            bos,
+            bos_in_document: options.count_special,
+        };
+
+        let config = model.config();
+        let identity = ScanIdentity {
+            model: ModelInfo {
+                name: name.into(),
+                source: files.origin().into(),
+                family: config.family.name().into(),
+                mlp: config.act_fn.mlp_name(config.gated).into(),
+                gated: config.gated,
+                n_layers: config.n_layers as u32,
+                d_model: config.d_model as u32,
+                d_mlp: config.d_mlp as u32,
+                d_vocab: config.d_vocab as u32,
+                n_parameters: checkpoint.n_parameters(),
+                weights_sha256: files.weights_sha256(),
+                config_sha256: files.config_sha256(),
+                tokenizer_sha256: files.tokenizer_sha256(),
+            },
+            corpus: corpus.corpus.clone(),
+            policy: Policy {
+                hook: Hook::Post.name().into(),
+                dtype: "f32".into(),
+                n_ctx: n_ctx as u32,
+                bos: bos.map(|bos| bos.0),
+                count_special: options.count_special,
+                n_counted: 0,
+                stats: options.stats.clone(),
+            },
+        };
+        let mut setup = Self {
+            model,
+            store,
+            tokenizer,
+            windowing,
+            batch_tokens: options.batch_tokens,
+            identity,
+        };
+        setup.identity.policy.n_counted = setup.job().n_counted()?;
+        Ok(setup)
+    }
+
+    /// What is scanned, and how.
+    pub fn identity(&self) -> &ScanIdentity {
+        &self.identity
+    }
+
+    /// The scan, ready to run.
+    pub fn job(&self) -> Job<'_> {
+        Job {
+            model: &self.model,
+            store: &self.store,
+            vocabulary: self.tokenizer.vocabulary(),
+            windowing: self.windowing,
+            batch_tokens: self.batch_tokens,
+        }
+    }
+}

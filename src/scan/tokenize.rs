@@ -1,0 +1,186 @@
+//! Documents to a token store, many at a time, in their order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use crate::corpus::{Corpus, CorpusError, CorpusOptions, Document, Source};
+use crate::shard::{
+    CorpusInfo, CorpusManifest, FileEntry, Folder, Manifest, ShardError, SourceInfo, hash_file,
+    hex, read_manifest, verify_files,
+};
+use crate::tokens::Tokenizer;
+use crate::tokens::store::{DocumentInfo, StoreWriter};
+
+use super::Progress;
+use super::error::ScanError;
+
+/// Name of the tokenizer's file in a token store.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// Text that is encoded at one go.
+const CHUNK_BYTES: usize = 4 << 20;
+
+/// What a corpus is to be tokenized with.
+pub struct With<'a> {
+    /// Name that the corpus is to have.
+    pub name: &'a str,
+    /// How its files are read.
+    pub options: &'a CorpusOptions,
+    /// The tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// Its file.
+    pub tokenizer_json: &'a [u8],
+    /// Rows of the model's embedding.
+    pub d_vocab: usize,
+}
+
+/// Makes sure that `target` is the token store of some sources: one that is there and was made from the same files in
+/// the same way stays. `progress` is told the bytes of text done.
+pub fn tokenize(
+    sources: &[Source],
+    with: &With<'_>,
+    target: &Path,
+    progress: Progress<'_>,
+) -> Result<CorpusManifest, ScanError> {
+    let corpus = Corpus::open(sources, with.options.clone())?;
+    let inputs = corpus.files().map(input).collect::<Result<Vec<_>, _>>()?;
+    let tokenizer_sha256 = hex(&Sha256::digest(with.tokenizer_json));
+    let options = serde_json::to_value(with.options).unwrap_or_default();
+    let same = |known: &CorpusManifest| {
+        known.inputs == inputs
+            && known.options == options
+            && known.tokenizer_sha256 == tokenizer_sha256
+    };
+    match read_manifest::<CorpusManifest>(target) {
+        Ok(known) if same(&known) && verify_files(target, &known.files).is_ok() => Ok(known),
+        _ => {
+            let manifest = CorpusManifest {
+                schema: CorpusManifest::SCHEMA.into(),
+                neuroscope: env!("CARGO_PKG_VERSION").into(),
+                corpus: CorpusInfo {
+                    name: with.name.into(),
+                    ..Default::default()
+                },
+                tokenizer_sha256,
+                inputs,
+                options,
+                files: Vec::new(),
+            };
+            write_store(corpus, manifest, with, target, progress)
+        }
+    }
+}
+
+/// Name, length and hash of a file of a corpus.
+fn input(source: &Source) -> Result<FileEntry, ScanError> {
+    match source {
+        Source::Path(path) => {
+            let (bytes, sha256) = hash_file(path).map_err(|source| CorpusError::Io {
+                path: path.clone(),
+                source,
+            })?;
+            Ok(FileEntry {
+                name: path.display().to_string(),
+                bytes,
+                sha256,
+            })
+        }
+        Source::Embedded(name, bytes) => Ok(FileEntry {
+            name: (*name).into(),
+            bytes: bytes.len() as u64,
+            sha256: hex(&Sha256::digest(bytes)),
+        }),
+    }
+}
+
+fn write_store(
+    mut corpus: Corpus,
+    mut manifest: CorpusManifest,
+    with: &With<'_>,
+    target: &Path,
+    progress: Progress<'_>,
+) -> Result<CorpusManifest, ScanError> {
+    let folder = Folder::create(target)?;
+    let mut writer = StoreWriter::create(folder.path(), with.d_vocab)?;
+    let mut hash = Sha256::new();
+    let mut sources: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+    let (mut n_documents, mut n_tokens, mut done) = (0u64, 0u64, 0u64);
+    loop {
+        let mut chunk: Vec<Document> = Vec::new();
+        let mut bytes = 0;
+        while bytes < CHUNK_BYTES {
+            let Some(document) = corpus.next().transpose()? else {
+                break;
+            };
+            bytes += document.text.len();
+            chunk.push(document);
+        }
+        if chunk.is_empty() {
+            break;
+        }
+        let encode = |document: &Document| with.tokenizer.encode(&document.text);
+        let encoded: Vec<_> = chunk.par_iter().map(encode).collect();
+        for (document, tokens) in chunk.iter().zip(encoded) {
+            let tokens = tokens.map_err(|source| ScanError::Tokenizer {
+                document: document.id.clone(),
+                source,
+            })?;
+            for field in [
+                &document.text,
+                &document.source,
+                &document.license,
+                &document.id,
+            ] {
+                hash.update((field.len() as u64).to_le_bytes());
+                hash.update(field);
+            }
+            let info = DocumentInfo {
+                id: &document.id,
+                source: &document.source,
+                license: &document.license,
+            };
+            writer.push(info, &tokens)?;
+            let source = sources
+                .entry((document.source.clone(), document.license.clone()))
+                .or_default();
+            *source = (source.0 + 1, source.1 + tokens.len() as u64);
+            n_documents += 1;
+            n_tokens += tokens.len() as u64;
+        }
+        done += bytes as u64;
+        if !progress(done) {
+            return Err(ScanError::Interrupted);
+        }
+    }
+    if n_tokens == 0 {
+        return Err(CorpusError::Empty(format!("corpus `{}`", with.name)).into());
+    }
+    let mut names = writer.finish()?;
+    let path = folder.path().join(TOKENIZER_FILE);
+    fs::write(&path, with.tokenizer_json)
+        .map_err(|source| ShardError::io("write", &path, source))?;
+    names.push(TOKENIZER_FILE.into());
+    let sources = sources
+        .into_iter()
+        .map(|((source, license), (n_documents, n_tokens))| SourceInfo {
+            source,
+            license,
+            n_documents,
+            n_tokens,
+        });
+    manifest.corpus = CorpusInfo {
+        sha256: hex(&hash.finalize()),
+        n_documents,
+        n_tokens,
+        n_skipped: corpus.skipped(),
+        sources: sources.collect(),
+        ..manifest.corpus
+    };
+    manifest.files = folder.entries(names)?;
+    folder.finish(&manifest)?;
+    Ok(manifest)
+}

@@ -1,0 +1,267 @@
+//! Manifests: what a folder of files is, where it came from, and the checksums of its files.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::stats::StatsOptions;
+
+use super::error::ShardError;
+use super::files::FileEntry;
+
+/// Name of a folder's manifest.
+pub const MANIFEST: &str = "manifest.json";
+
+/// A model as far as an atlas needs to know it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Name in URLs and records.
+    pub name: String,
+    /// Where it was read from: `embedded`, a folder, a Hub id.
+    pub source: String,
+    /// `model_type`.
+    pub family: String,
+    /// Kind of MLP, such as `SwiGLU`.
+    pub mlp: String,
+    /// Whether the MLP is gated.
+    pub gated: bool,
+    /// Number of blocks.
+    pub n_layers: u32,
+    /// Width of the residual stream.
+    pub d_model: u32,
+    /// Neurons of a layer.
+    pub d_mlp: u32,
+    /// Rows of the embedding.
+    pub d_vocab: u32,
+    /// Number of parameters in the checkpoint.
+    pub n_parameters: u64,
+    /// SHA-256 of the weights' files, by name.
+    pub weights_sha256: BTreeMap<String, String>,
+    /// SHA-256 of `config.json`.
+    pub config_sha256: String,
+    /// SHA-256 of `tokenizer.json`.
+    pub tokenizer_sha256: String,
+}
+
+/// A source of a corpus and how much it gave.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceInfo {
+    /// Its name in the documents.
+    pub source: String,
+    /// Its licence in the documents.
+    pub license: String,
+    /// Number of documents.
+    pub n_documents: u64,
+    /// Number of tokens.
+    pub n_tokens: u64,
+}
+
+/// A tokenized corpus.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CorpusInfo {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of all documents' texts, sources, licences and names.
+    pub sha256: String,
+    /// Number of documents.
+    pub n_documents: u64,
+    /// Number of tokens.
+    pub n_tokens: u64,
+    /// Lines or files that were skipped as unreadable.
+    pub n_skipped: u64,
+    /// Where its documents come from.
+    pub sources: Vec<SourceInfo>,
+}
+
+/// What was counted, and how (DEFINITIONS 2 to 4).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// The hook that statistics and rankings are of.
+    pub hook: String,
+    /// Type of weights and activations.
+    pub dtype: String,
+    /// Tokens of a full window, the BOS included.
+    pub n_ctx: u32,
+    /// Token put in front of every window.
+    pub bos: Option<u32>,
+    /// Whether BOS, other special tokens and position 0 are counted.
+    pub count_special: bool,
+    /// Counted positions of the whole corpus.
+    pub n_counted: u64,
+    /// How neurons are summarised.
+    pub stats: StatsOptions,
+}
+
+/// All that must agree between the parts of one scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanIdentity {
+    /// The model.
+    pub model: ModelInfo,
+    /// The corpus.
+    pub corpus: CorpusInfo,
+    /// What was counted.
+    pub policy: Policy,
+}
+
+impl ScanIdentity {
+    /// The first thing in which two scans differ: what, as in `self`, as in `other`.
+    pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let short = |hash: &str| hash.chars().take(6).collect::<String>();
+        let weights = |i: &Self| {
+            i.model
+                .weights_sha256
+                .values()
+                .map(|hash| short(hash))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let pairs = [
+            ("weights", weights(self), weights(other)),
+            (
+                "config",
+                short(&self.model.config_sha256),
+                short(&other.model.config_sha256),
+            ),
+            (
+                "tokenizer",
+                short(&self.model.tokenizer_sha256),
+                short(&other.model.tokenizer_sha256),
+            ),
+            (
+                "corpus",
+                short(&self.corpus.sha256),
+                short(&other.corpus.sha256),
+            ),
+            ("policy", json(&self.policy), json(&other.policy)),
+            ("model", json(&self.model), json(&other.model)),
+        ];
+        pairs.into_iter().find(|(_, own, others)| own != others)
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Which part of a scan, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PartInfo {
+    /// Index of the part.
+    pub index: u32,
+    /// Number of parts.
+    pub of: u32,
+}
+
+/// Manifest of a part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartManifest {
+    /// [`PartManifest::SCHEMA`]
+    pub schema: String,
+    /// Version of neuroscope that wrote it.
+    pub neuroscope: String,
+    /// What was scanned.
+    pub scan: ScanIdentity,
+    /// Which part of it.
+    pub part: PartInfo,
+    /// First document of the part, and the one after its last.
+    pub documents: [u32; 2],
+    /// Where it ran.
+    pub device: String,
+    /// The files.
+    pub files: Vec<FileEntry>,
+}
+
+/// Manifest of an atlas.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AtlasManifest {
+    /// [`AtlasManifest::SCHEMA`]
+    pub schema: String,
+    /// Version of neuroscope that wrote it.
+    pub neuroscope: String,
+    /// What was scanned.
+    pub scan: ScanIdentity,
+    /// Number of parts that were merged.
+    pub n_parts: u32,
+    /// The files.
+    pub files: Vec<FileEntry>,
+}
+
+/// Manifest of a tokenized corpus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CorpusManifest {
+    /// [`CorpusManifest::SCHEMA`]
+    pub schema: String,
+    /// Version of neuroscope that wrote it.
+    pub neuroscope: String,
+    /// The corpus.
+    pub corpus: CorpusInfo,
+    /// SHA-256 of the tokenizer.
+    pub tokenizer_sha256: String,
+    /// The files that were read, by which a corpus is known again without tokenizing it.
+    pub inputs: Vec<FileEntry>,
+    /// How they were read.
+    pub options: serde_json::Value,
+    /// The files.
+    pub files: Vec<FileEntry>,
+}
+
+/// Manifest of a data folder: a scan that was merged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataManifest {
+    /// [`DataManifest::SCHEMA`]
+    pub schema: String,
+    /// Version of neuroscope that wrote it.
+    pub neuroscope: String,
+    /// What was scanned.
+    pub scan: ScanIdentity,
+    /// Number of parts.
+    pub n_parts: u32,
+}
+
+/// A manifest that knows its schema.
+pub trait Manifest: DeserializeOwned + Serialize {
+    /// Name and version of the schema.
+    const SCHEMA: &'static str;
+}
+
+impl Manifest for PartManifest {
+    const SCHEMA: &'static str = "neuroscope/part/v1";
+}
+
+impl Manifest for AtlasManifest {
+    const SCHEMA: &'static str = "neuroscope/atlas/v1";
+}
+
+impl Manifest for DataManifest {
+    const SCHEMA: &'static str = "neuroscope/data/v1";
+}
+
+impl Manifest for CorpusManifest {
+    const SCHEMA: &'static str = "neuroscope/corpus/v1";
+}
+
+/// Reads the manifest of a folder.
+pub fn read_manifest<M: Manifest>(folder: &Path) -> Result<M, ShardError> {
+    let path = folder.join(MANIFEST);
+    let bytes = fs::read(&path).map_err(|source| ShardError::io("read", &path, source))?;
+    let bad = |reason: String| ShardError::Manifest {
+        path: path.clone(),
+        reason,
+    };
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    match value.get("schema").and_then(|schema| schema.as_str()) {
+        Some(schema) if schema == M::SCHEMA => {
+            serde_json::from_value(value).map_err(|error| bad(error.to_string()))
+        }
+        Some(found) => Err(ShardError::Schema {
+            path,
+            found: found.to_owned(),
+            expected: M::SCHEMA.to_owned(),
+        }),
+        None => Err(bad("it has no `schema`".into())),
+    }
+}

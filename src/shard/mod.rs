@@ -1,0 +1,39 @@
+//! The files of a scan: Parquet tables per layer, with a manifest that names and hashes them.
+//!
+//! A folder is written under a temporary name, synced and renamed; it is complete when its manifest is there and
+//! every file has the manifest's checksum. Readers refuse what is newer, damaged or cut off, and name the file. The
+//! tables are described in docs/format.md.
+
+mod error;
+mod files;
+mod manifest;
+mod reader;
+mod schema;
+mod writer;
+
+pub use error::ShardError;
+pub use files::{FileEntry, Folder, hash_file, hex, replace_json};
+pub use manifest::{
+    AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelInfo,
+    PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, read_manifest,
+};
+pub use reader::{LayerReader, TableReader, verify_files};
+pub use schema::{ExampleRow, SAMPLE_LIST, neuron_from_rows, rows_of};
+pub use writer::{LayerWriter, TableWriter};
+
+use std::path::PathBuf;
+
+/// Name of a layer's table of statistics.
+pub fn stats_file(layer: u32) -> String {
+    format!("layer-{layer:03}.stats.parquet")
+}
+
+/// Name of a layer's table of examples.
+pub fn examples_file(layer: u32) -> String {
+    format!("layer-{layer:03}.examples.parquet")
+}
+
+/// Name of a part's folder.
+pub fn part_folder(part: PartInfo) -> PathBuf {
+    PathBuf::from(format!("part-{:05}-of-{:05}", part.index, part.of))
+}

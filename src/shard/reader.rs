@@ -1,0 +1,197 @@
+//! Readers of tables.
+
+use std::fs::File;
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+use std::vec;
+
+use arrow_array::RecordBatch;
+use arrow_schema::Schema;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use crate::stats::neuron::NeuronStats;
+
+use super::error::ShardError;
+use super::files::{FileEntry, hash_file};
+use super::schema::{ExampleRow, examples_of, examples_schema, stats_of, stats_schema};
+use super::{examples_file, stats_file};
+
+/// Checks that files are there, with the length and checksum that their manifest says.
+pub fn verify_files(folder: &Path, files: &[FileEntry]) -> Result<(), ShardError> {
+    for file in files {
+        let path = folder.join(&file.name);
+        if !path.is_file() {
+            return Err(ShardError::Missing { path });
+        }
+        let (bytes, sha256) =
+            hash_file(&path).map_err(|source| ShardError::io("read", &path, source))?;
+        let differs = |what, found: String, expected: String| {
+            Err(ShardError::Checksum {
+                path: path.clone(),
+                what,
+                found,
+                expected,
+            })
+        };
+        if bytes != file.bytes {
+            return differs("its length", bytes.to_string(), file.bytes.to_string());
+        }
+        if sha256 != file.sha256 {
+            return differs("its SHA-256", sha256, file.sha256.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Reads one Parquet file, some rows at a time.
+pub struct TableReader {
+    path: PathBuf,
+    reader: ParquetRecordBatchReader,
+}
+
+impl TableReader {
+    /// Opens a file that must have exactly these columns.
+    pub fn open(path: &Path, schema: &Schema, rows: usize) -> Result<Self, ShardError> {
+        Self::open_group(path, schema, rows, None)
+    }
+
+    /// Opens one row group of a file, or all of them.
+    pub fn open_group(
+        path: &Path,
+        schema: &Schema,
+        rows: usize,
+        group: Option<usize>,
+    ) -> Result<Self, ShardError> {
+        let file = File::open(path).map_err(|source| ShardError::io("read", path, source))?;
+        let error = |error: parquet::errors::ParquetError| ShardError::table("read", path, error);
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(error)?;
+        let found = builder.schema();
+        if found.fields() != schema.fields() {
+            let different = found
+                .fields()
+                .iter()
+                .zip(schema.fields())
+                .find(|(found, expected)| found != expected);
+            let reason = match different {
+                Some((found, expected)) => {
+                    format!(
+                        "it has column `{}`: {}; expected `{}`: {}",
+                        found.name(),
+                        found.data_type(),
+                        expected.name(),
+                        expected.data_type()
+                    )
+                }
+                None => format!(
+                    "it has {} columns; expected {}",
+                    found.fields().len(),
+                    schema.fields().len()
+                ),
+            };
+            return Err(ShardError::table("read", path, reason));
+        }
+        let builder = match group {
+            Some(group) if group >= builder.metadata().num_row_groups() => {
+                let reason = format!("row group {group} is missing");
+                return Err(ShardError::table("read", path, reason));
+            }
+            Some(group) => builder.with_row_groups(vec![group]),
+            None => builder,
+        };
+        let reader = builder.with_batch_size(rows).build().map_err(error)?;
+        Ok(Self {
+            path: path.to_owned(),
+            reader,
+        })
+    }
+}
+
+impl Iterator for TableReader {
+    type Item = Result<RecordBatch, ShardError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(
+            self.reader
+                .next()?
+                .map_err(|error| ShardError::table("read", &self.path, error)),
+        )
+    }
+}
+
+/// Reads the tables of one layer, neuron by neuron.
+pub struct LayerReader {
+    gated: bool,
+    stats_path: PathBuf,
+    examples_path: PathBuf,
+    stats: TableReader,
+    examples: TableReader,
+    ready_stats: vec::IntoIter<(u32, NeuronStats)>,
+    ready_examples: Peekable<vec::IntoIter<(u32, ExampleRow)>>,
+    next: u32,
+}
+
+impl LayerReader {
+    /// Opens the tables of a layer in a folder.
+    pub fn open(folder: &Path, layer: u32, gated: bool) -> Result<Self, ShardError> {
+        let (stats_path, examples_path) = (
+            folder.join(stats_file(layer)),
+            folder.join(examples_file(layer)),
+        );
+        Ok(Self {
+            gated,
+            stats: TableReader::open(&stats_path, &stats_schema(gated), 256)?,
+            examples: TableReader::open(&examples_path, &examples_schema(), 4096)?,
+            stats_path,
+            examples_path,
+            ready_stats: Vec::new().into_iter(),
+            ready_examples: Vec::new().into_iter().peekable(),
+            next: 0,
+        })
+    }
+
+    fn read_next(&mut self) -> Result<Option<(u32, NeuronStats, Vec<ExampleRow>)>, ShardError> {
+        let (neuron, stats) = loop {
+            if let Some(next) = self.ready_stats.next() {
+                break next;
+            }
+            match self.stats.next().transpose()? {
+                Some(batch) => self.ready_stats = stats_of(self.gated, &batch).into_iter(),
+                None => return Ok(None),
+            }
+        };
+        if neuron != self.next {
+            let reason = format!(
+                "neuron {neuron} stands where neuron {} is expected",
+                self.next
+            );
+            return Err(ShardError::table("read", &self.stats_path, reason));
+        }
+        self.next += 1;
+        let mut rows = Vec::new();
+        loop {
+            match self.ready_examples.peek() {
+                Some((owner, _)) if *owner == neuron => {
+                    rows.extend(self.ready_examples.next().map(|(_, row)| row))
+                }
+                Some((owner, _)) if *owner < neuron => {
+                    let reason = format!("examples of neuron {owner} are not in order");
+                    return Err(ShardError::table("read", &self.examples_path, reason));
+                }
+                Some(_) => break,
+                None => match self.examples.next().transpose()? {
+                    Some(batch) => self.ready_examples = examples_of(&batch).into_iter().peekable(),
+                    None => break,
+                },
+            }
+        }
+        Ok(Some((neuron, stats, rows)))
+    }
+}
+
+impl Iterator for LayerReader {
+    type Item = Result<(u32, NeuronStats, Vec<ExampleRow>), ShardError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read_next().transpose()
+    }
+}

@@ -1,0 +1,63 @@
+//! The documents of the corpus, some to a file, so that a page can show a whole one on demand.
+
+use serde::Serialize;
+
+use crate::ids::DocId;
+
+use super::error::SiteError;
+use super::record::RecordWriter;
+
+/// Tokens in one file.
+const FILE_TOKENS: u32 = 8192;
+
+#[derive(Serialize)]
+struct Index {
+    schema: &'static str,
+    n_documents: u32,
+    /// First document of each file.
+    starts: Vec<u32>,
+}
+
+/// Name of the file that begins with a document.
+pub(super) fn file_name(first: u32) -> String {
+    format!("{first:06}.json")
+}
+
+/// Where the documents' files begin.
+pub(super) fn starts(writer: &RecordWriter<'_>) -> Vec<u32> {
+    let mut starts = Vec::new();
+    let mut n = FILE_TOKENS;
+    for doc in 0..writer.store().n_documents() as u32 {
+        if n >= FILE_TOKENS {
+            starts.push(doc);
+            n = 0;
+        }
+        n += writer.n_positions(DocId(doc));
+    }
+    starts
+}
+
+/// The index of the documents' files.
+pub(super) fn index(writer: &RecordWriter<'_>, starts: &[u32]) -> Vec<u8> {
+    let n_documents = writer.store().n_documents() as u32;
+    let index = Index {
+        schema: "neuroscope/documents/v1",
+        n_documents,
+        starts: starts.to_vec(),
+    };
+    serde_json::to_vec(&index).unwrap_or_default()
+}
+
+/// The file that begins with `first` and ends before `end`.
+pub(super) fn file(writer: &RecordWriter<'_>, first: u32, end: u32) -> Result<Vec<u8>, SiteError> {
+    let mut json =
+        format!("{{\"schema\":\"neuroscope/documents/v1\",\"first\":{first},\"documents\":[");
+    for doc in (first..end).map(DocId) {
+        if doc.0 > first {
+            json.push(',');
+        }
+        writer.document_json(&mut json, doc)?;
+    }
+    json.push_str("]}\n");
+    Ok(json.into_bytes())
+}

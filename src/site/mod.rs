@@ -1,0 +1,24 @@
+//! Atlases to a static website: plain data (views) → theme → bytes → files.
+//!
+//! Rendering returns bytes and [`output`] alone writes; the site never sees a model, and what it shows of a neuron is
+//! the record that its page embeds.
+
+mod build;
+mod content;
+mod display;
+mod documents;
+mod error;
+mod format;
+mod options;
+mod output;
+mod plot;
+mod record;
+mod theme;
+mod views;
+
+pub use build::{BuildReport, Inputs, build};
+pub use content::ContentError;
+pub use error::SiteError;
+pub use options::SiteOptions;
+pub use output::OutputReport;
+pub use record::{NEURON_SCHEMA_JSON, RecordWriter};

@@ -1,0 +1,11 @@
+//! Text to token windows, and their store on disk.
+
+#[cfg(feature = "atlas")]
+pub mod store;
+mod tokenizer;
+mod vocabulary;
+mod windows;
+
+pub use tokenizer::{BosPolicy, Tokenizer, TokenizerError};
+pub use vocabulary::Vocabulary;
+pub use windows::{Window, Windowing};
