@@ -1,4 +1,37 @@
-//! neuroscope
+//! A browsable atlas of every MLP neuron of a language model.
+//!
+//! ```text
+//! corpus ──► model ──► scan ──► shard ──► atlas ──► site
+//! text to    weights,  running  Parquet   parts     pages, JSON,
+//! token      forward,  per-     on disk,  merged,   from theme/
+//! windows    hooks     neuron   one per   ranked    and content/
+//!                      state    part
+//! ```
+//!
+//! | module | holds | imports |
+//! |---|---|---|
+//! | [`ids`] | newtypes | nothing |
+//! | [`corpus`] | files → documents, in a stable order | nothing |
+//! | [`stats`] | what is kept of a neuron: update and merge | nothing |
+//! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | nothing |
+//! | [`tokens`] | tokenizer, windows, the token store | corpus |
+//! | [`demo`] | the embedded model and corpus | corpus |
+//! | [`load`] | where models come from | model, tokens, demo |
+//! | [`shard`] | the files of a scan | stats |
+//! | [`scan`] | drives batches through a model into statistics | corpus, tokens, model, stats, shard, load |
+//! | [`atlas`] | parts merged and ranked; what the weights say | shard, stats, tokens, model |
+//! | [`site`] | views → theme → pages → files | atlas, tokens |
+//! | [`serve`] | preview server | site |
+//! | [`config`] | the project file, each stage's own options | corpus, scan, site |
+//!
+//! The table is checked by `tests/architecture.rs`; every module may import [`ids`]. What holds everywhere:
+//!
+//! - A later stage is never called by an earlier one; the site is built without the model.
+//! - The same inputs give the same bytes.
+//! - The way a corpus is split into parts never changes the atlas.
+//! - `model`, `stats` and the in-memory part of `tokens` do without files and threads: they are all that is left
+//!   without the feature `atlas`.
+
 #[cfg(feature = "atlas")]
 pub mod atlas;
 #[cfg(feature = "atlas")]
@@ -13,6 +46,8 @@ pub mod load;
 pub mod model;
 #[cfg(feature = "atlas")]
 pub mod scan;
+#[cfg(feature = "serve")]
+pub mod serve;
 #[cfg(feature = "atlas")]
 pub mod shard;
 #[cfg(feature = "atlas")]

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use neuroscope::atlas::AtlasError;
 use neuroscope::load::LoadError;
 use neuroscope::scan::ScanError;
+use neuroscope::serve::ServeError;
 use neuroscope::site::SiteError;
 use serde::Serialize;
 
@@ -162,6 +163,11 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         error
             .downcast_ref::<AtlasError>()
             .and_then(AtlasError::hint)
+    });
+    let known = known.or_else(|| {
+        error
+            .downcast_ref::<ServeError>()
+            .and_then(ServeError::hint)
     });
     known.or_else(|| error.downcast_ref::<LoadError>().and_then(LoadError::hint))
 }

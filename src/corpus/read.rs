@@ -20,7 +20,7 @@ pub struct CorpusOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub text_field: String,
     /// Whether lines and files that cannot be read are counted and skipped.
-    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
+    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub skip_invalid: bool,
 }
 

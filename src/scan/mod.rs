@@ -28,7 +28,7 @@ pub struct ScanOptions {
     #[cfg_attr(feature = "cli", arg(long, value_enum))]
     pub bos: BosPolicy,
     /// Whether BOS, other special tokens and position 0 are counted.
-    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
+    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub count_special: bool,
     /// Tokens that go through a layer before the next layer is begun. Does not change the result.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]

@@ -48,6 +48,9 @@ impl Setup {
             return Err(ScanError::ContextTooShort { n_ctx });
         }
         let checkpoint = files.checkpoint()?;
+        // a scan does without the unembedding, its analysis does not: better to fail now
+        let unembed = checkpoint.analysis(&config, &Device::Cpu).unembed();
+        unembed.map_err(|source| files.model_error(source))?;
         let model = Model::load(config, &checkpoint, n_ctx, DType::F32, &Device::Cpu);
         let model = model.map_err(|source| files.model_error(source))?;
         let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;

@@ -512,16 +512,20 @@ impl<'a> Build<'a> {
         } else {
             (layer + 1 < model.n_layers).then_some((layer + 1, 0))
         };
-        let order = |list: &String| match list.as_str() {
-            "top" => 0,
-            "bottom" => 1,
+        let order = |list: &str| match list {
+            list if list == record.main_list => 0,
+            "top" | "bottom" => 1,
             band if band.starts_with("band_") => 2,
             "random" => 3,
             case if case.starts_with("gate") => 4,
             _ => 5,
         };
-        let mut lists = record.lists.clone();
-        lists.sort_by_key(|(list, _)| order(list));
+        let mut lists: Vec<ListView> = record
+            .lists
+            .iter()
+            .map(|(list, n)| ListView::new(list, *n, model))
+            .collect();
+        lists.sort_by_key(|list| order(&list.name));
         let description = format!(
             "Neuron {index} of layer {layer} of {}: statistics, and the text that excites it most and least.",
             model.name
@@ -555,11 +559,9 @@ impl<'a> Build<'a> {
                 &record.histogram.counts,
                 "Histogram of activations",
             ),
-            lists: lists
-                .iter()
-                .map(|(list, n)| ListView::new(list, *n, model))
-                .collect(),
-            top_html: &record.top_html,
+            lists,
+            main_list: record.main_list,
+            main_html: &record.main_html,
             note: self.content.notes.get(&(model.name.clone(), neuron.id)),
             record: &record.json,
         };

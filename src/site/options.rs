@@ -17,10 +17,10 @@ pub struct SiteOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "CODE"))]
     pub language: String,
     /// Whether HTML in Markdown is passed on as it is; otherwise it is sanitised.
-    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
+    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub raw_html: bool,
     /// Whether each neuron's record is also written as a file of its own, `<neuron>.json`.
-    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
+    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub neuron_json: bool,
 }
 

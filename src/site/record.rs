@@ -37,8 +37,10 @@ pub struct Record {
     pub(super) histogram: HistogramRecord,
     /// The lists of examples with their lengths, in the order of the page.
     pub(super) lists: Vec<(String, usize)>,
-    /// The first lists as plain HTML, for readers without JavaScript.
-    pub(super) top_html: String,
+    /// The list of the stronger side: `top`, or `bottom` where the smallest value is larger in magnitude.
+    pub(super) main_list: &'static str,
+    /// That list as plain HTML, for readers without JavaScript.
+    pub(super) main_html: String,
 }
 
 #[derive(Serialize)]
@@ -64,8 +66,8 @@ struct StatsRecord<'a> {
     variance: Option<f64>,
     skewness: Option<f64>,
     kurtosis: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
+    min: Option<f32>,
+    max: Option<f32>,
     frequency: Option<f64>,
     frequency_abs: FrequencyRecord,
     dead: bool,
@@ -85,8 +87,8 @@ struct FrequencyRecord {
 struct SpecialRecord {
     count: u64,
     mean: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
+    min: Option<f32>,
+    max: Option<f32>,
 }
 
 /// Counts between edges.
@@ -200,7 +202,13 @@ impl<'a> RecordWriter<'a> {
         neuron: &AtlasNeuron,
         population: &Population,
     ) -> Result<Record, SiteError> {
-        let (examples, lists, top_html) = self.examples(neuron)?;
+        let moments = &neuron.stats.moments;
+        let main_list = if moments.count > 0 && -moments.min > moments.max {
+            "bottom"
+        } else {
+            "top"
+        };
+        let (examples, lists, main_html) = self.examples(neuron, main_list)?;
         let examples = RawValue::from_string(examples).unwrap_or_default();
         let stats = &neuron.stats;
         let histogram = histogram_record(stats);
@@ -228,7 +236,8 @@ impl<'a> RecordWriter<'a> {
             json: safe_in_html(json),
             histogram,
             lists,
-            top_html,
+            main_list,
+            main_html,
         })
     }
 
@@ -250,8 +259,8 @@ impl<'a> RecordWriter<'a> {
             variance: value(moments.variance()),
             skewness: value(moments.skewness()),
             kurtosis: value(moments.kurtosis()),
-            min: summary.min.filter(|v| v.is_finite()),
-            max: summary.max.filter(|v| v.is_finite()),
+            min: (moments.count > 0).then_some(moments.min),
+            max: (moments.count > 0).then_some(moments.max),
             frequency: value(summary.ranked(Measure::Frequency).value),
             frequency_abs: FrequencyRecord {
                 tau: self.scan.policy.stats.tau,
@@ -262,8 +271,8 @@ impl<'a> RecordWriter<'a> {
             special: SpecialRecord {
                 count: stats.special.count,
                 mean: value(stats.special.mean()),
-                min: (stats.special.count > 0).then(|| f64::from(stats.special.min)),
-                max: (stats.special.count > 0).then(|| f64::from(stats.special.max)),
+                min: (stats.special.count > 0).then_some(stats.special.min),
+                max: (stats.special.count > 0).then_some(stats.special.max),
             },
             quantiles: QUANTILES.into_iter().map(quantile).collect(),
             histogram,
@@ -278,10 +287,11 @@ impl<'a> RecordWriter<'a> {
         }
     }
 
-    /// The examples as JSON, the lists' lengths, and the first lists as HTML.
+    /// The examples as JSON, the lists' lengths, and the main list as HTML.
     fn examples(
         &self,
         neuron: &AtlasNeuron,
+        main_list: &str,
     ) -> Result<(String, Vec<(String, usize)>, String), SiteError> {
         let mut json = String::with_capacity(160 * 1024);
         let mut html = String::new();
@@ -307,7 +317,7 @@ impl<'a> RecordWriter<'a> {
             )?;
             let peak = (row.example.pos.0 - window.start) as usize;
             self.example_json(&mut json, &row.example, &tokens, peak);
-            if lists.len() == 1 {
+            if row.list == main_list {
                 self.example_html(&mut html, &row.example, &tokens, peak);
             }
         }

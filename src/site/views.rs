@@ -251,7 +251,10 @@ pub(super) struct NeuronPageView<'a> {
     pub(super) not_finite: String,
     pub(super) histogram: String,
     pub(super) lists: Vec<ListView>,
-    pub(super) top_html: &'a str,
+    /// Name of the list of the stronger side.
+    pub(super) main_list: &'static str,
+    /// Its examples as plain HTML.
+    pub(super) main_html: &'a str,
     pub(super) note: Option<&'a Page>,
     /// The record, ready to stand in a `<script>` element.
     pub(super) record: &'a str,
@@ -262,7 +265,10 @@ pub(super) struct NeuronPageView<'a> {
 pub(super) struct Card {
     pub(super) label: &'static str,
     pub(super) value: String,
-    pub(super) detail: Option<String>,
+    /// Place in the layer's ranking, such as `#3 of 640`.
+    pub(super) in_layer: Option<String>,
+    /// Place in the model's ranking.
+    pub(super) in_model: Option<String>,
     pub(super) definition: String,
 }
 
@@ -294,6 +300,8 @@ pub(super) struct ListView {
     pub(super) title: String,
     pub(super) explanation: String,
     pub(super) n: usize,
+    /// Whether it is of a sign case.
+    pub(super) is_case: bool,
 }
 
 impl ListView {
@@ -367,6 +375,7 @@ impl ListView {
             title,
             explanation,
             n,
+            is_case: name.starts_with("gate"),
         }
     }
 }
@@ -385,22 +394,20 @@ pub(super) fn cards(
     let plain = |label, value, definition: String| Card {
         label,
         value,
-        detail: None,
+        in_layer: None,
+        in_model: None,
         definition,
     };
     let ranked = |measure: Measure| {
         let ranked = summary.ranked(measure);
         let [n_layer, n_model] = [population.layer, population.model].map(|n| n[measure as usize]);
-        let detail = match (ranked.rank_in_layer, ranked.rank_in_model) {
-            (Some(layer), Some(model)) => Some(format!(
-                "#{} of {} in layer · #{} of {}",
-                count(layer.into()),
-                count(n_layer.into()),
-                count(model.into()),
-                count(n_model.into())
-            )),
-            _ => None,
+        let place = |rank: Option<u32>, n: u32| {
+            rank.map(|rank| format!("#{} of {}", count(rank.into()), count(n.into())))
         };
+        let [in_layer, in_model] = [
+            place(ranked.rank_in_layer, n_layer),
+            place(ranked.rank_in_model, n_model),
+        ];
         let value = match measure {
             Measure::Frequency => percent(ranked.value),
             _ => number(ranked.value),
@@ -408,7 +415,8 @@ pub(super) fn cards(
         Card {
             label: measure.label(),
             value,
-            detail,
+            in_layer,
+            in_model,
             definition: measure.definition().to_owned(),
         }
     };

@@ -50,7 +50,7 @@ pub struct StatsOptions {
     #[cfg_attr(feature = "cli", arg(long))]
     pub tau: f32,
     /// Whether gate and linear input are ranked as well (GLUScope does).
-    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
+    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub rank_pre: bool,
     /// Seed of the random draws.
     #[cfg_attr(feature = "cli", arg(long))]

@@ -1,0 +1,116 @@
+//! From the path of a request to a file inside the root, or nothing.
+
+use std::path::{Component, Path, PathBuf};
+
+use percent_encoding::percent_decode_str;
+
+/// What a request's path leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A page, to be sent with the reload script.
+    Page(PathBuf),
+    /// Any other file.
+    File(PathBuf),
+    /// A folder that was asked for without its slash.
+    Folder,
+}
+
+/// Finds what a path leads to. Nothing outside the root is ever found: not by `..`, however it is encoded, not by a
+/// symbolic link, not by an absolute path. Files whose names begin with a dot are not the site's.
+pub(super) fn find(root: &Path, path: &str) -> Option<Found> {
+    let decoded = percent_decode_str(path).decode_utf8().ok()?;
+    if decoded.contains(['\0', '\\']) {
+        return None;
+    }
+    let mut inner = PathBuf::new();
+    for part in decoded.split('/').filter(|part| !part.is_empty()) {
+        let plain = Path::new(part)
+            .components()
+            .all(|component| matches!(component, Component::Normal(_)));
+        if part.starts_with('.') || !plain {
+            return None;
+        }
+        inner.push(part);
+    }
+    let mut file = root.join(inner);
+    if file.is_dir() {
+        if !decoded.ends_with('/') {
+            return Some(Found::Folder);
+        }
+        file.push("index.html");
+    }
+    let real = file.canonicalize().ok()?;
+    if !real.starts_with(root) || !real.is_file() {
+        return None;
+    }
+    Some(
+        if real
+            .extension()
+            .is_some_and(|extension| extension == "html")
+        {
+            Found::Page(real)
+        } else {
+            Found::File(real)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn nothing_outside_the_root_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        let root = base.join("site");
+        fs::create_dir_all(root.join("m/0")).unwrap();
+        fs::write(base.join("secret.html"), "secret").unwrap();
+        fs::write(root.join("m/0/1.html"), "page").unwrap();
+        fs::write(root.join("m/a b.json"), "{}").unwrap();
+        fs::write(root.join(".hidden"), "x").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(base.join("secret.html"), root.join("link.html")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&base, root.join("out")).unwrap();
+
+        assert_eq!(
+            find(&root, "/m/0/1.html"),
+            Some(Found::Page(root.join("m/0/1.html")))
+        );
+        assert_eq!(
+            find(&root, "/m//0/1.html"),
+            Some(Found::Page(root.join("m/0/1.html")))
+        );
+        assert_eq!(
+            find(&root, "/m/a%20b.json"),
+            Some(Found::File(root.join("m/a b.json")))
+        );
+        assert_eq!(find(&root, "/m/0"), Some(Found::Folder));
+        for path in [
+            "/../secret.html",
+            "/%2e%2e/secret.html",
+            "/m/..%2f..%2fsecret.html",
+            "/m/%2e%2e/%2e%2e/secret.html",
+            "/..%5csecret.html",
+            "/link.html",
+            "/out/secret.html",
+            "/.hidden",
+            "/%2ehidden",
+            "//etc/passwd",
+            "/%00",
+            "/m/0/1.html%00.json",
+            "/m/0/1.html/",
+            "/%ff",
+            "/m/0/",
+            "/nothing",
+        ] {
+            let found = find(&root, path);
+            assert!(
+                found.is_none() || path == "/m/0/1.html/",
+                "{path} gave {found:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! A preview server for a built site: on this machine only, never outside its folder, rebuilding on change.
+
+mod files;
+mod watch;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::watch as channel;
+
+use files::Found;
+
+/// What can go wrong with the server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The folder cannot be served.
+    #[error("cannot serve `{path}`: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The port cannot be listened to.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server stopped.
+    #[error("the server stopped: {0}")]
+    Server(io::Error),
+    /// Changes cannot be watched.
+    #[error("cannot watch for changes: {0}")]
+    Watch(#[from] notify::Error),
+}
+
+impl ServeError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
+                "another program uses this port; choose one with `--port`, 0 for any that is free",
+            ),
+            Self::Folder { .. } => Some("build the site first: `neuroscope build`"),
+            _ => None,
+        }
+    }
+}
+
+/// What to serve.
+pub struct Server<'a> {
+    /// The site.
+    pub root: &'a Path,
+    /// Port on the loopback address; 0 for any that is free.
+    pub port: u16,
+    /// Files and folders whose changes call `rebuild`.
+    pub watch: Vec<PathBuf>,
+    /// Builds the site again; answers whether it changed.
+    pub rebuild: Box<dyn FnMut() -> bool + Send>,
+}
+
+struct Shared {
+    root: PathBuf,
+    version: channel::Receiver<u64>,
+}
+
+/// Path under which the server's own answers are; no file of a site begins with a dot.
+const RELOAD_SCRIPT: &str = "/.neuroscope/reload.js";
+const VERSION: &str = "/.neuroscope/version";
+
+/// Serves until `stop` answers true. `ready` is told the address.
+pub fn serve(
+    server: Server<'_>,
+    ready: impl FnOnce(SocketAddr),
+    stop: impl Fn() -> bool,
+) -> Result<(), ServeError> {
+    let folder = |source| ServeError::Folder {
+        path: server.root.to_owned(),
+        source,
+    };
+    let root = server.root.canonicalize().map_err(folder)?;
+    let (changed, version) = channel::channel(0u64);
+    let _watcher = watch::watch(&server.watch, server.rebuild, changed)?;
+    let shared = Arc::new(Shared { root, version });
+    let router = Router::new()
+        .route(RELOAD_SCRIPT, get(reload_script))
+        .route(VERSION, get(wait_for_change))
+        .fallback(answer)
+        .with_state(shared);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(ServeError::Server)?;
+    let served = runtime.block_on(async {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port));
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
+        ready(listener.local_addr().map_err(ServeError::Server)?);
+        let stopped = async {
+            while !stop() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            served = axum::serve(listener, router) => served.map_err(ServeError::Server),
+            () = stopped => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    served
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if !matches!(
+        *request.method(),
+        axum::http::Method::GET | axum::http::Method::HEAD
+    ) {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    match files::find(&shared.root, request.uri().path()) {
+        Some(Found::Folder) => {
+            let location = format!("{}/", request.uri().path());
+            (
+                StatusCode::MOVED_PERMANENTLY,
+                [(header::LOCATION, location)],
+            )
+                .into_response()
+        }
+        Some(Found::Page(path)) => page(&path, StatusCode::OK).await,
+        Some(Found::File(path)) => {
+            let service = tower_http::services::ServeFile::new(path);
+            match tower::ServiceExt::oneshot(service, request).await {
+                Ok(response) => no_cache(response.into_response()),
+                Err(never) => match never {},
+            }
+        }
+        None => page(&shared.root.join("404.html"), StatusCode::NOT_FOUND).await,
+    }
+}
+
+/// A page with the script that loads it again after a change.
+async fn page(path: &Path, status: StatusCode) -> Response {
+    match tokio::fs::read(path).await {
+        Ok(mut html) => {
+            html.extend_from_slice(
+                format!("<script type=\"module\" src=\"{RELOAD_SCRIPT}\"></script>\n").as_bytes(),
+            );
+            no_cache(
+                (
+                    status,
+                    [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
+                    html,
+                )
+                    .into_response(),
+            )
+        }
+        Err(_) => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn no_cache(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+async fn reload_script() -> Response {
+    const SCRIPT: &str = r#"let known;
+for (;;) {
+  try {
+    const version = await (await fetch("/.neuroscope/version" + (known === undefined ? "" : "?" + known))).text();
+    if (known !== undefined && version !== known) location.reload();
+    known = version;
+  } catch {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+}
+"#;
+    (
+        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")],
+        SCRIPT,
+    )
+        .into_response()
+}
+
+/// The number of builds so far; a reader that knows it is answered when it changes, or after a while.
+async fn wait_for_change(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let mut version = shared.version.clone();
+    let known = request
+        .uri()
+        .query()
+        .and_then(|query| query.parse::<u64>().ok());
+    let changed = version.wait_for(|version| Some(*version) != known);
+    let _ = tokio::time::timeout(Duration::from_secs(20), changed).await;
+    let now = shared.version.borrow().to_string();
+    no_cache(now.into_response())
+}

@@ -1,0 +1,421 @@
+//! Whatever is wrong with the input: an error that names it, and nothing lost or half-written.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{corpus, fail, files, model, neuroscope, run, scan, succeed};
+
+/// A copy of a fixture model with one file changed.
+fn changed(dir: &Path, file: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) -> PathBuf {
+    let copy = dir.join("model");
+    fs::create_dir_all(&copy).unwrap();
+    for (name, bytes) in files(&model("llama")) {
+        fs::write(copy.join(name), bytes).unwrap();
+    }
+    match change(fs::read(copy.join(file)).unwrap()) {
+        Some(bytes) => fs::write(copy.join(file), bytes).unwrap(),
+        None => fs::remove_file(copy.join(file)).unwrap(),
+    }
+    copy
+}
+
+fn scan_of(project: &Path, model: &Path) -> Command {
+    let file = project.join("corpus.jsonl");
+    corpus(&file, 5);
+    let mut command = neuroscope(project);
+    command
+        .arg("scan")
+        .arg("--model")
+        .arg(model)
+        .arg("--corpus")
+        .arg(file)
+        .args(["--name", "bad"]);
+    command
+}
+
+fn refuses(file: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>, what: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let model = changed(dir.path(), file, change);
+    fail(&mut scan_of(dir.path(), &model), what);
+    let parts = dir.path().join("data/bad/parts");
+    assert!(
+        !parts.exists() || files(&parts).is_empty(),
+        "a part was left behind"
+    );
+}
+
+fn config(change: impl FnOnce(&mut Value)) -> impl FnOnce(Vec<u8>) -> Option<Vec<u8>> {
+    |bytes| {
+        let mut value: Value = serde_json::from_slice(&bytes).unwrap();
+        change(&mut value);
+        Some(serde_json::to_vec(&value).unwrap())
+    }
+}
+
+#[test]
+fn models_with_something_missing_or_cut_off() {
+    refuses(
+        "model.safetensors",
+        |_| None,
+        &["neither `model.safetensors` nor", "hint: "],
+    );
+    refuses("config.json", |_| None, &["config.json", "No such file"]);
+    refuses("tokenizer.json", |_| None, &["tokenizer.json"]);
+    refuses(
+        "model.safetensors",
+        |bytes| Some(bytes[..bytes.len() - 100].to_vec()),
+        &[
+            "`model.safetensors` is not a complete safetensors file",
+            "hint: ",
+        ],
+    );
+    refuses(
+        "model.safetensors",
+        |_| Some(Vec::new()),
+        &["`model.safetensors`"],
+    );
+    refuses(
+        "config.json",
+        |_| Some(b"{\"model_type\":".to_vec()),
+        &["not valid JSON"],
+    );
+    refuses(
+        "tokenizer.json",
+        |_| Some(b"[]".to_vec()),
+        &["`tokenizer.json` cannot be read"],
+    );
+}
+
+#[test]
+fn configs_that_do_not_fit_the_weights_or_the_tokenizer() {
+    refuses(
+        "config.json",
+        config(|c| c["intermediate_size"] = json!(38)),
+        &[
+            "tensor `model.layers.0.mlp.gate_proj.weight` has shape [37, 24]; expected [d_mlp = 38, d_model = 24]",
+            "hint: check that `config.json` and `model.safetensors` come from one checkpoint",
+        ],
+    );
+    refuses(
+        "config.json",
+        config(|c| c["num_hidden_layers"] = json!(4)),
+        &[
+            "tensor `model.layers.3.",
+            "is missing from `model.safetensors`",
+        ],
+    );
+    refuses(
+        "config.json",
+        config(|c| c["vocab_size"] = json!(100)),
+        &["token ids up to 289", "100 tokens only"],
+    );
+    refuses(
+        "config.json",
+        config(|c| c["model_type"] = json!("mamba")),
+        &["`model_type` is `mamba`; known are"],
+    );
+    refuses(
+        "config.json",
+        config(|c| {
+            c.as_object_mut().unwrap().remove("rope_parameters");
+        }),
+        &["no `rope_theta`"],
+    );
+}
+
+#[test]
+fn weights_that_are_not_numbers() {
+    let poison = |mut bytes: Vec<u8>| {
+        let at = bytes.len() - 4;
+        bytes[at..].copy_from_slice(&f32::NAN.to_le_bytes());
+        Some(bytes)
+    };
+    refuses(
+        "model.safetensors",
+        poison,
+        &[
+            "tensor `model.norm.weight` holds 1 values that are not finite",
+            "hint: ",
+        ],
+    );
+}
+
+#[test]
+fn corpora_that_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    let tokenize = |name: &str, bytes: &[u8], more: &[&str]| {
+        let path = project.join(name);
+        fs::write(&path, bytes).unwrap();
+        let mut command = neuroscope(project);
+        command
+            .arg("tokenize")
+            .arg("--model")
+            .arg(model("llama"))
+            .arg("--corpus")
+            .arg(path)
+            .args(more);
+        command
+    };
+    fail(
+        &mut tokenize("empty.jsonl", b"", &[]),
+        &["no text in corpus `empty.jsonl`"],
+    );
+    fail(&mut tokenize("empty.txt", b"", &[]), &["no text"]);
+    fail(&mut tokenize("blank.jsonl", b"\n\n  \n", &[]), &["no text"]);
+    fail(
+        &mut tokenize("a.jsonl", b"{\"text\":\"x\"}\nnot json\n", &[]),
+        &["a.jsonl` line 2: not a JSON object", "--skip-invalid"],
+    );
+    fail(
+        &mut tokenize("b.jsonl", b"{\"text\":\"x\"}\n{\"body\":\"y\"}\n", &[]),
+        &["b.jsonl` line 2: missing field `text`", "--text-field"],
+    );
+    fail(
+        &mut tokenize("c.jsonl", b"{\"text\":\"\xff\"}\n", &[]),
+        &["c.jsonl` line 1: not valid UTF-8"],
+    );
+    fail(
+        &mut tokenize("d.txt", b"good \xff bad", &[]),
+        &["d.txt` is not valid UTF-8: byte 5"],
+    );
+    fail(
+        &mut tokenize("e.pdf", b"x", &[]),
+        &["e.pdf` is neither .jsonl nor .txt"],
+    );
+    fail(
+        &mut tokenize("f.jsonl.zst", b"not zstd at all", &[]),
+        &["f.jsonl.zst"],
+    );
+    fail(
+        &mut tokenize("g.jsonl.gz", b"not gzip at all", &[]),
+        &["g.jsonl.gz"],
+    );
+    fail(
+        neuroscope(project)
+            .arg("tokenize")
+            .arg("--model")
+            .arg(model("llama"))
+            .args(["--corpus", "nowhere.txt"]),
+        &["nowhere.txt"],
+    );
+    assert!(!project.join("data/llama/corpus").exists());
+
+    let lines =
+        b"{\"text\":\"x\"}\nnot json\n{\"text\":5}\n{\"text\":\"\xff\"}\n{\"text\":\"the text\"}\n";
+    let said = succeed(&mut tokenize("a.jsonl", lines, &["--skip-invalid"]));
+    assert!(said.stderr.contains("skipped 3 texts"), "{}", said.stderr);
+    assert!(said.stdout.contains("2 documents"), "{}", said.stdout);
+    let said = succeed(&mut tokenize(
+        "b.jsonl",
+        b"{\"body\":\"y y y\"}\n",
+        &["--text-field", "body"],
+    ));
+    assert!(said.stdout.contains("1 documents"), "{}", said.stdout);
+}
+
+#[test]
+fn one_huge_document_is_scanned_in_windows() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    let path = project.join("huge.txt");
+    fs::write(&path, "the neuron in the net sees the text ".repeat(20_000)).unwrap();
+    let mut command = neuroscope(project);
+    command
+        .arg("scan")
+        .arg("--model")
+        .arg(model("gpt2"))
+        .arg("--corpus")
+        .arg(&path)
+        .args(["--name", "huge"]);
+    succeed(&mut command);
+    succeed(neuroscope(project).arg("build"));
+    let record = crate::support::record(&project.join("site/huge/0/0.html"));
+    // one document gives one example of the largest values, but as many samples as asked for
+    assert_eq!(record["examples"]["top"].as_array().unwrap().len(), 1);
+    assert_eq!(record["examples"]["random"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    scan(project, "llama", 5, &["--name", "tiny"]);
+
+    // somebody's own page is in the way
+    fs::create_dir_all(project.join("mine")).unwrap();
+    fs::write(project.join("mine/index.html"), "my own page").unwrap();
+    fs::write(project.join("mine/thesis.tex"), "years of work").unwrap();
+    fail(
+        neuroscope(project)
+            .args(["build", "--out"])
+            .arg(project.join("mine")),
+        &[
+            "mine/index.html` was not written by neuroscope",
+            "hint: choose another folder",
+        ],
+    );
+    assert_eq!(
+        fs::read_to_string(project.join("mine/index.html")).unwrap(),
+        "my own page"
+    );
+    fs::remove_file(project.join("mine/index.html")).unwrap();
+    succeed(
+        neuroscope(project)
+            .args(["build", "--out"])
+            .arg(project.join("mine")),
+    );
+    succeed(
+        neuroscope(project)
+            .args(["build", "--out"])
+            .arg(project.join("mine")),
+    );
+    assert_eq!(
+        fs::read_to_string(project.join("mine/thesis.tex")).unwrap(),
+        "years of work"
+    );
+
+    // a file is where the folder should be; unlike permissions, this stops the superuser as well
+    fs::write(project.join("file"), "x").unwrap();
+    fail(
+        neuroscope(project)
+            .args(["build", "--out"])
+            .arg(project.join("file/site")),
+        &["file/site"],
+    );
+    let mut command = scan_of(project, &model("llama"));
+    fail(
+        command.arg("--data").arg(project.join("file/data")),
+        &["file/data"],
+    );
+}
+
+/// A write that fails in the middle, as on a full disk: files may not grow beyond a limit.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    scan(project, "llama", 30, &["--name", "tiny"]);
+    succeed(neuroscope(project).arg("build"));
+    let before = files(&project.join("site"));
+    let limited = |kilobytes: u32, command: &Command| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut shell = Command::new("sh");
+        shell
+            .arg("-c")
+            .arg(format!(
+                "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",
+                kilobytes * 2
+            ))
+            .arg(program)
+            .args(command.get_args());
+        shell
+    };
+    // a new look for all pages, of which not one can be written whole
+    fs::create_dir_all(project.join("theme/templates")).unwrap();
+    fs::write(
+        project.join("theme/templates/base.html"),
+        "{% extends \"neuroscope/base.html\" %}{% block footer %}new{% endblock %}",
+    )
+    .unwrap();
+    let mut build = neuroscope(project);
+    build.arg("build");
+    fail(&mut limited(8, &build), &["cannot write `"]);
+    for (name, bytes) in files(&project.join("site")) {
+        let old = before.iter().find(|(old, _)| *old == name);
+        let whole = bytes.ends_with(b"\n") || !name.ends_with(".html");
+        assert!(
+            old.is_some_and(|(_, old)| *old == bytes) || whole,
+            "{name} is half-written"
+        );
+        assert!(!name.contains("neuroscope-new"), "{name} was left behind");
+    }
+    succeed(neuroscope(project).arg("build"));
+
+    let mut scan = scan_of(project, &model("llama"));
+    scan.args(["--data"]).arg(project.join("data/full"));
+    fail(&mut limited(2, &scan), &["data/full"]);
+    let left = if project.join("data/full").exists() {
+        files(&project.join("data/full"))
+    } else {
+        Vec::new()
+    };
+    assert!(
+        left.iter().all(|(name, _)| name.starts_with("corpus/")),
+        "{:?}",
+        left.iter().map(|f| &f.0).collect::<Vec<_>>()
+    );
+    succeed(&mut scan);
+}
+
+/// Ctrl-C in the middle: stops soon, says so, leaves no part, and the next scan is whole.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_scan_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    let file = project.join("corpus.jsonl");
+    corpus(&file, 6000);
+    let command = || {
+        let mut command = neuroscope(project);
+        command
+            .arg("scan")
+            .arg("--model")
+            .arg(model("llama"))
+            .arg("--corpus")
+            .arg(&file)
+            .args(["--name", "tiny", "--batch-tokens", "200"]);
+        command
+    };
+    let mut child = command()
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // as soon as the part's temporary folder is there, the scan has begun
+    let parts = project.join("data/tiny/parts");
+    for _ in 0..600 {
+        if parts.is_dir() && fs::read_dir(&parts).unwrap().next().is_some() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    succeed(Command::new("kill").args(["-INT", &child.id().to_string()]));
+    let status = child.wait().unwrap();
+    let mut said = String::new();
+    std::io::Read::read_to_string(child.stderr.as_mut().unwrap(), &mut said).unwrap();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(
+        said.contains("error: interrupted") && said.contains("hint: nothing was half-written"),
+        "{said}"
+    );
+    assert_eq!(fs::read_dir(&parts).unwrap().count(), 0);
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [
+        &["scan"][..],
+        &["fly"],
+        &["build", "--nonsense"],
+        &[
+            "scan", "--model", "demo", "--corpus", "demo", "--part", "3/3",
+        ],
+    ] {
+        let said = run(neuroscope(dir.path()).args(args));
+        assert_eq!(said.code, Some(2), "{args:?}: {}", said.stderr);
+    }
+    fs::write(
+        dir.path().join("neuroscope.toml"),
+        "[site]\ntitel = \"x\"\n",
+    )
+    .unwrap();
+    fail(
+        neuroscope(dir.path()).arg("build"),
+        &["neuroscope.toml", "unknown field `titel`"],
+    );
+}

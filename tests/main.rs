@@ -1,0 +1,9 @@
+//! The integration tests: one binary, a module per subject.
+#![allow(unreachable_pub, clippy::unwrap_used)]
+
+mod bad_input;
+mod cli;
+mod conformance;
+mod pipeline;
+mod records;
+mod support;

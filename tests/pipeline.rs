@@ -1,0 +1,304 @@
+//! From text to pages with the real program: any split gives the same atlas, the same inputs the same bytes.
+
+use std::fs;
+use std::path::Path;
+
+use neuroscope::atlas::{Atlas, AtlasNeuron};
+
+use crate::support::{corpus, fail, files, model, neuroscope, scan, succeed};
+
+fn atlas(data: &Path) -> Vec<AtlasNeuron> {
+    let atlas = Atlas::open(&data.join("atlas")).unwrap();
+    let layers = atlas.manifest().scan.model.n_layers;
+    (0..layers)
+        .flat_map(|layer| atlas.layer(layer).unwrap().map(Result::unwrap))
+        .collect()
+}
+
+/// Everything equal, sums up to rounding.
+fn assert_same(a: &[AtlasNeuron], b: &[AtlasNeuron]) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert_eq!(a.examples, b.examples, "{}", a.id);
+        assert_eq!(a.stats.histogram, b.stats.histogram);
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * a.abs().max(1.0);
+        let (m, n) = (&a.stats.moments, &b.stats.moments);
+        assert_eq!((m.count, m.min, m.max), (n.count, n.min, n.max));
+        assert!(
+            m.sums.iter().zip(n.sums).all(|(a, b)| close(*a, b)),
+            "{}: {:?} {:?}",
+            a.id,
+            m.sums,
+            n.sums
+        );
+        assert_eq!(
+            (a.stats.n_firing, a.stats.n_above_tau, a.stats.not_finite),
+            (b.stats.n_firing, b.stats.n_above_tau, b.stats.not_finite)
+        );
+        for (c, d) in a
+            .stats
+            .cases
+            .iter()
+            .flatten()
+            .zip(b.stats.cases.iter().flatten())
+        {
+            assert_eq!((c.count, c.extremes), (d.count, d.extremes));
+            assert!(c.sums.iter().zip(d.sums).all(|(a, b)| close(*a, b)));
+        }
+        assert_eq!(a.weights, b.weights);
+    }
+}
+
+#[test]
+fn one_scan_equals_its_parts_merged_whatever_the_batches() {
+    for name in ["llama", "gpt2"] {
+        let dir = tempfile::tempdir().unwrap();
+        let project = dir.path();
+        scan(
+            project,
+            name,
+            40,
+            &["--data", project.join("whole").to_str().unwrap()],
+        );
+        let whole = atlas(&project.join("whole"));
+        assert!(whole.iter().any(|neuron| neuron.examples.len() > 40));
+
+        let parts = project.join("parts");
+        for part in ["2/3", "0/3", "1/3"] {
+            scan(
+                project,
+                name,
+                40,
+                &[
+                    "--data",
+                    parts.to_str().unwrap(),
+                    "--part",
+                    part,
+                    "--batch-tokens",
+                    "50",
+                ],
+            );
+        }
+        succeed(
+            neuroscope(project)
+                .arg("merge")
+                .arg(&parts)
+                .arg("--model")
+                .arg(model(name)),
+        );
+        assert_same(&whole, &atlas(&parts));
+
+        let small = project.join("small");
+        scan(
+            project,
+            name,
+            40,
+            &["--data", small.to_str().unwrap(), "--batch-tokens", "1"],
+        );
+        assert_same(&whole, &atlas(&small));
+    }
+}
+
+#[test]
+fn special_positions_are_counted_only_on_demand() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    for (name, has_bos) in [("llama", true), ("gpt2", false)] {
+        scan(
+            project,
+            name,
+            12,
+            &["--data", project.join("a").to_str().unwrap()],
+        );
+        scan(
+            project,
+            name,
+            12,
+            &[
+                "--data",
+                project.join("b").to_str().unwrap(),
+                "--count-special",
+            ],
+        );
+        let (without, with) = (atlas(&project.join("a")), atlas(&project.join("b")));
+        let (a, b) = (&without[0].stats, &with[0].stats);
+        assert!(a.special.count > 0 && b.special.count == 0);
+        assert_eq!(a.moments.count + a.special.count, b.moments.count);
+        assert_eq!(a.special.max.max(a.moments.max), b.moments.max);
+        let tokens = Atlas::open(&project.join("a/atlas"))
+            .unwrap()
+            .manifest()
+            .scan
+            .corpus
+            .n_tokens;
+        assert_eq!(
+            a.moments.count,
+            if has_bos {
+                tokens
+            } else {
+                tokens - a.special.count
+            }
+        );
+    }
+}
+
+#[test]
+fn scanning_and_building_again_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    scan(project, "llama", 20, &["--name", "tiny"]);
+    succeed(neuroscope(project).arg("build"));
+    let (data, site) = (files(&project.join("data")), files(&project.join("site")));
+    scan(project, "llama", 20, &["--name", "tiny"]);
+    let said = succeed(neuroscope(project).args(["build", "--json"]));
+    let report: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(
+        (&report["n_written"], &report["n_removed"]),
+        (&0.into(), &0.into())
+    );
+    assert!(data == files(&project.join("data")));
+    assert!(site == files(&project.join("site")));
+
+    let other = tempfile::tempdir().unwrap();
+    scan(other.path(), "llama", 20, &["--name", "tiny"]);
+    succeed(neuroscope(other.path()).arg("build"));
+    assert_eq!(site.len(), files(&other.path().join("site")).len());
+    for ((name, bytes), (other_name, other_bytes)) in
+        site.iter().zip(files(&other.path().join("site")))
+    {
+        assert_eq!(*name, other_name);
+        // the manifest says where the model was read from, which is the same here
+        assert!(*bytes == other_bytes, "{name} differs");
+    }
+}
+
+#[test]
+fn parts_of_different_scans_are_not_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    let (a, b) = (project.join("a"), project.join("b"));
+    let of = |data: &Path, more: &[&str]| {
+        let args = [&["--data", data.to_str().unwrap(), "--part"], more].concat();
+        scan(project, "llama", 9, &args);
+    };
+    of(&a, &["0/2"]);
+    fail(
+        neuroscope(project).arg("merge").arg(&a),
+        &["part 1 of 2 is missing"],
+    );
+
+    of(&b, &["1/2", "--tau", "0.5"]);
+    let part = "parts/part-00001-of-00002";
+    fs::rename(b.join(part), a.join(part)).unwrap();
+    fail(
+        neuroscope(project).arg("merge").arg(&a),
+        &["part-00001-of-00002", "different policy", "hint: "],
+    );
+
+    of(&a, &["1/2"]);
+    succeed(neuroscope(project).arg("merge").arg(&a));
+    fail(
+        neuroscope(project)
+            .arg("merge")
+            .arg(&a)
+            .arg("--model")
+            .arg(model("gpt2")),
+        &["weights is not what was scanned"],
+    );
+
+    fs::create_dir_all(a.join("parts/part-copy")).unwrap();
+    for (name, bytes) in files(&a.join(part)) {
+        fs::write(a.join("parts/part-copy").join(name), bytes).unwrap();
+    }
+    fail(
+        neuroscope(project).arg("merge").arg(&a),
+        &["part 1 of 2 is also in"],
+    );
+}
+
+#[test]
+fn damaged_parts_and_atlases_are_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    scan(project, "llama", 9, &["--name", "tiny"]);
+    let data = project.join("data/tiny");
+    let file = data.join("parts/part-00000-of-00001/layer-001.examples.parquet");
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    fail(
+        neuroscope(project).arg("merge").arg(&data),
+        &["layer-001.examples.parquet", "SHA-256"],
+    );
+    fs::write(&file, &bytes[..middle]).unwrap();
+    fail(
+        neuroscope(project).arg("merge").arg(&data),
+        &["layer-001.examples.parquet", "its length is"],
+    );
+    fs::remove_file(&file).unwrap();
+    fail(
+        neuroscope(project).arg("merge").arg(&data),
+        &["layer-001.examples.parquet", "missing"],
+    );
+
+    let manifest = data.join("atlas/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(
+        &manifest,
+        text.replace("neuroscope/atlas/v1", "neuroscope/atlas/v9"),
+    )
+    .unwrap();
+    fail(
+        neuroscope(project).arg("build"),
+        &[
+            "manifest.json",
+            "`neuroscope/atlas/v9`",
+            "reads `neuroscope/atlas/v1`",
+        ],
+    );
+    fs::write(&manifest, &text[..text.len() / 2]).unwrap();
+    fail(neuroscope(project).arg("build"), &["manifest.json"]);
+}
+
+#[test]
+fn corpora_of_all_kinds_are_read_in_a_stable_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    let folder = project.join("texts");
+    fs::create_dir_all(folder.join("inner")).unwrap();
+    corpus(&folder.join("a.jsonl"), 3);
+    let lines = fs::read(folder.join("a.jsonl")).unwrap();
+    fs::write(
+        folder.join("b.jsonl.zst"),
+        zstd::encode_all(&lines[..], 3).unwrap(),
+    )
+    .unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, b"a text file").unwrap();
+    fs::write(folder.join("inner/c.txt.gz"), gz.finish().unwrap()).unwrap();
+    fs::write(folder.join("inner/empty.txt"), "").unwrap();
+    fs::write(folder.join("README"), "not a document").unwrap();
+    let tokenize = |paths: &[&Path]| {
+        let mut command = neuroscope(project);
+        command
+            .args(["--json", "tokenize", "--model"])
+            .arg(model("llama"))
+            .arg("--corpus")
+            .args(paths);
+        let said = succeed(&mut command);
+        serde_json::from_str::<serde_json::Value>(&said.stdout).unwrap()
+    };
+    let whole = tokenize(&[&folder]);
+    assert_eq!(whole["n_documents"], 8);
+    let files = [
+        folder.join("a.jsonl"),
+        folder.join("b.jsonl.zst"),
+        folder.join("inner/c.txt.gz"),
+        folder.join("inner/empty.txt"),
+    ];
+    let listed = tokenize(&files.iter().map(|f| f.as_path()).collect::<Vec<_>>());
+    assert_eq!(whole["sha256"], listed["sha256"]);
+    let turned = tokenize(&files.iter().rev().map(|f| f.as_path()).collect::<Vec<_>>());
+    assert_ne!(whole["sha256"], turned["sha256"]);
+}

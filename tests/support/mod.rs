@@ -1,0 +1,147 @@
+//! What the tests share: the program, the small models, a corpus that is hard to show.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use assert_cmd::cargo::CommandCargoExt;
+use serde_json::Value;
+
+/// A model of the conformance fixtures.
+pub fn model(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/conformance")
+        .join(name)
+}
+
+/// The program, in a project folder.
+pub fn neuroscope(project: &Path) -> Command {
+    let mut command = Command::cargo_bin("neuroscope").unwrap();
+    command.arg("--project").arg(project);
+    command
+}
+
+/// What a finished command said.
+pub struct Said {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Said {
+    let output = command.output().unwrap();
+    Said {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs a command that must succeed.
+pub fn succeed(command: &mut Command) -> Said {
+    let said = run(command);
+    assert_eq!(
+        said.code,
+        Some(0),
+        "{command:?}\n{}\n{}",
+        said.stdout,
+        said.stderr
+    );
+    said
+}
+
+/// Runs a command that must fail with code 1, an error that names `what`, and no trace of a panic.
+pub fn fail(command: &mut Command, what: &[&str]) -> Said {
+    let said = run(command);
+    assert_eq!(
+        said.code,
+        Some(1),
+        "{command:?}\n{}\n{}",
+        said.stdout,
+        said.stderr
+    );
+    assert!(said.stderr.contains("error: "), "{}", said.stderr);
+    assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+    for what in what {
+        assert!(
+            said.stderr.contains(what),
+            "`{what}` is not in:\n{}",
+            said.stderr
+        );
+    }
+    said
+}
+
+/// Texts that are hard to show: markup, quotes, control characters, right-to-left, pieces of characters.
+pub const HARD: [&str; 8] = [
+    "a <br> b </script><script>alert(1)</script> & &amp; \"quoted\" 'text'",
+    "line one\nline two\r\n\ttabbed\u{0}\u{1b}[31mred\u{7f}",
+    "שלום עולם \u{202e}turned\u{202c} مرحبا",
+    "naïve café “quotes” — 日本語 🧠🔬 e\u{301}",
+    "{{ 7 * 7 }} {% raw %} ${x} `code` <!-- comment -->",
+    "zero\u{200b}width\u{feff} soft\u{ad}hyphen\u{2028}separator",
+    "the neuron in the net sees the text that the text sees",
+    "the text that the text sees, the neuron in the net sees",
+];
+
+/// Writes a corpus of `n` documents as JSON lines; every third one is long enough for several windows.
+pub fn corpus(path: &Path, n: usize) {
+    let mut lines = String::new();
+    for i in 0..n {
+        let mut text = format!(
+            "{} {i} {}",
+            HARD[i % HARD.len()],
+            HARD[(i * 5 + 3) % HARD.len()]
+        );
+        if i % 3 == 0 {
+            text = format!("{text} {}", text.chars().rev().collect::<String>());
+        }
+        let document = serde_json::json!({"text": text, "source": format!("source-{}", i % 4), "license": "CC0-1.0", "id": format!("doc-{i}")});
+        lines.push_str(&format!("{document}\n"));
+    }
+    fs::write(path, lines).unwrap();
+}
+
+/// Scans a fixture model over such a corpus into `project/data/<model>`.
+pub fn scan(project: &Path, name: &str, documents: usize, more: &[&str]) {
+    let file = project.join("corpus.jsonl");
+    corpus(&file, documents);
+    let mut command = neuroscope(project);
+    command
+        .arg("scan")
+        .arg("--model")
+        .arg(model(name))
+        .arg("--corpus")
+        .arg(file)
+        .args(more);
+    succeed(&mut command);
+}
+
+/// Every file below a folder with its bytes, sorted by name.
+pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut out = Vec::new();
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.unwrap();
+        if entry.file_type().is_file() {
+            let name = entry
+                .path()
+                .strip_prefix(folder)
+                .unwrap()
+                .to_string_lossy()
+                .into_owned();
+            out.push((name, fs::read(entry.path()).unwrap()));
+        }
+    }
+    out
+}
+
+/// The record that a neuron's page embeds.
+pub fn record(page: &Path) -> Value {
+    let html = fs::read_to_string(page).unwrap();
+    let (_, rest) = html
+        .split_once("<script type=\"application/json\" id=\"neuron\">")
+        .unwrap();
+    let (json, _) = rest.split_once("</script>").unwrap();
+    serde_json::from_str(json).unwrap()
+}
