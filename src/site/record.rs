@@ -146,6 +146,13 @@ pub struct Population {
     pub model: [u32; Measure::ALL.len()],
 }
 
+/// The examples as JSON, the lists with their lengths, and one list as HTML.
+struct Examples {
+    json: String,
+    lists: Vec<(String, usize)>,
+    html: String,
+}
+
 /// Writes the records of a model's neurons.
 pub struct RecordWriter<'a> {
     scan: &'a ScanIdentity,
@@ -208,7 +215,11 @@ impl<'a> RecordWriter<'a> {
         } else {
             "top"
         };
-        let (examples, lists, main_html) = self.examples(neuron, main_list)?;
+        let Examples {
+            json: examples,
+            lists,
+            html: main_html,
+        } = self.examples(neuron, main_list)?;
         let examples = RawValue::from_string(examples).unwrap_or_default();
         let stats = &neuron.stats;
         let histogram = histogram_record(stats);
@@ -287,12 +298,7 @@ impl<'a> RecordWriter<'a> {
         }
     }
 
-    /// The examples as JSON, the lists' lengths, and the main list as HTML.
-    fn examples(
-        &self,
-        neuron: &AtlasNeuron,
-        main_list: &str,
-    ) -> Result<(String, Vec<(String, usize)>, String), SiteError> {
+    fn examples(&self, neuron: &AtlasNeuron, main_list: &str) -> Result<Examples, SiteError> {
         let mut json = String::with_capacity(160 * 1024);
         let mut html = String::new();
         let mut lists: Vec<(String, usize)> = Vec::new();
@@ -322,7 +328,7 @@ impl<'a> RecordWriter<'a> {
             }
         }
         json.push_str(if lists.is_empty() { "}" } else { "]}" });
-        Ok((json, lists, html))
+        Ok(Examples { json, lists, html })
     }
 
     fn example_json(&self, out: &mut String, example: &Example, tokens: &[TokenId], peak: usize) {

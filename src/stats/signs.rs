@@ -71,9 +71,9 @@ impl CaseStats {
     #[inline(always)]
     pub fn push(&mut self, values: [f32; 4]) {
         self.count += 1;
-        for i in 0..4 {
-            self.sums[i] += f64::from(values[i]);
-            self.extremes[i] = larger(self.extremes[i], values[i]);
+        for (i, value) in values.into_iter().enumerate() {
+            self.sums[i] += f64::from(value);
+            self.extremes[i] = larger(self.extremes[i], value);
         }
     }
 

@@ -74,25 +74,18 @@ pub fn fail(command: &mut Command, what: &[&str]) -> Said {
 }
 
 /// Texts that are hard to show: markup, quotes, control characters, right-to-left, pieces of characters.
-pub const HARD: [&str; 8] = [
-    "a <br> b </script><script>alert(1)</script> & &amp; \"quoted\" 'text'",
-    "line one\nline two\r\n\ttabbed\u{0}\u{1b}[31mred\u{7f}",
-    "שלום עולם \u{202e}turned\u{202c} مرحبا",
-    "naïve café “quotes” — 日本語 🧠🔬 e\u{301}",
-    "{{ 7 * 7 }} {% raw %} ${x} `code` <!-- comment -->",
-    "zero\u{200b}width\u{feff} soft\u{ad}hyphen\u{2028}separator",
-    "the neuron in the net sees the text that the text sees",
-    "the text that the text sees, the neuron in the net sees",
-];
+fn hard() -> Vec<String> {
+    serde_json::from_str(include_str!("hard.json")).unwrap()
+}
 
 /// Writes a corpus of `n` documents as JSON lines; every third one is long enough for several windows.
 pub fn corpus(path: &Path, n: usize) {
-    let mut lines = String::new();
+    let (hard, mut lines) = (hard(), String::new());
     for i in 0..n {
         let mut text = format!(
             "{} {i} {}",
-            HARD[i % HARD.len()],
-            HARD[(i * 5 + 3) % HARD.len()]
+            hard[i % hard.len()],
+            hard[(i * 5 + 3) % hard.len()]
         );
         if i % 3 == 0 {
             text = format!("{text} {}", text.chars().rev().collect::<String>());

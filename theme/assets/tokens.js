@@ -38,7 +38,7 @@ export function shown(tokens, bytes = {}) {
       const piece = run.slice(at, at + lengthOf(first)).map(([byte]) => byte);
       let text;
       try {
-        text = visible(new TextDecoder("utf-8", { fatal: true }).decode(new Uint8Array(piece)));
+        text = visible(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(piece)));
         at += piece.length;
       } catch {
         text = `⟨${first.toString(16).toUpperCase().padStart(2, "0")}⟩`; // the rest of the character is not here

@@ -1,0 +1,27 @@
+// A static file host as strict as a real one can be: a sub-path, and a content policy without exceptions.
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
+import { extname, join, normalize } from "node:path";
+
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".svg": "image/svg+xml", ".xml": "application/xml", ".txt": "text/plain" };
+
+export async function serve(folder, base) {
+  const server = createServer(async (request, response) => {
+    const headers = { "content-security-policy": "default-src 'self'" };
+    let path = decodeURIComponent(new URL(request.url, "http://host").pathname);
+    const send = async (status, file) => {
+      const bytes = await readFile(file);
+      response.writeHead(status, { ...headers, "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
+      response.end(bytes);
+    };
+    try {
+      if (!path.startsWith(base)) throw new Error("outside the sub-path");
+      if (path.endsWith("/")) path += "index.html";
+      await send(200, join(folder, normalize(path.slice(base.length))));
+    } catch {
+      await send(404, join(folder, "404.html"));
+    }
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
