@@ -27,7 +27,7 @@ PIECE, PASSAGE = 6000, 2000
 
 @dataclass
 class Source:
-    """Documents of one kind, with how much of them to use."""
+    """Documents of one kind, with how much of them to use. A document is a text, or a text and its own licence."""
 
     name: str
     license: str
@@ -215,6 +215,14 @@ def jargon():
     return [unwrap("\n\n".join(paragraphs))]
 
 
+# Licences of the packages that code is from; the passages in the scan corpus carry them.
+LICENSES = {
+    "libpython3.11-stdlib": "PSF-2.0", "requests": "Apache-2.0", "tornado": "Apache-2.0",
+    **dict.fromkeys("django networkx flask click werkzeug jinja2".split(), "BSD-3-Clause"),
+    **dict.fromkeys("rich attrs pytest".split(), "MIT"),
+}  # fmt: skip
+
+
 def code(patterns, skip=r"/(tests?|testing|locale|migrations|vendor|examples|build|dist|idlelib|encodings|lib2to3)/|min\.js|unicode|_data\.py"):
     out = []
     for path in (p for pattern in patterns for p in paths(pattern)):
@@ -225,7 +233,8 @@ def code(patterns, skip=r"/(tests?|testing|locale|migrations|vendor|examples|bui
             continue
         if path.endswith(".js"):  # most of JSDoc says nothing a reader of neurons would miss
             text = re.sub(r"/\*\*.*?\*/\n?", lambda m: m.group(0) if len(m.group(0)) % 4 == 0 else "", text, flags=re.S)
-        out.append(tidy(text)[:60_000])
+        package = os.path.relpath(path, ROOT).split(os.sep)[0]
+        out.append((tidy(text)[:60_000], LICENSES.get(package, "MIT")))
     return out
 
 
@@ -254,11 +263,11 @@ def sources():
         Source("jargon-file", public, jargon(), 80, repeat=2),
         Source("devils-dictionary", public, [tidy(read(paths("dict-devil/**/devil.dict.dz")[0]))], 60, repeat=3),
         Source("docs-python", "PSF-2.0", [rst(read(p)) for p in paths("python3.11-doc/**/_sources/**/*.rst.txt") if not re.search(r"/(whatsnew|distutils)/|changelog|license", p)], 90, 4.0),
-        Source("docs-rust", "MIT OR Apache-2.0", html_pages("rust-doc/**/html/book/**/*.html", r"print\.html|/toc|2018-edition|first-edition|second-edition"), 60, 2.0),
+        Source("docs-rust", "MIT", html_pages("rust-doc/**/html/book/**/*.html", r"print\.html|/toc|2018-edition|first-edition|second-edition"), 60, 2.0),
         Source("docs-sqlite", public, html_pages("sqlite3-doc/**/*.html", r"changes|releaselog|chronology|keyword_index|syntax/|c3ref/|session/|doclist|toc|log_|matrix|/mat/"), 40, 1.5),
         Source("docs-postgresql", "PostgreSQL", html_pages("postgresql-doc-15/**/html/*.html", r"/release-|bookindex"), 50, 2.0),
         Source("docs-go", "BSD-3-Clause", html_pages("golang-1.19-doc/**/html/*.html", r"go1"), 20, 0.5),
-        Source("code-python", "PSF-2.0 AND BSD-3-Clause AND MIT AND Apache-2.0", code(["libpython3.11-stdlib/**/*.py"] + [f"{n}/**/*.py" for n in "django networkx flask requests rich click tornado werkzeug jinja2 attrs pytest".split()]), 220, 6.0),
+        Source("code-python", "(by package)", code(["libpython3.11-stdlib/**/*.py"] + [f"{n}/**/*.py" for n in "django networkx flask requests rich click tornado werkzeug jinja2 attrs pytest".split()]), 220, 6.0),
         Source("code-javascript", "MIT", code(["three-*/**/src/**/*.js", "lodash-*/package/*.js", "express-*/package/lib/*.js", "jquery-*/package/src/**/*.js", "underscore-*/package/modules/*.js", "marked-*/**/*.js"]), 130, 2.5),
     ]
 
@@ -269,21 +278,29 @@ def main():
     sets = {"train": [], "val": [], "scan": []}
     print(f"{'source':20} {'train MB':>9} {'seen MB':>8} {'val kB':>7} {'scan kB':>8}")
     for source in sources():
-        pieces = sorted({p for d in source.documents for p in cut(d, PIECE)}, key=order)
+        documents = [d if isinstance(d, tuple) else (d, source.license) for d in source.documents]
+        licenses = {}
+        for text, license in documents:
+            for piece in cut(text, PIECE):
+                licenses.setdefault(piece, license)
+        pieces = sorted(licenses, key=order)
         size = lambda texts: sum(len(t.encode()) for t in texts)  # noqa: E731
         scan = []
-        while size(scan) < source.scan_kb * 1000:
-            scan += cut(pieces.pop(), PASSAGE)
+        while size([passage for passage, _ in scan]) < source.scan_kb * 1000:
+            piece = pieces.pop()
+            scan += [(passage, licenses[piece]) for passage in cut(piece, PASSAGE)]
         n_val = max(2, len(pieces) // 100)
         val, pieces = pieces[:n_val], pieces[n_val:]
         train = []
         while pieces and size(train[-1:]) + sum(map(len, train)) < source.train_mb * 1e6:
             train.append(pieces.pop())
-        document = lambda text: {"text": text, "source": source.name, "license": source.license}  # noqa: E731
-        sets["train"] += [document(t) for t in train] * source.repeat
-        sets["val"] += [document(t) for t in val]
-        sets["scan"] += [{**document(t), "id": f"{source.name}-{n:04}"} for n, t in enumerate(scan)]
-        print(f"{source.name:20} {size(train)/1e6:9.2f} {size(train)*source.repeat/1e6:8.2f} {size(val)/1e3:7.0f} {size(scan)/1e3:8.0f}", flush=True)
+        document = lambda text, license: {"text": text, "source": source.name, "license": license}  # noqa: E731
+        sets["train"] += [document(t, licenses[t]) for t in train] * source.repeat
+        sets["val"] += [document(t, licenses[t]) for t in val]
+        # what is redistributed leaves out Apache-2.0, whose text would have to come along
+        scan = [(t, license) for t, license in scan if license != "Apache-2.0"]
+        sets["scan"] += [{**document(*passage), "id": f"{source.name}-{n:04}"} for n, passage in enumerate(scan)]
+        print(f"{source.name:20} {size(train)/1e6:9.2f} {size(train)*source.repeat/1e6:8.2f} {size(val)/1e3:7.0f} {size([t for t, _ in scan])/1e3:8.0f}", flush=True)
     for name, documents in sets.items():
         random.Random(0).shuffle(documents)
         with open(os.path.join(OUT, name + ".jsonl"), "w", encoding="utf-8") as file:

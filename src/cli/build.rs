@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use neuroscope::shard::{AtlasManifest, MANIFEST, PartInfo, read_manifest};
 use neuroscope::site::{self, BuildReport, Inputs, SiteOptions};
@@ -34,8 +34,11 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
     let plan = plan(context, &args.data, args.out.as_deref(), &args.options)?;
     let report = build(context, &plan)?;
     let out = shown(&plan.out);
+    let program = std::env::args()
+        .next()
+        .unwrap_or_else(|| "neuroscope".into());
     let mut words = format!(
-        "\n{} pages of neurons, {} files, {:.1} MB ({} written, {} removed)\n\n  look at   {out}/index.html\n  preview   neuroscope serve --out {out}\n  publish   any file host will do: copy {out}/ there",
+        "\n{} pages of neurons, {} files, {:.1} MB ({} written, {} removed)\n\n  look at   {out}/index.html\n  preview   {program} serve\n  publish   any file host will do: copy {out}/ there",
         report.n_neurons,
         report.output.n_files,
         report.output.bytes as f64 / 1e6,
@@ -62,6 +65,12 @@ pub(super) fn plan(
         data = atlases(&context.folder.join("data"))?;
     }
     if data.is_empty() {
+        if let Some(unmerged) = unmerged(&context.folder.join("data"))? {
+            let unmerged = shown(&unmerged);
+            bail!(
+                "`{unmerged}` has parts of a scan, but no atlas\n\nhint: join them with `neuroscope merge {unmerged}`"
+            );
+        }
         data.push(scan_demo(context)?);
     }
     Ok(Plan { data, out, options })
@@ -96,16 +105,27 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
 
 /// The data folders that have an atlas, sorted by name.
 fn atlases(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(folders(folder)?
+        .into_iter()
+        .filter(|data| data.join("atlas").join(MANIFEST).is_file())
+        .collect())
+}
+
+/// A data folder whose parts were not merged; that of the demo is finished by the program itself.
+fn unmerged(folder: &Path) -> Result<Option<PathBuf>> {
+    let demo = folder.join("demo");
+    Ok(folders(folder)?
+        .into_iter()
+        .find(|data| data.join("parts").is_dir() && *data != demo))
+}
+
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
     let entries =
         fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
-    let mut found: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("atlas").join(MANIFEST).is_file())
-        .collect();
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     found.sort();
     Ok(found)
 }
@@ -135,7 +155,7 @@ fn scan_demo(context: &Context) -> Result<PathBuf> {
 
 #[cfg(not(feature = "demo"))]
 fn scan_demo(context: &Context) -> Result<PathBuf> {
-    anyhow::bail!(
+    bail!(
         "no scan in {}, and this program was built without the demo",
         shown(&context.folder.join("data"))
     )

@@ -126,7 +126,7 @@ pub(super) fn scan_part(
     )?;
     let target = scan.data.join("parts").join(part_folder(part));
     if let Ok(known) = read_manifest::<PartManifest>(&target)
-        && known.scan == *setup.identity()
+        && known.scan.difference(setup.identity()).is_none()
         && verify_files(&target, &known.files).is_ok()
     {
         context

@@ -58,6 +58,7 @@ pub(super) fn tokenize(
         .map(|path| source(path))
         .collect::<Result<Vec<_>>>()?;
     let name = match corpus {
+        [one] if one == Path::new("demo") => "demo texts".into(),
         [one] => one
             .file_name()
             .unwrap_or(one.as_os_str())

@@ -64,7 +64,7 @@ impl Setup {
         let identity = ScanIdentity {
             model: ModelInfo {
                 name: name.into(),
-                source: files.origin().into(),
+                source: files.name().into(),
                 family: config.family.name().into(),
                 mlp: config.act_fn.mlp_name(config.gated).into(),
                 gated: config.gated,

@@ -20,7 +20,7 @@ pub const MANIFEST: &str = "manifest.json";
 pub struct ModelInfo {
     /// Name in URLs and records.
     pub name: String,
-    /// Where it was read from: `embedded`, a folder, a Hub id.
+    /// What it was read from: `demo`, the name of a folder.
     pub source: String,
     /// `model_type`.
     pub family: String,
@@ -107,7 +107,8 @@ pub struct ScanIdentity {
 }
 
 impl ScanIdentity {
-    /// The first thing in which two scans differ: what, as in `self`, as in `other`.
+    /// The first thing in which two scans differ: what, as in `self`, as in `other`. Names, and where things were
+    /// read from, may differ.
     pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
         let short = |hash: &str| hash.chars().take(6).collect::<String>();
         let weights = |i: &Self| {
@@ -117,6 +118,13 @@ impl ScanIdentity {
                 .map(|hash| short(hash))
                 .collect::<Vec<_>>()
                 .join(" ")
+        };
+        let shape = |i: &Self| {
+            json(&ModelInfo {
+                name: String::new(),
+                source: String::new(),
+                ..i.model.clone()
+            })
         };
         let pairs = [
             ("weights", weights(self), weights(other)),
@@ -136,7 +144,7 @@ impl ScanIdentity {
                 short(&other.corpus.sha256),
             ),
             ("policy", json(&self.policy), json(&other.policy)),
-            ("model", json(&self.model), json(&other.model)),
+            ("model", shape(self), shape(other)),
         ];
         pairs.into_iter().find(|(_, own, others)| own != others)
     }

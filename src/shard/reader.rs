@@ -62,6 +62,15 @@ impl TableReader {
         rows: usize,
         group: Option<usize>,
     ) -> Result<Self, ShardError> {
+        guarded(path, || Self::open_unguarded(path, schema, rows, group))
+    }
+
+    fn open_unguarded(
+        path: &Path,
+        schema: &Schema,
+        rows: usize,
+        group: Option<usize>,
+    ) -> Result<Self, ShardError> {
         let file = File::open(path).map_err(|source| ShardError::io("read", path, source))?;
         let error = |error: parquet::errors::ParquetError| ShardError::table("read", path, error);
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(error)?;
@@ -110,12 +119,27 @@ impl Iterator for TableReader {
     type Item = Result<RecordBatch, ShardError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(
-            self.reader
-                .next()?
-                .map_err(|error| ShardError::table("read", &self.path, error)),
-        )
+        let Self { path, reader } = self;
+        guarded(path, || {
+            reader
+                .next()
+                .transpose()
+                .map_err(|error| ShardError::table("read", path, error))
+        })
+        .transpose()
     }
+}
+
+/// The parquet crate panics on some files that are damaged behind their checksum; here that is an error as well.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, ShardError>) -> Result<T, ShardError> {
+    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    read.unwrap_or_else(|_| {
+        Err(ShardError::table(
+            "read",
+            path,
+            "it is not what its own header says",
+        ))
+    })
 }
 
 /// Reads the tables of one layer, neuron by neuron.

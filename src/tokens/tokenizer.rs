@@ -57,8 +57,10 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads `tokenizer.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| TokenizerError::Syntax(error.to_string()))?;
+        // read as a value first: on what is not JSON at all, the tokenizers crate panics
+        let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(syntax)?;
+        let mut inner: tokenizers::Tokenizer = serde_json::from_value(value).map_err(syntax)?;
         // a stored tokenizer may cut or pad what it encodes, which a corpus must not be
         inner.with_padding(None);
         inner

@@ -31,7 +31,7 @@ impl Vocabulary {
                 false => spelling.bytes(&token, &byte_of),
             };
             let at = id as usize;
-            if at >= 1 << 28 {
+            if at >= 1 << 22 {
                 return Err(TokenizerError::Syntax(format!(
                     "token id {id} is out of range"
                 )));
