@@ -399,3 +399,91 @@ pub fn neuron_from_rows(
         samples: Samples::new(samples),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn moments() -> impl Strategy<Value = Moments> {
+        prop::collection::vec(-1e3f32..1e3, 0..5).prop_map(|values| {
+            let mut moments = Moments::default();
+            values.into_iter().for_each(|x| moments.push(x));
+            moments
+        })
+    }
+
+    fn stats(gated: bool) -> impl Strategy<Value = NeuronStats> {
+        let case = (
+            any::<u32>(),
+            prop::array::uniform4(-1e3f64..1e3),
+            prop::array::uniform4(-9f32..9.0),
+        );
+        let case = case.prop_map(|(count, sums, extremes)| CaseStats {
+            count: count.into(),
+            sums,
+            extremes,
+        });
+        let counts = prop::array::uniform3(0u64..1 << 40);
+        let bins = prop::collection::vec((any::<u8>(), 1u64..99), 0..6);
+        (
+            moments(),
+            moments(),
+            counts,
+            bins,
+            prop::array::uniform4(case),
+        )
+            .prop_map(
+                move |(moments, special, [not_finite, n_firing, n_above_tau], bins, cases)| {
+                    NeuronStats {
+                        moments,
+                        special,
+                        not_finite,
+                        n_firing,
+                        n_above_tau,
+                        histogram: Histogram::from_bins(bins),
+                        cases: gated.then_some(cases),
+                    }
+                },
+            )
+    }
+
+    fn row() -> impl Strategy<Value = ExampleRow> {
+        let values = prop::collection::vec(-9f32..9.0, 0..8);
+        let duplicates = prop::collection::vec(-9f32..9.0, 0..3);
+        let place = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
+        ("[a-z+_.0-9-]{1,12}", place, -9f32..9.0, duplicates, values).prop_map(
+            |(list, (rank, doc, pos, context), value, duplicates, values)| {
+                let window = Window::new(pos, &values);
+                let (doc, pos) = (DocId(doc), Pos(pos));
+                ExampleRow {
+                    list,
+                    rank,
+                    example: Example {
+                        value,
+                        doc,
+                        pos,
+                        context,
+                        window,
+                        duplicates,
+                    },
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            gated in any::<bool>(),
+            with in prop::collection::vec(stats(true), 0..6),
+            without in prop::collection::vec(stats(false), 0..6),
+            rows in prop::collection::vec((any::<u32>(), row()), 0..9),
+        ) {
+            let stats: Vec<(u32, NeuronStats)> = (0..).zip(if gated { with } else { without }).collect();
+            let borrowed: Vec<_> = stats.iter().map(|(neuron, stats)| (*neuron, stats)).collect();
+            prop_assert_eq!(stats_of(gated, &stats_batch(gated, &borrowed).unwrap()), stats);
+            prop_assert_eq!(examples_of(&examples_batch(&rows).unwrap()), rows);
+        }
+    }
+}

@@ -52,7 +52,10 @@ pub(super) struct FrontMatter {
 pub(super) struct Page {
     /// Address without `.html`, such as `about`.
     pub(super) slug: String,
+    /// Title of the front matter, else the first heading, else the address.
     pub(super) title: String,
+    /// Title of the front matter, which the text itself does not show.
+    pub(super) heading: Option<String>,
     pub(super) description: Option<String>,
     pub(super) author: Option<String>,
     pub(super) date: Option<String>,
@@ -129,15 +132,16 @@ fn read_page(path: &Path, slug: String, raw_html: bool) -> Result<Page, ContentE
         .clone()
         .unwrap_or_else(|| first_heading(markdown).unwrap_or_else(|| slug.clone()));
     let FrontMatter {
+        title: heading,
         description,
         author,
         date,
         menu,
-        ..
     } = front;
     Ok(Page {
         slug,
         title,
+        heading,
         description,
         author,
         date,

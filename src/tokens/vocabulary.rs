@@ -12,6 +12,7 @@ use super::tokenizer::TokenizerError;
 pub struct Vocabulary {
     bytes: Vec<Option<Box<[u8]>>>,
     special: HashSet<u32>,
+    spelling: Spelling,
 }
 
 impl Vocabulary {
@@ -46,7 +47,11 @@ impl Vocabulary {
             .filter(|(_, token)| token.special)
             .map(|(&id, _)| id)
             .collect();
-        Ok(Self { bytes, special })
+        Ok(Self {
+            bytes,
+            special,
+            spelling,
+        })
     }
 
     /// Number of ids, unused ones included.
@@ -57,6 +62,11 @@ impl Vocabulary {
     /// Whether there is no token.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Whether tokens are spelled byte by byte, as GPT-2's are.
+    pub(super) fn is_byte_level(&self) -> bool {
+        self.spelling == Spelling::ByteLevel
     }
 
     /// The largest id in use.
@@ -104,7 +114,7 @@ impl Vocabulary {
 }
 
 /// How a vocabulary spells bytes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spelling {
     /// GPT-2: every byte is a printable character.
     ByteLevel,
@@ -164,6 +174,7 @@ mod tests {
                 .map(|t| Some(t.to_vec().into_boxed_slice()))
                 .collect(),
             special: HashSet::new(),
+            spelling: Spelling::ByteLevel,
         }
     }
 
