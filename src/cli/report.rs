@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use neuroscope::atlas::AtlasError;
 use neuroscope::load::LoadError;
 use neuroscope::scan::ScanError;
@@ -66,14 +66,17 @@ pub(super) struct Bar {
 impl Bar {
     fn new(label: &str, total: u64, unit: &str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let template = format!("{{prefix:10}} [{{bar:32}}] {{human_pos}}/{{human_len}} {unit} · {{per_sec}} · {{eta}} left");
+            let template = format!("{{prefix:10}} [{{bar:32}}] {{human_pos}}/{{human_len}} {unit} · {{rate}} · {{eta}} left");
             let template = match total {
-                0 => format!("{{prefix:10}} {{spinner}} {{human_pos}} {unit} · {{per_sec}}"),
+                0 => format!("{{prefix:10}} {{spinner}} {{human_pos}} {unit} · {{rate}}"),
                 _ => template,
             };
             let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
             let bar = ProgressBar::with_draw_target(Some(total).filter(|total| *total > 0), ProgressDrawTarget::stderr_with_hz(8));
-            bar.with_style(style.progress_chars("█▌ ")).with_prefix(label.to_owned())
+            let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{:.0}/s", state.per_sec());
+            };
+            bar.with_style(style.with_key("rate", rate).progress_chars("█▌ ")).with_prefix(label.to_owned())
         });
         let now = Instant::now();
         Self {

@@ -270,3 +270,46 @@ impl Lines {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn damaged_files_give_an_error_or_documents(
+            ending in prop::sample::select(vec!["jsonl", "txt", "jsonl.gz", "jsonl.zst"]),
+            at in any::<prop::sample::Index>(),
+            flip in 1u8..=255,
+            cut in any::<bool>(),
+            skip_invalid in any::<bool>(),
+        ) {
+            let lines = "{\"text\":\"one text\",\"id\":7}\n{\"text\":\"another, “quoted”\"}\n".repeat(20);
+            let mut bytes = match ending {
+                "jsonl.zst" => zstd::encode_all(lines.as_bytes(), 3).unwrap(),
+                "jsonl.gz" => {
+                    let mut out = Vec::new();
+                    let level = flate2::Compression::fast();
+                    flate2::read::GzEncoder::new(lines.as_bytes(), level).read_to_end(&mut out).unwrap();
+                    out
+                }
+                _ => lines.into_bytes(),
+            };
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(format!("corpus.{ending}"));
+            std::fs::write(&path, bytes).unwrap();
+            let options = CorpusOptions { skip_invalid, ..Default::default() };
+            let corpus = Corpus::open(&[Source::Path(path.clone())], options).unwrap();
+            // ends, and after an error gives nothing more
+            let found: Vec<_> = corpus.take(100).collect();
+            prop_assert!(found.len() <= 41);
+            prop_assert!(found.iter().rev().skip(1).all(Result::is_ok));
+            if let Some(Err(error)) = found.last() {
+                prop_assert!(error.to_string().contains(&*path.to_string_lossy()));
+            }
+        }
+    }
+}

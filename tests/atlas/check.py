@@ -144,7 +144,7 @@ for layer, neurons in chosen.items():
         assert mine.sum() == N and moved <= max(20, N * 1e-4), f"{where}: histograms differ by {moved}"
         bos = np.array([v[column] for v in bos_values[layer]], dtype=np.float64)
         assert found["special_count"] == len(bos) + (~counted).sum()
-        close("special mean", found["special_sum1"] / found["special_count"], bos.mean(), bos.std() + 1e-6)
+        close("special mean", found["special_sum1"] / found["special_count"], bos.mean(), spread)
         sign = np.where((gate == 0) | (inp == 0), -1, 2 * (gate < 0) + (inp < 0))
         sign[~counted] = -1
         for number, case in enumerate(CASES):
