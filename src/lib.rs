@@ -21,7 +21,7 @@
 //! | [`scan`] | drives batches through a model into statistics | corpus, tokens, model, stats, shard, load |
 //! | [`atlas`] | parts merged and ranked; what the weights say | shard, stats, tokens, model |
 //! | [`site`] | views → theme → pages → files | atlas, tokens |
-//! | [`serve`] | preview server | site |
+//! | [`serve`] | preview server for a built site | nothing |
 //! | [`config`] | the project file, each stage's own options | corpus, scan, site |
 //!
 //! The table is checked by `tests/architecture.rs`; every module may import [`ids`]. What holds everywhere:

@@ -303,9 +303,8 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             let options = CorpusOptions { skip_invalid, ..Default::default() };
             let corpus = Corpus::open(&[Source::Path(path.clone())], options).unwrap();
-            // ends, and after an error gives nothing more
-            let found: Vec<_> = corpus.take(100).collect();
-            prop_assert!(found.len() <= 41);
+            // after an error there is nothing more
+            let found: Vec<_> = corpus.take(1000).collect();
             prop_assert!(found.iter().rev().skip(1).all(Result::is_ok));
             if let Some(Err(error)) = found.last() {
                 prop_assert!(error.to_string().contains(&*path.to_string_lossy()));

@@ -17,11 +17,13 @@ use crate::tokens::store::TokenStore;
 use super::content::{Content, Page};
 use super::documents;
 use super::error::SiteError;
-use super::format::{number, percent, round};
+use super::format::{number, percent};
+use super::indexes::{json, layer_index, model_index};
 use super::options::SiteOptions;
 use super::output::{Output, OutputReport};
 use super::plot;
-use super::record::{NEURON_SCHEMA_JSON, Population, RecordWriter, safe_in_html};
+use super::record::{NEURON_SCHEMA_JSON, Population, RecordWriter};
+use super::sitemap;
 use super::theme::Theme;
 use super::views::{
     Common, HomeView, LayerPageView, LayerRow, Link, ListView, ModelPageView, ModelView,
@@ -600,42 +602,7 @@ impl<'a> Build<'a> {
                 );
             }
         }
-        let escape = super::display::escape;
-        let mut files = Vec::new();
-        // a sitemap holds at most 50,000 addresses
-        for (at, names) in names.chunks(50_000).enumerate() {
-            let mut xml = String::from(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n",
-            );
-            for name in names {
-                xml.push_str(&format!(
-                    "<url><loc>{}</loc></url>\n",
-                    escape(&format!("{base}{name}"))
-                ));
-            }
-            xml.push_str("</urlset>\n");
-            files.push((format!("sitemap-{at}.xml"), xml));
-        }
-        let root = match files.as_mut_slice() {
-            [(name, _)] => {
-                *name = "sitemap.xml".into();
-                None
-            }
-            files => {
-                let mut xml = String::from(
-                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<sitemapindex xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">\n",
-                );
-                for (name, _) in files {
-                    xml.push_str(&format!(
-                        "<sitemap><loc>{}</loc></sitemap>\n",
-                        escape(&format!("{base}{name}"))
-                    ));
-                }
-                xml.push_str("</sitemapindex>\n");
-                Some(("sitemap.xml".to_owned(), xml))
-            }
-        };
-        for (name, xml) in files.into_iter().chain(root) {
+        for (name, xml) in sitemap::files(&base, &names) {
             self.write(&name, xml.as_bytes())?;
         }
         self.write(
@@ -703,87 +670,4 @@ fn cells(summaries: &[Summary]) -> String {
         ));
     }
     out
-}
-
-fn json(value: &impl Serialize) -> Result<Vec<u8>, SiteError> {
-    let json = serde_json::to_string(value)
-        .map_err(|error| SiteError::io("write", "index.json", error.into()))?;
-    Ok((safe_in_html(json) + "\n").into_bytes())
-}
-
-fn model_index(
-    manifest: &crate::atlas::AtlasManifest,
-    view: &ModelPageView<'_>,
-) -> serde_json::Value {
-    let (scan, name) = (&manifest.scan, &manifest.scan.model.name);
-    let layers = view.layers.iter().map(|row| {
-        serde_json::json!({"layer": row.layer, "n_neurons": scan.model.d_mlp, "dead": row.dead, "rare": row.rare, "index": format!("{}/index.json", row.layer), "page": format!("{}/index.html", row.layer)})
-    });
-    let top = view.top.iter().map(|row| serde_json::json!({"layer": row.layer, "neuron": row.neuron, "page": format!("{}/{}.html", row.layer, row.neuron)}));
-    let notes = view.notes.iter().map(
-        |row| serde_json::json!({"layer": row.layer, "neuron": row.neuron, "title": row.title}),
-    );
-    serde_json::json!({
-        "schema": "neuroscope/model/v1",
-        "model": name,
-        "family": scan.model.family,
-        "mlp": scan.model.mlp,
-        "hook": scan.policy.hook,
-        "n_layers": scan.model.n_layers,
-        "d_mlp": scan.model.d_mlp,
-        "d_model": scan.model.d_model,
-        "n_neurons": u64::from(scan.model.n_layers) * u64::from(scan.model.d_mlp),
-        "n_parameters": scan.model.n_parameters,
-        "corpus": scan.corpus.name,
-        "n_documents": scan.corpus.n_documents,
-        "n_counted": scan.policy.n_counted,
-        "manifest": "manifest.json",
-        "documents": "docs/index.json",
-        "measures": Measure::ALL.map(|m| serde_json::json!({"name": m.name(), "definition": m.definition()})),
-        "layers": layers.collect::<Vec<_>>(),
-        "top": {"measure": Measure::ALL[0].name(), "neurons": top.collect::<Vec<_>>()},
-        "notes": notes.collect::<Vec<_>>(),
-    })
-}
-
-fn layer_index(
-    model: &str,
-    layer: u32,
-    summaries: &[Summary],
-    ranked: &[&Summary],
-) -> serde_json::Value {
-    let column = |get: &dyn Fn(&Summary) -> Option<f64>| {
-        serde_json::json!(
-            summaries
-                .iter()
-                .map(|s| get(s).and_then(round))
-                .collect::<Vec<_>>()
-        )
-    };
-    let mut columns = serde_json::Map::new();
-    for measure in Measure::ALL {
-        columns.insert(measure.name().into(), column(&|s| s.ranked(measure).value));
-    }
-    columns.insert("min".into(), column(&|s| s.min));
-    columns.insert("max".into(), column(&|s| s.max));
-    columns.insert("mean".into(), column(&|s| s.mean));
-    columns.insert("frequency_abs".into(), column(&|s| s.frequency_abs));
-    let flagged = |get: &dyn Fn(&Summary) -> bool| {
-        summaries
-            .iter()
-            .filter(|s| get(s))
-            .map(|s| s.neuron)
-            .collect::<Vec<_>>()
-    };
-    serde_json::json!({
-        "schema": "neuroscope/layer/v1",
-        "model": model,
-        "layer": layer,
-        "n_neurons": summaries.len(),
-        "page": "{neuron}.html",
-        "columns": columns,
-        "dead": flagged(&|s| s.dead),
-        "rare": flagged(&|s| s.rare),
-        "ranking": {"measure": Measure::ALL[0].name(), "neurons": ranked.iter().map(|s| s.neuron).collect::<Vec<_>>()},
-    })
 }

@@ -9,10 +9,12 @@ mod display;
 mod documents;
 mod error;
 mod format;
+mod indexes;
 mod options;
 mod output;
 mod plot;
 mod record;
+mod sitemap;
 mod theme;
 mod views;
 
