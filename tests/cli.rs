@@ -100,6 +100,14 @@ fn the_preview_rebuilds_on_change_and_stays_in_its_folder() {
     scan(project, "llama", 6, &["--name", "tiny"]);
     fs::create_dir_all(project.join("content")).unwrap();
     fs::write(project.join("content/index.md"), "# First").unwrap();
+    let template = project.join("theme/templates/base.html");
+    let footer = |text: &str| {
+        format!(
+            "{{% extends \"neuroscope/base.html\" %}}{{% block footer %}}{text}{{% endblock %}}"
+        )
+    };
+    fs::create_dir_all(template.parent().unwrap()).unwrap();
+    fs::write(&template, footer("old foot")).unwrap();
     let preview = Preview::start(project);
 
     let (status, body) = preview.get("/");
@@ -125,14 +133,19 @@ fn the_preview_rebuilds_on_change_and_stays_in_its_folder() {
     }
 
     fs::write(project.join("content/index.md"), "# Second").unwrap();
-    let started = Instant::now();
-    while !preview.get("/").1.contains("Second") {
-        assert!(
-            started.elapsed() < Duration::from_secs(30),
-            "the change was not built"
-        );
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let wait_for = |text: &str| {
+        let started = Instant::now();
+        while !preview.get("/").1.contains(text) {
+            assert!(
+                started.elapsed() < Duration::from_secs(30),
+                "the change was not built"
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    wait_for("Second");
+    fs::write(&template, footer("new foot")).unwrap();
+    wait_for("new foot");
     // a mistake does not take the site away
     fs::write(
         project.join("content/index.md"),

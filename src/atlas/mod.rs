@@ -18,6 +18,5 @@ pub use crate::shard::{AtlasManifest, ExampleRow, ModelInfo, Policy, ScanIdentit
 pub use crate::stats::examples::Example;
 pub use crate::stats::histogram;
 pub use crate::stats::neuron::NeuronStats;
-pub use crate::stats::samples::BANDS;
 pub use crate::stats::signs::{QUANTITIES, SignCase};
 pub use crate::stats::window::Window;

@@ -155,11 +155,6 @@ impl Config {
         config.check()
     }
 
-    /// Number of MLP neurons.
-    pub fn n_neurons(&self) -> usize {
-        self.n_layers * self.d_mlp
-    }
-
     fn check(self) -> Result<Self, ModelError> {
         let positive = [
             ("num_hidden_layers", self.n_layers),

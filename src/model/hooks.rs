@@ -26,11 +26,6 @@ impl Hook {
             Self::Post => "hook_post",
         }
     }
-
-    /// Name within the model, such as `blocks.3.mlp.hook_post`.
-    pub fn full_name(self, layer: u32) -> String {
-        format!("blocks.{layer}.mlp.{}", self.name())
-    }
 }
 
 /// Activations of one layer's MLP, each `[batch, pos, d_mlp]`.

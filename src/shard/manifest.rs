@@ -95,6 +95,13 @@ pub struct Policy {
     pub stats: StatsOptions,
 }
 
+impl Policy {
+    /// The hook's name in a layer, such as `blocks.3.mlp.hook_post`.
+    pub fn hook_in(&self, layer: u32) -> String {
+        format!("blocks.{layer}.mlp.{}", self.hook)
+    }
+}
+
 /// All that must agree between the parts of one scan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScanIdentity {

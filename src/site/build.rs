@@ -541,7 +541,7 @@ impl<'a> Build<'a> {
             ),
             layer,
             neuron: index,
-            hook: format!("blocks.{layer}.mlp.{}", scan.policy.hook),
+            hook: scan.policy.hook_in(layer),
             previous: at(previous),
             next: at(next),
             cards: cards(neuron, scan, population),

@@ -228,7 +228,7 @@ impl<'a> RecordWriter<'a> {
             model: &self.scan.model.name,
             layer: neuron.id.layer,
             neuron: neuron.id.neuron,
-            hook: format!("blocks.{}.mlp.{}", neuron.id.layer, self.scan.policy.hook),
+            hook: self.scan.policy.hook_in(neuron.id.layer),
             stats: self.stats(neuron, &histogram),
             signs: sign_records(stats),
             examples: &examples,

@@ -633,20 +633,20 @@ mod tests {
     /// One document's activations: for each position `[pre, pre_linear, act, post]` of each neuron.
     type Document = Vec<[[f32; 4]; N]>;
 
-    struct Window_ {
+    struct TestWindow {
         info: WindowInfo,
         columns: [Vec<f32>; 4],
     }
 
     /// Cuts documents into windows of `CONTEXT` rows, each behind one special row.
-    fn windows(documents: &[Document]) -> Vec<Window_> {
+    fn windows(documents: &[Document]) -> Vec<TestWindow> {
         let mut out = Vec::new();
         for (doc, document) in documents.iter().enumerate() {
             for (at, rows) in document.chunks(CONTEXT as usize).enumerate() {
                 let start = at as u32 * CONTEXT;
                 let special = [[9.0; 4]; N];
                 let all: Vec<_> = std::iter::once(&special).chain(rows).collect();
-                out.push(Window_ {
+                out.push(TestWindow {
                     info: WindowInfo {
                         doc: DocId(doc as u32),
                         start: Pos(start),
@@ -673,7 +673,7 @@ mod tests {
     }
 
     fn scan(
-        windows: &[Window_],
+        windows: &[TestWindow],
         batch: usize,
         options: &StatsOptions,
         plan: &SamplePlan,

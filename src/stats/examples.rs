@@ -123,11 +123,6 @@ impl TopList {
         &self.entries
     }
 
-    /// The entries, best first.
-    pub fn into_entries(self) -> Vec<Example> {
-        self.entries
-    }
-
     /// The score above which a further document matters; `-∞` while the list has room.
     #[inline(always)]
     pub fn threshold(&self) -> f32 {

@@ -45,10 +45,9 @@ impl SampleCounts {
     }
 }
 
-/// The positions that can be drawn, smallest hash first.
+/// The positions that can be drawn, each with the rank of its hash, smallest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SamplePlan {
-    positions: Vec<(DocId, Pos)>,
     by_document: Vec<(DocId, Pos, u32)>,
 }
 
@@ -85,20 +84,12 @@ impl SamplePlan {
                 };
             }
         }
-        let positions: Vec<_> = positions
-            .into_iter()
-            .map(|(_, doc, pos)| (doc, pos))
-            .collect();
-        let mut by_document: Vec<_> = positions
-            .iter()
-            .zip(0..)
-            .map(|(&(doc, pos), rank)| (doc, pos, rank))
+        let ranked = positions.into_iter().zip(0..);
+        let mut by_document: Vec<_> = ranked
+            .map(|((_, doc, pos), rank)| (doc, pos, rank))
             .collect();
         by_document.sort_unstable();
-        Ok(Self {
-            positions,
-            by_document,
-        })
+        Ok(Self { by_document })
     }
 
     /// The positions of one document, ascending, with their ranks.
@@ -106,21 +97,6 @@ impl SamplePlan {
         let start = self.by_document.partition_point(|p| p.0 < doc);
         let end = self.by_document.partition_point(|p| p.0 <= doc);
         &self.by_document[start..end]
-    }
-
-    /// Document and position of a rank.
-    pub fn position(&self, rank: u32) -> Option<(DocId, Pos)> {
-        self.positions.get(rank as usize).copied()
-    }
-
-    /// Number of positions.
-    pub fn len(&self) -> usize {
-        self.positions.len()
-    }
-
-    /// Whether there is no position.
-    pub fn is_empty(&self) -> bool {
-        self.positions.is_empty()
     }
 }
 

@@ -289,11 +289,11 @@ struct Layout {
     metadata: usize,
     blocks: usize,
     string_offsets: usize,
-    strings: Range2,
+    strings: Span,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Range2 {
+struct Span {
     start: usize,
     len: usize,
 }
@@ -560,7 +560,7 @@ impl Layout {
             (Some(metadata), Some(blocks), Some(string_offsets), Some(strings), Some(end))
                 if end == body.len() =>
             {
-                let strings = Range2 {
+                let strings = Span {
                     start: strings,
                     len: string_bytes,
                 };
