@@ -62,8 +62,19 @@ fn models_with_something_missing_or_cut_off() {
         |_| None,
         &["neither `model.safetensors` nor", "hint: "],
     );
-    refuses("config.json", |_| None, &["config.json", "No such file"]);
-    refuses("tokenizer.json", |_| None, &["tokenizer.json"]);
+    refuses(
+        "config.json",
+        |_| None,
+        &["neither `config.json` nor", "hint: "],
+    );
+    refuses(
+        "tokenizer.json",
+        |_| None,
+        &[
+            "there is no tokenizer: neither `tokenizer.json`",
+            "save_pretrained",
+        ],
+    );
     refuses(
         "model.safetensors",
         |bytes| Some(bytes[..bytes.len() - 100].to_vec()),
@@ -85,7 +96,7 @@ fn models_with_something_missing_or_cut_off() {
     refuses(
         "tokenizer.json",
         |_| Some(b"[]".to_vec()),
-        &["`tokenizer.json` cannot be read"],
+        &["the tokenizer cannot be read"],
     );
 }
 
@@ -96,7 +107,7 @@ fn configs_that_do_not_fit_the_weights_or_the_tokenizer() {
         config(|c| c["intermediate_size"] = json!(38)),
         &[
             "tensor `model.layers.0.mlp.gate_proj.weight` has shape [37, 24]; expected [d_mlp = 38, d_model = 24]",
-            "hint: check that `config.json` and `model.safetensors` come from one checkpoint",
+            "hint: check that `config.json` and the weights come from one checkpoint",
         ],
     );
     refuses(
@@ -105,6 +116,15 @@ fn configs_that_do_not_fit_the_weights_or_the_tokenizer() {
         &[
             "tensor `model.layers.3.",
             "is missing from `model.safetensors`",
+        ],
+    );
+    // a config that leaves something out that the weights have would give other activations without a word
+    refuses(
+        "config.json",
+        config(|c| c["attention_bias"] = json!(false)),
+        &[
+            "tensor `model.layers.0.self_attn.k_proj.bias` (11 others like it) has no place in a llama model",
+            "hint: ",
         ],
     );
     refuses(

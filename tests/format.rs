@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use neuroscope::atlas::Atlas;
 use neuroscope::load::ModelFiles;
 use neuroscope::model::Config;
-use neuroscope::model::weights::Checkpoint;
+use neuroscope::model::weights::{Checkpoint, SafetensorsFile};
 use neuroscope::shard::{LayerReader, PartManifest, read_manifest, verify_files};
 use neuroscope::tokens::Tokenizer;
 use neuroscope::tokens::store::TokenStore;
@@ -174,10 +174,11 @@ proptest! {
         if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
         match file {
             0 => { let _ = Config::from_json(&bytes); }
-            1 => { let _ = Tokenizer::from_json(&bytes).map(|t| t.encode("the text “x”").map(|ids| ids.len())); }
+            1 => { let _ = Tokenizer::from_json(&bytes, None).map(|t| t.encode("the text “x”").map(|ids| ids.len())); }
             _ => {
                 let config = ModelFiles::open(model("llama").to_str().unwrap()).unwrap().config().unwrap();
-                if let Ok(checkpoint) = Checkpoint::new([("model.safetensors".to_owned(), bytes.as_slice())]) {
+                if let Ok(file) = SafetensorsFile::new("model.safetensors".to_owned(), &bytes) {
+                    let checkpoint = Checkpoint::new(vec![Box::new(file)]);
                     let device = candle_core::Device::Cpu;
                     let _ = neuroscope::model::Model::load(config, &checkpoint, 8, candle_core::DType::F32, &device).is_ok();
                 }

@@ -45,22 +45,30 @@ pub struct NeuronWeights {
 /// The unembedding, folded: `[d_model, d_vocab]`.
 pub(super) fn unembed(config: &Config, checkpoint: &Checkpoint<'_>) -> Result<Tensor, ModelError> {
     let (w_u, norm) = checkpoint.analysis(config, &Device::Cpu).unembed()?;
-    let w_u = w_u.broadcast_mul(&norm.weight)?;
+    let w_u = scale(w_u, &norm)?;
     let w_u = w_u.broadcast_sub(&w_u.mean_keepdim(0)?)?; // centred over the vocabulary
     Ok(w_u.t()?.contiguous()?)
 }
 
-/// Input weights of neurons, the norm in front folded in.
-fn fold_in(w: &Tensor, norm: &NormWeights) -> candle_core::Result<Tensor> {
-    centre(&w.broadcast_mul(&norm.weight)?, norm.kind)
+/// Rows times the weight of a norm.
+fn scale(w: Tensor, norm: &NormWeights) -> candle_core::Result<Tensor> {
+    match &norm.weight {
+        Some(weight) => w.broadcast_mul(weight),
+        None => Ok(w),
+    }
 }
 
-/// Rows centred over `d_model`, where the norm takes the mean off anyway.
-fn centre(w: &Tensor, kind: NormKind) -> candle_core::Result<Tensor> {
-    match kind {
-        NormKind::Layer => w.broadcast_sub(&w.mean_keepdim(D::Minus1)?),
-        NormKind::Rms => Ok(w.clone()),
+/// Rows centred over `d_model`, where a norm takes the mean off anyway.
+fn centre(w: Tensor, centred: bool) -> candle_core::Result<Tensor> {
+    match centred {
+        true => w.broadcast_sub(&w.mean_keepdim(D::Minus1)?),
+        false => Ok(w),
     }
+}
+
+/// Input weights of neurons, the norm in front folded in.
+fn fold_in(w: &Tensor, norm: &NormWeights) -> candle_core::Result<Tensor> {
+    centre(scale(w.clone(), norm)?, norm.kind == Some(NormKind::Layer))
 }
 
 /// Cosines of the rows of two matrices.
@@ -99,7 +107,12 @@ fn layer_weights(
 ) -> Result<Vec<NeuronWeights>, ModelError> {
     let mlp = analysis.mlp(layer)?;
     let w_in = fold_in(&mlp.w_in, &mlp.norm)?;
-    let w_out = centre(&mlp.w_out, config.norm)?;
+    let layer_norms = [Some(config.norm), config.final_norm];
+    let layer_norms = layer_norms
+        .iter()
+        .flatten()
+        .all(|norm| norm.kind == NormKind::Layer);
+    let w_out = centre(scale(mlp.w_out, &mlp.out_norm)?, layer_norms)?;
     let cos_in_out = cosines(&w_in, &w_out)?;
     let (cos_gate_out, cos_gate_in) = match &mlp.w_gate {
         Some(w_gate) => {

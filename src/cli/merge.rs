@@ -50,7 +50,7 @@ pub(super) fn merge(
             let weights = Weights {
                 config: &config,
                 checkpoint: &checkpoint,
-                sha256: &model.weights_sha256(),
+                sha256: &model.weights_sha256()?,
             };
             atlas::build(&parts, &target, Some(&weights), &progress)?
         }

@@ -71,7 +71,7 @@ pub(super) fn tokenize(
         name: &name,
         options,
         tokenizer: &tokenizer,
-        tokenizer_json: model.tokenizer_json(),
+        tokenizer_json: model.tokenizer_json()?,
         d_vocab: model.config()?.d_vocab,
     };
     let bar = context.report.bar("tokenize", 0, "bytes");

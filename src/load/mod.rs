@@ -1,134 +1,148 @@
-//! Where models come from: the demo in the program, or a folder in the Hugging Face layout.
+//! Where models come from: the demo in the program, a folder in the Hugging Face layout, a `.gguf` file, the Hub.
+
+mod error;
+mod folder;
+mod gguf;
+#[cfg(feature = "hub")]
+mod hub;
+mod mapped;
+mod pickle;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
-use crate::model::weights::Checkpoint;
+use crate::model::weights::{Checkpoint, SafetensorsFile, TensorFile};
 use crate::model::{Config, ModelError};
 use crate::tokens::{Tokenizer, TokenizerError};
 
-/// What can go wrong when a model is loaded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// A file cannot be read.
-    #[error("cannot read `{path}`: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A folder has no weights.
-    #[error("`{0}` has neither `model.safetensors` nor `model.safetensors.index.json`")]
-    NoWeights(PathBuf),
-    /// The index of sharded weights is not what it should be.
-    #[error("`{path}` is not an index of weights: {reason}")]
-    Index {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The program was built without the demo.
-    #[error("there is no model `{0}`, and this program was built without the demo")]
-    NoDemo(String),
-    /// The model's files are wrong.
-    #[error("{origin}: {source}")]
-    Model {
-        /// Where the model was read from.
-        origin: String,
-        /// What is wrong.
-        source: ModelError,
-    },
-    /// The tokenizer is wrong.
-    #[error("{origin}: {source}")]
-    Tokenizer {
-        /// Where the model was read from.
-        origin: String,
-        /// What is wrong.
-        source: TokenizerError,
-    },
+pub use error::LoadError;
+
+use mapped::Mapped;
+
+/// Told of a file that is being fetched: its name, bytes so far, bytes in all.
+pub type Progress<'a> = &'a dyn Fn(&str, u64, u64);
+
+/// A file of weights.
+struct WeightsFile {
+    name: String,
+    data: Data,
 }
 
-impl LoadError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Io { .. } | Self::NoWeights(_) => Some(
-                "a model is a folder with `config.json`, `tokenizer.json` and `model.safetensors`, or `demo`",
-            ),
-            Self::Model { source, .. } => source.hint(),
-            Self::Tokenizer {
-                source: TokenizerError::TooLarge { .. },
-                ..
-            } => Some("check that `tokenizer.json` and `config.json` come from one checkpoint"),
-            _ => None,
-        }
-    }
-}
-
-enum Bytes {
+enum Data {
     #[cfg(feature = "demo")]
     Static(&'static [u8]),
-    Mapped(Mmap),
-}
-
-impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            #[cfg(feature = "demo")]
-            Self::Static(bytes) => bytes,
-            Self::Mapped(map) => map,
-        }
-    }
+    Safetensors(Mapped),
+    Pickle(PathBuf),
+    Gguf(gguf::GgufModel),
 }
 
 /// The files of a model.
 pub struct ModelFiles {
     name: String,
     origin: String,
+    revision: Option<String>,
     config: Cow<'static, [u8]>,
-    tokenizer: Cow<'static, [u8]>,
-    weights: BTreeMap<String, Bytes>,
+    tokenizer: Option<Cow<'static, [u8]>>,
+    tokenizer_config: Option<Vec<u8>>,
+    weights: Vec<WeightsFile>,
 }
 
 impl ModelFiles {
-    /// Opens a model: `demo` is the one in the program, anything else a folder (`./demo`, if it has that name). Weights are mapped into memory, and must not be changed while in use.
+    /// Opens a model: `demo` is the one in the program (`./demo` a folder of that name), else a folder or a `.gguf`
+    /// file, else what the Hugging Face Hub calls so, with `@revision`. Weights are mapped into memory, and must not be
+    /// changed while in use.
     pub fn open(model: &str) -> Result<Self, LoadError> {
-        let folder = Path::new(model);
+        Self::open_with(model, &|_, _, _| ())
+    }
+
+    /// The same, telling of what is fetched.
+    pub fn open_with(model: &str, progress: Progress<'_>) -> Result<Self, LoadError> {
+        let path = Path::new(model);
         if model == "demo" {
             return Self::demo();
         }
-        let read = |name: &str| {
-            let path = folder.join(name);
-            fs::read(&path)
-                .map(Cow::Owned)
-                .map_err(|source| LoadError::Io { path, source })
-        };
-        let (config, tokenizer) = (read("config.json")?, read("tokenizer.json")?);
-        let mut weights = BTreeMap::new();
-        for name in weight_files(folder)? {
-            weights.insert(name.clone(), Bytes::Mapped(map(&folder.join(&name))?));
+        if path.is_dir() {
+            return Self::folder(model, path, None);
         }
-        let whole = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-        let name = whole
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        if path.is_file() {
+            return Self::gguf(model, path);
+        }
+        #[cfg(feature = "hub")]
+        if let Some(id) = hub::Id::parse(model) {
+            let fetched = hub::fetch(&id, progress)?;
+            let mut files = match &id.file {
+                Some(file) => Self::gguf(model, &fetched.folder.join(file))?,
+                None => Self::folder(model, &fetched.folder, Some(&fetched.tokenizer))?,
+            };
+            files.name = id.name().to_owned();
+            files.revision = Some(fetched.revision);
+            return Ok(files);
+        }
+        let _ = progress;
+        Err(LoadError::NotThere(path.to_owned()))
+    }
+
+    /// `tokenizer` is the folder of the tokenizer, where it is not the model's own.
+    fn folder(model: &str, folder: &Path, tokenizer: Option<&Path>) -> Result<Self, LoadError> {
+        let read = |folder: &Path, name: &str| {
+            let path = folder.join(name);
+            match fs::read(&path) {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(source) => Err(LoadError::Io { path, source }),
+            }
+        };
+        let Some(config) = read(folder, "config.json")? else {
+            return match folder::only_gguf(folder)? {
+                Some(path) => Self::gguf(model, &path),
+                None => Err(LoadError::NoConfig(folder.to_owned())),
+            };
+        };
+        let weights = folder::weights(folder)?.into_iter().map(|name| {
+            let path = folder.join(&name);
+            let data = match name.ends_with(".safetensors") {
+                true => Data::Safetensors(Mapped::open(&path)?),
+                false => Data::Pickle(path),
+            };
+            Ok(WeightsFile { name, data })
+        });
+        let weights = weights.collect::<Result<_, LoadError>>()?;
+        let tokenizer = tokenizer.unwrap_or(folder);
+        let tokenizer_config = read(tokenizer, "tokenizer_config.json")?;
+        let tokenizer = match read(tokenizer, "tokenizer.json")? {
+            Some(json) => Some(json),
+            None => folder::tokenizer_of_parts(tokenizer)?,
+        };
         Ok(Self {
-            name,
+            name: file_name(folder),
             origin: model.to_owned(),
-            config,
-            tokenizer,
+            revision: None,
+            config: Cow::Owned(config),
+            tokenizer: tokenizer.map(Cow::Owned),
+            tokenizer_config,
             weights,
+        })
+    }
+
+    fn gguf(model: &str, path: &Path) -> Result<Self, LoadError> {
+        let file = gguf::GgufModel::open(path)?;
+        let name = file_name(path);
+        Ok(Self {
+            name: name.strip_suffix(".gguf").unwrap_or(&name).to_owned(),
+            origin: model.to_owned(),
+            revision: None,
+            config: Cow::Owned(file.config()?),
+            tokenizer: Some(Cow::Owned(file.tokenizer()?)),
+            tokenizer_config: Some(file.tokenizer_config()),
+            weights: vec![WeightsFile {
+                name,
+                data: Data::Gguf(file),
+            }],
         })
     }
 
@@ -139,12 +153,14 @@ impl ModelFiles {
         Ok(Self {
             name: demo::NAME.to_owned(),
             origin: demo::NAME.to_owned(),
+            revision: None,
             config: Cow::Borrowed(demo::CONFIG),
-            tokenizer: Cow::Borrowed(demo::TOKENIZER),
-            weights: BTreeMap::from([(
-                "model.safetensors".to_owned(),
-                Bytes::Static(demo::WEIGHTS),
-            )]),
+            tokenizer: Some(Cow::Borrowed(demo::TOKENIZER)),
+            tokenizer_config: None,
+            weights: vec![WeightsFile {
+                name: "model.safetensors".to_owned(),
+                data: Data::Static(demo::WEIGHTS),
+            }],
         })
     }
 
@@ -153,7 +169,7 @@ impl ModelFiles {
         Err(LoadError::NoDemo("demo".into()))
     }
 
-    /// Name of the folder, or `demo`.
+    /// Name of the folder, the file or the repository, or `demo`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -161,6 +177,11 @@ impl ModelFiles {
     /// What `open` was given.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// The commit, if the model comes from the Hub.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision.as_deref()
     }
 
     /// The config.
@@ -174,7 +195,9 @@ impl ModelFiles {
             origin: self.origin.clone(),
             source,
         };
-        let tokenizer = Tokenizer::from_json(&self.tokenizer).map_err(error)?;
+        let json = self.tokenizer_json()?;
+        let tokenizer = Tokenizer::from_json(json, self.tokenizer_config.as_deref());
+        let tokenizer = tokenizer.map_err(error)?;
         tokenizer
             .check_fits(self.config()?.d_vocab)
             .map_err(error)?;
@@ -182,17 +205,37 @@ impl ModelFiles {
     }
 
     /// `tokenizer.json`
-    pub fn tokenizer_json(&self) -> &[u8] {
-        &self.tokenizer
+    pub fn tokenizer_json(&self) -> Result<&[u8], LoadError> {
+        let json = self.tokenizer.as_deref();
+        json.ok_or_else(|| LoadError::Tokenizer {
+            origin: self.origin.clone(),
+            source: TokenizerError::Missing,
+        })
     }
 
     /// The weights.
     pub fn checkpoint(&self) -> Result<Checkpoint<'_>, LoadError> {
-        let files = self
-            .weights
-            .iter()
-            .map(|(name, bytes)| (name.clone(), bytes.as_slice()));
-        Checkpoint::new(files).map_err(|source| self.model_error(source))
+        let in_memory = |name: &str, bytes| {
+            let file = SafetensorsFile::new(name.to_owned(), bytes);
+            file.map_err(|source| self.model_error(source))
+        };
+        let files = self.weights.iter().map(|file| {
+            Ok(match &file.data {
+                #[cfg(feature = "demo")]
+                Data::Static(bytes) => {
+                    Box::new(in_memory(&file.name, bytes)?) as Box<dyn TensorFile>
+                }
+                Data::Safetensors(map) => {
+                    Box::new(map.releasing(in_memory(&file.name, map.bytes())?))
+                }
+                Data::Pickle(path) => {
+                    let pickle = pickle::PickleFile::open(&file.name, path);
+                    Box::new(pickle.map_err(|source| self.model_error(source))?)
+                }
+                Data::Gguf(model) => Box::new(model.tensors(&file.name)),
+            })
+        });
+        Ok(Checkpoint::new(files.collect::<Result<_, LoadError>>()?))
     }
 
     /// Adds where the model came from to an error.
@@ -203,81 +246,58 @@ impl ModelFiles {
         }
     }
 
-    /// SHA-256 of `config.json`.
+    /// SHA-256 of the config.
     pub fn config_sha256(&self) -> String {
-        sha256(&self.config)
+        hex(&Sha256::digest(&self.config))
     }
 
-    /// SHA-256 of `tokenizer.json`.
-    pub fn tokenizer_sha256(&self) -> String {
-        sha256(&self.tokenizer)
+    /// SHA-256 of the tokenizer.
+    pub fn tokenizer_sha256(&self) -> Result<String, LoadError> {
+        Ok(hex(&Sha256::digest(self.tokenizer_json()?)))
     }
 
     /// SHA-256 of the weights' files, by name.
-    pub fn weights_sha256(&self) -> BTreeMap<String, String> {
-        self.weights
-            .iter()
-            .map(|(name, bytes)| (name.clone(), sha256(bytes.as_slice())))
-            .collect()
+    pub fn weights_sha256(&self) -> Result<BTreeMap<String, String>, LoadError> {
+        let hashes = self.weights.iter().map(|file| {
+            let hash = match &file.data {
+                #[cfg(feature = "demo")]
+                Data::Static(bytes) => hex(&Sha256::digest(bytes)),
+                Data::Safetensors(map) => file_sha256(map.path())?,
+                Data::Pickle(path) => file_sha256(path)?,
+                Data::Gguf(model) => file_sha256(model.path())?,
+            };
+            Ok((file.name.clone(), hash))
+        });
+        hashes.collect()
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// The weights' file, or the files that the index of a sharded checkpoint names.
-fn weight_files(folder: &Path) -> Result<Vec<String>, LoadError> {
-    if folder.join("model.safetensors").is_file() {
-        return Ok(vec!["model.safetensors".to_owned()]);
-    }
-    let path = folder.join("model.safetensors.index.json");
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(LoadError::NoWeights(folder.to_owned()));
-        }
-        Err(source) => return Err(LoadError::Io { path, source }),
-    };
-    let index: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| LoadError::Index {
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
-    let files = index
-        .get("weight_map")
-        .and_then(|map| map.as_object())
-        .into_iter()
-        .flatten();
-    let mut files: Vec<String> = files
-        .filter_map(|(_, file)| file.as_str().map(str::to_owned))
-        .collect();
-    files.sort();
-    files.dedup();
-    // a name that leads out of the folder is not one of its files
-    let plain = |name: &String| {
-        Path::new(name)
-            .file_name()
-            .is_some_and(|file| file == name.as_str())
-    };
-    match files.is_empty() || !files.iter().all(plain) {
-        true => Err(LoadError::Index {
-            path,
-            reason: "it has no `weight_map` from tensors to files beside it".into(),
-        }),
-        false => Ok(files),
-    }
-}
-
-fn map(path: &Path) -> Result<Mmap, LoadError> {
+/// SHA-256 of a file, read and not mapped, so that its pages do not count as the program's memory.
+fn file_sha256(path: &Path) -> Result<String, LoadError> {
     let io = |source| LoadError::Io {
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(io)?;
-    // SAFETY: the map is read only; that no one changes the file meanwhile is the documented condition of `open`
-    unsafe { Mmap::map(&file) }.map_err(io)
+    let mut file = File::open(path).map_err(io)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).map_err(io)? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The last part of a path, also of one that ends in `..`.
+fn file_name(path: &Path) -> String {
+    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    // a file of the Hub's cache is a link to one that is named by its hash
+    let named = if path.is_file() { path } else { &whole };
+    let name = named.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }

@@ -11,7 +11,7 @@ pub enum ModelError {
     #[error("`config.json` has no `{key}`, which a {family} model needs")]
     MissingKey {
         /// The key.
-        key: &'static str,
+        key: String,
         /// `model_type`.
         family: String,
     },
@@ -19,12 +19,15 @@ pub enum ModelError {
     #[error("`config.json` says `{key}` is {found}; expected {expected}")]
     BadKey {
         /// The key.
-        key: &'static str,
+        key: String,
         /// The value found.
         found: String,
         /// What would do.
         expected: String,
     },
+    /// The sizes do not fit each other.
+    #[error("`config.json` describes no model: {0}")]
+    BadConfig(String),
     /// `model_type` names a family that is not known.
     #[error("`config.json` says `model_type` is `{found}`; known are {known}")]
     UnknownFamily {
@@ -33,13 +36,30 @@ pub enum ModelError {
         /// The families known.
         known: String,
     },
-    /// The weights are not a safetensors file.
-    #[error("`{file}` is not a complete safetensors file: {reason}")]
-    Safetensors {
+    /// A file of weights cannot be read.
+    #[error("`{file}` is not a complete {format} file: {reason}")]
+    Weights {
         /// Name of the file.
         file: String,
+        /// What it should be.
+        format: &'static str,
         /// Why.
         reason: String,
+    },
+    /// A GGUF file cannot be read, or describes no model that is known.
+    #[error("it is not a GGUF file that can be used: {0}")]
+    Gguf(String),
+    /// The checkpoint holds tensors that the config has no place for.
+    #[error(
+        "tensor `{first}` ({others} others like it) has no place in a {family} model of this config"
+    )]
+    ExtraTensors {
+        /// The first of them, by name.
+        first: String,
+        /// How many more there are.
+        others: usize,
+        /// `model_type`.
+        family: &'static str,
     },
     /// A tensor is missing.
     #[error("tensor `{name}` is missing from `{file}`")]
@@ -92,10 +112,10 @@ impl ModelError {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Shape { .. } | Self::MissingTensor { .. } => {
-                Some("check that `config.json` and `model.safetensors` come from one checkpoint")
+            Self::Shape { .. } | Self::MissingTensor { .. } | Self::ExtraTensors { .. } => {
+                Some("check that `config.json` and the weights come from one checkpoint")
             }
-            Self::Safetensors { .. } => {
+            Self::Weights { .. } => {
                 Some("the download may have been cut off; fetch the file again")
             }
             Self::UnknownToken { .. } => Some("check that `tokenizer.json` belongs to this model"),

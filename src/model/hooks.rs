@@ -12,17 +12,24 @@ pub enum Hook {
     /// `x·W_in` of a gated MLP.
     #[serde(rename = "hook_pre_linear")]
     PreLinear,
+    /// `hook_pre · softmax(hook_pre)` of a SoLU MLP.
+    #[serde(rename = "hook_mid")]
+    Mid,
     /// What multiplies `W_out`.
     #[serde(rename = "hook_post")]
     Post,
 }
 
 impl Hook {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Pre, Self::PreLinear, Self::Mid, Self::Post];
+
     /// Name within the MLP.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pre => "hook_pre",
             Self::PreLinear => "hook_pre_linear",
+            Self::Mid => "hook_mid",
             Self::Post => "hook_post",
         }
     }
@@ -37,6 +44,20 @@ pub struct MlpActivations {
     pub pre_linear: Option<Tensor>,
     /// `act_fn(hook_pre)`; gated MLPs only, where it is not `hook_post` itself.
     pub act: Option<Tensor>,
+    /// `hook_mid`; SoLU MLPs only.
+    pub mid: Option<Tensor>,
     /// `hook_post`.
     pub post: Tensor,
+}
+
+impl MlpActivations {
+    /// The values of a hook, if the MLP has it.
+    pub fn hook(&self, hook: Hook) -> Option<&Tensor> {
+        match hook {
+            Hook::Pre => Some(&self.pre),
+            Hook::PreLinear => self.pre_linear.as_ref(),
+            Hook::Mid => self.mid.as_ref(),
+            Hook::Post => Some(&self.post),
+        }
+    }
 }

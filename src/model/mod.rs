@@ -1,19 +1,24 @@
 //! The hooked forward pass: a decoder described by its config, from bytes to activations.
 //!
-//! One block serves every family; what differs (norm, position, gating, biases) is data in [`Config`]. Checkpoint
-//! names are translated in [`weights`] and nowhere else. The module reads no file and starts no thread: callers hand
+//! One block serves every family; what differs (norms, positions, gating, windows, biases) is data in [`Config`].
+//! Checkpoint names are translated in [`weights`] and nowhere else. The module reads no file and starts no thread: callers hand
 //! it bytes and drive it layer by layer, and so decide what runs side by side.
 
 mod attention;
 mod config;
 mod error;
 mod forward;
+pub mod gguf;
 mod hooks;
 mod mlp;
 mod norm;
+mod rope;
 pub mod weights;
 
-pub use config::{Activation, Config, Family, NormKind, Position};
+pub use config::{
+    Activation, Affine, AttentionConfig, Config, Family, Layout, NormConfig, NormKind, Position,
+    QkNorm, Rope, RopeScaling,
+};
 pub use error::ModelError;
-pub use forward::Model;
+pub use forward::{Model, Unembedding};
 pub use hooks::{Hook, MlpActivations};

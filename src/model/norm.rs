@@ -1,20 +1,39 @@
 //! LayerNorm and RMSNorm.
 
-use candle_core::{Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
-/// A norm with its parameters.
+use super::config::NormKind;
+
+/// A norm with its parameters, which are kept in f32 whatever the model's type is.
 #[derive(Clone, Debug)]
 pub(super) struct Norm {
-    pub(super) weight: Tensor,       // [d_model]
-    pub(super) bias: Option<Tensor>, // [d_model], LayerNorm only
-    pub(super) eps: f32,
+    pub(super) kind: NormKind,
+    pub(super) weight: Tensor,       // [d]
+    pub(super) bias: Option<Tensor>, // [d]
+    pub(super) eps: f64,
 }
 
 impl Norm {
+    /// Over the last dimension, in f32.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match &self.bias {
-            Some(bias) => candle_nn::ops::layer_norm(x, &self.weight, bias, self.eps),
-            None => candle_nn::ops::rms_norm(x, &self.weight, self.eps),
-        }
+        let dtype = x.dtype();
+        let x = x.to_dtype(DType::F32)?;
+        let y = match self.kind {
+            NormKind::Rms => {
+                candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps as f32)?
+            }
+            // candle's own takes the variance as E[x²] - E[x]², which cancels where the mean is large
+            NormKind::Layer => {
+                let x = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+                let variance = x.sqr()?.mean_keepdim(D::Minus1)?;
+                x.broadcast_div(&(variance + self.eps)?.sqrt()?)?
+                    .broadcast_mul(&self.weight)?
+            }
+        };
+        let y = match &self.bias {
+            Some(bias) => y.broadcast_add(bias)?,
+            None => y,
+        };
+        y.to_dtype(dtype)
     }
 }

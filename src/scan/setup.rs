@@ -1,5 +1,6 @@
 //! A model, a corpus and options, put together for a scan.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device};
@@ -38,7 +39,7 @@ impl Setup {
     ) -> Result<Self, ScanError> {
         let config = files.config()?;
         let tokenizer = files.tokenizer()?;
-        let bos = tokenizer.bos(options.bos, config.bos_token_id);
+        let bos = tokenizer.bos(options.bos, config.bos_token_id, config.expects_bos());
         let bos = bos.map_err(|source| LoadError::Tokenizer {
             origin: files.origin().to_owned(),
             source,
@@ -48,9 +49,8 @@ impl Setup {
             return Err(ScanError::ContextTooShort { n_ctx });
         }
         let checkpoint = files.checkpoint()?;
-        // a scan does without the unembedding, its analysis does not: better to fail now
-        let unembed = checkpoint.analysis(&config, &Device::Cpu).unembed();
-        unembed.map_err(|source| files.model_error(source))?;
+        let stored = checkpoint.check(&config);
+        let stored = stored.map_err(|source| files.model_error(source))?;
         let model = Model::load(config, &checkpoint, n_ctx, DType::F32, &Device::Cpu);
         let model = model.map_err(|source| files.model_error(source))?;
         let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;
@@ -65,6 +65,7 @@ impl Setup {
             model: ModelInfo {
                 name: name.into(),
                 source: files.name().into(),
+                revision: files.revision().map(str::to_owned),
                 family: config.family.name().into(),
                 mlp: config.act_fn.mlp_name(config.gated).into(),
                 gated: config.gated,
@@ -72,10 +73,11 @@ impl Setup {
                 d_model: config.d_model as u32,
                 d_mlp: config.d_mlp as u32,
                 d_vocab: config.d_vocab as u32,
-                n_parameters: checkpoint.n_parameters(),
-                weights_sha256: files.weights_sha256(),
+                n_parameters: stored.values().sum(),
+                stored_as: by_share(stored),
+                weights_sha256: files.weights_sha256()?,
                 config_sha256: files.config_sha256(),
-                tokenizer_sha256: files.tokenizer_sha256(),
+                tokenizer_sha256: files.tokenizer_sha256()?,
             },
             corpus: corpus.corpus.clone(),
             policy: Policy {
@@ -115,4 +117,11 @@ impl Setup {
             batch_tokens: self.batch_tokens,
         }
     }
+}
+
+/// Names by how much of something they are, most first.
+fn by_share(amounts: BTreeMap<String, u64>) -> Vec<String> {
+    let mut names: Vec<_> = amounts.into_iter().collect();
+    names.sort_by_key(|(_, amount)| std::cmp::Reverse(*amount));
+    names.into_iter().map(|(name, _)| name).collect()
 }

@@ -20,8 +20,11 @@ pub const MANIFEST: &str = "manifest.json";
 pub struct ModelInfo {
     /// Name in URLs and records.
     pub name: String,
-    /// What it was read from: `demo`, the name of a folder.
+    /// What it was read from: `demo`, the name of a folder, a file or a repository.
     pub source: String,
+    /// The commit of the repository, if it comes from the Hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// `model_type`.
     pub family: String,
     /// Kind of MLP, such as `SwiGLU`.
@@ -38,6 +41,9 @@ pub struct ModelInfo {
     pub d_vocab: u32,
     /// Number of parameters in the checkpoint.
     pub n_parameters: u64,
+    /// Types that the weights are stored in, such as `BF16` or `Q4K`, the most frequent first.
+    #[serde(default)]
+    pub stored_as: Vec<String>,
     /// SHA-256 of the weights' files, by name.
     pub weights_sha256: BTreeMap<String, String>,
     /// SHA-256 of `config.json`.
@@ -130,6 +136,8 @@ impl ScanIdentity {
             json(&ModelInfo {
                 name: String::new(),
                 source: String::new(),
+                revision: None,
+                stored_as: Vec::new(),
                 ..i.model.clone()
             })
         };

@@ -82,8 +82,8 @@ impl Source {
         let store = TokenStore::open(&corpus, CACHE_TOKENS)?;
         let path = corpus.join("tokenizer.json");
         let json = std::fs::read(&path).map_err(|source| SiteError::io("read", &path, source))?;
-        let tokenizer =
-            Tokenizer::from_json(&json).map_err(|source| SiteError::Tokenizer { path, source })?;
+        let tokenizer = Tokenizer::from_json(&json, None)
+            .map_err(|source| SiteError::Tokenizer { path, source })?;
         Ok(Self {
             atlas,
             store,

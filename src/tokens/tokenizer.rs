@@ -1,24 +1,32 @@
 //! A model's tokenizer, from its `tokenizer.json`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ids::TokenId;
 
+use super::json::token_name;
 use super::vocabulary::Vocabulary;
 
 /// What can be wrong with a tokenizer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
+    /// There is none.
+    #[error("there is no tokenizer: neither `tokenizer.json` nor `vocab.json` with `merges.txt`")]
+    Missing,
+    /// A GGUF file names a pre-tokenizer that is not known.
+    #[error("its vocabulary is split by the pre-tokenizer `{0}`, which is not known")]
+    UnknownPreTokenizer(String),
     /// The file is not a tokenizer.
-    #[error("`tokenizer.json` cannot be read: {0}")]
+    #[error("the tokenizer cannot be read: {0}")]
     Syntax(String),
     /// A text could not be encoded.
     #[error("a text cannot be tokenized: {0}")]
     Encode(String),
     /// A BOS was asked for that the model does not name.
     #[error(
-        "the model names no BOS token (`bos_token_id` in `config.json`), and its tokenizer adds none"
+        "the model names no BOS token (`bos_token_id` in `config.json`, `bos_token` in `tokenizer_config.json`), and its tokenizer adds none"
     )]
     NoBos,
     /// The tokenizer has ids for which the model has no embedding.
@@ -33,15 +41,34 @@ pub enum TokenizerError {
     },
 }
 
+impl TokenizerError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing => Some(
+                "`AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers writes `tokenizer.json`",
+            ),
+            Self::UnknownPreTokenizer(_) => {
+                Some("put the model's `tokenizer.json` beside the `.gguf` file")
+            }
+            Self::NoBos => Some("`--bos never` does without one"),
+            Self::TooLarge { .. } => {
+                Some("check that `tokenizer.json` and `config.json` come from one checkpoint")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Whether windows begin with a BOS token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum BosPolicy {
-    /// As the model's tokenizer does it.
+    /// As the model's tokenizer does it, or as its models are always run.
     #[default]
     Auto,
-    /// Always, with the model's `bos_token_id`.
+    /// Always, with the BOS that the model's files name.
     Always,
     /// Never.
     Never,
@@ -61,19 +88,41 @@ fn cut(text: &str, after: usize) -> usize {
     found.map_or(text.len(), |at| after + at + 1)
 }
 
+/// What a tokenizer puts in front of a text.
+fn added_bos(inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, TokenizerError> {
+    let encode = |special| {
+        let encoding = inner.encode_fast("a", special);
+        let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    };
+    let (with, without): (Vec<u32>, Vec<u32>) = (encode(true)?, encode(false)?);
+    Ok(match with.split_first() {
+        // an EOS behind the text is no BOS
+        Some((first, rest)) if !without.is_empty() && rest.starts_with(&without) => {
+            Some(TokenId(*first))
+        }
+        _ => None,
+    })
+}
+
 /// A tokenizer and its vocabulary.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     vocabulary: Vocabulary,
+    /// The BOS that `tokenizer_config.json` names.
+    named_bos: Option<TokenId>,
+    /// What the tokenizer puts in front of a text.
+    added_bos: Option<TokenId>,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
+    /// Reads `tokenizer.json`, and `tokenizer_config.json` if there is one: it names the BOS, and where it says whether
+    /// one is added, that is what counts.
+    pub fn from_json(bytes: &[u8], config: Option<&[u8]>) -> Result<Self, TokenizerError> {
         // read as a value first: on what is not JSON at all, the tokenizers crate panics
         let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(syntax)?;
+        let value: Value = serde_json::from_slice(bytes).map_err(syntax)?;
         let mut inner: tokenizers::Tokenizer = serde_json::from_value(value).map_err(syntax)?;
         // a stored tokenizer may cut or pad what it encodes, which a corpus must not be
         inner.with_padding(None);
@@ -81,7 +130,25 @@ impl Tokenizer {
             .with_truncation(None)
             .map_err(|error| TokenizerError::Syntax(error.to_string()))?;
         let vocabulary = Vocabulary::of(&inner)?;
-        Ok(Self { inner, vocabulary })
+        let config: Value = match config {
+            Some(config) => serde_json::from_slice(config).map_err(syntax)?,
+            None => Value::Null,
+        };
+        let named_bos = config.get("bos_token").and_then(token_name);
+        let named_bos = named_bos
+            .and_then(|token| inner.token_to_id(token))
+            .map(TokenId);
+        let added_bos = match config.get("add_bos_token").and_then(Value::as_bool) {
+            Some(false) => None,
+            Some(true) if named_bos.is_some() => named_bos,
+            _ => added_bos(&inner)?,
+        };
+        Ok(Self {
+            inner,
+            vocabulary,
+            named_bos,
+            added_bos,
+        })
     }
 
     /// Token ids of a text, without the special tokens that the tokenizer puts around it.
@@ -112,25 +179,46 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// The BOS token under a policy; `bos_token_id` is the model's own.
+    /// The BOS token under a policy; `bos_token_id` is the model's own, `expected` whether its models are always run
+    /// with one.
     pub fn bos(
         &self,
         policy: BosPolicy,
         bos_token_id: Option<u32>,
+        expected: bool,
     ) -> Result<Option<TokenId>, TokenizerError> {
-        let encoding = self
-            .inner
-            .encode_fast("", true)
-            .map_err(|error| TokenizerError::Encode(error.to_string()))?;
-        let added = encoding.get_ids().first().copied();
+        let any = || {
+            self.added_bos
+                .or(bos_token_id.map(TokenId))
+                .or(self.named_bos)
+        };
         match policy {
             BosPolicy::Never => Ok(None),
-            BosPolicy::Auto => Ok(added.map(TokenId)),
-            BosPolicy::Always => bos_token_id
-                .or(added)
-                .map(TokenId)
-                .map(Some)
-                .ok_or(TokenizerError::NoBos),
+            BosPolicy::Auto if !expected => Ok(self.added_bos),
+            BosPolicy::Auto | BosPolicy::Always => any().map(Some).ok_or(TokenizerError::NoBos),
+        }
+    }
+
+    /// The BOS that the tokenizer puts in front of every text.
+    pub fn added_bos(&self) -> Option<TokenId> {
+        self.added_bos
+    }
+
+    /// The tokenizer's own description of one of its steps: `normalizer`, `pre_tokenizer`, `model`…
+    pub fn step(&self, name: &str) -> Option<String> {
+        let whole = serde_json::to_value(&self.inner).ok()?;
+        let step = whole.get(name).filter(|step| !step.is_null())?;
+        let kind = |step: &Value| step.get("type").and_then(Value::as_str).map(str::to_owned);
+        let parts = ["pretokenizers", "normalizers", "processors", "decoders"];
+        match parts.iter().find_map(|part| step.get(part)?.as_array()) {
+            Some(parts) => Some(
+                parts
+                    .iter()
+                    .filter_map(kind)
+                    .collect::<Vec<_>>()
+                    .join(" + "),
+            ),
+            None => kind(step),
         }
     }
 
@@ -160,18 +248,42 @@ mod tests {
             "{}/tests/conformance/{name}/tokenizer.json",
             env!("CARGO_MANIFEST_DIR")
         );
-        Tokenizer::from_json(&std::fs::read(path).unwrap()).unwrap()
+        Tokenizer::from_json(&std::fs::read(path).unwrap(), None).unwrap()
     }
 
     #[test]
     fn a_bos_is_added_as_the_policy_says() {
         let (with, without) = (tokenizer("llama"), tokenizer("gpt2"));
-        let bos = |t: &Tokenizer, policy, id| t.bos(policy, id).ok().map(|bos| bos.map(|b| b.0));
-        assert_eq!(bos(&with, BosPolicy::Auto, Some(7)), Some(Some(0)));
-        assert_eq!(bos(&with, BosPolicy::Never, Some(7)), Some(None));
-        assert_eq!(bos(&without, BosPolicy::Auto, Some(7)), Some(None));
-        assert_eq!(bos(&without, BosPolicy::Always, Some(7)), Some(Some(7)));
-        assert_eq!(bos(&without, BosPolicy::Always, None), None);
+        let bos = |t: &Tokenizer, policy, id, expected| {
+            t.bos(policy, id, expected).ok().map(|bos| bos.map(|b| b.0))
+        };
+        assert_eq!(bos(&with, BosPolicy::Auto, Some(7), false), Some(Some(0)));
+        assert_eq!(bos(&with, BosPolicy::Never, Some(7), true), Some(None));
+        assert_eq!(bos(&without, BosPolicy::Auto, Some(7), false), Some(None));
+        assert_eq!(bos(&without, BosPolicy::Auto, Some(7), true), Some(Some(7)));
+        assert_eq!(
+            bos(&without, BosPolicy::Always, Some(7), false),
+            Some(Some(7))
+        );
+        assert_eq!(bos(&without, BosPolicy::Always, None, false), None);
+    }
+
+    #[test]
+    fn the_config_of_a_tokenizer_has_the_last_word_on_its_bos() {
+        let read = |name: &str, config: &str| {
+            let path = format!(
+                "{}/tests/conformance/{name}/tokenizer.json",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            let tokenizer =
+                Tokenizer::from_json(&std::fs::read(path).unwrap(), Some(config.as_bytes()));
+            tokenizer.unwrap().added_bos().map(|bos| bos.0)
+        };
+        assert_eq!(read("llama", "{}"), Some(0));
+        assert_eq!(read("llama", r#"{"add_bos_token": false}"#), None);
+        assert_eq!(read("gpt2", r#"{"bos_token": "<|bos|>"}"#), None);
+        let object = r#"{"add_bos_token": true, "bos_token": {"content": "<|bos|>"}}"#;
+        assert_eq!(read("gpt2", object), Some(0));
     }
 
     proptest! {

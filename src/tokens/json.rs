@@ -1,0 +1,254 @@
+//! `tokenizer.json` made of what older folders and GGUF files have instead.
+
+use serde_json::{Map, Value, json};
+
+use super::tokenizer::TokenizerError;
+
+/// Kinds of tokens in a GGUF file.
+const UNKNOWN: i32 = 2;
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
+
+/// Contractions, words, numbers and the rest, as most tokenizers after GPT-2 split them.
+const CONTRACTIONS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+
+/// A vocabulary as a GGUF file has it (`tokenizer.ggml.*`).
+#[derive(Clone, Debug, Default)]
+pub struct GgmlVocabulary {
+    /// `gpt2` for byte-level BPE, `llama` for SentencePiece.
+    pub model: String,
+    /// Name of the pre-tokenizer.
+    pub pre_tokenizer: Option<String>,
+    /// The tokens.
+    pub tokens: Vec<String>,
+    /// Their kinds.
+    pub kinds: Vec<i32>,
+    /// SentencePiece's scores of them.
+    pub scores: Vec<f32>,
+    /// Merges, best first, each two tokens with a space between.
+    pub merges: Vec<String>,
+    /// Id of the BOS.
+    pub bos: Option<u32>,
+    /// Id that stands for what has no token.
+    pub unknown: Option<u32>,
+    /// Whether texts begin with a BOS.
+    pub add_bos: Option<bool>,
+    /// Whether a space is put in front of texts.
+    pub add_space_prefix: Option<bool>,
+}
+
+impl GgmlVocabulary {
+    /// The tokenizer as Hugging Face's file.
+    pub fn tokenizer_json(&self) -> Result<Vec<u8>, TokenizerError> {
+        let (normalizer, pre_tokenizer, decoder, model) = match self.model.as_str() {
+            "gpt2" => {
+                let (normalizer, pre_tokenizer, ignore_merges) = self.byte_level()?;
+                let merges = self.merges.iter().map(|merge| pair(merge)).collect();
+                let mut model = bpe(self.vocab(), merges);
+                model["ignore_merges"] = ignore_merges.into();
+                (normalizer, pre_tokenizer, json!(byte_level(false)), model)
+            }
+            "llama" => self.sentence_piece()?,
+            other => {
+                let what = format!("the kind `{other}` (known are `gpt2` and `llama`)");
+                return Err(TokenizerError::Syntax(what));
+            }
+        };
+        let bos = self.bos.and_then(|id| self.tokens.get(id as usize));
+        let post_processor = match (self.adds_bos(), self.bos, bos) {
+            (true, Some(id), Some(token)) => json!({
+                "type": "TemplateProcessing",
+                "single": [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                "special_tokens": {token: {"id": token, "ids": [id], "tokens": [token]}},
+            }),
+            _ => Value::Null,
+        };
+        let kinds = self.kinds.iter().zip(&self.tokens).enumerate();
+        let added = kinds.filter(|(_, (kind, _))| [CONTROL, USER_DEFINED].contains(kind));
+        let added = added.map(|(id, (kind, token))| added_token(id, token, *kind == CONTROL));
+        write(json!({
+            "version": "1.0", "truncation": null, "padding": null,
+            "added_tokens": added.collect::<Vec<_>>(),
+            "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": post_processor,
+            "decoder": decoder, "model": model,
+        }))
+    }
+
+    /// SentencePiece's models have a BOS unless they say otherwise, byte-level ones have none.
+    fn adds_bos(&self) -> bool {
+        self.add_bos.unwrap_or(self.model == "llama")
+    }
+
+    fn vocab(&self) -> Map<String, Value> {
+        let tokens = self.tokens.iter().enumerate();
+        tokens
+            .map(|(id, token)| (token.clone(), id.into()))
+            .collect()
+    }
+
+    /// Normalizer, pre-tokenizer, and whether a whole word that is a token is taken as one whatever the merges are.
+    fn byte_level(&self) -> Result<(Value, Value, bool), TokenizerError> {
+        let split = |pattern: String| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+        let by_regex = |pattern: String| json!({"type": "Sequence", "pretokenizers": [split(pattern), byte_level(false)]});
+        // the classic, with so many digits in a number, and slashes at the end of punctuation or not
+        let modern = |digits: &str, slash: &str| {
+            format!(
+                r"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n{slash}]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            )
+        };
+        // words that change from upper to lower case once
+        let cased = |digits: &str, contractions: &str| {
+            let (upper, lower) = (
+                r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]",
+                r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]",
+            );
+            let before = r"[^\r\n\p{L}\p{N}]?";
+            format!(
+                r"{before}{upper}*{lower}+{contractions}|{before}{upper}+{lower}*{contractions}|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+            )
+        };
+        let optional = format!("{CONTRACTIONS}?");
+        let nfc = json!({"type": "NFC"});
+        Ok(match self.pre_tokenizer.as_deref().unwrap_or("default") {
+            "gpt-2" | "phi-2" | "mpt" | "jais" => (Value::Null, json!(byte_level(true)), false),
+            // these two come from the same tokenizer, which composes characters first
+            "olmo" | "gpt-neox" => (nfc, json!(byte_level(true)), false),
+            "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" => {
+                let digits = json!({"type": "Digits", "individual_digits": true});
+                let both = json!({"type": "Sequence", "pretokenizers": [digits, byte_level(true)]});
+                (Value::Null, both, false)
+            }
+            "llama3" | "llama-v3" | "llama-bpe" => {
+                (Value::Null, by_regex(modern(r"\p{N}{1,3}", "")), true)
+            }
+            "dbrx" | "smaug-bpe" => (Value::Null, by_regex(modern(r"\p{N}{1,3}", "")), false),
+            "qwen2" | "deepseek-r1-qwen" | "stablelm2" => {
+                (nfc, by_regex(modern(r"\p{N}", "")), false)
+            }
+            "tekken" => (Value::Null, by_regex(cased(r"\p{N}", "")), true),
+            "gpt-4o" => (
+                Value::Null,
+                by_regex(cased(r"\p{N}{1,3}", &optional)),
+                false,
+            ),
+            other => return Err(TokenizerError::UnknownPreTokenizer(other.to_owned())),
+        })
+    }
+
+    /// Normalizer, pre-tokenizer, decoder and model of a SentencePiece vocabulary: byte pairs whose merges follow from
+    /// the scores of what they give.
+    fn sentence_piece(&self) -> Result<(Value, Value, Value, Value), TokenizerError> {
+        if self.scores.len() != self.tokens.len() {
+            let (scores, tokens) = (self.scores.len(), self.tokens.len());
+            return Err(TokenizerError::Syntax(format!(
+                "it has {scores} scores for {tokens} tokens"
+            )));
+        }
+        let vocab = self.vocab();
+        let id = |piece: &str| vocab.get(piece).and_then(Value::as_u64);
+        let mut merges: Vec<(f32, usize, [u64; 2], [&str; 2])> = Vec::new();
+        for (token, &score) in self.tokens.iter().zip(&self.scores) {
+            for (at, _) in token.char_indices().skip(1) {
+                let (left, right) = token.split_at(at);
+                if let (Some(l), Some(r)) = (id(left), id(right)) {
+                    merges.push((score, left.chars().count(), [l, r], [left, right]));
+                }
+            }
+        }
+        // the best first; where a token has several, that of the longer first half, as transformers sorts them
+        merges.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
+        let merges = merges.into_iter().map(|(_, _, _, [l, r])| json!([l, r]));
+        let unknown = self.unknown.map(|id| id as usize).or_else(|| {
+            let is_unknown = |kind: &i32| *kind == UNKNOWN;
+            self.kinds.iter().position(is_unknown)
+        });
+        let mut model = bpe(vocab.clone(), merges.collect());
+        model["unk_token"] = unknown.and_then(|id| self.tokens.get(id)).cloned().into();
+        model["fuse_unk"] = true.into();
+        model["byte_fallback"] = true.into();
+        let spaces = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+        let prefix = json!({"type": "Prepend", "prepend": "▁"});
+        let normalizers = match self.add_space_prefix.unwrap_or(true) {
+            true => vec![prefix, spaces],
+            false => vec![spaces],
+        };
+        let decoder = json!({"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+        ]});
+        let normalizer = json!({"type": "Sequence", "normalizers": normalizers});
+        Ok((normalizer, Value::Null, decoder, model))
+    }
+}
+
+/// A byte-level tokenizer of `vocab.json` and `merges.txt`; `tokenizer_config.json` names its special tokens.
+pub fn byte_level_json(
+    vocab: &[u8],
+    merges: &[u8],
+    config: Option<&[u8]>,
+) -> Result<Vec<u8>, TokenizerError> {
+    let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
+    let vocab: Map<String, Value> = serde_json::from_slice(vocab).map_err(syntax)?;
+    let merges = String::from_utf8_lossy(merges);
+    let lines = merges
+        .lines()
+        .filter(|line| !line.starts_with("#version") && !line.is_empty());
+    let merges = lines.map(pair).collect();
+    let config: Value = match config {
+        Some(config) => serde_json::from_slice(config).map_err(syntax)?,
+        None => Value::Null,
+    };
+    let named = ["bos_token", "eos_token", "unk_token", "pad_token"];
+    let named = named.iter().filter_map(|key| token_name(config.get(key)?));
+    let mut added: Vec<(usize, String)> = named
+        .filter_map(|token| Some((vocab.get(token)?.as_u64()? as usize, token.to_owned())))
+        .collect();
+    added.sort();
+    added.dedup();
+    let added: Vec<Value> = added
+        .iter()
+        .map(|(id, token)| added_token(*id, token, true))
+        .collect();
+    let add_space = config.get("add_prefix_space") == Some(&Value::Bool(true));
+    let mut pre_tokenizer = byte_level(true);
+    pre_tokenizer["add_prefix_space"] = add_space.into();
+    write(json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": pre_tokenizer, "post_processor": null, "decoder": byte_level(false),
+        "model": bpe(vocab, merges),
+    }))
+}
+
+/// A token as a config names it: as it is, or in an object with its properties.
+pub(super) fn token_name(value: &Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("content")?.as_str())
+}
+
+fn write(tokenizer: Value) -> Result<Vec<u8>, TokenizerError> {
+    serde_json::to_vec(&tokenizer).map_err(|error| TokenizerError::Syntax(error.to_string()))
+}
+
+fn pair(merge: &str) -> Value {
+    // a token may be a space, but none begins with one
+    let (left, right) = merge.split_once(' ').unwrap_or((merge, ""));
+    json!([left, right])
+}
+
+fn bpe(vocab: Map<String, Value>, merges: Vec<Value>) -> Value {
+    json!({
+        "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+        "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+        "vocab": vocab, "merges": merges,
+    })
+}
+
+fn byte_level(use_regex: bool) -> Value {
+    json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex})
+}
+
+fn added_token(id: usize, content: &str, special: bool) -> Value {
+    json!({
+        "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        "special": special,
+    })
+}
