@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use neuroscope::load::ModelFiles;
@@ -17,8 +18,12 @@ pub struct Expected {
 }
 
 impl Expected {
-    pub fn read(fixture: &str) -> Self {
-        let bytes = fs::read(model(fixture).join("expected.safetensors")).unwrap();
+    fn read(fixture: &str) -> Self {
+        Self::open(&model(fixture).join("expected.safetensors"))
+    }
+
+    pub fn open(path: &Path) -> Self {
+        let bytes = fs::read(path).unwrap();
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         let floats = |data: &[u8]| {
             let chunks = data.chunks_exact(4);
@@ -41,14 +46,18 @@ impl Expected {
     }
 
     /// Names of what was computed in f32.
-    fn names(&self) -> Vec<&str> {
+    pub fn names(&self) -> Vec<&str> {
         let names = self.values.keys().map(String::as_str);
         names.filter(|name| !name.starts_with("bf16.")).collect()
+    }
+
+    pub fn of(&self, name: &str) -> &[f32] {
+        &self.values[name]
     }
 }
 
 /// Everything that a model computes, by the names of the fixtures.
-fn compute(files: &ModelFiles, ids: &[u32], dtype: DType) -> BTreeMap<String, Vec<f32>> {
+pub fn compute(files: &ModelFiles, ids: &[u32], dtype: DType) -> BTreeMap<String, Vec<f32>> {
     let config = files.config().unwrap();
     let (n_layers, n_ctx) = (config.n_layers, config.n_ctx);
     let checkpoint = files.checkpoint().unwrap();
@@ -89,7 +98,7 @@ fn rms(values: impl Iterator<Item = f32> + Clone) -> f32 {
 }
 
 /// Largest error of a value, relative to it or, where it is small, to the root mean square of all.
-fn largest_error(found: &[f32], expected: &[f32]) -> f32 {
+pub fn largest_error(found: &[f32], expected: &[f32]) -> f32 {
     let scale = rms(expected.iter().copied());
     let pairs = found.iter().zip(expected);
     let errors = pairs.map(|(f, e)| (f - e).abs() / e.abs().max(scale));
@@ -165,12 +174,28 @@ macro_rules! families {
 
 families! {
     llama llama3 llama_linear mistral olmo olmo2 qwen2 qwen3 gemma gemma2 gemma3 phi phi_qk_norm phi3 phi3_long stablelm
-    stablelm_parallel gpt2 gpt2_by_layer gpt_neo gpt_neox gpt_neox_sequential opt opt_350m solu solu_old gelu_final_rms
+    stablelm_parallel qwen2_gguf gemma2_gguf gemma3_gguf gpt2 gpt2_by_layer gpt_neo gpt_neox gpt_neox_sequential opt opt_350m solu solu_old gelu_final_rms
 }
 
 #[test]
 fn demo() {
     check_files(&ModelFiles::open("demo").unwrap(), "demo");
+}
+
+/// The GGUF files are made by llama.cpp's own converter, in f32.
+#[test]
+fn gguf_files_of_the_same_models() {
+    let mut n = 0;
+    for entry in fs::read_dir(model("")).unwrap() {
+        let folder = entry.unwrap().path();
+        let file = folder.join("model.gguf");
+        if file.is_file() {
+            let files = ModelFiles::open(file.to_str().unwrap()).unwrap();
+            check_files(&files, folder.file_name().unwrap().to_str().unwrap());
+            n += 1;
+        }
+    }
+    assert!(n >= 14);
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod conformance;
 mod format;
 mod pipeline;
 mod records;
+mod smollm2;
 mod support;

@@ -17,3 +17,9 @@ pub(super) fn listen() -> Result<(), ctrlc::Error> {
 pub(super) fn asked() -> bool {
     ASKED.load(Ordering::SeqCst)
 }
+
+/// Ends the program where a job that cannot be asked to stop has left nothing half-written.
+pub(super) fn leave() -> ! {
+    eprintln!("error: interrupted");
+    std::process::exit(130);
+}

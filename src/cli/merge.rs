@@ -9,20 +9,24 @@ use neuroscope::load::ModelFiles;
 use neuroscope::shard::{AtlasManifest, DataManifest, MANIFEST, Manifest, replace_json};
 use serde_json::json;
 
-use super::{Context, shown};
+use super::{Context, model, shown};
 
 #[derive(Args)]
 pub(super) struct MergeArgs {
     /// Data folder with the parts of a scan in `parts`
     #[arg(value_name = "DIR")]
     data: PathBuf,
-    /// The model, whose weights are analysed as well: a folder, or `demo`
+    /// The model, whose weights are analysed as well
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
 }
 
 pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<()> {
-    let model = args.model.as_deref().map(ModelFiles::open).transpose()?;
+    let model = args
+        .model
+        .as_deref()
+        .map(|name| model::open(context, name))
+        .transpose()?;
     let manifest = merge(context, &args.data, model.as_ref())?;
     let words = format!(
         "merged {} parts into {}",

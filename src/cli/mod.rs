@@ -4,6 +4,7 @@ mod build;
 mod flags;
 mod interrupt;
 mod merge;
+mod model;
 mod report;
 mod scan;
 mod serve;
@@ -34,6 +35,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Describe a model: its sizes, norms, positions, parameters
+    Model(model::ModelArgs),
     /// Turn a corpus into tokens, for a model's tokenizer
     Tokenize(tokenize::TokenizeArgs),
     /// Run a model over a corpus once and keep what excites each neuron
@@ -81,6 +84,7 @@ fn run(cli: Cli) -> Result<()> {
     };
     interrupt::listen()?;
     match cli.command {
+        Command::Model(args) => model::run(&context, &args),
         Command::Tokenize(args) => tokenize::run(&context, &args),
         Command::Scan(args) => scan::run(&context, &args),
         Command::Merge(args) => merge::run(&context, &args),

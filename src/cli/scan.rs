@@ -12,11 +12,11 @@ use neuroscope::shard::{PartInfo, PartManifest, part_folder, read_manifest, veri
 use serde_json::json;
 
 use super::flags::Flags;
-use super::{Context, merge, shown, tokenize};
+use super::{Context, merge, model, shown, tokenize};
 
 #[derive(Args)]
 pub(super) struct ScanArgs {
-    /// The model: a folder in the Hugging Face layout, or `demo`
+    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (with @REVISION), or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
     /// Files (.jsonl, .txt, each also .gz or .zst) and folders of them, or `demo`
@@ -69,7 +69,7 @@ pub(super) struct Scan<'a> {
 }
 
 pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
-    let model = ModelFiles::open(&args.model)?;
+    let model = model::open(context, &args.model)?;
     let name = args.name.as_deref().unwrap_or(model.name());
     let data = args.data.clone().unwrap_or_else(|| context.data(name));
     let scan = Scan {

@@ -5,21 +5,26 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use neuroscope::corpus::{CorpusOptions, Source};
-use neuroscope::load::ModelFiles;
+use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::scan::{self, With};
 use neuroscope::shard::CorpusManifest;
+use neuroscope::tokens::BosPolicy;
+use serde_json::json;
 
 use super::flags::Flags;
-use super::{Context, shown};
+use super::{Context, model, shown};
 
 #[derive(Args)]
 pub(super) struct TokenizeArgs {
-    /// The model whose tokenizer is used: a folder in the Hugging Face layout, or `demo`
+    /// The model whose tokenizer is used: a folder, a `.gguf` file, a name on the Hugging Face Hub, or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
     /// Files (.jsonl, .txt, each also .gz or .zst) and folders of them, or `demo`
-    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    #[arg(long, value_name = "PATH", required_unless_present = "show", num_args = 1..)]
     corpus: Vec<PathBuf>,
+    /// Only show what the tokenizer is: its special and added tokens, its BOS, and the tokens of a text
+    #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with = "corpus")]
+    show: Option<String>,
     /// Data folder [default: data/NAME]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -28,7 +33,10 @@ pub(super) struct TokenizeArgs {
 }
 
 pub(super) fn run(context: &Context, args: &TokenizeArgs) -> Result<()> {
-    let model = ModelFiles::open(&args.model)?;
+    let model = model::open(context, &args.model)?;
+    if let Some(text) = &args.show {
+        return show(context, &model, text);
+    }
     let data = args
         .data
         .clone()
@@ -43,6 +51,72 @@ pub(super) fn run(context: &Context, args: &TokenizeArgs) -> Result<()> {
         shown(&data.join("corpus"))
     );
     context.report.result(corpus, &words)
+}
+
+/// Describes a tokenizer, and shows the tokens of a text.
+fn show(context: &Context, model: &ModelFiles, text: &str) -> Result<()> {
+    let (tokenizer, config) = (model.tokenizer()?, model.config()?);
+    let vocabulary = tokenizer.vocabulary();
+    let [normalizer, pre_tokenizer, kind] = tokenizer.kinds();
+    let added = tokenizer.added_tokens();
+    let bos = |policy| {
+        let bos = tokenizer.bos(policy, config.bos_token_id, config.expects_bos());
+        bos.ok()
+            .flatten()
+            .map(|bos| (bos.0, vocabulary.text(bos).into_owned()))
+    };
+    let (auto, always) = (bos(BosPolicy::Auto), bos(BosPolicy::Always));
+    let tokens = tokenizer.encode(text);
+    let tokens = tokens.map_err(|source| LoadError::Tokenizer {
+        origin: model.origin().to_owned(),
+        source,
+    })?;
+    let tokens = tokens
+        .iter()
+        .map(|&id| (id.0, vocabulary.text(id).into_owned()));
+    let tokens: Vec<(u32, String)> = tokens.collect();
+    let value = json!({
+        "model": model.origin(),
+        "kind": kind,
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+        "n_tokens": vocabulary.len(),
+        "bos": {"auto": auto, "always": always},
+        "added_tokens": added.iter().map(|(id, token, special)| json!({"id": id.0, "token": token, "special": special})).collect::<Vec<_>>(),
+        "tokens": tokens,
+    });
+
+    let none = || "none".to_owned();
+    let with = |bos: Option<(u32, String)>| match bos {
+        Some((id, token)) => format!("{token:?} ({id})"),
+        None => none(),
+    };
+    let mut words = String::new();
+    for (name, value) in [
+        ("kind", kind.unwrap_or_else(none)),
+        ("normalizer", normalizer.unwrap_or_else(none)),
+        ("split by", pre_tokenizer.unwrap_or_else(none)),
+        ("tokens", vocabulary.len().to_string()),
+        (
+            "BOS",
+            format!("{}; with `--bos always` {}", with(auto), with(always)),
+        ),
+    ] {
+        words.push_str(&format!("  {name:12} {value}\n"));
+    }
+    for (name, wanted) in [("special", true), ("added", false)] {
+        let listed = added.iter().filter(|(_, _, special)| *special == wanted);
+        let listed: Vec<_> = listed
+            .map(|(id, token, _)| format!("{token:?} ({})", id.0))
+            .collect();
+        if !listed.is_empty() {
+            words.push_str(&format!("  {name:12} {}\n", listed.join(" ")));
+        }
+    }
+    for (id, token) in &tokens {
+        words.push_str(&format!("\n{id:8}  {token:?}"));
+    }
+    context.report.result(&value, words.trim_end())
 }
 
 /// Makes sure that the corpus of a data folder is tokenized.

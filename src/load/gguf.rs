@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::quantized::gguf_file::Value;
 use serde_json::json;
 
+use crate::model::ModelError;
 use crate::model::gguf::{Gguf, GgufFile};
 use crate::tokens::{GgmlVocabulary, TokenizerError};
 
@@ -32,8 +33,13 @@ impl GgufModel {
         self.map.path()
     }
 
-    pub(super) fn tensors(&self, name: &str) -> Releasing<'_, GgufFile<'_>> {
-        self.map.releasing(self.gguf.file(name, self.map.bytes()))
+    pub(super) fn len(&self) -> u64 {
+        self.map.bytes().len() as u64
+    }
+
+    pub(super) fn tensors(&self, name: &str) -> Result<Releasing<'_, GgufFile<'_>>, ModelError> {
+        let file = self.gguf.file(name, self.map.bytes())?;
+        Ok(self.map.releasing(file))
     }
 
     pub(super) fn config(&self) -> Result<Vec<u8>, LoadError> {
@@ -45,15 +51,18 @@ impl GgufModel {
     }
 
     /// `tokenizer.json`, made of the file's own vocabulary; where that names a pre-tokenizer that is not known, the
-    /// one that lies beside the file.
-    pub(super) fn tokenizer(&self) -> Result<Vec<u8>, LoadError> {
+    /// one that lies beside the file. A file may have no vocabulary at all.
+    pub(super) fn tokenizer(&self) -> Result<Option<Vec<u8>>, LoadError> {
+        if self.gguf.get("tokenizer.ggml.model").is_none() {
+            return Ok(None);
+        }
         let made = self.vocabulary().tokenizer_json();
         if let Err(TokenizerError::UnknownPreTokenizer(_)) = made
             && let Ok(beside) = fs::read(self.beside())
         {
-            return Ok(beside);
+            return Ok(Some(beside));
         }
-        made.map_err(|source| LoadError::Tokenizer {
+        made.map(Some).map_err(|source| LoadError::Tokenizer {
             origin: format!("`{}`", self.path().display()),
             source,
         })
@@ -115,6 +124,54 @@ impl GgufModel {
             unknown: id("unknown"),
             add_bos: flag("add_bos_token"),
             add_space_prefix: flag("add_space_prefix"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::Tokenizer;
+
+    /// llama.cpp keeps real vocabularies, with texts and the ids that Hugging Face's tokenizers give them;
+    /// `tests/vocabularies/run` fetches them.
+    #[test]
+    #[ignore = "needs the vocabularies that `tests/vocabularies/run` fetches"]
+    fn vocabularies_of_llama_cpp_give_the_ids_of_hugging_face() {
+        let folder =
+            std::env::var("NEUROSCOPE_VOCABULARIES").expect("the folder of the vocabularies");
+        for name in [
+            "gpt-2",
+            "llama-bpe",
+            "llama-spm",
+            "phi-3",
+            "qwen2",
+            "starcoder",
+            "refact",
+        ] {
+            let path = PathBuf::from(&folder).join(format!("ggml-vocab-{name}.gguf"));
+            let model = GgufModel::open(&path).unwrap();
+            let tokenizer =
+                Tokenizer::from_json(&model.tokenizer().unwrap().unwrap(), None).unwrap();
+            let texts = fs::read_to_string(path.with_extension("gguf.inp")).unwrap();
+            let ids = fs::read_to_string(path.with_extension("gguf.out")).unwrap();
+            let texts = texts.split("\n__ggml_vocab_test__\n");
+            let mut n = 0;
+            for (text, ids) in texts.zip(ids.lines()) {
+                let expected: Vec<u32> = ids
+                    .split_whitespace()
+                    .map(|id| id.parse().unwrap())
+                    .collect();
+                let found: Vec<u32> = tokenizer
+                    .encode(text)
+                    .unwrap()
+                    .iter()
+                    .map(|id| id.0)
+                    .collect();
+                assert_eq!(found, expected, "{name}: {text:?}");
+                n += 1;
+            }
+            println!("{name}: {n} texts");
         }
     }
 }

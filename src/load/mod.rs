@@ -137,7 +137,7 @@ impl ModelFiles {
             origin: model.to_owned(),
             revision: None,
             config: Cow::Owned(file.config()?),
-            tokenizer: Some(Cow::Owned(file.tokenizer()?)),
+            tokenizer: file.tokenizer()?.map(Cow::Owned),
             tokenizer_config: Some(file.tokenizer_config()),
             weights: vec![WeightsFile {
                 name,
@@ -232,7 +232,10 @@ impl ModelFiles {
                     let pickle = pickle::PickleFile::open(&file.name, path);
                     Box::new(pickle.map_err(|source| self.model_error(source))?)
                 }
-                Data::Gguf(model) => Box::new(model.tensors(&file.name)),
+                Data::Gguf(model) => {
+                    let tensors = model.tensors(&file.name);
+                    Box::new(tensors.map_err(|source| self.model_error(source))?)
+                }
             })
         });
         Ok(Checkpoint::new(files.collect::<Result<_, LoadError>>()?))
@@ -244,6 +247,24 @@ impl ModelFiles {
             origin: format!("model `{}`", self.origin),
             source,
         }
+    }
+
+    /// Length of the weights' files in all.
+    pub fn weights_bytes(&self) -> Result<u64, LoadError> {
+        let lengths = self.weights.iter().map(|file| match &file.data {
+            #[cfg(feature = "demo")]
+            Data::Static(bytes) => Ok(bytes.len() as u64),
+            Data::Safetensors(map) => Ok(map.bytes().len() as u64),
+            Data::Gguf(model) => Ok(model.len()),
+            Data::Pickle(path) => match fs::metadata(path) {
+                Ok(metadata) => Ok(metadata.len()),
+                Err(source) => Err(LoadError::Io {
+                    path: path.clone(),
+                    source,
+                }),
+            },
+        });
+        lengths.sum()
     }
 
     /// SHA-256 of the config.

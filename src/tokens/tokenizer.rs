@@ -105,6 +105,17 @@ fn added_bos(inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, Tokenizer
     })
 }
 
+/// The kind of a step, or those of its parts.
+fn kinds(step: &impl Serialize) -> Option<String> {
+    let step = serde_json::to_value(step).ok()?;
+    let kind = |step: &Value| Some(step.get("type")?.as_str()?.to_owned());
+    let parts = ["pretokenizers", "normalizers"];
+    match parts.iter().find_map(|part| step.get(part)?.as_array()) {
+        Some(parts) => Some(parts.iter().filter_map(kind).collect::<Vec<_>>().join(", ")),
+        None => kind(&step),
+    }
+}
+
 /// A tokenizer and its vocabulary.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
@@ -204,22 +215,28 @@ impl Tokenizer {
         self.added_bos
     }
 
-    /// The tokenizer's own description of one of its steps: `normalizer`, `pre_tokenizer`, `model`…
-    pub fn step(&self, name: &str) -> Option<String> {
-        let whole = serde_json::to_value(&self.inner).ok()?;
-        let step = whole.get(name).filter(|step| !step.is_null())?;
-        let kind = |step: &Value| step.get("type").and_then(Value::as_str).map(str::to_owned);
-        let parts = ["pretokenizers", "normalizers", "processors", "decoders"];
-        match parts.iter().find_map(|part| step.get(part)?.as_array()) {
-            Some(parts) => Some(
-                parts
-                    .iter()
-                    .filter_map(kind)
-                    .collect::<Vec<_>>()
-                    .join(" + "),
-            ),
-            None => kind(step),
-        }
+    /// The tokens that are taken out of a text before it is split, by id, and whether they are special.
+    pub fn added_tokens(&self) -> Vec<(TokenId, String, bool)> {
+        let added = self.inner.get_added_tokens_decoder();
+        let added = added
+            .into_iter()
+            .map(|(id, token)| (TokenId(id), token.content, token.special));
+        let mut added: Vec<_> = added.collect();
+        added.sort();
+        added
+    }
+
+    /// The kinds of its normalizer, its pre-tokenizer and its model.
+    pub fn kinds(&self) -> [Option<String>; 3] {
+        let model = serde_json::to_value(self.inner.get_model());
+        let model = model
+            .ok()
+            .and_then(|model| Some(model.get("type")?.as_str()?.to_owned()));
+        [
+            self.inner.get_normalizer().and_then(kinds),
+            self.inner.get_pre_tokenizer().and_then(kinds),
+            model,
+        ]
     }
 
     /// Bytes and kinds of the tokens.

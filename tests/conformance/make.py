@@ -57,6 +57,12 @@ MODELS = {
                rms_norm_eps=1e-6), 20, "safetensors"),
     "gemma3": ("Gemma3", GATED | dict(head_dim=8, query_pre_attn_scalar=6, sliding_window=5, sliding_window_pattern=3, rms_norm_eps=1e-6,
                rope_parameters={"full_attention": rope(1e6) | dict(rope_type="linear", factor=8.0), "sliding_attention": rope(10000.0)}), 20, "safetensors"),
+    # what a GGUF file can say: no windows in Qwen 2, Gemma's own pattern and scale
+    "qwen2_gguf": ("Qwen2", GATED | dict(rope_parameters=rope(1e6) | dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=8), rms_norm_eps=1e-6), 22, "safetensors"),
+    "gemma2_gguf": ("Gemma2", GATED | dict(head_dim=8, query_pre_attn_scalar=8, sliding_window=6, attn_logit_softcapping=5.0, final_logit_softcapping=3.0, rope_parameters=rope(),
+                    rms_norm_eps=1e-6), 20, "safetensors"),
+    "gemma3_gguf": ("Gemma3", GATED | dict(num_hidden_layers=6, head_dim=8, query_pre_attn_scalar=8, sliding_window=5, rms_norm_eps=1e-6,
+                    rope_parameters={"full_attention": rope(1e6) | dict(rope_type="linear", factor=8.0), "sliding_attention": rope(10000.0)}), 20, "safetensors"),
     "phi": ("Phi", GATED | dict(num_hidden_layers=2, num_key_value_heads=6, hidden_act="gelu_new", rope_parameters=rope(partial_rotary_factor=0.5), layer_norm_eps=1e-5), 16, "pytorch"),
     "phi_qk_norm": ("Phi", GATED | dict(num_hidden_layers=2, hidden_act="gelu_new", qk_layernorm=True, rope_parameters=rope(partial_rotary_factor=0.5), layer_norm_eps=1e-5), 16, "safetensors"),
     "phi3": ("Phi3", GATED | dict(num_hidden_layers=2, hidden_size=48, sliding_window=9, rope_parameters=LONG, rms_norm_eps=1e-5), 15, "safetensors"),
@@ -162,7 +168,7 @@ def as_transformers_4(config):
         config["rope_local_base_freq"] = parameters["sliding_attention"]["rope_theta"]
         parameters = parameters["full_attention"]
         del config["layer_types"]
-        config["sliding_window_pattern"] = 3
+        config["sliding_window_pattern"] = config.pop("_sliding_window_pattern")
     theta = parameters.pop("rope_theta")
     share = parameters.pop("partial_rotary_factor", None)
     if config["model_type"] == "gpt_neox":

@@ -13,9 +13,9 @@ const GEMMA_27B_LAYERS: [usize; 2] = [46, 62];
 impl Gguf {
     /// The model's `config.json`. `bytes` are the whole file.
     pub fn config_json(&self, bytes: &[u8]) -> Result<Vec<u8>> {
-        let mut map = match self.architecture {
+        let mut map = match self.architecture()? {
             Architecture::Gpt2 => self.gpt2()?,
-            _ => self.decoder(bytes)?,
+            architecture => self.decoder(architecture, bytes)?,
         };
         if let Some(id) = self.size("tokenizer.ggml.bos_token_id") {
             map.insert("bos_token_id".into(), id.into());
@@ -58,12 +58,20 @@ impl Gguf {
         }
     }
 
+    /// Neurons of a layer, from the matrix: for some families the converter writes four times the width instead.
+    fn d_mlp(&self) -> Result<usize> {
+        match self.shape("blk.0.ffn_down.weight") {
+            Some([_, d_mlp]) => Ok(*d_mlp),
+            _ => self.own_size("feed_forward_length"),
+        }
+    }
+
     fn gpt2(&self) -> Result<Map<String, Value>> {
         let config = json!({
             "model_type": "gpt2",
             "n_layer": self.own_size("block_count")?,
             "n_embd": self.own_size("embedding_length")?,
-            "n_inner": self.own_size("feed_forward_length")?,
+            "n_inner": self.d_mlp()?,
             "n_head": self.own_size("attention.head_count")?,
             "n_positions": self.own_size("context_length")?,
             "vocab_size": self.vocab_size()?,
@@ -73,7 +81,7 @@ impl Gguf {
         Ok(config.as_object().cloned().unwrap_or_default())
     }
 
-    fn decoder(&self, bytes: &[u8]) -> Result<Map<String, Value>> {
+    fn decoder(&self, architecture: Architecture, bytes: &[u8]) -> Result<Map<String, Value>> {
         use Architecture as A;
         let n_heads = self.own_size("attention.head_count")?;
         let d_model = self.own_size("embedding_length")?;
@@ -83,7 +91,7 @@ impl Gguf {
             Err(error) => return Err(error),
         };
         let n_layers = self.own_size("block_count")?;
-        let (model_type, act_fn) = match self.architecture {
+        let (model_type, act_fn) = match architecture {
             A::Gpt2 => ("gpt2", "gelu_new"),
             A::GptNeox => ("gpt_neox", "gelu"),
             A::Llama => ("llama", "silu"),
@@ -105,10 +113,7 @@ impl Gguf {
         set("model_type", model_type.into());
         set("num_hidden_layers", n_layers.into());
         set("hidden_size", d_model.into());
-        set(
-            "intermediate_size",
-            self.own_size("feed_forward_length")?.into(),
-        );
+        set("intermediate_size", self.d_mlp()?.into());
         set("num_attention_heads", n_heads.into());
         let n_key_value_heads = self.own_size("attention.head_count_kv").unwrap_or(n_heads);
         set("num_key_value_heads", n_key_value_heads.into());
@@ -119,7 +124,7 @@ impl Gguf {
         );
         set("vocab_size", self.vocab_size()?.into());
         let (hidden_act, eps) = ("hidden_act", "layer_norm_eps");
-        match self.architecture {
+        match architecture {
             A::GptNeox | A::Phi2 | A::StableLm => {
                 set(
                     eps,
@@ -133,18 +138,18 @@ impl Gguf {
                     .into(),
             ),
         }
-        match self.architecture {
+        match architecture {
             A::Gemma2 | A::Gemma3 => set("hidden_activation", act_fn.into()),
             _ => set(hidden_act, act_fn.into()),
         }
 
         // where the converter writes no base, every reader takes this one
-        let theta = match (self.own_number("rope.freq_base"), self.architecture) {
+        let theta = match (self.own_number("rope.freq_base"), architecture) {
             (Some(theta), _) => theta,
             (None, A::GptNeox | A::Gemma | A::Gemma2 | A::Phi2 | A::StableLm | A::Olmo) => 10_000.0,
             (None, _) => self.needed_number("rope.freq_base")?,
         };
-        let theta_key = match self.architecture {
+        let theta_key = match architecture {
             A::GptNeox => "rotary_emb_base",
             _ => "rope_theta",
         };
@@ -152,7 +157,7 @@ impl Gguf {
         let rotated = self.own_size("rope.dimension_count").unwrap_or(d_head);
         // a share that gives just this number of dimensions when it is multiplied and rounded down
         let share = (rotated as f64 + 1e-6) / d_head as f64;
-        match self.architecture {
+        match architecture {
             A::GptNeox => set("rotary_pct", share.into()),
             A::Phi2 | A::StableLm => set("partial_rotary_factor", share.min(1.0).into()),
             A::Phi3 if rotated < d_head => set("partial_rotary_factor", share.into()),
@@ -164,7 +169,7 @@ impl Gguf {
 
         let bias = |name: &str| self.has(&format!("blk.0.{name}.bias"));
         let window = self.own_size("attention.sliding_window").ok();
-        match self.architecture {
+        match architecture {
             A::GptNeox => set("attention_bias", bias("attn_qkv").into()),
             A::StableLm => {
                 set("use_qkv_bias", bias("attn_q").into());
@@ -173,7 +178,7 @@ impl Gguf {
             A::Qwen2 | A::Phi2 | A::Phi3 => (),
             _ => set("attention_bias", bias("attn_q").into()),
         }
-        match self.architecture {
+        match architecture {
             A::Llama => set("mlp_bias", bias("ffn_down").into()),
             A::GptNeox | A::StableLm => {
                 let parallel = self.flag(&self.own_key("use_parallel_residual"));
@@ -205,7 +210,7 @@ impl Gguf {
                         set(key, cap.into());
                     }
                 }
-                if self.architecture == A::Gemma3 {
+                if architecture == A::Gemma3 {
                     set("sliding_window_pattern", 6.into());
                     set("rope_local_base_freq", 10_000.into());
                 }

@@ -55,8 +55,7 @@ impl Architecture {
 pub struct Gguf {
     content: Content,
     /// `general.architecture`, which stands before the model's own keys.
-    name: &'static str,
-    architecture: Architecture,
+    name: String,
 }
 
 fn bad(reason: impl ToString) -> ModelError {
@@ -67,23 +66,25 @@ impl Gguf {
     /// Reads the header of a file.
     pub fn read(bytes: &[u8]) -> Result<Self, ModelError> {
         let content = Content::read(&mut Cursor::new(bytes)).map_err(bad)?;
-        let found = match content.metadata.get("general.architecture") {
+        let name = match content.metadata.get("general.architecture") {
             Some(Value::String(name)) => name.clone(),
             _ => return Err(bad("it has no `general.architecture`")),
         };
-        let known = Architecture::ALL.into_iter();
-        let Some((name, architecture)) = known.clone().find(|(name, _)| *name == found) else {
-            let known: Vec<_> = known.map(|(name, _)| format!("`{name}`")).collect();
-            return Err(bad(format!(
-                "its architecture is `{found}`; known are {}",
-                known.join(", ")
-            )));
-        };
-        Ok(Self {
-            content,
-            name,
-            architecture,
-        })
+        Ok(Self { content, name })
+    }
+
+    fn architecture(&self) -> Result<Architecture, ModelError> {
+        let mut known = Architecture::ALL.into_iter();
+        match known.find(|(name, _)| *name == self.name) {
+            Some((_, architecture)) => Ok(architecture),
+            None => {
+                let known = Architecture::ALL.map(|(name, _)| format!("`{name}`"));
+                let (found, known) = (&self.name, known.join(", "));
+                Err(bad(format!(
+                    "its architecture is `{found}`; known are {known}"
+                )))
+            }
+        }
     }
 
     /// A value of the metadata, by its full key.

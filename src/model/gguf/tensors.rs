@@ -41,7 +41,8 @@ pub struct GgufFile<'a> {
 
 impl Gguf {
     /// The tensors. `bytes` are the whole file.
-    pub fn file<'a>(&'a self, name: &str, bytes: &'a [u8]) -> GgufFile<'a> {
+    pub fn file<'a>(&'a self, name: &str, bytes: &'a [u8]) -> Result<GgufFile<'a>, ModelError> {
+        let architecture = self.architecture()?;
         let size = |key: &str| self.size(&format!("{}.{key}", self.name)).unwrap_or(0);
         let n_heads = size("attention.head_count");
         let n_key_value_heads = match size("attention.head_count_kv") {
@@ -57,9 +58,9 @@ impl Gguf {
             if self.is_constant(tensor) {
                 continue;
             }
-            let undo = self.undo(tensor, n_heads, n_key_value_heads);
+            let undo = self.undo(architecture, tensor, n_heads, n_key_value_heads);
             // what has no other name keeps its own, and has no place in the model
-            let translated = self.translate(tensor).unwrap_or_else(|| tensor.clone());
+            let translated = translate(architecture, tensor).unwrap_or_else(|| tensor.clone());
             match (undo, translated.strip_suffix(".weight")) {
                 (Undo::Stack { .. }, Some(module)) => {
                     let heads = self.shape(tensor).map_or(0, |shape| shape[0]);
@@ -73,12 +74,12 @@ impl Gguf {
                 }
             }
         }
-        GgufFile {
+        Ok(GgufFile {
             name: name.to_owned(),
             gguf: self,
             bytes,
             tensors,
-        }
+        })
     }
 
     /// Constants that older converters wrote.
@@ -86,10 +87,16 @@ impl Gguf {
         tensor.ends_with(".attn_rot_embd") || tensor.ends_with(".rotary_emb.inv_freq")
     }
 
-    fn undo(&self, tensor: &str, n_heads: usize, n_key_value_heads: usize) -> Undo {
+    fn undo(
+        &self,
+        architecture: Architecture,
+        tensor: &str,
+        n_heads: usize,
+        n_key_value_heads: usize,
+    ) -> Undo {
         use Architecture as A;
         let ends = |end: &str| tensor.ends_with(end);
-        match self.architecture {
+        match architecture {
             A::Gpt2
                 if tensor.starts_with("blk.")
                     && self.shape(tensor).is_some_and(|s| s.len() == 2) =>
@@ -112,80 +119,79 @@ impl Gguf {
             _ => Undo::Nothing,
         }
     }
+}
 
-    /// Hugging Face's name of a tensor.
-    fn translate(&self, tensor: &str) -> Option<String> {
-        use Architecture as A;
-        let (module, parameter) = tensor.rsplit_once('.')?;
-        let a = self.architecture;
-        if let Some(rest) = module.strip_prefix("blk.") {
-            let (layer, part) = rest.split_once('.')?;
-            let part = match a {
-                A::Gpt2 => match part {
-                    "attn_norm" => "ln_1",
-                    "attn_qkv" => "attn.c_attn",
-                    "attn_output" => "attn.c_proj",
-                    "ffn_norm" => "ln_2",
-                    "ffn_up" => "mlp.c_fc",
-                    "ffn_down" => "mlp.c_proj",
-                    _ => return None,
-                },
-                A::GptNeox => match part {
-                    "attn_norm" => "input_layernorm",
-                    "attn_qkv" => "attention.query_key_value",
-                    "attn_output" => "attention.dense",
-                    "ffn_norm" => "post_attention_layernorm",
-                    "ffn_up" => "mlp.dense_h_to_4h",
-                    "ffn_down" => "mlp.dense_4h_to_h",
-                    _ => return None,
-                },
-                _ => match (part, a) {
-                    ("attn_norm", _) => "input_layernorm",
-                    ("attn_q", _) => "self_attn.q_proj",
-                    ("attn_k", _) => "self_attn.k_proj",
-                    ("attn_v", _) => "self_attn.v_proj",
-                    ("attn_qkv", _) => "self_attn.qkv_proj",
-                    ("attn_output", A::Phi2) => "self_attn.dense",
-                    ("attn_output", _) => "self_attn.o_proj",
-                    ("attn_q_norm", A::StableLm) => "self_attn.q_layernorm",
-                    ("attn_k_norm", A::StableLm) => "self_attn.k_layernorm",
-                    ("attn_q_norm", _) => "self_attn.q_norm",
-                    ("attn_k_norm", _) => "self_attn.k_norm",
-                    ("ffn_norm", A::Gemma2 | A::Gemma3) => "pre_feedforward_layernorm",
-                    ("ffn_norm", _) => "post_attention_layernorm",
-                    ("post_attention_norm", _) => "post_attention_layernorm",
-                    ("post_ffw_norm", _) => "post_feedforward_layernorm",
-                    ("ffn_gate", _) => "mlp.gate_proj",
-                    ("ffn_up", A::Phi2) => "mlp.fc1",
-                    ("ffn_down", A::Phi2) => "mlp.fc2",
-                    ("ffn_up", A::Phi3) => "mlp.gate_up_proj",
-                    ("ffn_up", _) => "mlp.up_proj",
-                    ("ffn_down", _) => "mlp.down_proj",
-                    _ => return None,
-                },
-            };
-            let layers = match a {
-                A::Gpt2 => "transformer.h.",
-                A::GptNeox => "gpt_neox.layers.",
-                _ => "model.layers.",
-            };
-            return Some(format!("{layers}{layer}.{part}.{parameter}"));
-        }
-        let module = match (module, a) {
-            ("token_embd", A::Gpt2) => "transformer.wte",
-            ("token_embd", A::GptNeox) => "gpt_neox.embed_in",
-            ("token_embd", _) => "model.embed_tokens",
-            ("position_embd", A::Gpt2) => "transformer.wpe",
-            ("output_norm", A::Gpt2) => "transformer.ln_f",
-            ("output_norm", A::GptNeox) => "gpt_neox.final_layer_norm",
-            ("output_norm", A::Phi2) => "model.final_layernorm",
-            ("output_norm", _) => "model.norm",
-            ("output", A::GptNeox) => "embed_out",
-            ("output", _) => "lm_head",
-            _ => return None,
+/// Hugging Face's name of a tensor.
+fn translate(a: Architecture, tensor: &str) -> Option<String> {
+    use Architecture as A;
+    let (module, parameter) = tensor.rsplit_once('.')?;
+    if let Some(rest) = module.strip_prefix("blk.") {
+        let (layer, part) = rest.split_once('.')?;
+        let part = match a {
+            A::Gpt2 => match part {
+                "attn_norm" => "ln_1",
+                "attn_qkv" => "attn.c_attn",
+                "attn_output" => "attn.c_proj",
+                "ffn_norm" => "ln_2",
+                "ffn_up" => "mlp.c_fc",
+                "ffn_down" => "mlp.c_proj",
+                _ => return None,
+            },
+            A::GptNeox => match part {
+                "attn_norm" => "input_layernorm",
+                "attn_qkv" => "attention.query_key_value",
+                "attn_output" => "attention.dense",
+                "ffn_norm" => "post_attention_layernorm",
+                "ffn_up" => "mlp.dense_h_to_4h",
+                "ffn_down" => "mlp.dense_4h_to_h",
+                _ => return None,
+            },
+            _ => match (part, a) {
+                ("attn_norm", _) => "input_layernorm",
+                ("attn_q", _) => "self_attn.q_proj",
+                ("attn_k", _) => "self_attn.k_proj",
+                ("attn_v", _) => "self_attn.v_proj",
+                ("attn_qkv", _) => "self_attn.qkv_proj",
+                ("attn_output", A::Phi2) => "self_attn.dense",
+                ("attn_output", _) => "self_attn.o_proj",
+                ("attn_q_norm", A::StableLm) => "self_attn.q_layernorm",
+                ("attn_k_norm", A::StableLm) => "self_attn.k_layernorm",
+                ("attn_q_norm", _) => "self_attn.q_norm",
+                ("attn_k_norm", _) => "self_attn.k_norm",
+                ("ffn_norm", A::Gemma2 | A::Gemma3) => "pre_feedforward_layernorm",
+                ("ffn_norm", _) => "post_attention_layernorm",
+                ("post_attention_norm", _) => "post_attention_layernorm",
+                ("post_ffw_norm", _) => "post_feedforward_layernorm",
+                ("ffn_gate", _) => "mlp.gate_proj",
+                ("ffn_up", A::Phi2) => "mlp.fc1",
+                ("ffn_down", A::Phi2) => "mlp.fc2",
+                ("ffn_up", A::Phi3) => "mlp.gate_up_proj",
+                ("ffn_up", _) => "mlp.up_proj",
+                ("ffn_down", _) => "mlp.down_proj",
+                _ => return None,
+            },
         };
-        Some(format!("{module}.{parameter}"))
+        let layers = match a {
+            A::Gpt2 => "transformer.h.",
+            A::GptNeox => "gpt_neox.layers.",
+            _ => "model.layers.",
+        };
+        return Some(format!("{layers}{layer}.{part}.{parameter}"));
     }
+    let module = match (module, a) {
+        ("token_embd", A::Gpt2) => "transformer.wte",
+        ("token_embd", A::GptNeox) => "gpt_neox.embed_in",
+        ("token_embd", _) => "model.embed_tokens",
+        ("position_embd", A::Gpt2) => "transformer.wpe",
+        ("output_norm", A::Gpt2) => "transformer.ln_f",
+        ("output_norm", A::GptNeox) => "gpt_neox.final_layer_norm",
+        ("output_norm", A::Phi2) => "model.final_layernorm",
+        ("output_norm", _) => "model.norm",
+        ("output", A::GptNeox) => "embed_out",
+        ("output", _) => "lm_head",
+        _ => return None,
+    };
+    Some(format!("{module}.{parameter}"))
 }
 
 impl TensorFile for GgufFile<'_> {
