@@ -58,7 +58,15 @@ impl Expected {
 
 /// Everything that a model computes, by the names of the fixtures.
 pub fn compute(files: &ModelFiles, ids: &[u32], dtype: DType) -> BTreeMap<String, Vec<f32>> {
-    let config = files.config().unwrap();
+    compute_as(files, files.config().unwrap(), ids, dtype)
+}
+
+fn compute_as(
+    files: &ModelFiles,
+    config: Config,
+    ids: &[u32],
+    dtype: DType,
+) -> BTreeMap<String, Vec<f32>> {
     let (n_layers, n_ctx) = (config.n_layers, config.n_ctx);
     let checkpoint = files.checkpoint().unwrap();
     let model = Model::load(config, &checkpoint, n_ctx, dtype, &Device::Cpu).unwrap();
@@ -211,6 +219,47 @@ fn configs_of_transformers_4_and_5_are_the_same() {
         }
     }
     assert!(n > 15);
+}
+
+/// Turning the signs of gated neurons (DEFINITIONS 7) changes the sign of what is read out and not one bit of what is
+/// computed from it.
+#[test]
+fn refactored_gated_neurons_write_the_same() {
+    for (name, dtype) in [
+        ("llama", DType::F32),
+        ("stablelm", DType::F32), // a LayerNorm in front
+        ("olmo2", DType::F32),    // no norm in front
+        ("phi3", DType::BF16),
+    ] {
+        let files = ModelFiles::open(model(name).to_str().unwrap()).unwrap();
+        let ids = Expected::read(name).ids;
+        let config = files.config().unwrap();
+        let turned = Config {
+            refactor_glu: true,
+            ..config.clone()
+        };
+        let plain = compute_as(&files, config, &ids, dtype);
+        let turned = compute_as(&files, turned, &ids, dtype);
+        let (mut n_turned, mut n_kept) = (0, 0);
+        for (key, values) in &plain {
+            let other = &turned[key];
+            if !key.contains("hook_pre_linear") && !key.contains("hook_post") {
+                assert!(values == other, "{name}: {key} changed");
+                continue;
+            }
+            for (a, b) in values.iter().zip(other).filter(|(a, _)| **a != 0.0) {
+                assert!(
+                    a.to_bits() << 1 == b.to_bits() << 1,
+                    "{name}: {key} changed in more than sign"
+                );
+                if a == b { n_kept += 1 } else { n_turned += 1 }
+            }
+        }
+        assert!(
+            n_turned > 100 && n_kept > 100,
+            "{name}: {n_turned} turned, {n_kept} not"
+        );
+    }
 }
 
 #[test]

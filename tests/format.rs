@@ -125,7 +125,7 @@ fn hash(bytes: &[u8]) -> String {
 /// Reads all of a layer's tables, checksums aside.
 fn read_layer(folder: &Path) -> Result<usize, neuroscope::shard::ShardError> {
     let mut n = 0;
-    for neuron in LayerReader::open(folder, 0, true)? {
+    for neuron in LayerReader::open(folder, 0, neuroscope::stats::MlpKind::Gated)? {
         n += neuron?.2.len();
     }
     Ok(n)

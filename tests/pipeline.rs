@@ -3,7 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use neuroscope::atlas::{Atlas, AtlasNeuron};
+use candle_core::{DType, Device, Tensor};
+use neuroscope::atlas::{Atlas, AtlasNeuron, NeuronStats};
+use neuroscope::load::ModelFiles;
+use neuroscope::model::Model;
+use neuroscope::tokens::store::TokenStore;
 
 use crate::support::{corpus, fail, files, model, neuroscope, scan, succeed};
 
@@ -31,6 +35,8 @@ fn assert_same(a: &[AtlasNeuron], b: &[AtlasNeuron]) {
             m.sums,
             n.sums
         );
+        let post = |stats: &NeuronStats| stats.post.map(|post| (post.count, post.min, post.max));
+        assert_eq!(post(&a.stats), post(&b.stats));
         assert_eq!(
             (a.stats.n_firing, a.stats.n_above_tau, a.stats.not_finite),
             (b.stats.n_firing, b.stats.n_above_tau, b.stats.not_finite)
@@ -301,4 +307,92 @@ fn corpora_of_all_kinds_are_read_in_a_stable_order() {
     assert_eq!(whole["sha256"], listed["sha256"]);
     let turned = tokenize(&files.iter().rev().map(|f| f.as_path()).collect::<Vec<_>>());
     assert_ne!(whole["sha256"], turned["sha256"]);
+}
+
+/// What stands in the atlas of a SoLU model is what the model computes: `hook_mid` ranked, `hook_post` beside it.
+#[test]
+fn examples_of_solu_neurons_have_both_hooks() {
+    let dir = tempfile::tempdir().unwrap();
+    scan(dir.path(), "solu", 25, &["--top-k", "3"]);
+    let data = dir.path().join("data/solu");
+    let opened = Atlas::open(&data.join("atlas")).unwrap();
+    let policy = &opened.manifest().scan.policy;
+    assert_eq!((policy.hook.as_str(), policy.bos), ("hook_mid", Some(0)));
+
+    let files = ModelFiles::open(model("solu").to_str().unwrap()).unwrap();
+    let checkpoint = files.checkpoint().unwrap();
+    let config = files.config().unwrap();
+    let n_ctx = config.n_ctx;
+    let model = Model::load(config, &checkpoint, n_ctx, DType::F32, &Device::Cpu).unwrap();
+    let store = TokenStore::open(&data.join("corpus"), 1 << 16).unwrap();
+    let mut n = 0;
+    for neuron in atlas(&data).iter().step_by(17) {
+        for row in &neuron.examples {
+            let example = &row.example;
+            // the window of the peak, behind its BOS
+            let capacity = n_ctx - 1;
+            let first = example.pos.0 as usize / capacity * capacity;
+            let end = (first + capacity).min(store.len(example.doc));
+            let tokens = store.tokens(example.doc, first..end).unwrap();
+            let ids: Vec<u32> = std::iter::once(0)
+                .chain(tokens.iter().map(|id| id.0))
+                .collect();
+            let mut x = model.embed(&[&ids]).unwrap();
+            for layer in 0..neuron.id.layer as usize {
+                x = model.block(layer, &x, true).unwrap().1.unwrap();
+            }
+            let (hooks, _) = model.block(neuron.id.layer as usize, &x, false).unwrap();
+            let at = |tensor: &Tensor| -> f32 {
+                let row = tensor
+                    .get(0)
+                    .unwrap()
+                    .get(example.pos.0 as usize - first + 1)
+                    .unwrap();
+                row.get(neuron.id.neuron as usize)
+                    .unwrap()
+                    .to_scalar()
+                    .unwrap()
+            };
+            let near = |a: f32, b: f32| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
+            assert!(near(example.value, at(hooks.mid.as_ref().unwrap())));
+            assert!(near(example.post.unwrap(), at(&hooks.post)));
+            n += 1;
+        }
+    }
+    assert!(n > 50);
+}
+
+/// With `--refactor-glu` every neuron has cos(w_gate, w_in) ≥ 0, and those that were turned have their values turned.
+#[test]
+fn refactored_neurons_have_their_signs_turned() {
+    let dir = tempfile::tempdir().unwrap();
+    scan(dir.path(), "llama", 20, &["--name", "plain"]);
+    scan(
+        dir.path(),
+        "llama",
+        20,
+        &["--name", "turned", "--refactor-glu"],
+    );
+    let (plain, turned) = (
+        atlas(&dir.path().join("data/plain")),
+        atlas(&dir.path().join("data/turned")),
+    );
+    for (plain, turned) in plain.iter().zip(&turned) {
+        let cos = |neuron: &AtlasNeuron| neuron.weights.as_ref().unwrap().cos_gate_in.unwrap();
+        assert!(cos(turned) >= 0.0 && (cos(plain).abs() - cos(turned)).abs() < 1e-6);
+        let (a, b) = (&plain.stats, &turned.stats);
+        match cos(plain) < 0.0 {
+            true => assert_eq!(
+                (a.moments.max, a.moments.min),
+                (-b.moments.min, -b.moments.max)
+            ),
+            false => assert_eq!(a.moments, b.moments),
+        }
+        assert_eq!(a.n_firing, b.n_firing, "the gate is not turned");
+    }
+    let n_turned = plain
+        .iter()
+        .filter(|p| p.weights.as_ref().unwrap().cos_gate_in.unwrap() < 0.0)
+        .count();
+    assert!(n_turned > 20 && n_turned < plain.len() - 20);
 }

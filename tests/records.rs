@@ -35,7 +35,11 @@ fn built(name: &str, documents: usize) -> (tempfile::TempDir, std::path::PathBuf
 fn every_record_is_valid_and_agrees_with_itself() {
     let schema: Value = serde_json::from_str(neuroscope::site::NEURON_SCHEMA_JSON).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    for (name, gated, n_layers, d_mlp) in [("llama", true, 3, 37), ("gpt2", false, 2, 33)] {
+    for (name, gated, n_layers, d_mlp) in [
+        ("llama", true, 3, 37),
+        ("gpt2", false, 2, 33),
+        ("solu", false, 3, 37),
+    ] {
         let (_dir, site) = built(name, 60);
         for layer in 0..n_layers {
             for neuron in 0..d_mlp {
@@ -52,6 +56,17 @@ fn every_record_is_valid_and_agrees_with_itself() {
                         .unwrap();
                 assert_eq!(file, record);
                 check_record(&record, gated);
+                // SoLU neurons are ranked before their norm, and what multiplies W_out stands beside it
+                let solu = name == "solu";
+                let hook = format!(
+                    "blocks.{layer}.mlp.{}",
+                    if solu { "hook_mid" } else { "hook_post" }
+                );
+                assert_eq!(record["hook"], hook.as_str());
+                assert_eq!(record["stats"]["hook_post"]["count"].is_u64(), solu);
+                let examples = record["examples"].as_object().unwrap().values();
+                let mut examples = examples.flat_map(|list| list.as_array().unwrap());
+                assert!(examples.all(|example| example["hook_post"].is_number() == solu));
             }
         }
     }

@@ -58,8 +58,14 @@ pub fn build(
         });
     }
     let folder = Folder::create(target)?;
+    // the weights are looked at as they were scanned
+    let config = weights.map(|w| Config {
+        refactor_glu: scan.policy.refactor_glu,
+        ..w.config.clone()
+    });
+    let weights = weights.zip(config.as_ref());
     let w_u = weights
-        .map(|w| weights::unembed(w.config, w.checkpoint))
+        .map(|(w, config)| weights::unembed(config, w.checkpoint))
         .transpose()?;
 
     let mut names = Vec::new();
@@ -69,14 +75,12 @@ pub fn build(
             return Err(AtlasError::Interrupted);
         }
         let found = match (weights, &w_u) {
-            (Some(with), Some(w_u)) => {
+            (Some((with, config)), Some(w_u)) => {
                 let name = weights_file(layer);
-                let analysis = with
-                    .checkpoint
-                    .analysis(with.config, &candle_core::Device::Cpu);
+                let analysis = with.checkpoint.analysis(config, &candle_core::Device::Cpu);
                 let found = weights::write_layer(
                     &folder.path().join(&name),
-                    with.config,
+                    config,
                     &analysis,
                     w_u,
                     layer as usize,
@@ -86,7 +90,7 @@ pub fn build(
             }
             _ => None,
         };
-        let mut writer = LayerWriter::create(folder.path(), layer, scan.model.gated)?;
+        let mut writer = LayerWriter::create(folder.path(), layer, scan.kind())?;
         let mut rows = Vec::with_capacity(scan.model.d_mlp as usize);
         merge_layer(&parts, &scan, layer, |neuron, merged| {
             let mut summary = Summary::new(layer, neuron, &merged.stats);
@@ -194,13 +198,13 @@ fn merge_layer(
     layer: u32,
     mut each: impl FnMut(u32, Neuron) -> Result<(), AtlasError>,
 ) -> Result<(), AtlasError> {
-    let (options, gated) = (&scan.policy.stats, scan.model.gated);
+    let (options, kind) = (&scan.policy.stats, scan.kind());
     let readers = parts
         .iter()
-        .map(|(path, _)| LayerReader::open(path, layer, gated));
+        .map(|(path, _)| LayerReader::open(path, layer, kind));
     let mut readers = readers.collect::<Result<Vec<_>, _>>()?;
     for neuron in 0..scan.model.d_mlp {
-        let mut merged = Neuron::new(options, gated);
+        let mut merged = Neuron::new(options, kind);
         for (reader, (path, _)) in readers.iter_mut().zip(parts) {
             let rows = |reason: String| AtlasError::Rows {
                 path: path.clone(),
@@ -210,7 +214,7 @@ fn merge_layer(
                 .next()
                 .transpose()?
                 .ok_or_else(|| rows(format!("neuron {layer}.{neuron} is missing")))?;
-            let part = neuron_from_rows(stats, examples, options, gated)
+            let part = neuron_from_rows(stats, examples, options, kind)
                 .map_err(|list| rows(format!("it has a list `{list}`")))?;
             merged.merge(part, options, scan.policy.n_counted);
         }
@@ -231,11 +235,13 @@ fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
                 doc,
                 pos,
                 value,
+                post,
                 window,
                 ..
             } = sample.clone();
             let example = Example {
                 value,
+                post,
                 doc,
                 pos,
                 context: 0,

@@ -17,6 +17,7 @@ pub use weights::NeuronWeights;
 pub use crate::shard::{AtlasManifest, ExampleRow, ModelInfo, Policy, ScanIdentity};
 pub use crate::stats::examples::Example;
 pub use crate::stats::histogram;
+pub use crate::stats::moments::Moments;
 pub use crate::stats::neuron::NeuronStats;
 pub use crate::stats::signs::{QUANTITIES, SignCase};
 pub use crate::stats::window::Window;

@@ -68,7 +68,7 @@ impl Atlas {
         };
         Ok(LayerNeurons {
             layer,
-            reader: LayerReader::open(&self.folder, layer, self.manifest.scan.model.gated)?,
+            reader: LayerReader::open(&self.folder, layer, self.manifest.scan.kind())?,
             summaries: self.summaries(layer)?.into_iter(),
             weights,
         })

@@ -11,19 +11,62 @@ pub use part::{Job, scan_part};
 pub use setup::Setup;
 pub use tokenize::{TOKENIZER_FILE, With, tokenize};
 
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::StatsOptions;
 use crate::tokens::BosPolicy;
+
+/// Tokens of a full window, where neither the model nor the options ask for fewer.
+pub const MOST_CTX: usize = 1024;
+
+/// Type of weights and activations while scanning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum ScanDtype {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 16 bits, the exponent of f32.
+    Bf16,
+    /// 16 bits, half precision.
+    F16,
+}
+
+impl ScanDtype {
+    /// Name in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+
+    fn candle(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::BF16,
+            Self::F16 => DType::F16,
+        }
+    }
+}
 
 /// How a corpus is scanned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
 pub struct ScanOptions {
-    /// Tokens of a full window; the model's context length if not given.
+    /// Tokens of a full window; the model's context length, but at most 1024, if not given.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub n_ctx: Option<u32>,
+    /// Type of weights and activations.
+    #[cfg_attr(feature = "cli", arg(long, value_enum))]
+    pub dtype: ScanDtype,
+    /// Whether gated neurons get the signs that make cos(w_gate, w_in) positive.
+    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
+    pub refactor_glu: bool,
     /// Whether windows begin with a BOS.
     #[cfg_attr(feature = "cli", arg(long, value_enum))]
     pub bos: BosPolicy,
@@ -42,6 +85,8 @@ impl Default for ScanOptions {
     fn default() -> Self {
         Self {
             n_ctx: None,
+            dtype: ScanDtype::F32,
+            refactor_glu: false,
             bos: BosPolicy::Auto,
             count_special: false,
             batch_tokens: 8192,

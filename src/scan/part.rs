@@ -146,7 +146,7 @@ pub fn scan_part(
                 Block::new(
                     first,
                     BLOCK.min(config.d_mlp - first),
-                    config.gated,
+                    identity.kind(),
                     options,
                 )
             })
@@ -168,7 +168,7 @@ pub fn scan_part(
 
     let mut names = Vec::new();
     for (layer, blocks) in (0..).zip(layers) {
-        let mut writer = LayerWriter::create(folder.path(), layer, config.gated)?;
+        let mut writer = LayerWriter::create(folder.path(), layer, identity.kind())?;
         for (neuron, mut found) in (0..).zip(blocks.into_iter().flat_map(Block::harvest)) {
             found
                 .samples
@@ -238,7 +238,8 @@ fn scan_batch(
 /// Activations as contiguous f32 in the host's memory; on a CPU in f32 these are the tensors themselves.
 struct HostActivations {
     pre: Tensor,
-    post: Tensor,
+    ranked: Tensor,
+    post: Option<Tensor>,
     gated: Option<(Tensor, Tensor)>,
 }
 
@@ -254,9 +255,15 @@ impl HostActivations {
             (Some(pre_linear), Some(act)) => Some((host(pre_linear)?, host(act)?)),
             _ => None,
         };
+        let post = host(&activations.post)?;
+        let (ranked, post) = match &activations.mid {
+            Some(mid) => (host(mid)?, Some(post)),
+            None => (post, None),
+        };
         Ok(Self {
             pre: host(&activations.pre)?,
-            post: host(&activations.post)?,
+            ranked,
+            post,
             gated,
         })
     }
@@ -268,7 +275,8 @@ impl HostActivations {
             .map(|(pre_linear, act)| (Guard::of(pre_linear), Guard::of(act)));
         HostGuards {
             pre: Guard::of(&self.pre),
-            post: Guard::of(&self.post),
+            ranked: Guard::of(&self.ranked),
+            post: self.post.as_ref().map(Guard::of),
             gated,
         }
     }
@@ -276,7 +284,8 @@ impl HostActivations {
 
 struct HostGuards<'a> {
     pre: Guard<'a>,
-    post: Guard<'a>,
+    ranked: Guard<'a>,
+    post: Option<Guard<'a>>,
     gated: Option<(Guard<'a>, Guard<'a>)>,
 }
 
@@ -291,7 +300,8 @@ impl HostGuards<'_> {
         };
         Ok(WindowRows {
             pre: self.pre.values()?,
-            post: self.post.values()?,
+            ranked: self.ranked.values()?,
+            post: self.post.as_ref().map(Guard::values).transpose()?,
             gated,
         })
     }

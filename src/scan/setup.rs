@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::Device;
 
 use crate::load::{LoadError, ModelFiles};
-use crate::model::{Hook, Model};
+use crate::model::Model;
 use crate::shard::{CorpusManifest, ModelInfo, Policy, ScanIdentity};
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Tokenizer, Windowing};
 
-use super::ScanOptions;
 use super::error::ScanError;
 use super::part::Job;
+use super::{MOST_CTX, ScanOptions};
 
 /// Unpacked tokens kept in memory while scanning.
 const CACHE_TOKENS: usize = 1 << 20;
@@ -37,21 +37,31 @@ impl Setup {
         corpus_folder: &Path,
         options: &ScanOptions,
     ) -> Result<Self, ScanError> {
-        let config = files.config()?;
+        let mut config = files.config()?;
+        config.refactor_glu = options.refactor_glu && config.gated;
         let tokenizer = files.tokenizer()?;
         let bos = tokenizer.bos(options.bos, config.bos_token_id, config.expects_bos());
         let bos = bos.map_err(|source| LoadError::Tokenizer {
             origin: files.origin().to_owned(),
             source,
         })?;
-        let n_ctx = options.n_ctx.map_or(config.n_ctx, |n_ctx| n_ctx as usize);
+        let n_ctx = match options.n_ctx {
+            Some(n_ctx) => n_ctx as usize,
+            None => config.n_ctx.min(MOST_CTX),
+        };
         if n_ctx <= usize::from(bos.is_some()) {
             return Err(ScanError::ContextTooShort { n_ctx });
         }
         let checkpoint = files.checkpoint()?;
         let stored = checkpoint.check(&config);
         let stored = stored.map_err(|source| files.model_error(source))?;
-        let model = Model::load(config, &checkpoint, n_ctx, DType::F32, &Device::Cpu);
+        let model = Model::load(
+            config,
+            &checkpoint,
+            n_ctx,
+            options.dtype.candle(),
+            &Device::Cpu,
+        );
         let model = model.map_err(|source| files.model_error(source))?;
         let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;
         let windowing = Windowing {
@@ -81,8 +91,9 @@ impl Setup {
             },
             corpus: corpus.corpus.clone(),
             policy: Policy {
-                hook: Hook::Post.name().into(),
-                dtype: "f32".into(),
+                hook: config.ranking_hook().name().into(),
+                dtype: options.dtype.name().into(),
+                refactor_glu: config.refactor_glu,
                 n_ctx: n_ctx as u32,
                 bos: bos.map(|bos| bos.0),
                 count_special: options.count_special,

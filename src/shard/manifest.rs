@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::stats::StatsOptions;
+use crate::stats::{MlpKind, StatsOptions};
 
 use super::error::ShardError;
 use super::files::FileEntry;
@@ -89,6 +89,9 @@ pub struct Policy {
     pub hook: String,
     /// Type of weights and activations.
     pub dtype: String,
+    /// Whether gated neurons have the signs that make cos(w_gate, w_in) positive.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub refactor_glu: bool,
     /// Tokens of a full window, the BOS included.
     pub n_ctx: u32,
     /// Token put in front of every window.
@@ -99,6 +102,10 @@ pub struct Policy {
     pub n_counted: u64,
     /// How neurons are summarised.
     pub stats: StatsOptions,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Policy {
@@ -120,6 +127,15 @@ pub struct ScanIdentity {
 }
 
 impl ScanIdentity {
+    /// What the model's MLPs have.
+    pub fn kind(&self) -> MlpKind {
+        match (self.model.gated, self.policy.hook.as_str()) {
+            (true, _) => MlpKind::Gated,
+            (false, "hook_mid") => MlpKind::Solu,
+            (false, _) => MlpKind::Plain,
+        }
+    }
+
     /// The first thing in which two scans differ: what, as in `self`, as in `other`. Names, and where things were
     /// read from, may differ.
     pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {

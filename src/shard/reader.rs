@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
+use crate::stats::MlpKind;
 use crate::stats::neuron::NeuronStats;
 
 use super::error::ShardError;
@@ -144,7 +145,7 @@ fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, ShardError>) -> Resu
 
 /// Reads the tables of one layer, neuron by neuron.
 pub struct LayerReader {
-    gated: bool,
+    kind: MlpKind,
     stats_path: PathBuf,
     examples_path: PathBuf,
     stats: TableReader,
@@ -156,15 +157,15 @@ pub struct LayerReader {
 
 impl LayerReader {
     /// Opens the tables of a layer in a folder.
-    pub fn open(folder: &Path, layer: u32, gated: bool) -> Result<Self, ShardError> {
+    pub fn open(folder: &Path, layer: u32, kind: MlpKind) -> Result<Self, ShardError> {
         let (stats_path, examples_path) = (
             folder.join(stats_file(layer)),
             folder.join(examples_file(layer)),
         );
         Ok(Self {
-            gated,
-            stats: TableReader::open(&stats_path, &stats_schema(gated), 256)?,
-            examples: TableReader::open(&examples_path, &examples_schema(), 4096)?,
+            kind,
+            stats: TableReader::open(&stats_path, &stats_schema(kind), 256)?,
+            examples: TableReader::open(&examples_path, &examples_schema(kind), 4096)?,
             stats_path,
             examples_path,
             ready_stats: Vec::new().into_iter(),
@@ -179,7 +180,7 @@ impl LayerReader {
                 break next;
             }
             match self.stats.next().transpose()? {
-                Some(batch) => self.ready_stats = stats_of(self.gated, &batch).into_iter(),
+                Some(batch) => self.ready_stats = stats_of(self.kind, &batch).into_iter(),
                 None => return Ok(None),
             }
         };
@@ -203,7 +204,9 @@ impl LayerReader {
                 }
                 Some(_) => break,
                 None => match self.examples.next().transpose()? {
-                    Some(batch) => self.ready_examples = examples_of(&batch).into_iter().peekable(),
+                    Some(batch) => {
+                        self.ready_examples = examples_of(self.kind, &batch).into_iter().peekable()
+                    }
                     None => break,
                 },
             }

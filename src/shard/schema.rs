@@ -11,7 +11,6 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema};
 
 use crate::ids::{DocId, Pos};
-use crate::stats::StatsOptions;
 use crate::stats::examples::{Example, ListKind, TopList};
 use crate::stats::histogram::Histogram;
 use crate::stats::moments::Moments;
@@ -19,6 +18,7 @@ use crate::stats::neuron::{Neuron, NeuronStats};
 use crate::stats::samples::{Sample, Samples};
 use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
 use crate::stats::window::Window;
+use crate::stats::{MlpKind, StatsOptions};
 
 /// Name of the list that holds a part's samples.
 pub const SAMPLE_LIST: &str = "sample";
@@ -38,11 +38,39 @@ fn list_of(data_type: DataType) -> DataType {
     DataType::List(Arc::new(Field::new("item", data_type, false)))
 }
 
+/// Prefix of columns, and how the moments in them are read and written.
+type MomentsColumns = (
+    &'static str,
+    fn(&NeuronStats) -> Moments,
+    fn(&mut NeuronStats, Moments),
+);
+
+/// The moments that are kept of a kind of neuron.
+fn moments_of(kind: MlpKind) -> impl Iterator<Item = MomentsColumns> {
+    let all: [MomentsColumns; 3] = [
+        ("", |s| s.moments, |s, moments| s.moments = moments),
+        ("special_", |s| s.special, |s, moments| s.special = moments),
+        (
+            "post_",
+            |s| s.post.unwrap_or_default(),
+            |s, moments| s.post = Some(moments),
+        ),
+    ];
+    let n = if kind == MlpKind::Solu { 3 } else { 2 };
+    all.into_iter().take(n)
+}
+
+/// The sign cases of a kind of neuron.
+fn cases_of(kind: MlpKind) -> impl Iterator<Item = SignCase> {
+    let gated = kind == MlpKind::Gated;
+    SignCase::ALL.into_iter().filter(move |_| gated)
+}
+
 /// Columns of a statistics table.
-pub(super) fn stats_schema(gated: bool) -> Arc<Schema> {
+pub(super) fn stats_schema(kind: MlpKind) -> Arc<Schema> {
     let field = |name: &str, data_type: DataType| Field::new(name, data_type, false);
     let mut fields = vec![field("neuron", DataType::UInt32)];
-    for prefix in ["", "special_"] {
+    for prefix in moments_of(kind).map(|(prefix, _, _)| prefix) {
         fields.push(field(&format!("{prefix}count"), DataType::UInt64));
         fields
             .extend((1..=4).map(|order| field(&format!("{prefix}sum{order}"), DataType::Float64)));
@@ -53,7 +81,7 @@ pub(super) fn stats_schema(gated: bool) -> Arc<Schema> {
     fields.extend(["not_finite", "firing", "above_tau"].map(|name| field(name, DataType::UInt64)));
     fields.push(field("histogram_bins", list_of(DataType::UInt8)));
     fields.push(field("histogram_counts", list_of(DataType::UInt64)));
-    for case in SignCase::ALL.into_iter().filter(|_| gated) {
+    for case in cases_of(kind) {
         fields.push(field(&format!("{}_count", case.name()), DataType::UInt64));
         for quantity in QUANTITIES {
             fields.push(field(
@@ -70,9 +98,9 @@ pub(super) fn stats_schema(gated: bool) -> Arc<Schema> {
 }
 
 /// Columns of an examples table.
-pub(super) fn examples_schema() -> Arc<Schema> {
+pub(super) fn examples_schema(kind: MlpKind) -> Arc<Schema> {
     let field = |name: &str, data_type: DataType| Field::new(name, data_type, false);
-    Arc::new(Schema::new(vec![
+    let mut fields = vec![
         field("neuron", DataType::UInt32),
         field("list", DataType::Utf8),
         field("rank", DataType::UInt32),
@@ -84,7 +112,11 @@ pub(super) fn examples_schema() -> Arc<Schema> {
         field("start", DataType::UInt32),
         field("scale", DataType::Float32),
         field("steps", list_of(DataType::Int8)),
-    ]))
+    ];
+    if kind == MlpKind::Solu {
+        fields.push(field("post", DataType::Float32));
+    }
+    Arc::new(Schema::new(fields))
 }
 
 fn item(data_type: DataType) -> Arc<Field> {
@@ -93,7 +125,7 @@ fn item(data_type: DataType) -> Arc<Field> {
 
 /// Statistics as a table.
 pub(super) fn stats_batch(
-    gated: bool,
+    kind: MlpKind,
     neurons: &[(u32, &NeuronStats)],
 ) -> Result<RecordBatch, arrow_schema::ArrowError> {
     let u64s = |get: &dyn Fn(&NeuronStats) -> u64| -> ArrayRef {
@@ -126,10 +158,7 @@ pub(super) fn stats_batch(
             .map(|(neuron, _)| *neuron)
             .collect::<UInt32Array>(),
     )];
-    for moments in [
-        (|s: &NeuronStats| s.moments) as fn(&NeuronStats) -> Moments,
-        |s| s.special,
-    ] {
+    for (_, moments, _) in moments_of(kind) {
         columns.push(u64s(&|s| moments(s).count));
         columns.extend((0..4).map(|order| f64s(&|s| moments(s).sums[order])));
         columns.push(f32s(&|s| moments(s).min));
@@ -152,7 +181,7 @@ pub(super) fn stats_batch(
     }
     columns.push(Arc::new(bins.finish()));
     columns.push(Arc::new(counts.finish()));
-    for case in SignCase::ALL.into_iter().filter(|_| gated) {
+    for case in cases_of(kind) {
         let of = move |stats: &NeuronStats| {
             stats
                 .cases
@@ -165,11 +194,11 @@ pub(super) fn stats_batch(
             columns.push(f32s(&|s| of(s).extremes[quantity]));
         }
     }
-    RecordBatch::try_new(stats_schema(gated), columns)
+    RecordBatch::try_new(stats_schema(kind), columns)
 }
 
 /// Statistics from a table whose schema was checked.
-pub(super) fn stats_of(gated: bool, batch: &RecordBatch) -> Vec<(u32, NeuronStats)> {
+pub(super) fn stats_of(kind: MlpKind, batch: &RecordBatch) -> Vec<(u32, NeuronStats)> {
     let mut at = 0;
     let mut column = || {
         at += 1;
@@ -181,10 +210,7 @@ pub(super) fn stats_of(gated: bool, batch: &RecordBatch) -> Vec<(u32, NeuronStat
         .iter()
         .map(|&neuron| (neuron, NeuronStats::default()))
         .collect();
-    for moments in [
-        (|s: &mut NeuronStats| &mut s.moments) as fn(&mut NeuronStats) -> &mut Moments,
-        |s| &mut s.special,
-    ] {
+    for (_, _, set) in moments_of(kind) {
         let counts = column().as_primitive::<UInt64Type>().values();
         let sums: [_; 4] = std::array::from_fn(|_| column().as_primitive::<Float64Type>().values());
         let (min, max) = (
@@ -192,12 +218,13 @@ pub(super) fn stats_of(gated: bool, batch: &RecordBatch) -> Vec<(u32, NeuronStat
             column().as_primitive::<Float32Type>().values(),
         );
         for (row, (_, stats)) in out.iter_mut().enumerate() {
-            *moments(stats) = Moments {
+            let moments = Moments {
                 count: counts[row],
                 sums: sums.map(|sum| sum[row]),
                 min: min[row],
                 max: max[row],
             };
+            set(stats, moments);
         }
     }
     let [not_finite, firing, above] =
@@ -211,9 +238,9 @@ pub(super) fn stats_of(gated: bool, batch: &RecordBatch) -> Vec<(u32, NeuronStat
         stats.histogram = Histogram::from_bins(
             bins.zip(counts.as_primitive::<UInt64Type>().values().iter().copied()),
         );
-        stats.cases = gated.then(Default::default);
+        stats.cases = (kind == MlpKind::Gated).then(Default::default);
     }
-    for case in SignCase::ALL.into_iter().filter(|_| gated) {
+    for case in cases_of(kind) {
         let counts = column().as_primitive::<UInt64Type>().values();
         let values: [_; 4] = std::array::from_fn(|_| {
             (
@@ -236,6 +263,7 @@ pub(super) fn stats_of(gated: bool, batch: &RecordBatch) -> Vec<(u32, NeuronStat
 
 /// Examples as a table.
 pub(super) fn examples_batch(
+    kind: MlpKind,
     rows: &[(u32, ExampleRow)],
 ) -> Result<RecordBatch, arrow_schema::ArrowError> {
     let u32s = |get: &dyn Fn(&(u32, ExampleRow)) -> u32| -> ArrayRef {
@@ -257,7 +285,7 @@ pub(super) fn examples_batch(
         steps.values().append_slice(&row.example.window.steps);
         steps.append(true);
     }
-    let columns: Vec<ArrayRef> = vec![
+    let mut columns: Vec<ArrayRef> = vec![
         u32s(&|row| row.0),
         Arc::new(
             rows.iter()
@@ -278,11 +306,14 @@ pub(super) fn examples_batch(
         f32s(&|example| example.window.scale),
         Arc::new(steps.finish()),
     ];
-    RecordBatch::try_new(examples_schema(), columns)
+    if kind == MlpKind::Solu {
+        columns.push(f32s(&|example| example.post.unwrap_or(f32::NAN)));
+    }
+    RecordBatch::try_new(examples_schema(kind), columns)
 }
 
 /// Examples from a table whose schema was checked.
-pub(super) fn examples_of(batch: &RecordBatch) -> Vec<(u32, ExampleRow)> {
+pub(super) fn examples_of(kind: MlpKind, batch: &RecordBatch) -> Vec<(u32, ExampleRow)> {
     let u32s = |column: usize| batch.column(column).as_primitive::<UInt32Type>().values();
     let f32s = |column: usize| batch.column(column).as_primitive::<Float32Type>().values();
     let lists = batch.column(1).as_string::<i32>();
@@ -294,6 +325,7 @@ pub(super) fn examples_of(batch: &RecordBatch) -> Vec<(u32, ExampleRow)> {
     let row = |row: usize| {
         let example = Example {
             value: f32s(3)[row],
+            post: (kind == MlpKind::Solu).then(|| f32s(11)[row]),
             doc: DocId(u32s(4)[row]),
             pos: Pos(u32s(5)[row]),
             context: contexts[row],
@@ -341,6 +373,7 @@ pub fn rows_of(neuron: &Neuron) -> Vec<ExampleRow> {
         rank: sample.rank,
         example: Example {
             value: sample.value,
+            post: sample.post,
             doc: sample.doc,
             pos: sample.pos,
             context: 0,
@@ -356,10 +389,10 @@ pub fn neuron_from_rows(
     stats: NeuronStats,
     rows: Vec<ExampleRow>,
     options: &StatsOptions,
-    gated: bool,
+    kind: MlpKind,
 ) -> Result<Neuron, String> {
     let mut lists: Vec<TopList> = options
-        .lists(gated)
+        .lists(kind)
         .into_iter()
         .map(|(kind, k)| TopList::new(kind, k))
         .collect();
@@ -375,6 +408,7 @@ pub fn neuron_from_rows(
                 doc,
                 pos,
                 value,
+                post,
                 window,
                 ..
             } = example;
@@ -383,6 +417,7 @@ pub fn neuron_from_rows(
                 doc,
                 pos,
                 value,
+                post,
                 window,
             });
             continue;
@@ -413,7 +448,7 @@ mod tests {
         })
     }
 
-    fn stats(gated: bool) -> impl Strategy<Value = NeuronStats> {
+    fn stats(kind: MlpKind) -> impl Strategy<Value = NeuronStats> {
         let case = (
             any::<u32>(),
             prop::array::uniform4(-1e3f64..1e3),
@@ -427,33 +462,39 @@ mod tests {
         let counts = prop::array::uniform3(0u64..1 << 40);
         let bins = prop::collection::vec((any::<u8>(), 1u64..99), 0..6);
         (
-            moments(),
-            moments(),
+            prop::array::uniform3(moments()),
             counts,
             bins,
             prop::array::uniform4(case),
         )
             .prop_map(
-                move |(moments, special, [not_finite, n_firing, n_above_tau], bins, cases)| {
+                move |(
+                    [moments, special, post],
+                    [not_finite, n_firing, n_above_tau],
+                    bins,
+                    cases,
+                )| {
                     NeuronStats {
                         moments,
                         special,
+                        post: (kind == MlpKind::Solu).then_some(post),
                         not_finite,
                         n_firing,
                         n_above_tau,
                         histogram: Histogram::from_bins(bins),
-                        cases: gated.then_some(cases),
+                        cases: (kind == MlpKind::Gated).then_some(cases),
                     }
                 },
             )
     }
 
-    fn row() -> impl Strategy<Value = ExampleRow> {
+    fn row(kind: MlpKind) -> impl Strategy<Value = ExampleRow> {
         let values = prop::collection::vec(-9f32..9.0, 0..8);
         let duplicates = prop::collection::vec(-9f32..9.0, 0..3);
         let place = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
-        ("[a-z+_.0-9-]{1,12}", place, -9f32..9.0, duplicates, values).prop_map(
-            |(list, (rank, doc, pos, context), value, duplicates, values)| {
+        let both = (-9f32..9.0, -9f32..9.0);
+        ("[a-z+_.0-9-]{1,12}", place, both, duplicates, values).prop_map(
+            move |(list, (rank, doc, pos, context), (value, post), duplicates, values)| {
                 let window = Window::new(pos, &values);
                 let (doc, pos) = (DocId(doc), Pos(pos));
                 ExampleRow {
@@ -461,6 +502,7 @@ mod tests {
                     rank,
                     example: Example {
                         value,
+                        post: (kind == MlpKind::Solu).then_some(post),
                         doc,
                         pos,
                         context,
@@ -472,18 +514,24 @@ mod tests {
         )
     }
 
+    const KINDS: [MlpKind; 3] = [MlpKind::Plain, MlpKind::Gated, MlpKind::Solu];
+
+    fn tables() -> impl Strategy<Value = (MlpKind, Vec<NeuronStats>, Vec<(u32, ExampleRow)>)> {
+        (0..KINDS.len()).prop_flat_map(|kind| {
+            let kind = KINDS[kind];
+            let neurons = prop::collection::vec(stats(kind), 0..6);
+            let rows = prop::collection::vec((any::<u32>(), row(kind)), 0..9);
+            (Just(kind), neurons, rows)
+        })
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_is_read(
-            gated in any::<bool>(),
-            with in prop::collection::vec(stats(true), 0..6),
-            without in prop::collection::vec(stats(false), 0..6),
-            rows in prop::collection::vec((any::<u32>(), row()), 0..9),
-        ) {
-            let stats: Vec<(u32, NeuronStats)> = (0..).zip(if gated { with } else { without }).collect();
+        fn what_is_written_is_read((kind, neurons, rows) in tables()) {
+            let stats: Vec<(u32, NeuronStats)> = (0..).zip(neurons).collect();
             let borrowed: Vec<_> = stats.iter().map(|(neuron, stats)| (*neuron, stats)).collect();
-            prop_assert_eq!(stats_of(gated, &stats_batch(gated, &borrowed).unwrap()), stats);
-            prop_assert_eq!(examples_of(&examples_batch(&rows).unwrap()), rows);
+            prop_assert_eq!(stats_of(kind, &stats_batch(kind, &borrowed).unwrap()), stats);
+            prop_assert_eq!(examples_of(kind, &examples_batch(kind, &rows).unwrap()), rows);
         }
     }
 }

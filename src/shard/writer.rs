@@ -10,6 +10,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use crate::stats::MlpKind;
 use crate::stats::neuron::NeuronStats;
 
 use super::error::ShardError;
@@ -62,7 +63,7 @@ impl TableWriter {
 
 /// Writes the tables of one layer, neuron by neuron in ascending order.
 pub struct LayerWriter {
-    gated: bool,
+    kind: MlpKind,
     layer: u32,
     stats: TableWriter,
     examples: TableWriter,
@@ -76,12 +77,15 @@ const EXAMPLE_ROWS: usize = 32 * 1024;
 
 impl LayerWriter {
     /// Begins the tables in a folder.
-    pub fn create(folder: &Path, layer: u32, gated: bool) -> Result<Self, ShardError> {
+    pub fn create(folder: &Path, layer: u32, kind: MlpKind) -> Result<Self, ShardError> {
         Ok(Self {
-            gated,
+            kind,
             layer,
-            stats: TableWriter::create(&folder.join(stats_file(layer)), stats_schema(gated))?,
-            examples: TableWriter::create(&folder.join(examples_file(layer)), examples_schema())?,
+            stats: TableWriter::create(&folder.join(stats_file(layer)), stats_schema(kind))?,
+            examples: TableWriter::create(
+                &folder.join(examples_file(layer)),
+                examples_schema(kind),
+            )?,
             waiting_stats: Vec::new(),
             waiting_examples: Vec::new(),
         })
@@ -121,14 +125,14 @@ impl LayerWriter {
             .iter()
             .map(|(neuron, stats)| (*neuron, stats))
             .collect();
-        self.stats.write(stats_batch(self.gated, &rows))?;
+        self.stats.write(stats_batch(self.kind, &rows))?;
         self.waiting_stats.clear();
         Ok(())
     }
 
     fn flush_examples(&mut self) -> Result<(), ShardError> {
         self.examples
-            .write(examples_batch(&self.waiting_examples))?;
+            .write(examples_batch(self.kind, &self.waiting_examples))?;
         self.waiting_examples.clear();
         Ok(())
     }

@@ -27,7 +27,8 @@ use super::sitemap;
 use super::theme::Theme;
 use super::views::{
     Common, HomeView, LayerPageView, LayerRow, Link, ListView, ModelPageView, ModelView,
-    NeuronPageView, NoteRow, PageView, SiteView, TopRow, cards, rank_row, sign_rows, token_row,
+    NeuronPageView, NoteRow, PageView, SiteView, TopRow, cards, hook_post_words, rank_row,
+    sign_rows, token_row,
 };
 
 /// Neurons that are read and rendered at a time.
@@ -556,6 +557,7 @@ impl<'a> Build<'a> {
             } else {
                 String::new()
             },
+            hook_post: neuron.stats.post.as_ref().and_then(hook_post_words),
             histogram: plot::log_histogram(
                 &record.histogram.edges,
                 &record.histogram.counts,

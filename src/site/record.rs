@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::atlas::{
-    AtlasNeuron, Example, Measure, NeuronStats, QUANTITIES, ScanIdentity, SignCase, Window,
-    histogram,
+    AtlasNeuron, Example, Measure, Moments, NeuronStats, QUANTITIES, ScanIdentity, SignCase,
+    Window, histogram,
 };
 use crate::ids::{DocId, Pos, TokenId};
 use crate::tokens::store::TokenStore;
@@ -72,7 +72,9 @@ struct StatsRecord<'a> {
     frequency_abs: FrequencyRecord,
     dead: bool,
     rare: bool,
-    special: SpecialRecord,
+    special: SummaryRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook_post: Option<SummaryRecord>,
     quantiles: BTreeMap<&'static str, Option<f64>>,
     histogram: &'a HistogramRecord,
 }
@@ -83,12 +85,25 @@ struct FrequencyRecord {
     value: Option<f64>,
 }
 
+/// A few numbers of a hook that is not ranked, or of positions that are not counted.
 #[derive(Serialize)]
-struct SpecialRecord {
+struct SummaryRecord {
     count: u64,
     mean: Option<f64>,
     min: Option<f32>,
     max: Option<f32>,
+}
+
+impl SummaryRecord {
+    fn of(moments: &Moments) -> Self {
+        let some = moments.count > 0;
+        Self {
+            count: moments.count,
+            mean: moments.mean().and_then(round),
+            min: some.then_some(moments.min),
+            max: some.then_some(moments.max),
+        }
+    }
 }
 
 /// Counts between edges.
@@ -279,12 +294,8 @@ impl<'a> RecordWriter<'a> {
             },
             dead: summary.dead,
             rare: summary.rare,
-            special: SpecialRecord {
-                count: stats.special.count,
-                mean: value(stats.special.mean()),
-                min: (stats.special.count > 0).then_some(stats.special.min),
-                max: (stats.special.count > 0).then_some(stats.special.max),
-            },
+            special: SummaryRecord::of(&stats.special),
+            hook_post: stats.post.as_ref().map(SummaryRecord::of),
             quantiles: QUANTILES.into_iter().map(quantile).collect(),
             histogram,
         }
@@ -343,6 +354,10 @@ impl<'a> RecordWriter<'a> {
         push_integer(out, peak as u64);
         out.push_str(",\"value\":");
         out.push_str(&example.value.to_string());
+        if let Some(post) = example.post {
+            out.push_str(",\"hook_post\":");
+            out.push_str(&post.to_string());
+        }
         out.push_str(",\"duplicates\":");
         push_integer(out, example.duplicates.len() as u64);
         self.tokens_json(out, tokens);

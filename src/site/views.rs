@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::atlas::{AtlasNeuron, Measure, ScanIdentity, Summary};
+use crate::atlas::{AtlasNeuron, Measure, ModelInfo, Moments, ScanIdentity, Summary};
 
 use super::content::Page;
 use super::display::lone_token;
@@ -66,6 +66,9 @@ pub(super) struct ModelView {
     pub(super) window_after: u32,
     pub(super) context_tokens: usize,
     pub(super) dtype: String,
+    /// Where the weights come from: a commit of the Hub, types of a quantised file.
+    pub(super) weights: Vec<String>,
+    pub(super) refactor_glu: bool,
     pub(super) seed: u64,
     pub(super) weights_sha256: String,
     pub(super) corpus_sha256: String,
@@ -87,6 +90,37 @@ pub(super) struct MeasureView {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
     pub(super) definition: &'static str,
+}
+
+/// `hook_post` of a SoLU neuron, in words.
+pub(super) fn hook_post_words(post: &Moments) -> Option<String> {
+    let of = |value: f32| number(Some(f64::from(value)));
+    (post.count > 0).then(|| {
+        let mean = number(post.mean());
+        format!(
+            "hook_post: max {}, min {}, mean {mean}",
+            of(post.max),
+            of(post.min)
+        )
+    })
+}
+
+/// What is to be said of the weights' origin.
+fn weights_notes(model: &ModelInfo) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(revision) = &model.revision {
+        let commit: String = revision.chars().take(12).collect();
+        notes.push(format!("commit {commit}"));
+    }
+    // GGUF's own types; what plain files hold is a float or a whole number
+    let quantised = |kind: &&String| kind.starts_with('Q');
+    if model.stored_as.iter().any(|kind| quantised(&kind)) {
+        notes.push(format!(
+            "stored as {}, dequantised",
+            model.stored_as.join(", ")
+        ));
+    }
+    notes
 }
 
 impl ModelView {
@@ -115,6 +149,8 @@ impl ModelView {
             window_after: policy.stats.window_after,
             context_tokens: policy.stats.context_tokens,
             dtype: policy.dtype.clone(),
+            weights: weights_notes(model),
+            refactor_glu: policy.refactor_glu,
             seed: policy.stats.seed,
             weights_sha256: model
                 .weights_sha256
@@ -249,6 +285,8 @@ pub(super) struct NeuronPageView<'a> {
     pub(super) dead: bool,
     pub(super) rare: bool,
     pub(super) not_finite: String,
+    /// `hook_post` in words, where it stands beside the ranking hook.
+    pub(super) hook_post: Option<String>,
     pub(super) histogram: String,
     pub(super) lists: Vec<ListView>,
     /// Name of the list of the stronger side.

@@ -12,7 +12,6 @@ use std::ops::Range;
 
 use crate::ids::{DocId, Pos};
 
-use super::StatsOptions;
 use super::examples::{Example, ListKind, TopList};
 use super::histogram::{BINS, Histogram, bin};
 use super::moments::Moments;
@@ -20,6 +19,7 @@ use super::neuron::{Neuron, NeuronStats};
 use super::samples::{Sample, SamplePlan, Samples};
 use super::signs::{CaseStats, SignCase};
 use super::window::Window;
+use super::{MlpKind, StatsOptions};
 
 /// What the rows of one forward window are, for all layers and neurons alike.
 #[derive(Clone, Debug)]
@@ -55,8 +55,10 @@ impl WindowInfo {
 pub struct WindowRows<'a> {
     /// `hook_pre` (the gate, if gated).
     pub pre: &'a [f32],
-    /// `hook_post`.
-    pub post: &'a [f32],
+    /// The hook that is ranked: `hook_post`, of SoLU neurons `hook_mid`.
+    pub ranked: &'a [f32],
+    /// `hook_post` of SoLU neurons.
+    pub post: Option<&'a [f32]>,
     /// What gated neurons have besides.
     pub gated: Option<GatedRows<'a>>,
 }
@@ -73,7 +75,7 @@ pub struct GatedRows<'a> {
 impl<'a> WindowRows<'a> {
     fn quantity(&self, quantity: Quantity) -> &'a [f32] {
         match quantity {
-            Quantity::Post => self.post,
+            Quantity::Ranked => self.ranked,
             Quantity::Pre => self.pre,
             Quantity::PreLinear => self.gated.map_or(&[], |gated| gated.pre_linear),
         }
@@ -105,14 +107,14 @@ pub struct ScanContext<'a> {
 /// A hook whose values are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Quantity {
-    Post,
+    Ranked,
     Pre,
     PreLinear,
 }
 
 fn quantity_of(kind: ListKind) -> Quantity {
     match kind {
-        ListKind::Top | ListKind::Bottom | ListKind::Case(_) => Quantity::Post,
+        ListKind::Top | ListKind::Bottom | ListKind::Case(_) => Quantity::Ranked,
         ListKind::PreTop | ListKind::PreBottom => Quantity::Pre,
         ListKind::PreLinearTop | ListKind::PreLinearBottom => Quantity::PreLinear,
     }
@@ -122,6 +124,7 @@ fn quantity_of(kind: ListKind) -> Quantity {
 #[derive(Clone, Debug)]
 struct Pending {
     value: f32,
+    post: Option<f32>,
     pos: u32,
     context: u64,
     start: u32,
@@ -171,6 +174,7 @@ pub struct Block {
     not_finite: Vec<u32>,
     histogram: Vec<u32>,
     special: Vec<Moments>,
+    post: Option<Vec<Moments>>,
     cases: Option<Vec<[CaseStats; 4]>>,
     peaks: Vec<Peaks>,
     samples: Vec<Samples>,
@@ -191,8 +195,8 @@ impl Block {
     pub const MAX_POSITIONS: u64 = u32::MAX as u64;
 
     /// State of neurons `first..first + n` before any position.
-    pub fn new(first: usize, n: usize, gated: bool, options: &StatsOptions) -> Self {
-        let peaks = options.lists(gated).into_iter().map(|(kind, k)| Peaks {
+    pub fn new(first: usize, n: usize, kind: MlpKind, options: &StatsOptions) -> Self {
+        let peaks = options.lists(kind).into_iter().map(|(kind, k)| Peaks {
             kind,
             score: vec![f32::NEG_INFINITY; n],
             pos: vec![0; n],
@@ -212,7 +216,8 @@ impl Block {
             not_finite: vec![0; n],
             histogram: vec![0; n * BINS],
             special: vec![Moments::default(); n],
-            cases: gated.then(|| vec![Default::default(); n]),
+            post: (kind == MlpKind::Solu).then(|| vec![Moments::default(); n]),
+            cases: (kind == MlpKind::Gated).then(|| vec![Default::default(); n]),
             peaks,
             samples: vec![Samples::default(); n],
             pending_samples: Vec::new(),
@@ -278,12 +283,13 @@ impl Block {
             let columns =
                 row * segment.d_mlp + self.first..row * segment.d_mlp + self.first + self.n;
             let rows = &segment.rows[at];
-            let (pre, post) = (&rows.pre[columns.clone()], &rows.post[columns.clone()]);
+            let (pre, ranked) = (&rows.pre[columns.clone()], &rows.ranked[columns.clone()]);
+            let post = rows.post.map(|post| &post[columns.clone()]);
             let gated = rows
                 .gated
                 .map(|g| (&g.pre_linear[columns.clone()], &g.act[columns.clone()]));
             if !info.counted[row] {
-                for (special, &x) in self.special.iter_mut().zip(post) {
+                for (special, &x) in self.special.iter_mut().zip(ranked) {
                     if x.is_finite() {
                         special.push(x);
                     }
@@ -294,15 +300,18 @@ impl Block {
             let finite = |j: usize| {
                 let gated =
                     gated.is_none_or(|(input, act)| input[j].is_finite() & act[j].is_finite());
-                pre[j].is_finite() & post[j].is_finite() & gated
+                let post = post.is_none_or(|post| post[j].is_finite());
+                pre[j].is_finite() & ranked[j].is_finite() & post & gated
             };
             if (0..self.n).fold(true, |all, j| all & finite(j)) {
-                self.observe_row(0..self.n, pre, post, gated, pos, tau);
+                self.observe_row(0..self.n, pre, ranked, post, gated, pos, tau);
             } else {
                 for j in 0..self.n {
                     if finite(j) {
                         let gated = gated.map(|(input, act)| (&input[j..=j], &act[j..=j]));
-                        self.observe_row(j..j + 1, &pre[j..=j], &post[j..=j], gated, pos, tau);
+                        let post = post.map(|post| &post[j..=j]);
+                        let (pre, ranked) = (&pre[j..=j], &ranked[j..=j]);
+                        self.observe_row(j..j + 1, pre, ranked, post, gated, pos, tau);
                     } else {
                         self.not_finite[j] += 1;
                     }
@@ -317,7 +326,8 @@ impl Block {
         &mut self,
         lanes: Range<usize>,
         pre: &[f32],
-        post: &[f32],
+        ranked: &[f32],
+        post: Option<&[f32]>,
         gated: Option<(&[f32], &[f32])>,
         pos: u32,
         tau: f32,
@@ -325,7 +335,7 @@ impl Block {
         let [s1, s2, s3, s4] = &mut self.sums;
         let sums = s1[lanes.clone()].iter_mut().zip(&mut s2[lanes.clone()]);
         let sums = sums.zip(s3[lanes.clone()].iter_mut().zip(&mut s4[lanes.clone()]));
-        for (((s1, s2), (s3, s4)), &x) in sums.zip(post) {
+        for (((s1, s2), (s3, s4)), &x) in sums.zip(ranked) {
             let wide = f64::from(x);
             let square = wide * wide;
             *s1 += wide;
@@ -336,7 +346,7 @@ impl Block {
         let extremes = self.min[lanes.clone()]
             .iter_mut()
             .zip(&mut self.max[lanes.clone()]);
-        for ((min, max), &x) in extremes.zip(post) {
+        for ((min, max), &x) in extremes.zip(ranked) {
             *min = if x < *min { x } else { *min };
             *max = if x > *max { x } else { *max };
         }
@@ -344,12 +354,13 @@ impl Block {
             .iter_mut()
             .zip(&mut self.firing[lanes.clone()]);
         let counts = counts.zip(&mut self.above[lanes.clone()]);
-        for (((count, firing), above), (&pre, &post)) in counts.zip(pre.iter().zip(post)) {
+        let written = post.unwrap_or(ranked);
+        for (((count, firing), above), (&pre, &post)) in counts.zip(pre.iter().zip(written)) {
             *count += 1;
             *firing += u32::from(pre > 0.0);
             *above += u32::from(post.abs() > tau);
         }
-        for (b, &x) in self.bins[lanes.clone()].iter_mut().zip(post) {
+        for (b, &x) in self.bins[lanes.clone()].iter_mut().zip(ranked) {
             *b = bin(x);
         }
         let histogram = &mut self.histogram[lanes.start * BINS..lanes.end * BINS];
@@ -361,12 +372,17 @@ impl Block {
         }
         for peaks in &mut self.peaks {
             match quantity_of(peaks.kind) {
-                Quantity::Post if matches!(peaks.kind, ListKind::Case(_)) => {}
-                Quantity::Post => peaks.update(lanes.clone(), post, pos),
+                Quantity::Ranked if matches!(peaks.kind, ListKind::Case(_)) => {}
+                Quantity::Ranked => peaks.update(lanes.clone(), ranked, pos),
                 Quantity::Pre => peaks.update(lanes.clone(), pre, pos),
                 Quantity::PreLinear => {
                     peaks.update(lanes.clone(), gated.map_or(&[], |(input, _)| input), pos)
                 }
+            }
+        }
+        if let (Some(moments), Some(post)) = (&mut self.post, post) {
+            for (moments, &x) in moments[lanes.clone()].iter_mut().zip(post) {
+                moments.push(x);
             }
         }
         if let (Some(cases), Some((input, act))) = (&mut self.cases, gated) {
@@ -374,9 +390,9 @@ impl Block {
             let case_peaks = &mut self.peaks[2..6];
             for (i, j) in lanes.enumerate() {
                 if let Some(case) = SignCase::of(pre[i], input[i]) {
-                    cases[j][case as usize].push([pre[i], act[i], input[i], post[i]]);
+                    cases[j][case as usize].push([pre[i], act[i], input[i], ranked[i]]);
                     let peaks = &mut case_peaks[case as usize];
-                    let score = peaks.kind.score(post[i]);
+                    let score = peaks.kind.score(ranked[i]);
                     if score > peaks.score[j] {
                         peaks.score[j] = score;
                         peaks.pos[j] = pos;
@@ -397,6 +413,7 @@ impl Block {
         };
         let open = |quantity: Quantity, pos: u32, lane: usize| Pending {
             value: view.value(quantity, pos, lane) + 0.0,
+            post: segment.post(pos, lane),
             pos,
             context: segment.context(pos),
             start: pos.saturating_sub(options.window_before),
@@ -425,6 +442,7 @@ impl Block {
                 if ends_document && let Some(pending) = peaks.pending[lane].take() {
                     peaks.lists[lane].insert(Example {
                         value: pending.value,
+                        post: pending.post,
                         doc: segment.doc(),
                         pos: Pos(pending.pos),
                         context: pending.context,
@@ -444,7 +462,7 @@ impl Block {
                 continue;
             }
             for lane in 0..self.n {
-                let pending = open(Quantity::Post, pos, lane);
+                let pending = open(Quantity::Ranked, pos, lane);
                 let counts = &self.histogram[lane * BINS..(lane + 1) * BINS];
                 if segment.finite(pos, lane)
                     && Samples::wants(counts, wanted, context.n_total, rank, pending.value)
@@ -455,7 +473,7 @@ impl Block {
         }
         let mut waiting = Vec::new();
         for (lane, rank, mut pending) in std::mem::take(&mut self.pending_samples) {
-            extend(&mut pending, Quantity::Post, lane);
+            extend(&mut pending, Quantity::Ranked, lane);
             if !ends_document && end < pending.pos + options.window_after + 1 {
                 waiting.push((lane, rank, pending));
                 continue;
@@ -465,6 +483,7 @@ impl Block {
                 doc: segment.doc(),
                 pos: Pos(pending.pos),
                 value: pending.value,
+                post: pending.post,
                 window: Window::new(pending.start, &pending.values),
             };
             let counts = &self.histogram[lane * BINS..(lane + 1) * BINS];
@@ -508,6 +527,7 @@ impl Block {
                         n_firing: u64::from(self.firing[lane]),
                         n_above_tau: u64::from(self.above[lane]),
                         special: self.special[lane],
+                        post: self.post.as_ref().map(|post| post[lane]),
                         cases: self.cases.as_ref().map(|cases| cases[lane]),
                     };
                     Neuron {
@@ -604,6 +624,13 @@ impl Segment<'_> {
         self.rows[window].quantity(quantity)[row * self.d_mlp + self.first + lane]
     }
 
+    /// `hook_post`, where it stands beside the ranking hook.
+    fn post(&self, pos: u32, lane: usize) -> Option<f32> {
+        let (window, row) = self.locate(pos);
+        let post = self.rows[window].post?;
+        Some(post[row * self.d_mlp + self.first + lane] + 0.0)
+    }
+
     /// Whether all values of a position are numbers; else it is not counted.
     fn finite(&self, pos: u32, lane: usize) -> bool {
         let (window, row) = self.locate(pos);
@@ -611,7 +638,8 @@ impl Segment<'_> {
         let gated = rows
             .gated
             .is_none_or(|g| g.pre_linear[at].is_finite() && g.act[at].is_finite());
-        rows.pre[at].is_finite() && rows.post[at].is_finite() && gated
+        let post = rows.post.is_none_or(|post| post[at].is_finite());
+        rows.pre[at].is_finite() && rows.ranked[at].is_finite() && post && gated
     }
 
     fn context(&self, pos: u32) -> u64 {
@@ -680,8 +708,8 @@ mod tests {
         n_total: u64,
     ) -> Vec<Neuron> {
         let mut blocks = [
-            Block::new(0, 2, true, options),
-            Block::new(2, 1, true, options),
+            Block::new(0, 2, MlpKind::Gated, options),
+            Block::new(2, 1, MlpKind::Gated, options),
         ];
         for batch in windows.chunks(batch) {
             let infos: Vec<_> = batch.iter().map(|w| w.info.clone()).collect();
@@ -689,7 +717,8 @@ mod tests {
                 .iter()
                 .map(|w| WindowRows {
                     pre: &w.columns[0],
-                    post: &w.columns[3],
+                    ranked: &w.columns[3],
+                    post: None,
                     gated: Some(GatedRows {
                         pre_linear: &w.columns[1],
                         act: &w.columns[2],
@@ -721,7 +750,7 @@ mod tests {
         options: &StatsOptions,
         plan: &SamplePlan,
     ) -> Neuron {
-        let mut out = Neuron::new(options, true);
+        let mut out = Neuron::new(options, MlpKind::Gated);
         let n_total: usize = documents.iter().map(Vec::len).sum();
         let mut best_samples = Vec::new();
         for (doc, document) in documents.iter().enumerate() {
@@ -772,6 +801,7 @@ mod tests {
                         doc,
                         pos,
                         value: post,
+                        post: None,
                         window,
                     });
                 }
@@ -780,6 +810,7 @@ mod tests {
                 if let Some((value, pos)) = peak {
                     list.insert(Example {
                         value,
+                        post: None,
                         doc: DocId(doc as u32),
                         pos: Pos(pos as u32),
                         context: context(doc, pos as u32),

@@ -12,6 +12,8 @@ use super::window::Window;
 pub struct Example {
     /// The ranked value at the peak, exact.
     pub value: f32,
+    /// `hook_post` at the peak, where that is not the ranking hook; SoLU neurons only.
+    pub post: Option<f32>,
     /// Document of the peak.
     pub doc: DocId,
     /// Position of the peak.
@@ -209,6 +211,7 @@ mod tests {
         let window = Window::new(0, &[value]);
         Example {
             value,
+            post: None,
             doc: DocId(doc),
             pos: Pos(doc % 3),
             context,

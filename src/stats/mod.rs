@@ -20,6 +20,17 @@ use examples::ListKind;
 use samples::SampleCounts;
 use signs::SignCase;
 
+/// What an MLP has besides `hook_pre` and the hook that is ranked (DEFINITIONS 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MlpKind {
+    /// Nothing: `hook_post` is ranked.
+    Plain,
+    /// A gate: `hook_post` is ranked, `hook_pre_linear` and act(gate) stand beside it.
+    Gated,
+    /// A norm: `hook_mid` is ranked, `hook_post` stands beside it.
+    Solu,
+}
+
 /// How neurons are summarised. Recorded with a scan, since two scans merge only if these agree.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
@@ -76,14 +87,14 @@ impl Default for StatsOptions {
 
 impl StatsOptions {
     /// The lists kept for a neuron, with their lengths.
-    pub fn lists(&self, gated: bool) -> Vec<(ListKind, usize)> {
+    pub fn lists(&self, kind: MlpKind) -> Vec<(ListKind, usize)> {
         let mut lists = vec![(ListKind::Top, self.top_k), (ListKind::Bottom, self.top_k)];
-        if gated {
+        if kind == MlpKind::Gated {
             lists.extend(SignCase::ALL.map(|case| (ListKind::Case(case), self.case_k)));
         }
         if self.rank_pre {
             lists.extend([ListKind::PreTop, ListKind::PreBottom].map(|kind| (kind, self.top_k)));
-            if gated {
+            if kind == MlpKind::Gated {
                 lists.extend(
                     [ListKind::PreLinearTop, ListKind::PreLinearBottom]
                         .map(|kind| (kind, self.top_k)),

@@ -1,11 +1,11 @@
 //! All that a scan keeps of one neuron.
 
-use super::StatsOptions;
 use super::examples::TopList;
 use super::histogram::Histogram;
 use super::moments::Moments;
 use super::samples::Samples;
 use super::signs::CaseStats;
+use super::{MlpKind, StatsOptions};
 
 /// Statistics of one neuron over the counted positions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct NeuronStats {
     pub n_above_tau: u64,
     /// Of the ranking hook at the special positions, which are not counted.
     pub special: Moments,
+    /// Of `hook_post`, where that is not the ranking hook; SoLU neurons only.
+    pub post: Option<Moments>,
     /// By sign case, in the order of [`super::signs::SignCase::ALL`]; gated neurons only.
     pub cases: Option<[CaseStats; 4]>,
 }
@@ -35,6 +37,9 @@ impl NeuronStats {
         self.n_firing += other.n_firing;
         self.n_above_tau += other.n_above_tau;
         self.special.merge(&other.special);
+        if let (Some(post), Some(more)) = (&mut self.post, &other.post) {
+            post.merge(more);
+        }
         for (case, more) in self
             .cases
             .iter_mut()
@@ -59,13 +64,14 @@ pub struct Neuron {
 
 impl Neuron {
     /// Before any position.
-    pub fn new(options: &StatsOptions, gated: bool) -> Self {
+    pub fn new(options: &StatsOptions, kind: MlpKind) -> Self {
         let stats = NeuronStats {
-            cases: gated.then(Default::default),
+            post: (kind == MlpKind::Solu).then(Moments::default),
+            cases: (kind == MlpKind::Gated).then(Default::default),
             ..Default::default()
         };
         let lists = options
-            .lists(gated)
+            .lists(kind)
             .into_iter()
             .map(|(kind, k)| TopList::new(kind, k))
             .collect();

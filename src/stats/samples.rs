@@ -111,6 +111,8 @@ pub struct Sample {
     pub pos: Pos,
     /// Value of the ranking hook, exact.
     pub value: f32,
+    /// `hook_post`, where that is not the ranking hook; SoLU neurons only.
+    pub post: Option<f32>,
     /// Values around the position.
     pub window: Window,
 }

@@ -1,5 +1,7 @@
 //! A model's tokenizer, from its `tokenizer.json`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -91,7 +93,11 @@ fn cut(text: &str, after: usize) -> usize {
 /// What a tokenizer puts in front of a text.
 fn added_bos(inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, TokenizerError> {
     let encode = |special| {
-        let encoding = inner.encode_fast("a", special);
+        // the crate panics on a post-processor that names a token which it does not define
+        let encoding = catch_unwind(AssertUnwindSafe(|| inner.encode_fast("a", special)));
+        let encoding = encoding.map_err(|_| {
+            TokenizerError::Syntax("its post-processor names what it does not define".into())
+        })?;
         let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
         Ok(encoding.get_ids().to_vec())
     };

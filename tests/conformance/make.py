@@ -87,7 +87,7 @@ MODELS = {
 LENS = dict(n_layers=3, d_model=24, d_mlp=37, d_head=7, n_heads=3, n_ctx=20, d_vocab=VOCAB, attn_only=False)
 # name → (config of the repository, whether the matrices lie as in the oldest models)
 LENS_MODELS = {
-    "solu": (LENS | dict(act_fn="solu_ln", normalization="LN"), False),
+    "solu": (LENS | dict(d_vocab=290, act_fn="solu_ln", normalization="LN"), False),
     "solu_old": (LENS | dict(act_fn="solu_ln", normalization_type="LN", shortformer_pos=True), True),
     "gelu_final_rms": (LENS | dict(n_layers=2, act_fn="gelu", normalization="LN", shortformer_pos=False, final_rms=True), False),
 }
@@ -260,7 +260,12 @@ def make_lens(name):
         found["logits"] = logits[0].float().clone()
         return found
 
-    ids = torch.randint(0, VOCAB, (18,)).tolist()
+    if name == "solu":
+        tokenizer(f"{name}/tokenizer.json", repository["d_vocab"], bos=False)
+        with open(f"{name}/tokenizer_config.json", "w") as file:
+            json.dump({"bos_token": "<|bos|>"}, file)
+            file.write("\n")
+    ids = torch.randint(0, repository["d_vocab"], (18,)).tolist()
     exact = run_lens(model, ids)
     rough = run_lens(model.to(torch.bfloat16), ids)
     save_file({"ids": torch.tensor(ids, dtype=torch.int64), **exact, **spread(rough, exact)}, f"{name}/expected.safetensors")

@@ -169,6 +169,7 @@ impl Raw<'_> {
             unembed_bias: false,
             logit_softcap: None,
             bos_token_id: self.token("bos_token_id")?,
+            refactor_glu: false,
         })
     }
 

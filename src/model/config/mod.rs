@@ -167,18 +167,6 @@ pub enum Layout {
     ResidualNorm,
 }
 
-impl Layout {
-    /// Whether the MLP reads the residual stream as it is.
-    pub fn mlp_reads_stream(self) -> bool {
-        matches!(self, Self::PostNorm | Self::ResidualNorm)
-    }
-
-    /// Whether a norm stands between the MLP and the residual stream.
-    pub fn norms_mlp_out(self) -> bool {
-        matches!(self, Self::PostNorm | Self::Sandwich)
-    }
-}
-
 /// Norms of queries and keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -342,6 +330,9 @@ pub struct Config {
     pub logit_softcap: Option<f64>,
     /// `bos_token_id`.
     pub bos_token_id: Option<u32>,
+    /// Whether gated neurons are loaded with their signs turned so that cos(w_gate, w_in) ≥ 0 (DEFINITIONS 7). No
+    /// file says so; it changes what is read out, not what the model computes.
+    pub refactor_glu: bool,
 }
 
 impl Config {

@@ -37,7 +37,7 @@ pub struct MlpWeights {
     pub w_gate: Option<Tensor>,
     /// `[d_mlp, d_model]`
     pub w_in: Tensor,
-    /// `[d_mlp, d_model]`; of a SoLU MLP times the weight of its own norm.
+    /// `[d_mlp, d_model]`; of a SoLU MLP with its own norm folded in.
     pub w_out: Tensor,
     /// The norm in front of the MLP.
     pub norm: NormWeights,
@@ -59,25 +59,24 @@ impl<'c> Analysis<'c> {
     pub fn mlp(&self, layer: usize) -> Result<MlpWeights, ModelError> {
         let layout = self.loader.config().layout;
         let mlp = self.loader.mlp(layer)?;
-        let norm = match layout {
-            Layout::ParallelSharedNorm => self.loader.attention_norm(layer)?,
-            layout if layout.mlp_reads_stream() => None,
-            _ => self.loader.mlp_norm(layer)?,
-        };
-        let out_norm = match layout.norms_mlp_out() {
-            true => self.loader.mlp_out_norm(layer)?,
-            false => None,
+        let out_norm = match layout {
+            Layout::PostNorm | Layout::Sandwich => self.loader.mlp_out_norm(layer)?,
+            _ => None,
         };
         let w_out = mlp.out.weight.t()?.contiguous()?;
         let w_out = match &mlp.mid_norm {
-            Some(norm) => w_out.broadcast_mul(&norm.weight.unsqueeze(1)?)?,
+            // what leaves the norm has no mean, so that of the rows does nothing
+            Some(norm) => {
+                let w_out = w_out.broadcast_mul(&norm.weight.unsqueeze(1)?)?;
+                w_out.broadcast_sub(&w_out.mean_keepdim(0)?)?
+            }
             None => w_out,
         };
         Ok(MlpWeights {
             w_gate: mlp.gate.map(|gate| gate.weight),
             w_in: mlp.input.weight,
             w_out,
-            norm: NormWeights::of(norm),
+            norm: NormWeights::of(self.loader.norm_before_mlp(layer)?),
             out_norm: NormWeights::of(out_norm),
         })
     }

@@ -9,7 +9,7 @@ use super::Checkpoint;
 use super::names::{MlpIn, Names, Qkv, norms};
 use crate::model::attention::{Attention, Linear, QkNorms};
 use crate::model::config::{
-    Activation, Affine, Config, Family, NormConfig, NormKind, Position, QkNorm,
+    Activation, Affine, Config, Family, Layout, NormConfig, NormKind, Position, QkNorm,
 };
 use crate::model::error::ModelError;
 use crate::model::forward::{Block, Embedding, Unembedding};
@@ -425,12 +425,69 @@ impl<'c> Loader<'c> {
             }
             _ => None,
         };
-        Ok(Mlp {
+        let mlp = Mlp {
             gate,
             input,
             mid_norm,
             out,
             act_fn: c.act_fn,
+        };
+        match c.refactor_glu {
+            true => self.refactor_glu(mlp, layer),
+            false => Ok(mlp),
+        }
+    }
+
+    /// Turns the sign of w_in, b_in and w_out of the gated neurons whose cos(w_gate, w_in) is negative, norms folded
+    /// in. A sign is exact, so `hook_post·w_out` stays the same to the last bit.
+    fn refactor_glu(&self, mlp: Mlp, layer: usize) -> Result<Mlp> {
+        let Some(gate) = &mlp.gate else {
+            return Ok(mlp);
+        };
+        if self.checked.is_some() {
+            return Ok(mlp);
+        }
+        let (gates, inputs) = (
+            self.fold_in(&gate.weight, layer)?,
+            self.fold_in(&mlp.input.weight, layer)?,
+        );
+        let products = (gates * inputs)?.to_dtype(DType::F64)?.sum(1)?;
+        let signs = products.to_vec1::<f64>()?;
+        let signs = signs.into_iter().map(|x| if x < 0.0 { -1f32 } else { 1.0 });
+        let signs = Tensor::from_iter(signs, &self.device)?.to_dtype(self.dtype)?; // [d_mlp]
+        let turn = |bias: Tensor| bias.broadcast_mul(&signs);
+        Ok(Mlp {
+            input: Linear {
+                weight: mlp.input.weight.broadcast_mul(&signs.unsqueeze(1)?)?,
+                bias: mlp.input.bias.map(turn).transpose()?,
+            },
+            out: Linear {
+                weight: mlp.out.weight.broadcast_mul(&signs)?,
+                bias: mlp.out.bias,
+            },
+            ..mlp
         })
+    }
+
+    /// Input weights of neurons, `[d_mlp, d_model]`, with the norm in front of the MLP folded in, in f32.
+    pub(super) fn fold_in(&self, w: &Tensor, layer: usize) -> Result<Tensor> {
+        let w = w.to_dtype(DType::F32)?;
+        let Some(norm) = self.norm_before_mlp(layer)? else {
+            return Ok(w);
+        };
+        let w = w.broadcast_mul(&norm.weight)?;
+        Ok(match norm.kind {
+            NormKind::Layer => w.broadcast_sub(&w.mean_keepdim(1)?)?,
+            NormKind::Rms => w,
+        })
+    }
+
+    /// The norm that the MLP reads the residual stream through, if any.
+    pub(super) fn norm_before_mlp(&self, layer: usize) -> Result<Option<Norm>> {
+        match self.config.layout {
+            Layout::ParallelSharedNorm => self.attention_norm(layer),
+            Layout::PostNorm | Layout::ResidualNorm => Ok(None),
+            Layout::PreNorm | Layout::Parallel | Layout::Sandwich => self.mlp_norm(layer),
+        }
     }
 }
