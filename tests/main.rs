@@ -5,6 +5,7 @@ mod bad_input;
 mod cli;
 mod conformance;
 mod format;
+mod hub;
 mod pipeline;
 mod records;
 mod smollm2;
