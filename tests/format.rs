@@ -165,6 +165,27 @@ proptest! {
     }
 
     #[test]
+    fn damaged_pytorch_and_gguf_files_give_an_error(gguf in any::<bool>(), at in any::<prop::sample::Index>(), flip in 1u8..=255, cut in any::<bool>()) {
+        let dir = tempfile::tempdir().unwrap();
+        let (fixture, name) = if gguf { ("llama3", "model.gguf") } else { ("phi", "pytorch_model.bin") };
+        let mut bytes = fs::read(model(fixture).join(name)).unwrap();
+        // the headers are what can be wrong in many ways: a GGUF's is in front, an archive's at both ends
+        let len = bytes.len();
+        let at = at.index(8000);
+        let at = if gguf || at < 4000 { at } else { len - 8000 + at };
+        if cut { bytes.truncate(at) } else { bytes[at] ^= flip }
+        fs::write(dir.path().join(name), bytes).unwrap();
+        fs::copy(model(fixture).join("config.json"), dir.path().join("config.json")).unwrap();
+        let path = if gguf { dir.path().join(name) } else { dir.path().to_owned() };
+        if let Ok(files) = ModelFiles::open(path.to_str().unwrap())
+            && let (Ok(config), Ok(checkpoint)) = (files.config(), files.checkpoint())
+        {
+            let device = candle_core::Device::Cpu;
+            let _ = neuroscope::model::Model::load(config, &checkpoint, 8, candle_core::DType::F32, &device).is_ok();
+        }
+    }
+
+    #[test]
     fn damaged_models_give_an_error(file in 0usize..3, at in any::<prop::sample::Index>(), flip in 1u8..=255, cut in any::<bool>()) {
         let name = ["config.json", "tokenizer.json", "model.safetensors"][file];
         let mut bytes = fs::read(model("llama").join(name)).unwrap();

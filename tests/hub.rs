@@ -387,7 +387,7 @@ fn files_and_tokenizers_of_other_repositories() {
     let found = json_of(&succeed(&mut hub.model("test/gguf/tiny.gguf")));
     assert_eq!(
         (&found["name"], &found["config"]["family"]),
-        (&json!("gguf"), &json!("qwen3"))
+        (&json!("tiny"), &json!("qwen3"))
     );
     fail(
         &mut hub.model("test/gguf/other.gguf"),

@@ -79,7 +79,9 @@ impl ModelFiles {
                 Some(file) => Self::gguf(model, &fetched.folder.join(file))?,
                 None => Self::folder(model, &fetched.folder, Some(&fetched.tokenizer))?,
             };
-            files.name = id.name().to_owned();
+            if id.file.is_none() {
+                files.name = id.name().to_owned();
+            }
             files.revision = Some(fetched.revision);
             return Ok(files);
         }
