@@ -2,11 +2,13 @@
 #![allow(unreachable_pub, clippy::unwrap_used)]
 
 mod bad_input;
+mod candle_models;
 mod cli;
 mod conformance;
 mod format;
 mod hub;
 mod pipeline;
 mod records;
+
 mod smollm2;
 mod support;

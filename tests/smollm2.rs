@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use candle_core::{DType, Device};
 use neuroscope::load::ModelFiles;
+use neuroscope::model::Model;
 use safetensors::SafeTensors;
 
 use crate::conformance::{Expected, compute, largest_error};
@@ -22,7 +24,7 @@ fn hooks_are_those_of_transformers() {
     let files = open();
     for text in 0..5 {
         let expected = Expected::open(&folder().join(format!("{text}.safetensors")));
-        let found = compute(&files, &expected.ids, candle_core::DType::F32);
+        let found = compute(&files, &expected.ids, DType::F32);
         let errors = expected
             .names()
             .into_iter()
@@ -67,4 +69,46 @@ fn token_ids_are_those_of_transformers() {
         &found[same..found.len().min(same + 8)],
         &expected[same..expected.len().min(same + 8)]
     );
+}
+
+/// Most memory that the process has held, in bytes.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: u64 = line
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    kib * 1024
+}
+
+/// Loading holds one copy of the weights and one tensor that is being converted. To be run alone, in each type.
+#[test]
+#[ignore = "needs the model that `smollm2/run` fetches, and a process of its own"]
+fn loading_holds_one_copy_of_the_weights() {
+    let (dtype, bytes) = match std::env::var("NEUROSCOPE_DTYPE").as_deref() {
+        Ok("bf16") => (DType::BF16, 2),
+        _ => (DType::F32, 4),
+    };
+    let files = open();
+    let (config, checkpoint) = (files.config().unwrap(), files.checkpoint().unwrap());
+    let n_parameters: u64 = checkpoint.check(&config).unwrap().values().sum();
+    let largest = (config.d_vocab * config.d_model) as u64;
+    let before = peak_memory();
+    let n_ctx = config.n_ctx.min(1024);
+    let model = Model::load(config, &checkpoint, n_ctx, dtype, &Device::Cpu).unwrap();
+    let taken = peak_memory() - before;
+    let weights = n_parameters * bytes;
+    println!(
+        "{dtype:?}: {:.0} MB more than the {:.0} MB before, for {:.0} MB of weights; the largest tensor in f32 is {:.0} MB",
+        taken as f64 / 1e6,
+        before as f64 / 1e6,
+        weights as f64 / 1e6,
+        largest as f64 * 4e-6
+    );
+    // the tensor as it is stored, in f32, and in the type that is wanted; then 16 MB for masks and the rest
+    assert!(taken <= weights + largest * 4 + largest * 2 + 16_000_000);
+    drop(model);
 }
