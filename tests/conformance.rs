@@ -151,7 +151,7 @@ fn check_files(files: &ModelFiles, fixture: &str) -> (f32, Option<f32>) {
     let shares: Vec<f32> = shares.collect();
     let share = rms(shares.iter().copied());
     assert!(
-        share <= 1.5,
+        share <= 1.3,
         "{fixture}: in bf16, hooks are {share} times as far off as the reference's"
     );
     (largest, Some(share))
