@@ -73,6 +73,30 @@ pub struct GatedRows<'a> {
 }
 
 impl<'a> WindowRows<'a> {
+    /// Some values, side by side.
+    #[inline(always)]
+    fn columns(self, at: Range<usize>) -> Self {
+        Self {
+            pre: &self.pre[at.clone()],
+            ranked: &self.ranked[at.clone()],
+            post: self.post.map(|post| &post[at.clone()]),
+            gated: self.gated.map(|gated| GatedRows {
+                pre_linear: &gated.pre_linear[at.clone()],
+                act: &gated.act[at],
+            }),
+        }
+    }
+
+    /// Whether all hooks of a value are numbers; else the position is not counted.
+    #[inline(always)]
+    fn is_finite(&self, at: usize) -> bool {
+        let gated = self
+            .gated
+            .is_none_or(|gated| gated.pre_linear[at].is_finite() & gated.act[at].is_finite());
+        let post = self.post.is_none_or(|post| post[at].is_finite());
+        self.pre[at].is_finite() & self.ranked[at].is_finite() & post & gated
+    }
+
     fn quantity(&self, quantity: Quantity) -> &'a [f32] {
         match quantity {
             Quantity::Ranked => self.ranked,
@@ -280,16 +304,10 @@ impl Block {
     fn observe_window_portable(&mut self, segment: &Segment<'_>, at: usize, tau: f32) {
         let info = &segment.windows[at];
         for row in 0..info.n_rows() {
-            let columns =
-                row * segment.d_mlp + self.first..row * segment.d_mlp + self.first + self.n;
-            let rows = &segment.rows[at];
-            let (pre, ranked) = (&rows.pre[columns.clone()], &rows.ranked[columns.clone()]);
-            let post = rows.post.map(|post| &post[columns.clone()]);
-            let gated = rows
-                .gated
-                .map(|g| (&g.pre_linear[columns.clone()], &g.act[columns.clone()]));
+            let first = row * segment.d_mlp + self.first;
+            let values = segment.rows[at].columns(first..first + self.n);
             if !info.counted[row] {
-                for (special, &x) in self.special.iter_mut().zip(ranked) {
+                for (special, &x) in self.special.iter_mut().zip(values.ranked) {
                     if x.is_finite() {
                         special.push(x);
                     }
@@ -297,21 +315,12 @@ impl Block {
                 continue;
             }
             let pos = info.start.0 + (row - info.skip) as u32;
-            let finite = |j: usize| {
-                let gated =
-                    gated.is_none_or(|(input, act)| input[j].is_finite() & act[j].is_finite());
-                let post = post.is_none_or(|post| post[j].is_finite());
-                pre[j].is_finite() & ranked[j].is_finite() & post & gated
-            };
-            if (0..self.n).fold(true, |all, j| all & finite(j)) {
-                self.observe_row(0..self.n, pre, ranked, post, gated, pos, tau);
+            if (0..self.n).fold(true, |all, j| all & values.is_finite(j)) {
+                self.observe_row(0..self.n, values, pos, tau);
             } else {
                 for j in 0..self.n {
-                    if finite(j) {
-                        let gated = gated.map(|(input, act)| (&input[j..=j], &act[j..=j]));
-                        let post = post.map(|post| &post[j..=j]);
-                        let (pre, ranked) = (&pre[j..=j], &ranked[j..=j]);
-                        self.observe_row(j..j + 1, pre, ranked, post, gated, pos, tau);
+                    if values.is_finite(j) {
+                        self.observe_row(j..j + 1, values.columns(j..j + 1), pos, tau);
                     } else {
                         self.not_finite[j] += 1;
                     }
@@ -320,18 +329,15 @@ impl Block {
         }
     }
 
-    /// One counted position of some lanes, all values finite. Slices hold these lanes only.
+    /// One counted position of some lanes, all values finite. `values` holds these lanes only.
     #[inline(always)]
-    fn observe_row(
-        &mut self,
-        lanes: Range<usize>,
-        pre: &[f32],
-        ranked: &[f32],
-        post: Option<&[f32]>,
-        gated: Option<(&[f32], &[f32])>,
-        pos: u32,
-        tau: f32,
-    ) {
+    fn observe_row(&mut self, lanes: Range<usize>, values: WindowRows<'_>, pos: u32, tau: f32) {
+        let WindowRows {
+            pre,
+            ranked,
+            post,
+            gated,
+        } = values;
         let [s1, s2, s3, s4] = &mut self.sums;
         let sums = s1[lanes.clone()].iter_mut().zip(&mut s2[lanes.clone()]);
         let sums = sums.zip(s3[lanes.clone()].iter_mut().zip(&mut s4[lanes.clone()]));
@@ -376,7 +382,7 @@ impl Block {
                 Quantity::Ranked => peaks.update(lanes.clone(), ranked, pos),
                 Quantity::Pre => peaks.update(lanes.clone(), pre, pos),
                 Quantity::PreLinear => {
-                    peaks.update(lanes.clone(), gated.map_or(&[], |(input, _)| input), pos)
+                    peaks.update(lanes.clone(), gated.map_or(&[], |g| g.pre_linear), pos)
                 }
             }
         }
@@ -385,7 +391,8 @@ impl Block {
                 moments.push(x);
             }
         }
-        if let (Some(cases), Some((input, act))) = (&mut self.cases, gated) {
+        if let (Some(cases), Some(gated)) = (&mut self.cases, gated) {
+            let (input, act) = (gated.pre_linear, gated.act);
             // the four lists of the sign cases follow top and bottom, in the order of SignCase::ALL
             let case_peaks = &mut self.peaks[2..6];
             for (i, j) in lanes.enumerate() {
@@ -464,7 +471,7 @@ impl Block {
             for lane in 0..self.n {
                 let pending = open(Quantity::Ranked, pos, lane);
                 let counts = &self.histogram[lane * BINS..(lane + 1) * BINS];
-                if segment.finite(pos, lane)
+                if segment.is_finite(pos, lane)
                     && Samples::wants(counts, wanted, context.n_total, rank, pending.value)
                 {
                     self.pending_samples.push((lane, rank, pending));
@@ -631,15 +638,9 @@ impl Segment<'_> {
         Some(post[row * self.d_mlp + self.first + lane] + 0.0)
     }
 
-    /// Whether all values of a position are numbers; else it is not counted.
-    fn finite(&self, pos: u32, lane: usize) -> bool {
+    fn is_finite(&self, pos: u32, lane: usize) -> bool {
         let (window, row) = self.locate(pos);
-        let (rows, at) = (&self.rows[window], row * self.d_mlp + self.first + lane);
-        let gated = rows
-            .gated
-            .is_none_or(|g| g.pre_linear[at].is_finite() && g.act[at].is_finite());
-        let post = rows.post.is_none_or(|post| post[at].is_finite());
-        rows.pre[at].is_finite() && rows.ranked[at].is_finite() && post && gated
+        self.rows[window].is_finite(row * self.d_mlp + self.first + lane)
     }
 
     fn context(&self, pos: u32) -> u64 {
