@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context, args: &ModelArgs) -> Result<()> {
     let n_neurons = config.n_layers * config.d_mlp;
     let value = json!({
         "name": files.name(),
-        "source": files.origin(),
+        "source": files.source(),
         "revision": files.revision(),
         "n_parameters": n_parameters,
         "n_neurons": n_neurons,

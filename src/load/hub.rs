@@ -67,6 +67,14 @@ impl Id {
         self.repo.rsplit('/').next().unwrap_or(&self.repo)
     }
 
+    /// What it is called, without the revision.
+    pub(super) fn path(&self) -> String {
+        match &self.file {
+            Some(file) => format!("{}/{file}", self.repo),
+            None => self.repo.clone(),
+        }
+    }
+
     fn at(&self, revision: &str) -> Repo {
         Repo::with_revision(self.repo.clone(), RepoType::Model, revision.to_owned())
     }

@@ -45,6 +45,7 @@ enum Data {
 pub struct ModelFiles {
     name: String,
     origin: String,
+    source: String,
     revision: Option<String>,
     config: Cow<'static, [u8]>,
     tokenizer: Option<Cow<'static, [u8]>>,
@@ -82,6 +83,7 @@ impl ModelFiles {
             if id.file.is_none() {
                 files.name = id.name().to_owned();
             }
+            files.source = id.path();
             files.revision = Some(fetched.revision);
             return Ok(files);
         }
@@ -120,8 +122,10 @@ impl ModelFiles {
             Some(json) => Some(json),
             None => folder::tokenizer_of_parts(tokenizer)?,
         };
+        let name = file_name(folder);
         Ok(Self {
-            name: file_name(folder),
+            source: name.clone(),
+            name,
             origin: model.to_owned(),
             revision: None,
             config: Cow::Owned(config),
@@ -137,6 +141,7 @@ impl ModelFiles {
         Ok(Self {
             name: name.strip_suffix(".gguf").unwrap_or(&name).to_owned(),
             origin: model.to_owned(),
+            source: name.clone(),
             revision: None,
             config: Cow::Owned(file.config()?),
             tokenizer: file.tokenizer()?.map(Cow::Owned),
@@ -155,6 +160,7 @@ impl ModelFiles {
         Ok(Self {
             name: demo::NAME.to_owned(),
             origin: demo::NAME.to_owned(),
+            source: demo::NAME.to_owned(),
             revision: None,
             config: Cow::Borrowed(demo::CONFIG),
             tokenizer: Some(Cow::Borrowed(demo::TOKENIZER)),
@@ -179,6 +185,11 @@ impl ModelFiles {
     /// What `open` was given.
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Where the model comes from, as others can know it: its path on the Hub, or the name of the folder or file.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// The commit, if the model comes from the Hub.

@@ -74,7 +74,7 @@ impl Setup {
         let identity = ScanIdentity {
             model: ModelInfo {
                 name: name.into(),
-                source: files.name().into(),
+                source: files.source().into(),
                 revision: files.revision().map(str::to_owned),
                 family: config.family.name().into(),
                 mlp: config.act_fn.mlp_name(config.gated).into(),

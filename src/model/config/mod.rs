@@ -378,15 +378,6 @@ impl Config {
         if let Some((what, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(ModelError::BadConfig(format!("its {what} is 0")));
         }
-        let too_large = [self.d_model, self.d_mlp, self.d_vocab, self.d_embed]
-            .into_iter()
-            .chain([self.n_layers, a.n_heads, a.d_head])
-            .find(|&size| size > 1 << 24);
-        if let Some(size) = too_large {
-            return Err(ModelError::BadConfig(format!(
-                "a dimension is {size}, which no model has"
-            )));
-        }
         if !a.n_heads.is_multiple_of(a.n_key_value_heads) {
             return Err(ModelError::BadConfig(format!(
                 "its {} key-value heads do not divide its {} heads",

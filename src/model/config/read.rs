@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use super::{Activation, Family, Rope, RopeScaling};
 use crate::model::error::ModelError;
 
+/// More than any dimension of any model; what is claimed beyond that would only take memory.
+const MOST: u64 = 1 << 24;
+
 /// An object of `config.json`.
 #[derive(Clone, Copy)]
 pub(super) struct Raw<'a> {
@@ -44,14 +47,11 @@ impl<'a> Raw<'a> {
 
     pub(super) fn optional_size(&self, key: &str) -> Result<Option<usize>, ModelError> {
         let number = |value: &Value| {
-            value
-                .as_u64()
-                .filter(|&n| n <= u64::from(u32::MAX))
-                .map(|n| n as usize)
+            let number = value.as_u64().filter(|&n| n <= MOST);
+            let expected = || self.bad(key, format!("a whole number of at most {MOST}"));
+            number.map(|n| n as usize).ok_or_else(expected)
         };
-        self.get(key)
-            .map(|value| number(value).ok_or_else(|| self.bad(key, "a whole number")))
-            .transpose()
+        self.get(key).map(number).transpose()
     }
 
     pub(super) fn size(&self, key: &str) -> Result<usize, ModelError> {
