@@ -230,6 +230,7 @@ fn refactored_gated_neurons_write_the_same() {
         ("stablelm", DType::F32), // a LayerNorm in front
         ("olmo2", DType::F32),    // no norm in front
         ("phi3", DType::BF16),
+        ("llama", DType::BF16),
     ] {
         let files = ModelFiles::open(model(name).to_str().unwrap()).unwrap();
         let ids = Expected::read(name).ids;

@@ -44,10 +44,13 @@ pub(super) fn run(context: &Context, args: &ModelArgs) -> Result<()> {
     let bytes = files.weights_bytes()?;
     // a model without a tokenizer can be described as well
     let tokenizer = files.tokenizer();
-    let bos = tokenizer.as_ref().ok().and_then(|tokenizer| {
-        let bos = tokenizer.bos(BosPolicy::Auto, config.bos_token_id, config.expects_bos());
-        bos.ok().flatten()
-    });
+    let bos = match &tokenizer {
+        Ok(tokenizer) => {
+            let bos = tokenizer.bos(BosPolicy::Auto, config.bos_token_id, config.expects_bos());
+            bos.map_err(|error| error.to_string())
+        }
+        Err(error) => Err(error.to_string()),
+    };
     let token = |id| {
         let vocabulary = tokenizer.as_ref().ok()?.vocabulary();
         vocabulary.bytes(id)?;
@@ -63,8 +66,8 @@ pub(super) fn run(context: &Context, args: &ModelArgs) -> Result<()> {
         "bytes": bytes,
         "stored_as": stored,
         "ranking_hook": config.ranking_hook().name(),
-        "bos": bos.map(|id| json!({"id": id.0, "token": token(id)})),
-        "tokenizer": tokenizer.as_ref().err().map(ToString::to_string),
+        "bos": bos.as_ref().ok().copied().flatten().map(|id| json!({"id": id.0, "token": token(id)})),
+        "bos_error": bos.as_ref().err(),
         "config": config,
     });
 
@@ -80,10 +83,10 @@ pub(super) fn run(context: &Context, args: &ModelArgs) -> Result<()> {
         .iter()
         .map(|(kind, n)| format!("{} {kind}", count(*n)))
         .collect();
-    let bos = match (&tokenizer, bos) {
-        (Err(error), _) => format!("not known: {error}"),
-        (Ok(_), None) => "windows begin without one".to_owned(),
-        (Ok(_), Some(id)) => {
+    let bos = match bos {
+        Err(error) => format!("not known: {error}"),
+        Ok(None) => "windows begin without one".to_owned(),
+        Ok(Some(id)) => {
             format!(
                 "windows begin with `{}` ({})",
                 token(id).unwrap_or_default(),

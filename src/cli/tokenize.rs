@@ -8,7 +8,7 @@ use neuroscope::corpus::{CorpusOptions, Source};
 use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::scan::{self, With};
 use neuroscope::shard::CorpusManifest;
-use neuroscope::tokens::BosPolicy;
+use neuroscope::tokens::{BosPolicy, TokenizerError};
 use serde_json::json;
 
 use super::flags::Flags;
@@ -61,9 +61,7 @@ fn show(context: &Context, model: &ModelFiles, text: &str) -> Result<()> {
     let added = tokenizer.added_tokens();
     let bos = |policy| {
         let bos = tokenizer.bos(policy, config.bos_token_id, config.expects_bos());
-        bos.ok()
-            .flatten()
-            .map(|bos| (bos.0, vocabulary.text(bos).into_owned()))
+        bos.map(|bos| bos.map(|bos| (bos.0, vocabulary.text(bos).into_owned())))
     };
     let (auto, always) = (bos(BosPolicy::Auto), bos(BosPolicy::Always));
     let tokens = tokenizer.encode(text);
@@ -81,15 +79,16 @@ fn show(context: &Context, model: &ModelFiles, text: &str) -> Result<()> {
         "normalizer": normalizer,
         "pre_tokenizer": pre_tokenizer,
         "n_tokens": vocabulary.len(),
-        "bos": {"auto": auto, "always": always},
+        "bos": {"auto": auto.as_ref().ok(), "always": always.as_ref().ok()},
         "added_tokens": added.iter().map(|(id, token, special)| json!({"id": id.0, "token": token, "special": special})).collect::<Vec<_>>(),
         "tokens": tokens,
     });
 
     let none = || "none".to_owned();
-    let with = |bos: Option<(u32, String)>| match bos {
-        Some((id, token)) => format!("{token:?} ({id})"),
-        None => none(),
+    let with = |bos: Result<Option<(u32, String)>, TokenizerError>| match bos {
+        Ok(Some((id, token))) => format!("{token:?} ({id})"),
+        Ok(None) => none(),
+        Err(error) => format!("not known: {error}"),
     };
     let mut words = String::new();
     for (name, value) in [

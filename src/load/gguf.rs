@@ -171,6 +171,8 @@ mod tests {
                 assert_eq!(found, expected, "{name}: {text:?}");
                 n += 1;
             }
+            let with_bos = ["llama-bpe", "llama-spm", "phi-3"].contains(&name);
+            assert_eq!(tokenizer.added_bos().is_some(), with_bos, "{name}");
             println!("{name}: {n} texts");
         }
     }

@@ -47,6 +47,8 @@ impl Setup {
         })?;
         let n_ctx = match options.n_ctx {
             Some(n_ctx) => n_ctx as usize,
+            // trained on 512 tokens, whatever their config says; what comes later was never learnt
+            None if files.source().contains("TinyStories") => config.n_ctx.min(512),
             None => config.n_ctx.min(MOST_CTX),
         };
         if n_ctx <= usize::from(bos.is_some()) {

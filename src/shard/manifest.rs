@@ -39,10 +39,10 @@ pub struct ModelInfo {
     pub d_mlp: u32,
     /// Rows of the embedding.
     pub d_vocab: u32,
-    /// Number of parameters in the checkpoint.
+    /// Number of parameters.
     pub n_parameters: u64,
     /// Types that the weights are stored in, such as `BF16` or `Q4K`, the most frequent first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stored_as: Vec<String>,
     /// SHA-256 of the weights' files, by name.
     pub weights_sha256: BTreeMap<String, String>,

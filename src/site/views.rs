@@ -477,7 +477,7 @@ pub(super) fn cards(
         plain(
             "Active",
             percent(summary.frequency_abs),
-            format!("Share of counted tokens with |{hook}| > τ = {tau}."),
+            format!("Share of counted tokens with |hook_post| > τ = {tau}."),
         ),
     ];
     cards.extend(Measure::ALL.map(ranked));

@@ -75,9 +75,13 @@ impl GgmlVocabulary {
         }))
     }
 
-    /// SentencePiece's models have a BOS unless they say otherwise, byte-level ones have none.
+    /// Where the file does not say, llama.cpp puts a BOS in front for SentencePiece's vocabularies and for those of
+    /// Llama 3 and Mistral's Tekken.
     fn adds_bos(&self) -> bool {
-        self.add_bos.unwrap_or(self.model == "llama")
+        let with_bos = ["llama3", "llama-v3", "llama-bpe", "tekken"];
+        let pre_tokenizer = self.pre_tokenizer.as_deref().unwrap_or_default();
+        let usual = self.model == "llama" || with_bos.contains(&pre_tokenizer);
+        self.add_bos.unwrap_or(usual)
     }
 
     fn vocab(&self) -> Map<String, Value> {
@@ -91,10 +95,10 @@ impl GgmlVocabulary {
     fn byte_level(&self) -> Result<(Value, Value, bool), TokenizerError> {
         let split = |pattern: String| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
         let by_regex = |pattern: String| json!({"type": "Sequence", "pretokenizers": [split(pattern), byte_level(false)]});
-        // the classic, with so many digits in a number, and slashes at the end of punctuation or not
-        let modern = |digits: &str, slash: &str| {
+        // words, numbers of so many digits, and the rest
+        let modern = |digits: &str| {
             format!(
-                r"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n{slash}]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+                r"{CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
             )
         };
         // words that change from upper to lower case once
@@ -111,21 +115,19 @@ impl GgmlVocabulary {
         let optional = format!("{CONTRACTIONS}?");
         let nfc = json!({"type": "NFC"});
         Ok(match self.pre_tokenizer.as_deref().unwrap_or("default") {
-            "gpt-2" | "phi-2" | "mpt" | "jais" => (Value::Null, json!(byte_level(true)), false),
-            // these two come from the same tokenizer, which composes characters first
-            "olmo" | "gpt-neox" => (nfc, json!(byte_level(true)), false),
-            "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" => {
+            "gpt-2" | "phi-2" | "jais" => (Value::Null, json!(byte_level(true)), false),
+            // these come from one tokenizer, GPT-NeoX's, which composes characters first
+            "olmo" | "gpt-neox" | "mpt" => (nfc, json!(byte_level(true)), false),
+            "smollm" | "starcoder" | "refact" | "codeshell" => {
                 let digits = json!({"type": "Digits", "individual_digits": true});
                 let both = json!({"type": "Sequence", "pretokenizers": [digits, byte_level(true)]});
                 (Value::Null, both, false)
             }
             "llama3" | "llama-v3" | "llama-bpe" => {
-                (Value::Null, by_regex(modern(r"\p{N}{1,3}", "")), true)
+                (Value::Null, by_regex(modern(r"\p{N}{1,3}")), true)
             }
-            "dbrx" | "smaug-bpe" => (Value::Null, by_regex(modern(r"\p{N}{1,3}", "")), false),
-            "qwen2" | "deepseek-r1-qwen" | "stablelm2" => {
-                (nfc, by_regex(modern(r"\p{N}", "")), false)
-            }
+            "dbrx" | "smaug-bpe" => (Value::Null, by_regex(modern(r"\p{N}{1,3}")), false),
+            "qwen2" | "deepseek-r1-qwen" | "stablelm2" => (nfc, by_regex(modern(r"\p{N}")), false),
             "tekken" => (Value::Null, by_regex(cased(r"\p{N}", "")), true),
             "gpt-4o" => (
                 Value::Null,
@@ -229,7 +231,7 @@ fn write(tokenizer: Value) -> Result<Vec<u8>, TokenizerError> {
 }
 
 fn pair(merge: &str) -> Value {
-    // a token may be a space, but none begins with one
+    // byte-level tokens have no space in them, so the first one parts the two
     let (left, right) = merge.split_once(' ').unwrap_or((merge, ""));
     json!([left, right])
 }

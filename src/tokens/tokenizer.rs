@@ -250,9 +250,11 @@ impl Tokenizer {
         &self.vocabulary
     }
 
-    /// Fails unless every token has an embedding.
+    /// Fails unless every token has an embedding. Added ones may lack it: Gemma 3's has one for images, which its small
+    /// text models cannot read.
     pub fn check_fits(&self, d_vocab: usize) -> Result<(), TokenizerError> {
-        match self.vocabulary.largest_id() {
+        let added = self.inner.get_added_tokens_decoder();
+        match self.vocabulary.largest_id(|id| !added.contains_key(&id)) {
             Some(largest) if largest as usize >= d_vocab => {
                 Err(TokenizerError::TooLarge { largest, d_vocab })
             }

@@ -69,12 +69,12 @@ impl Vocabulary {
         self.spelling == Spelling::ByteLevel
     }
 
-    /// The largest id in use.
-    pub fn largest_id(&self) -> Option<u32> {
-        self.bytes
-            .iter()
-            .rposition(Option::is_some)
-            .map(|id| id as u32)
+    /// The largest id in use among some.
+    pub(super) fn largest_id(&self, among: impl Fn(u32) -> bool) -> Option<u32> {
+        let used = (0u32..)
+            .zip(&self.bytes)
+            .filter(|(_, bytes)| bytes.is_some());
+        used.map(|(id, _)| id).filter(|&id| among(id)).last()
     }
 
     /// Whether a token is special: BOS, EOS, padding and the like.

@@ -179,7 +179,7 @@ impl Raw<'_> {
         let d_model = self.size("hidden_size")?;
         let n_key_value_heads = self.optional_size("num_key_value_heads")?;
         Ok(Sizes {
-            n_layers: self.size("num_hidden_layers")?,
+            n_layers: self.n_layers("num_hidden_layers")?,
             n_heads,
             n_key_value_heads: n_key_value_heads.unwrap_or(n_heads),
             d_model,
@@ -263,13 +263,11 @@ impl Raw<'_> {
                 slides.ok_or_else(|| self.bad("layer_types", expected))?
             }
         };
-        let window = match slides.contains(&true) {
-            true => self.size("sliding_window")?,
-            false => return Ok(vec![None; n_layers]),
-        };
-        if window == 0 {
-            return Err(self.bad("sliding_window", "at least 1"));
+        if !slides.contains(&true) {
+            return Ok(vec![None; n_layers]);
         }
+        let window = self.window("sliding_window")?;
+        let window = window.ok_or_else(|| self.missing("sliding_window"))?;
         Ok(slides
             .into_iter()
             .map(|slides| slides.then_some(window))
@@ -285,7 +283,7 @@ impl Raw<'_> {
 
     fn mistral(&self) -> Result<Config> {
         let mut config = self.decoder(self.rms()?, &ROTARY)?;
-        let window = self.optional_size("sliding_window")?;
+        let window = self.window("sliding_window")?;
         config.attention.windows = vec![window; config.n_layers];
         Ok(config)
     }
@@ -440,7 +438,7 @@ impl Raw<'_> {
 
     fn phi3(&self) -> Result<Config> {
         let mut config = self.decoder(self.rms()?, &ROTARY)?;
-        let window = self.optional_size("sliding_window")?;
+        let window = self.window("sliding_window")?;
         config.attention.windows = vec![window; config.n_layers];
         Ok(config)
     }
@@ -451,7 +449,12 @@ impl Raw<'_> {
             absent: None,
             ..ROTARY
         };
-        let mut config = self.decoder(self.layer_norm("layer_norm_eps")?, &keys)?;
+        // the first files say `rope_pct` and `norm_eps`
+        let eps = match self.get("layer_norm_eps") {
+            Some(_) => "layer_norm_eps",
+            None => "norm_eps",
+        };
+        let mut config = self.decoder(self.layer_norm(eps)?, &keys)?;
         if self.flag("use_parallel_residual", false)? {
             config.layout = Layout::ParallelSharedNorm;
         }
@@ -493,7 +496,7 @@ impl Raw<'_> {
         let [n_layers, n_heads, d_model, d_mlp, n_ctx] = keys;
         let (n_heads, d_model) = (self.size(n_heads)?, self.size(d_model)?);
         Ok(Sizes {
-            n_layers: self.size(n_layers)?,
+            n_layers: self.n_layers(n_layers)?,
             n_heads,
             n_key_value_heads: n_heads,
             d_model,
@@ -551,12 +554,16 @@ impl Raw<'_> {
             };
             for _ in 0..times.min(n_layers as u64) {
                 kinds.extend(list.iter().map(Value::as_str));
+                if kinds.len() > n_layers {
+                    return Err(bad());
+                }
             }
         }
         if kinds.len() != n_layers {
             return Err(bad());
         }
-        let window = self.size("window_size")?;
+        let window = self.window("window_size")?;
+        let window = window.ok_or_else(|| self.missing("window_size"))?;
         kinds
             .into_iter()
             .map(|kind| match kind {
@@ -660,7 +667,7 @@ impl Raw<'_> {
         };
         let n_heads = self.size("n_heads")?;
         let sizes = Sizes {
-            n_layers: self.size("n_layers")?,
+            n_layers: self.n_layers("n_layers")?,
             n_heads,
             n_key_value_heads: n_heads,
             d_model: self.size("d_model")?,

@@ -237,6 +237,38 @@ pub struct Rope {
     pub scaling: RopeScaling,
 }
 
+impl Rope {
+    fn check(&self, n_dims: usize) -> Result<(), ModelError> {
+        let right = match &self.scaling {
+            RopeScaling::Default | RopeScaling::Linear { .. } => true,
+            RopeScaling::Llama3 {
+                low_freq_factor,
+                high_freq_factor,
+                original,
+                ..
+            } => high_freq_factor > low_freq_factor && *original > 0,
+            RopeScaling::Yarn {
+                attention_factor,
+                original,
+                ..
+            } => attention_factor.is_finite() && *original > 0,
+            RopeScaling::Long {
+                short,
+                long,
+                attention_factor,
+                original,
+            } => {
+                let fits = |factors: &[f64]| {
+                    factors.len() == n_dims / 2 && factors.iter().all(|f| *f > 0.0)
+                };
+                fits(short) && fits(long) && attention_factor.is_finite() && *original > 1
+            }
+        };
+        let reason = format!("its rotation does not fit {n_dims} dimensions or has no meaning");
+        right.then_some(()).ok_or(ModelError::BadConfig(reason))
+    }
+}
+
 /// How rotary frequencies are stretched for a longer context.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
@@ -383,6 +415,29 @@ impl Config {
                 "its {} key-value heads do not divide its {} heads",
                 a.n_key_value_heads, a.n_heads
             )));
+        }
+        let largest = [
+            (self.d_vocab, self.d_model.max(self.d_embed)),
+            (self.d_mlp, 2 * self.d_model),
+            (3 * a.n_heads.saturating_mul(a.d_head), self.d_model),
+        ];
+        let fits = |(rows, columns): &(usize, usize)| {
+            rows.checked_mul(*columns).is_some_and(|n| n <= 1 << 40)
+        };
+        if !largest.iter().all(fits) {
+            return Err(ModelError::BadConfig(
+                "its matrices are larger than any model's".into(),
+            ));
+        }
+        if let Position::Rotary {
+            n_dims,
+            rope,
+            local,
+        } = &self.position
+        {
+            for rope in [Some(rope), local.as_ref()].into_iter().flatten() {
+                rope.check(*n_dims)?;
+            }
         }
         if let Position::Rotary { n_dims, .. } = self.position
             && (!n_dims.is_multiple_of(2) || n_dims == 0 || n_dims > a.d_head)

@@ -8,6 +8,9 @@ use crate::model::error::ModelError;
 /// More than any dimension of any model; what is claimed beyond that would only take memory.
 const MOST: u64 = 1 << 24;
 
+/// More blocks than any model has.
+const MOST_LAYERS: usize = 4096;
+
 /// An object of `config.json`.
 #[derive(Clone, Copy)]
 pub(super) struct Raw<'a> {
@@ -52,6 +55,22 @@ impl<'a> Raw<'a> {
             number.map(|n| n as usize).ok_or_else(expected)
         };
         self.get(key).map(number).transpose()
+    }
+
+    /// Number of blocks.
+    pub(super) fn n_layers(&self, key: &str) -> Result<usize, ModelError> {
+        match self.size(key)? {
+            n if n <= MOST_LAYERS => Ok(n),
+            _ => Err(self.bad(key, format!("at most {MOST_LAYERS}"))),
+        }
+    }
+
+    /// How many positions a layer sees.
+    pub(super) fn window(&self, key: &str) -> Result<Option<usize>, ModelError> {
+        match self.optional_size(key)? {
+            Some(0) => Err(self.bad(key, "at least 1")),
+            window => Ok(window),
+        }
     }
 
     pub(super) fn size(&self, key: &str) -> Result<usize, ModelError> {
@@ -133,7 +152,7 @@ impl<'a> Raw<'a> {
         match self.get(key).ok_or_else(|| self.missing(key))?.as_str() {
             Some("silu" | "swish") => Ok(Activation::Silu),
             Some("gelu") => Ok(Activation::Gelu),
-            Some("gelu_new" | "gelu_pytorch_tanh") => Ok(Activation::GeluTanh),
+            Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Ok(Activation::GeluTanh),
             Some("relu") => Ok(Activation::Relu),
             _ => Err(self.bad(key, "one of silu, gelu, gelu_new, gelu_pytorch_tanh, relu")),
         }

@@ -13,10 +13,7 @@ const GEMMA_27B_LAYERS: [usize; 2] = [46, 62];
 impl Gguf {
     /// The model's `config.json`. `bytes` are the whole file.
     pub fn config_json(&self, bytes: &[u8]) -> Result<Vec<u8>> {
-        let mut map = match self.architecture()? {
-            Architecture::Gpt2 => self.gpt2()?,
-            architecture => self.decoder(architecture, bytes)?,
-        };
+        let mut map = self.decoder(self.architecture()?, bytes)?;
         if let Some(id) = self.size("tokenizer.ggml.bos_token_id") {
             map.insert("bos_token_id".into(), id.into());
         }
@@ -84,15 +81,18 @@ impl Gguf {
     fn decoder(&self, architecture: Architecture, bytes: &[u8]) -> Result<Map<String, Value>> {
         use Architecture as A;
         let n_heads = self.own_size("attention.head_count")?;
+        if n_heads == 0 {
+            return Err(bad("it has no heads"));
+        }
         let d_model = self.own_size("embedding_length")?;
         let d_head = match self.own_size("attention.key_length") {
             Ok(d_head) => d_head,
-            Err(_) if n_heads > 0 && d_model.is_multiple_of(n_heads) => d_model / n_heads,
+            Err(_) if d_model.is_multiple_of(n_heads) => d_model / n_heads,
             Err(error) => return Err(error),
         };
         let n_layers = self.own_size("block_count")?;
         let (model_type, act_fn) = match architecture {
-            A::Gpt2 => ("gpt2", "gelu_new"),
+            A::Gpt2 => return self.gpt2(),
             A::GptNeox => ("gpt_neox", "gelu"),
             A::Llama => ("llama", "silu"),
             A::Olmo => ("olmo", "silu"),
@@ -146,8 +146,10 @@ impl Gguf {
         // where the converter writes no base, every reader takes this one
         let theta = match (self.own_number("rope.freq_base"), architecture) {
             (Some(theta), _) => theta,
-            (None, A::GptNeox | A::Gemma | A::Gemma2 | A::Phi2 | A::StableLm | A::Olmo) => 10_000.0,
-            (None, _) => self.needed_number("rope.freq_base")?,
+            (None, A::Olmo2 | A::Qwen2 | A::Qwen3 | A::Gemma3 | A::Phi3) => {
+                self.needed_number("rope.freq_base")?
+            }
+            (None, _) => 10_000.0,
         };
         let theta_key = match architecture {
             A::GptNeox => "rotary_emb_base",
@@ -169,6 +171,9 @@ impl Gguf {
 
         let bias = |name: &str| self.has(&format!("blk.0.{name}.bias"));
         let window = self.own_size("attention.sliding_window").ok();
+        if architecture == A::Olmo2 && window.is_some_and(|window| window > 0) {
+            return Err(bad("it is an OLMo 3, whose layers see windows"));
+        }
         match architecture {
             A::GptNeox => set("attention_bias", bias("attn_qkv").into()),
             A::StableLm => {
@@ -180,7 +185,12 @@ impl Gguf {
         }
         match architecture {
             A::Llama => set("mlp_bias", bias("ffn_down").into()),
-            A::GptNeox | A::StableLm => {
+            // the flag is not heeded by llama.cpp, and not always right
+            A::StableLm => {
+                let parallel = !self.has("blk.0.ffn_norm.weight");
+                set("use_parallel_residual", parallel.into());
+            }
+            A::GptNeox => {
                 let parallel = self.flag(&self.own_key("use_parallel_residual"));
                 set("use_parallel_residual", parallel.unwrap_or(true).into());
             }
@@ -202,11 +212,8 @@ impl Gguf {
                 };
                 set("sliding_window", window.into());
                 set("query_pre_attn_scalar", scalar.into());
-                for (key, own) in [
-                    ("attn_logit_softcapping", "attn_logit_softcapping"),
-                    ("final_logit_softcapping", "final_logit_softcapping"),
-                ] {
-                    if let Some(cap) = self.own_number(own) {
+                for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
+                    if let Some(cap) = self.own_number(key) {
                         set(key, cap.into());
                     }
                 }

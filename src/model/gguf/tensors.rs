@@ -63,7 +63,14 @@ impl Gguf {
             let translated = translate(architecture, tensor).unwrap_or_else(|| tensor.clone());
             match (undo, translated.strip_suffix(".weight")) {
                 (Undo::Stack { .. }, Some(module)) => {
-                    let heads = self.shape(tensor).map_or(0, |shape| shape[0]);
+                    let heads = match self.shape(tensor) {
+                        Some([heads, _]) if *heads <= n_heads.min(1 << 16) => *heads,
+                        _ => {
+                            return Err(super::bad(format!(
+                                "tensor `{tensor}` is not for its heads"
+                            )));
+                        }
+                    };
                     for head in 0..heads {
                         let name = format!("{module}.norms.{head}.weight");
                         tensors.insert(name, (tensor.clone(), Undo::Stack { head }));

@@ -166,14 +166,16 @@ impl<'c> Loader<'c> {
         }
         let (d_vocab, d_embed) = (("d_vocab", c.d_vocab), ("d_embed", c.d_embed));
         let w_u = match (c.tied, embed) {
-            (true, Some(embed)) => Linear {
-                weight: embed.clone(),
-                bias: None,
-            },
-            (true, None) => Linear {
-                weight: self.embedding()?.tokens,
-                bias: None,
-            },
+            (true, _) => {
+                let embed = match embed {
+                    Some(embed) => embed.clone(),
+                    None => self.embedding()?.tokens,
+                };
+                Linear {
+                    weight: self.tied_unembedding(embed)?,
+                    bias: None,
+                }
+            }
             (false, _) => self.linear(self.names.unembed, d_vocab, d_embed, c.unembed_bias)?,
         };
         let project = match c.d_embed == c.d_model {
@@ -187,6 +189,22 @@ impl<'c> Loader<'c> {
             project,
             w_u,
             softcap: c.logit_softcap,
+        })
+    }
+
+    /// The unembedding of a model that ties it to its embedding. A checkpoint may have it all the same; where it is
+    /// another matrix, that is the one that counts, as in transformers 5.
+    fn tied_unembedding(&self, embed: Tensor) -> Result<Tensor> {
+        let name = format!("{}.weight", self.names.unembed);
+        if self.checked.is_some() || !self.checkpoint.contains(&name) {
+            return Ok(embed);
+        }
+        let c = self.config;
+        let own = self.tensor(&name, &[("d_vocab", c.d_vocab), ("d_embed", c.d_embed)])?;
+        let apart = (own.sub(&embed)?.abs()?.max_all()?).to_dtype(DType::F32)?;
+        Ok(match apart.to_scalar::<f32>()? == 0.0 {
+            true => embed,
+            false => own,
         })
     }
 
@@ -385,31 +403,38 @@ impl<'c> Loader<'c> {
         }))
     }
 
-    pub(super) fn mlp(&self, layer: usize) -> Result<Mlp> {
+    /// Gate, input and output of an MLP as they are stored.
+    fn matrices(&self, layer: usize) -> Result<(Option<Linear>, Linear, Linear)> {
         let c = self.config;
         let prefix = self.block_prefix(layer);
         let (d_model, d_mlp) = (("d_model", c.d_model), ("d_mlp", c.d_mlp));
         let load = |name: &str, out, input| {
             self.linear(&format!("{prefix}{name}"), out, input, c.mlp_bias)
         };
-        let (gate, input, out) = if c.family == Family::TransformerLens {
+        if c.family == Family::TransformerLens {
             let (input, out) = self.lens_mlp(&prefix)?;
-            (None, input, out)
-        } else {
-            let (gate, input) = match self.names.mlp_in {
-                MlpIn::Plain(name) => (None, load(name, d_mlp, d_model)?),
-                MlpIn::Gated { gate, input } => (
-                    Some(load(gate, d_mlp, d_model)?),
-                    load(input, d_mlp, d_model)?,
-                ),
-                MlpIn::GateAndInput(name) => {
-                    let both = load(name, ("2 * d_mlp", 2 * c.d_mlp), d_model)?;
-                    let gate = self.rows(&both, 0, c.d_mlp)?;
-                    (Some(gate), self.rows(&both, c.d_mlp, c.d_mlp)?)
-                }
-            };
-            (gate, input, load(self.names.mlp_out, d_model, d_mlp)?)
+            return Ok((None, input, out));
+        }
+        let (gate, input) = match self.names.mlp_in {
+            MlpIn::Plain(name) => (None, load(name, d_mlp, d_model)?),
+            MlpIn::Gated { gate, input } => (
+                Some(load(gate, d_mlp, d_model)?),
+                load(input, d_mlp, d_model)?,
+            ),
+            MlpIn::GateAndInput(name) => {
+                let both = load(name, ("2 * d_mlp", 2 * c.d_mlp), d_model)?;
+                let gate = self.rows(&both, 0, c.d_mlp)?;
+                (Some(gate), self.rows(&both, c.d_mlp, c.d_mlp)?)
+            }
         };
+        Ok((gate, input, load(self.names.mlp_out, d_model, d_mlp)?))
+    }
+
+    pub(super) fn mlp(&self, layer: usize) -> Result<Mlp> {
+        let c = self.config;
+        let prefix = self.block_prefix(layer);
+        let d_mlp = ("d_mlp", c.d_mlp);
+        let (gate, input, out) = self.matrices(layer)?;
         let mid_norm = match c.act_fn {
             Activation::SoluLn => {
                 // always with parameters, unless they were folded into what follows, as all of the model's then are
@@ -447,14 +472,19 @@ impl<'c> Loader<'c> {
         if self.checked.is_some() {
             return Ok(mlp);
         }
-        let (gates, inputs) = (
-            self.fold_in(&gate.weight, layer)?,
-            self.fold_in(&mlp.input.weight, layer)?,
-        );
-        let products = (gates * inputs)?.to_dtype(DType::F64)?.sum(1)?;
-        let signs = products.to_vec1::<f64>()?;
-        let signs = signs.into_iter().map(|x| if x < 0.0 { -1f32 } else { 1.0 });
-        let signs = Tensor::from_iter(signs, &self.device)?.to_dtype(self.dtype)?; // [d_mlp]
+        let signs = match self.dtype {
+            DType::F32 => self.signs(&gate.weight, &mlp.input.weight, layer)?,
+            // of the weights as they are stored, so that they are the same in every type
+            _ => {
+                let exact = self
+                    .checkpoint
+                    .loader(self.config, DType::F32, &self.device);
+                let (gate, input, _) = exact.matrices(layer)?;
+                let gate = gate.ok_or_else(|| ModelError::BadConfig("it has no gate".into()))?;
+                self.signs(&gate.weight, &input.weight, layer)?
+            }
+        };
+        let signs = signs.to_dtype(self.dtype)?; // [d_mlp]
         let turn = |bias: Tensor| bias.broadcast_mul(&signs);
         Ok(Mlp {
             input: Linear {
@@ -467,6 +497,16 @@ impl<'c> Loader<'c> {
             },
             ..mlp
         })
+    }
+
+    /// -1 where cos(w_gate, w_in) is negative, else 1: `[d_mlp]`.
+    fn signs(&self, gate: &Tensor, input: &Tensor, layer: usize) -> Result<Tensor> {
+        let products = (self.fold_in(gate, layer)? * self.fold_in(input, layer)?)?;
+        let products = products.to_dtype(DType::F64)?.sum(1)?.to_vec1::<f64>()?;
+        let signs = products
+            .into_iter()
+            .map(|x| if x < 0.0 { -1f32 } else { 1.0 });
+        Ok(Tensor::from_iter(signs, &self.device)?)
     }
 
     /// Input weights of neurons, `[d_mlp, d_model]`, with the norm in front of the MLP folded in, in f32.

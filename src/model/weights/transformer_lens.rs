@@ -1,7 +1,8 @@
 //! TransformerLens' layout: heads have a dimension of their own, and matrices are stored `[in, out]`.
 //!
 //! The oldest SoLU models have most matrices the other way round and say `norm` for `ln`; which way a matrix lies is
-//! seen from its shape, and where that does not tell, from the number of layers, as TransformerLens decides it.
+//! seen from its shape, and where that does not tell, from the number of layers, as TransformerLens decides it. It knows
+//! the oldest by the name of their repository; here they are known by their vocabulary.
 
 use candle_core::Tensor;
 
@@ -9,6 +10,9 @@ use super::loader::{Dim, Loader, Result};
 use crate::model::attention::Linear;
 use crate::model::config::Position;
 use crate::model::forward::{Embedding, Unembedding};
+
+/// Size of the vocabulary of all the oldest models, and of no later one.
+const OLD_D_VOCAB: usize = 50_278;
 
 /// Models of at most so many layers have their matrices the other way round, if they are of the oldest.
 const REVERSED_LAYERS: usize = 6;
@@ -37,7 +41,7 @@ impl Loader<'_> {
         other.swap(n - 2, n - 1);
         let sizes = |shape: &[Dim<'_>]| shape.iter().map(|(_, size)| *size).collect::<Vec<_>>();
         let found = self.checkpoint().shape(name);
-        let old = || self.checkpoint().contains("norm.w");
+        let old = || self.config().d_vocab == OLD_D_VOCAB || self.checkpoint().contains("norm.w");
         let reversed = match sizes(shape) == sizes(&other) {
             true => old() && self.config().n_layers <= reversed_layers,
             false => found.is_some_and(|found| found == sizes(&other)),
