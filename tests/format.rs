@@ -2,7 +2,7 @@
 //!
 //! `format/v1/` was written by
 //! `neuroscope scan --model tests/conformance/MODEL --corpus CORPUS --name MODEL --top-k 4 --case-k 2 --per-band 2 --random 3`,
-//! CORPUS being 12 documents of `support::corpus`; the models are those of the conformance fixtures.
+//! CORPUS being 12 documents of `support::corpus`; the models were those of the conformance fixtures at the time.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn version_1_is_read() {
-    for (name, layers, d_mlp) in [("llama", 3, 37), ("gpt2", 2, 33)] {
+    for (name, layers, d_mlp) in [("llama", 3, 37), ("gpt2", 2, 33), ("solu", 3, 37)] {
         let data = v1(name);
         let atlas = Atlas::open(&data.join("atlas")).unwrap();
         let mut n = 0;
@@ -51,6 +51,9 @@ fn version_1_is_read() {
                     4
                 );
                 assert_eq!(neuron.stats.cases.is_some(), name == "llama");
+                assert_eq!(neuron.stats.post.is_some(), name == "solu");
+                let with_post = neuron.examples.iter().all(|row| row.example.post.is_some());
+                assert_eq!(with_post, name == "solu");
                 assert_eq!(neuron.weights.unwrap().top.len(), 10);
                 n += 1;
             }

@@ -31,7 +31,11 @@ pub(super) fn open(context: &Context, model: &str) -> Result<ModelFiles> {
             interrupt::leave();
         }
     };
-    Ok(ModelFiles::open_with(model, &progress)?)
+    let files = ModelFiles::open_with(model, &progress)?;
+    if let Some(note) = files.note() {
+        context.report.note(&format!("note: {note}"));
+    }
+    Ok(files)
 }
 
 pub(super) fn run(context: &Context, args: &ModelArgs) -> Result<()> {

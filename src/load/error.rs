@@ -107,14 +107,12 @@ impl LoadError {
                 Some("check its spelling; a folder or file of this name is not here either")
             }
             Self::HubDenied { .. } => Some(
-                "ask for access on the model's page, and give your token in HF_TOKEN or with `hf auth login`",
+                "check its spelling (the Hub says the same of what does not exist); if it is private or gated, ask for access on its page and give your token in HF_TOKEN or with `hf auth login`",
             ),
             Self::Hub { .. } => Some(
-                "what was fetched so far is kept: run the command again; what is in the cache needs no network",
+                "what was fetched so far is kept, so the command can be run again; what is in the cache needs no network",
             ),
-            Self::HubChecksum { .. } => {
-                Some("it was removed from the cache: run the command again")
-            }
+            Self::HubChecksum { .. } => Some("it was not kept: run the command again"),
             Self::Model { source, .. } => source.hint(),
             Self::Tokenizer { source, .. } => source.hint(),
             _ => None,

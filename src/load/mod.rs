@@ -47,6 +47,7 @@ pub struct ModelFiles {
     origin: String,
     source: String,
     revision: Option<String>,
+    note: Option<String>,
     config: Cow<'static, [u8]>,
     tokenizer: Option<Cow<'static, [u8]>>,
     tokenizer_config: Option<Vec<u8>>,
@@ -85,6 +86,7 @@ impl ModelFiles {
             }
             files.source = id.path();
             files.revision = Some(fetched.revision);
+            files.note = fetched.note;
             return Ok(files);
         }
         let _ = progress;
@@ -128,6 +130,7 @@ impl ModelFiles {
             name,
             origin: model.to_owned(),
             revision: None,
+            note: None,
             config: Cow::Owned(config),
             tokenizer: tokenizer.map(Cow::Owned),
             tokenizer_config,
@@ -143,6 +146,7 @@ impl ModelFiles {
             origin: model.to_owned(),
             source: name.clone(),
             revision: None,
+            note: None,
             config: Cow::Owned(file.config()?),
             tokenizer: file.tokenizer()?.map(Cow::Owned),
             tokenizer_config: Some(file.tokenizer_config()),
@@ -162,6 +166,7 @@ impl ModelFiles {
             origin: demo::NAME.to_owned(),
             source: demo::NAME.to_owned(),
             revision: None,
+            note: None,
             config: Cow::Borrowed(demo::CONFIG),
             tokenizer: Some(Cow::Borrowed(demo::TOKENIZER)),
             tokenizer_config: None,
@@ -195,6 +200,11 @@ impl ModelFiles {
     /// The commit, if the model comes from the Hub.
     pub fn revision(&self) -> Option<&str> {
         self.revision.as_deref()
+    }
+
+    /// What the user should know: that the cache stood in for the Hub.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// The config.

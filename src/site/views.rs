@@ -110,7 +110,7 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(revision) = &model.revision {
         let commit: String = revision.chars().take(12).collect();
-        notes.push(format!("commit {commit}"));
+        notes.push(format!("from {} at commit {commit}", model.source));
     }
     // GGUF's own types; what plain files hold is a float or a whole number
     let quantised = |kind: &&String| kind.starts_with('Q');
