@@ -7,7 +7,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use neuroscope::load::ModelFiles;
 use neuroscope::model::{Config, Hook, Model};
-use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
 use crate::support::model;
 
@@ -261,6 +262,33 @@ fn refactored_gated_neurons_write_the_same() {
             "{name}: {n_turned} turned, {n_kept} not"
         );
     }
+}
+
+/// A checkpoint may hold a copy of what its config ties; if that is another matrix, it is the unembedding.
+#[test]
+fn a_tied_copy_counts_where_it_differs() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = fs::read(model("llama3").join("model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let ids = Expected::read("llama3").ids;
+    let logits = |change: fn(f32) -> f32| {
+        let embed = tensors.tensor("model.embed_tokens.weight").unwrap();
+        let values = embed.data().chunks_exact(4);
+        let values = values.map(|b| change(f32::from_le_bytes(b.try_into().unwrap())));
+        let values: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+        let shape = embed.shape().to_vec();
+        let copy = TensorView::new(Dtype::F32, shape, &values).unwrap();
+        let all = tensors.iter().chain([("lm_head.weight", copy)]);
+        let file = safetensors::serialize(all, None).unwrap();
+        fs::write(dir.path().join("model.safetensors"), file).unwrap();
+        let config = model("llama3").join("config.json");
+        fs::copy(config, dir.path().join("config.json")).unwrap();
+        let files = ModelFiles::open(dir.path().to_str().unwrap()).unwrap();
+        compute(&files, &ids, DType::F32)["logits"].clone()
+    };
+    let (same, other) = (logits(|x| x), logits(|x| 2.0 * x));
+    assert!(largest_error(&same, &Expected::read("llama3").values["logits"]) <= 1e-4);
+    assert!(same.iter().zip(&other).all(|(a, b)| 2.0 * a == *b));
 }
 
 #[test]

@@ -294,6 +294,21 @@ mod tests {
     }
 
     #[test]
+    fn added_tokens_may_lack_an_embedding() {
+        let path = format!(
+            "{}/tests/conformance/gpt2/tokenizer.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let mut json: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let mut image = json["added_tokens"][0].clone();
+        (image["id"], image["content"]) = (290.into(), "<image>".into());
+        json["added_tokens"].as_array_mut().unwrap().push(image);
+        let tokenizer = Tokenizer::from_json(json.to_string().as_bytes(), None).unwrap();
+        assert!(tokenizer.check_fits(290).is_ok());
+        assert!(tokenizer.check_fits(289).is_err());
+    }
+
+    #[test]
     fn the_config_of_a_tokenizer_has_the_last_word_on_its_bos() {
         let read = |name: &str, config: &str| {
             let path = format!(

@@ -142,3 +142,72 @@ impl Loader<'_> {
         Ok((load("in", d_mlp, d_model)?, load("out", d_model, d_mlp)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use candle_core::{DType, Device};
+    use safetensors::Dtype;
+    use safetensors::tensor::TensorView;
+
+    use crate::model::weights::{Checkpoint, SafetensorsFile};
+    use crate::model::{Config, Model};
+
+    /// The oldest models of eight layers have their positions the other way round, which a square does not show.
+    #[test]
+    fn square_positions_of_the_oldest_models_are_turned() {
+        let load = |d_vocab: usize| -> Vec<f32> {
+            let config = format!(
+                r#"{{"n_layers": 8, "d_model": 4, "d_mlp": 6, "d_head": 2, "n_heads": 1, "n_ctx": 4, "d_vocab": {d_vocab},
+                "act_fn": "solu_ln", "attn_only": false, "normalization": "LNPre"}}"#
+            );
+            let mut shapes = BTreeMap::from([
+                ("embed.W_E".to_owned(), vec![d_vocab, 4]),
+                ("pos_embed.W_pos".to_owned(), vec![4, 4]),
+                ("unembed.W_U".to_owned(), vec![4, d_vocab]),
+            ]);
+            for layer in 0..8 {
+                for (name, shape) in [
+                    ("attn.W_Q", vec![1, 4, 2]),
+                    ("attn.W_K", vec![1, 4, 2]),
+                    ("attn.W_V", vec![1, 4, 2]),
+                    ("attn.W_O", vec![1, 2, 4]),
+                    ("mlp.W_in", vec![4, 6]),
+                    ("mlp.W_out", vec![6, 4]),
+                ] {
+                    shapes.insert(format!("blocks.{layer}.{name}"), shape);
+                }
+            }
+            let bytes = shapes.iter().map(|(name, shape)| {
+                let n: usize = shape.iter().product();
+                let values = (0..n).map(|i| {
+                    if name == "pos_embed.W_pos" {
+                        i as f32
+                    } else {
+                        0.0
+                    }
+                });
+                (
+                    name,
+                    shape,
+                    values.flat_map(f32::to_le_bytes).collect::<Vec<u8>>(),
+                )
+            });
+            let bytes: Vec<_> = bytes.collect();
+            let views = bytes.iter().map(|(name, shape, bytes)| {
+                let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
+                (name.as_str(), view.unwrap())
+            });
+            let file = safetensors::serialize(views, None).unwrap();
+            let file = SafetensorsFile::new("model".into(), &file).unwrap();
+            let checkpoint = Checkpoint::new(vec![Box::new(file)]);
+            let config = Config::from_json(config.as_bytes()).unwrap();
+            let model = Model::load(config, &checkpoint, 4, DType::F32, &Device::Cpu).unwrap();
+            let stream = model.embed(&[&[0, 0]]).unwrap();
+            stream.flatten_all().unwrap().to_vec1().unwrap()
+        };
+        assert_eq!(load(50_278), [0.0, 4.0, 8.0, 12.0, 1.0, 5.0, 9.0, 13.0]);
+        assert_eq!(load(48_262), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+    }
+}
