@@ -45,7 +45,7 @@ function item(example, list, index) {
   const meta = element("p", { class: "meta" },
     element("span", { class: "value" }, number(example.value)), " ",
     element("span", { class: "source" }, example.source), " ", show);
-  if (example.hook_post !== undefined) show.before(element("span", { class: "source" }, `hook_post ${number(example.hook_post)}`), " ");
+  if (example.hook_post !== undefined) meta.querySelector(".value").after(" ", element("span", { class: "source" }, `hook_post ${number(example.hook_post)}`));
   if (example.duplicates > 0) {
     const n = example.duplicates;
     meta.append(" ", element("span", { class: "duplicates", title: "other documents with the same 8 tokens up to the peak" }, `and ${n}${n >= 255 ? "+" : ""} like it`));
