@@ -34,8 +34,7 @@ fn hooks_are_those_of_transformers() {
             "text {text}: {} tokens, largest error {error:.1e}, in {name}",
             expected.ids.len()
         );
-        // transformers in f32 is itself up to 1.2e-4 from transformers in f64
-        assert!(error <= 3e-4, "text {text}: {name} is off by {error}");
+        assert!(error <= 1e-4, "text {text}: {name} is off by {error}");
     }
 }
 
