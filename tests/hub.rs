@@ -98,6 +98,7 @@ impl Hub {
             .env("HF_ENDPOINT", format!("http://{}", self.address))
             .env("HF_HOME", self.cache.path().join("hf"))
             .env_remove("HF_TOKEN")
+            .env_remove("HF_HUB_CACHE")
             .env_remove("HF_HUB_OFFLINE")
             .env("NO_PROXY", "*");
         command

@@ -9,6 +9,5 @@ mod format;
 mod hub;
 mod pipeline;
 mod records;
-
 mod smollm2;
 mod support;

@@ -1,7 +1,7 @@
 //! Models on the Hugging Face Hub, through its cache.
 //!
 //! A revision is resolved to its commit once, and all files are taken from that commit. Without a network, or with
-//! `HF_HUB_OFFLINE`, what the cache holds of the revision is used. `HF_ENDPOINT`, `HF_HOME` and `HF_TOKEN` are heeded.
+//! `HF_HUB_OFFLINE`, what the cache holds of the revision is used. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` and `HF_TOKEN` are heeded.
 //! Where the cache is and what things are called in it is the `hf-hub` crate's to say; its downloads are not used, since
 //! they ask for compressed answers, which the Hub gives without the lengths that they need, and check nothing.
 
@@ -133,8 +133,9 @@ struct Hub<'p> {
 pub(super) fn fetch(id: &Id, progress: Progress<'_>) -> Result<Fetched, LoadError> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
-    let cache = Cache::from_env();
-    let token = set("HF_TOKEN").or_else(|| cache.token());
+    let home = Cache::from_env();
+    let token = set("HF_TOKEN").or_else(|| home.token());
+    let cache = set("HF_HUB_CACHE").map_or(home, |path| Cache::new(path.into()));
     let off = ["0", "false", "no", "off"];
     let offline = set("HF_HUB_OFFLINE");
     let hub = Hub {
