@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::model::Config;
+use candle_core::Device;
+
 use crate::model::weights::Checkpoint;
+use crate::model::{Config, ModelError};
 use crate::shard::{
     AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Manifest, PartManifest,
     ScanIdentity, ShardError, neuron_from_rows, read_manifest, rows_of, verify_files,
@@ -64,8 +66,12 @@ pub fn build(
         ..w.config.clone()
     });
     let weights = weights.zip(config.as_ref());
-    let w_u = weights
-        .map(|(w, config)| weights::unembed(config, w.checkpoint))
+    let weights = weights
+        .map(|(with, config)| -> Result<_, ModelError> {
+            let analysis = with.checkpoint.analysis(config, &Device::Cpu);
+            let w_u = analysis.unembed()?;
+            Ok((config, analysis, w_u))
+        })
         .transpose()?;
 
     let mut names = Vec::new();
@@ -74,21 +80,15 @@ pub fn build(
         if !progress(layer) {
             return Err(AtlasError::Interrupted);
         }
-        let found = match (weights, &w_u) {
-            (Some((with, config)), Some(w_u)) => {
+        let found = match &weights {
+            Some((config, analysis, w_u)) => {
                 let name = weights_file(layer);
-                let analysis = with.checkpoint.analysis(config, &candle_core::Device::Cpu);
-                let found = weights::write_layer(
-                    &folder.path().join(&name),
-                    config,
-                    &analysis,
-                    w_u,
-                    layer as usize,
-                )?;
+                let path = folder.path().join(&name);
+                let found = weights::write_layer(&path, config, analysis, w_u, layer as usize)?;
                 names.push(name);
                 Some(found)
             }
-            _ => None,
+            None => None,
         };
         let mut writer = LayerWriter::create(folder.path(), layer, scan.kind())?;
         let mut rows = Vec::with_capacity(scan.model.d_mlp as usize);

@@ -8,12 +8,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, UInt32Type, UInt64Type};
 use arrow_array::{ArrayRef, Float32Array, Float64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Tensor};
 use rayon::prelude::*;
 
 use crate::ids::TokenId;
-use crate::model::weights::{Analysis, Checkpoint, NormWeights};
-use crate::model::{Config, ModelError, NormKind};
+use crate::model::weights::Analysis;
+use crate::model::{Config, ModelError};
 use crate::shard::{TableReader, TableWriter};
 use crate::stats::moments::Moments;
 
@@ -42,35 +42,6 @@ pub struct NeuronWeights {
     pub cos_gate_in: Option<f32>,
 }
 
-/// The unembedding, folded: `[d_model, d_vocab]`.
-pub(super) fn unembed(config: &Config, checkpoint: &Checkpoint<'_>) -> Result<Tensor, ModelError> {
-    let (w_u, norm) = checkpoint.analysis(config, &Device::Cpu).unembed()?;
-    let w_u = scale(w_u, &norm)?;
-    let w_u = w_u.broadcast_sub(&w_u.mean_keepdim(0)?)?; // centred over the vocabulary
-    Ok(w_u.t()?.contiguous()?)
-}
-
-/// Rows times the weight of a norm.
-fn scale(w: Tensor, norm: &NormWeights) -> candle_core::Result<Tensor> {
-    match &norm.weight {
-        Some(weight) => w.broadcast_mul(weight),
-        None => Ok(w),
-    }
-}
-
-/// Rows centred over `d_model`, where a norm takes the mean off anyway.
-fn centre(w: Tensor, centred: bool) -> candle_core::Result<Tensor> {
-    match centred {
-        true => w.broadcast_sub(&w.mean_keepdim(D::Minus1)?),
-        false => Ok(w),
-    }
-}
-
-/// Input weights of neurons, the norm in front folded in.
-fn fold_in(w: &Tensor, norm: &NormWeights) -> candle_core::Result<Tensor> {
-    centre(scale(w.clone(), norm)?, norm.kind == Some(NormKind::Layer))
-}
-
 /// Cosines of the rows of two matrices.
 fn cosines(a: &Tensor, b: &Tensor) -> candle_core::Result<Vec<Option<f32>>> {
     let norm = |x: &Tensor| x.sqr()?.sum(D::Minus1)?.sqrt()?.to_vec1::<f32>();
@@ -84,7 +55,7 @@ fn cosines(a: &Tensor, b: &Tensor) -> candle_core::Result<Vec<Option<f32>>> {
     Ok(dot.into_iter().zip(norms).map(cosine).collect())
 }
 
-/// Writes a layer's table; `w_u` is [`unembed`]'s.
+/// Writes a layer's table; `w_u` is [`Analysis::unembed`]'s.
 pub(super) fn write_layer(
     path: &Path,
     config: &Config,
@@ -106,19 +77,10 @@ fn layer_weights(
     layer: usize,
 ) -> Result<Vec<NeuronWeights>, ModelError> {
     let mlp = analysis.mlp(layer)?;
-    let w_in = fold_in(&mlp.w_in, &mlp.norm)?;
-    let layer_norms = [Some(config.norm), config.final_norm];
-    let layer_norms = layer_norms
-        .iter()
-        .flatten()
-        .all(|norm| norm.kind == NormKind::Layer);
-    let w_out = centre(scale(mlp.w_out, &mlp.out_norm)?, layer_norms)?;
-    let cos_in_out = cosines(&w_in, &w_out)?;
+    let w_out = &mlp.w_out;
+    let cos_in_out = cosines(&mlp.w_in, w_out)?;
     let (cos_gate_out, cos_gate_in) = match &mlp.w_gate {
-        Some(w_gate) => {
-            let w_gate = fold_in(w_gate, &mlp.norm)?;
-            (cosines(&w_gate, &w_out)?, cosines(&w_gate, &w_in)?)
-        }
+        Some(w_gate) => (cosines(w_gate, w_out)?, cosines(w_gate, &mlp.w_in)?),
         None => (vec![None; config.d_mlp], vec![None; config.d_mlp]),
     };
     let mut found = Vec::with_capacity(config.d_mlp);
@@ -281,6 +243,8 @@ pub(super) fn read_layer(path: &Path) -> Result<Vec<NeuronWeights>, AtlasError> 
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
+
     use super::*;
 
     #[test]

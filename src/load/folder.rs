@@ -19,7 +19,8 @@ const WEIGHTS: [(&str, &str); 2] = [
 /// What the files of TransformerLens' own models end in.
 const LENS_WEIGHTS: &str = "final.pth";
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
+/// A file, if it is there.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

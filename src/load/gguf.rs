@@ -77,17 +77,11 @@ impl GgufModel {
         let gguf = &self.gguf;
         let add_bos = gguf.flag("tokenizer.ggml.add_bos_token");
         let vocabulary = self.vocabulary();
-        let token = |key: &str| {
-            let id = gguf.size(&format!("tokenizer.ggml.{key}_token_id"))?;
-            vocabulary.tokens.get(id).cloned()
-        };
-        json!({
-            "add_bos_token": add_bos,
-            "bos_token": token("bos"),
-            "eos_token": token("eos"),
-        })
-        .to_string()
-        .into_bytes()
+        let bos = gguf.size("tokenizer.ggml.bos_token_id");
+        let bos = bos.and_then(|id| vocabulary.tokens.get(id));
+        json!({ "add_bos_token": add_bos, "bos_token": bos })
+            .to_string()
+            .into_bytes()
     }
 
     fn vocabulary(&self) -> GgmlVocabulary {

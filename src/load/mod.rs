@@ -11,7 +11,7 @@ mod pickle;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -95,15 +95,7 @@ impl ModelFiles {
 
     /// `tokenizer` is the folder of the tokenizer, where it is not the model's own.
     fn folder(model: &str, folder: &Path, tokenizer: Option<&Path>) -> Result<Self, LoadError> {
-        let read = |folder: &Path, name: &str| {
-            let path = folder.join(name);
-            match fs::read(&path) {
-                Ok(bytes) => Ok(Some(bytes)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(source) => Err(LoadError::Io { path, source }),
-            }
-        };
-        let Some(config) = read(folder, "config.json")? else {
+        let Some(config) = folder::read(&folder.join("config.json"))? else {
             return match folder::only_gguf(folder)? {
                 Some(path) => Self::gguf(model, &path),
                 None => Err(LoadError::NoConfig(folder.to_owned())),
@@ -119,8 +111,8 @@ impl ModelFiles {
         });
         let weights = weights.collect::<Result<_, LoadError>>()?;
         let tokenizer = tokenizer.unwrap_or(folder);
-        let tokenizer_config = read(tokenizer, "tokenizer_config.json")?;
-        let tokenizer = match read(tokenizer, "tokenizer.json")? {
+        let tokenizer_config = folder::read(&tokenizer.join("tokenizer_config.json"))?;
+        let tokenizer = match folder::read(&tokenizer.join("tokenizer.json"))? {
             Some(json) => Some(json),
             None => folder::tokenizer_of_parts(tokenizer)?,
         };

@@ -1,7 +1,8 @@
 //! Models on the Hugging Face Hub, through its cache.
 //!
 //! A revision is resolved to its commit once, and all files are taken from that commit. Without a network, or with
-//! `HF_HUB_OFFLINE`, what the cache holds of the revision is used. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` and `HF_TOKEN` are heeded.
+//! `HF_HUB_OFFLINE`, what the cache holds of the revision is used. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` and `HF_TOKEN`
+//! are heeded.
 //! Where the cache is and what things are called in it is the `hf-hub` crate's to say; its downloads are not used, since
 //! they ask for compressed answers, which the Hub gives without the lengths that they need, and check nothing.
 

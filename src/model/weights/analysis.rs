@@ -1,48 +1,20 @@
-//! Weights as an analysis wants them: rows are neurons, and what stands between them and the stream is given.
+//! Weights as an analysis wants them: rows are neurons, and norms are folded in (DEFINITIONS 6).
 
-use candle_core::{Device, Tensor};
+use candle_core::{D, Tensor};
 
 use super::loader::Loader;
 use crate::model::config::{Layout, NormKind};
 use crate::model::error::ModelError;
-use crate::model::norm::Norm;
 
-/// A norm's parameters, for folding. Without a weight it only scales a row, which changes no direction.
-#[derive(Clone, Debug)]
-pub struct NormWeights {
-    /// Which norm; `None` where there is none.
-    pub kind: Option<NormKind>,
-    /// Scale, `[d_model]`.
-    pub weight: Option<Tensor>,
-}
-
-impl NormWeights {
-    const NONE: Self = Self {
-        kind: None,
-        weight: None,
-    };
-
-    fn of(norm: Option<Norm>) -> Self {
-        norm.map_or(Self::NONE, |norm| Self {
-            kind: Some(norm.kind),
-            weight: Some(norm.weight),
-        })
-    }
-}
-
-/// One layer's MLP weights as TransformerLens has them: a neuron is a row.
+/// One layer's MLP weights as TransformerLens has them, a neuron being a row, folded.
 #[derive(Clone, Debug)]
 pub struct MlpWeights {
     /// `[d_mlp, d_model]`; gated only.
     pub w_gate: Option<Tensor>,
     /// `[d_mlp, d_model]`
     pub w_in: Tensor,
-    /// `[d_mlp, d_model]`; of a SoLU MLP with its own norm folded in.
+    /// `[d_mlp, d_model]`
     pub w_out: Tensor,
-    /// The norm in front of the MLP.
-    pub norm: NormWeights,
-    /// The norm between the MLP and the residual stream.
-    pub out_norm: NormWeights,
 }
 
 /// Access to weights for analysis.
@@ -55,14 +27,10 @@ impl<'c> Analysis<'c> {
         Self { loader }
     }
 
-    /// A layer's MLP.
+    /// A layer's MLP: the norm in front of it is folded into w_gate and w_in, those behind into w_out.
     pub fn mlp(&self, layer: usize) -> Result<MlpWeights, ModelError> {
-        let layout = self.loader.config().layout;
+        let config = self.loader.config();
         let mlp = self.loader.mlp(layer)?;
-        let out_norm = match layout {
-            Layout::PostNorm | Layout::Sandwich => self.loader.mlp_out_norm(layer)?,
-            _ => None,
-        };
         let w_out = mlp.out.weight.t()?.contiguous()?;
         let w_out = match &mlp.mid_norm {
             // what leaves the norm has no mean, so that of the rows does nothing
@@ -72,28 +40,43 @@ impl<'c> Analysis<'c> {
             }
             None => w_out,
         };
+        let out_norm = match config.layout {
+            Layout::PostNorm | Layout::Sandwich => self.loader.mlp_out_norm(layer)?,
+            _ => None,
+        };
+        let w_out = match out_norm {
+            Some(norm) => w_out.broadcast_mul(&norm.weight)?,
+            None => w_out,
+        };
+        // where all that reads the stream takes its mean off, the mean of what is written does nothing
+        let readers = [Some(config.norm), config.final_norm];
+        let mut kinds = readers.iter().flatten().map(|norm| norm.kind);
+        let w_out = match kinds.all(|kind| kind == NormKind::Layer) {
+            true => w_out.broadcast_sub(&w_out.mean_keepdim(D::Minus1)?)?,
+            false => w_out,
+        };
+        let fold_in = |w: &Tensor| self.loader.fold_in(w, layer);
+        let w_gate = mlp.gate.map(|gate| fold_in(&gate.weight)).transpose()?;
         Ok(MlpWeights {
-            w_gate: mlp.gate.map(|gate| gate.weight),
-            w_in: mlp.input.weight,
+            w_gate,
+            w_in: fold_in(&mlp.input.weight)?,
             w_out,
-            norm: NormWeights::of(self.loader.norm_before_mlp(layer)?),
-            out_norm: NormWeights::of(out_norm),
         })
     }
 
-    /// The unembedding `[d_vocab, d_model]` and the norm in front of it.
-    pub fn unembed(&self) -> Result<(Tensor, NormWeights), ModelError> {
+    /// The unembedding, the last norm folded in, centred over the vocabulary: `[d_model, d_vocab]`.
+    pub fn unembed(&self) -> Result<Tensor, ModelError> {
         let unembedding = self.loader.unembedding(None)?;
-        let w_u = unembedding.w_u.weight;
+        let w_u = unembedding.w_u.weight; // [d_vocab, d_model]
         let w_u = match unembedding.project {
             Some(project) => w_u.matmul(&project.weight)?,
             None => w_u,
         };
-        Ok((w_u, NormWeights::of(self.loader.final_norm()?)))
-    }
-
-    /// Where the weights are loaded to.
-    pub fn device(&self) -> &Device {
-        self.loader.device()
+        let w_u = match self.loader.final_norm()? {
+            Some(norm) => w_u.broadcast_mul(&norm.weight)?,
+            None => w_u,
+        };
+        let w_u = w_u.broadcast_sub(&w_u.mean_keepdim(0)?)?;
+        Ok(w_u.t()?.contiguous()?)
     }
 }

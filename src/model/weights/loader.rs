@@ -77,10 +77,6 @@ impl<'c> Loader<'c> {
         self.checkpoint
     }
 
-    pub(super) fn device(&self) -> &Device {
-        &self.device
-    }
-
     pub(super) fn tensor(&self, name: &str, shape: &[Dim<'_>]) -> Result<Tensor> {
         self.typed_tensor(name, shape, self.dtype)
     }

@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, DType, Device, Storage, Tensor};
 use super::config::Config;
 use super::error::ModelError;
 
-pub use analysis::{Analysis, MlpWeights, NormWeights};
+pub use analysis::{Analysis, MlpWeights};
 pub(super) use loader::Loader;
 pub use safetensors::SafetensorsFile;
 
