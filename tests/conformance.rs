@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use neuroscope::load::ModelFiles;
-use neuroscope::model::{Config, Hook, Model};
+use neuroscope::model::{Compute, Config, Hook, Isa, Model};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -57,9 +57,17 @@ impl Expected {
     }
 }
 
+/// What a model can run on here.
+fn computes() -> Vec<Compute> {
+    let isas = Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    let kernels = isas.map(Compute::Kernels);
+    kernels.chain([Compute::Tensors(Device::Cpu)]).collect()
+}
+
 /// Everything that a model computes, by the names of the fixtures.
 pub fn compute(files: &ModelFiles, ids: &[u32], dtype: DType) -> BTreeMap<String, Vec<f32>> {
-    compute_as(files, files.config().unwrap(), ids, dtype)
+    let best = Compute::on(&Device::Cpu);
+    compute_as(files, files.config().unwrap(), ids, dtype, best)
 }
 
 fn compute_as(
@@ -67,10 +75,11 @@ fn compute_as(
     config: Config,
     ids: &[u32],
     dtype: DType,
+    compute: Compute,
 ) -> BTreeMap<String, Vec<f32>> {
     let (n_layers, n_ctx) = (config.n_layers, config.n_ctx);
     let checkpoint = files.checkpoint().unwrap();
-    let model = Model::load(config, &checkpoint, n_ctx, dtype, &Device::Cpu).unwrap();
+    let model = Model::load(config, &checkpoint, n_ctx, dtype, compute).unwrap();
     let values = |tensor: &Tensor| -> Vec<f32> {
         let tensor = tensor.to_dtype(DType::F32).unwrap();
         tensor.flatten_all().unwrap().to_vec1().unwrap()
@@ -78,25 +87,21 @@ fn compute_as(
     let mut found = BTreeMap::new();
     let mut x = model.embed(&[ids]).unwrap();
     for layer in 0..n_layers {
-        let (activations, next) = model.block(layer, &x, true).unwrap();
+        let attended = model.attend(layer, &x).unwrap();
+        let activations = model.activations(layer, &attended).unwrap();
         for hook in Hook::ALL {
             if let Some(tensor) = activations.hook(hook) {
                 found.insert(format!("{layer}.{}", hook.name()), values(tensor));
             }
         }
-        let (_, none) = model.block(layer, &x, false).unwrap();
-        assert!(
-            none.is_none(),
-            "the stream after the last block is not computed"
-        );
-        x = next.unwrap();
+        x = model.write(layer, attended, &activations.post).unwrap();
     }
     let hidden = model.final_hidden(&x).unwrap();
     found.insert("final_hidden".into(), values(&hidden));
     let unembedding = model.unembedding(&checkpoint).unwrap();
     found.insert(
         "logits".into(),
-        values(&unembedding.logits(&hidden).unwrap()),
+        values(&model.logits(&unembedding, &hidden).unwrap()),
     );
     found
 }
@@ -114,16 +119,32 @@ pub fn largest_error(found: &[f32], expected: &[f32]) -> f32 {
     errors.fold(0.0, |a, b| if b.is_nan() { b } else { a.max(b) })
 }
 
-/// Checks a model in f32 and, where the fixture says how far its reference is off, in bf16. Answers the largest errors.
+/// Checks a model in f32 and, where the fixture says how far its reference is off, in bf16, on all that it can run on.
+/// Answers the largest errors of the fastest.
 fn check_files(files: &ModelFiles, fixture: &str) -> (f32, Option<f32>) {
+    let checked = computes()
+        .into_iter()
+        .map(|on| check_on(files, fixture, on));
+    let checked: Vec<_> = checked.collect();
+    checked[checked.len() - 2]
+}
+
+fn check_on(files: &ModelFiles, fixture: &str, on: Compute) -> (f32, Option<f32>) {
     let expected = Expected::read(fixture);
-    let found = compute(files, &expected.ids, DType::F32);
+    let run = |dtype| {
+        let config = files.config().unwrap();
+        compute_as(files, config, &expected.ids, dtype, on.clone())
+    };
+    let found = run(DType::F32);
     let mut largest = 0f32;
     for name in expected.names() {
         let (found, expected) = (&found[name], &expected.values[name]);
         // of the demo only the last positions are kept
         let error = largest_error(&found[found.len() - expected.len()..], expected);
-        assert!(error <= 1e-4, "{fixture}: {name} is off by {error}");
+        assert!(
+            error <= 1e-4,
+            "{fixture} on {on:?}: {name} is off by {error}"
+        );
         largest = largest.max(error);
     }
     let hooks = found.keys().filter(|name| name.contains("hook"));
@@ -143,7 +164,7 @@ fn check_files(files: &ModelFiles, fixture: &str) -> (f32, Option<f32>) {
         return (largest, None);
     }
     // rounding is random, so one hook may come out worse than the reference's; all of them together may not
-    let rough = compute(files, &expected.ids, DType::BF16);
+    let rough = run(DType::BF16);
     let shares = spreads.map(|(name, spread)| {
         let (found, expected) = (&rough[name], &expected.values[name]);
         let difference = found.iter().zip(expected).map(|(f, e)| f - e);
@@ -153,7 +174,7 @@ fn check_files(files: &ModelFiles, fixture: &str) -> (f32, Option<f32>) {
     let share = rms(shares.iter().copied());
     assert!(
         share <= 1.3,
-        "{fixture}: in bf16, hooks are {share} times as far off as the reference's"
+        "{fixture} on {on:?}: in bf16, hooks are {share} times as far off as the reference's"
     );
     (largest, Some(share))
 }
@@ -240,8 +261,9 @@ fn refactored_gated_neurons_write_the_same() {
             refactor_glu: true,
             ..config.clone()
         };
-        let plain = compute_as(&files, config, &ids, dtype);
-        let turned = compute_as(&files, turned, &ids, dtype);
+        let on = || Compute::on(&Device::Cpu);
+        let plain = compute_as(&files, config, &ids, dtype, on());
+        let turned = compute_as(&files, turned, &ids, dtype, on());
         let (mut n_turned, mut n_kept) = (0, 0);
         for (key, values) in &plain {
             let other = &turned[key];
@@ -296,14 +318,19 @@ fn a_window_may_be_shorter_than_the_context() {
     let files = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
     let load = |n_ctx| {
         let (config, checkpoint) = (files.config().unwrap(), files.checkpoint().unwrap());
-        Model::load(config, &checkpoint, n_ctx, DType::F32, &Device::Cpu)
+        Model::load(
+            config,
+            &checkpoint,
+            n_ctx,
+            DType::F32,
+            Compute::on(&Device::Cpu),
+        )
     };
     let (long, short) = (load(32).unwrap(), load(7).unwrap());
     let ids: Vec<u32> = (1..8).collect();
     let post = |model: &Model| -> Vec<f32> {
-        let (found, _) = model
-            .block(0, &model.embed(&[&ids]).unwrap(), false)
-            .unwrap();
+        let attended = model.attend(0, &model.embed(&[&ids]).unwrap());
+        let found = model.activations(0, &attended.unwrap()).unwrap();
         found.post.flatten_all().unwrap().to_vec1().unwrap()
     };
     assert_eq!(post(&long), post(&short));

@@ -184,7 +184,7 @@ proptest! {
             && let (Ok(config), Ok(checkpoint)) = (files.config(), files.checkpoint())
         {
             let device = candle_core::Device::Cpu;
-            let _ = neuroscope::model::Model::load(config, &checkpoint, 8, candle_core::DType::F32, &device).is_ok();
+            let _ = neuroscope::model::Model::load(config, &checkpoint, 8, candle_core::DType::F32, neuroscope::model::Compute::on(&device)).is_ok();
         }
     }
 
@@ -204,7 +204,7 @@ proptest! {
                 if let Ok(file) = SafetensorsFile::new("model.safetensors".to_owned(), &bytes) {
                     let checkpoint = Checkpoint::new(vec![Box::new(file)]);
                     let device = candle_core::Device::Cpu;
-                    let _ = neuroscope::model::Model::load(config, &checkpoint, 8, candle_core::DType::F32, &device).is_ok();
+                    let _ = neuroscope::model::Model::load(config, &checkpoint, 8, candle_core::DType::F32, neuroscope::model::Compute::on(&device)).is_ok();
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use neuroscope::atlas::{Atlas, AtlasNeuron, NeuronStats};
 use neuroscope::load::ModelFiles;
-use neuroscope::model::Model;
+use neuroscope::model::{Compute, Model};
 use neuroscope::tokens::store::TokenStore;
 
 use crate::support::{corpus, fail, files, model, neuroscope, scan, succeed};
@@ -323,7 +323,14 @@ fn examples_of_solu_neurons_have_both_hooks() {
     let checkpoint = files.checkpoint().unwrap();
     let config = files.config().unwrap();
     let n_ctx = config.n_ctx;
-    let model = Model::load(config, &checkpoint, n_ctx, DType::F32, &Device::Cpu).unwrap();
+    let model = Model::load(
+        config,
+        &checkpoint,
+        n_ctx,
+        DType::F32,
+        Compute::on(&Device::Cpu),
+    )
+    .unwrap();
     let store = TokenStore::open(&data.join("corpus"), 1 << 16).unwrap();
     let mut n = 0;
     for neuron in atlas(&data).iter().step_by(17) {
@@ -339,15 +346,15 @@ fn examples_of_solu_neurons_have_both_hooks() {
                 .collect();
             let mut x = model.embed(&[&ids]).unwrap();
             for layer in 0..neuron.id.layer as usize {
-                x = model.block(layer, &x, true).unwrap().1.unwrap();
+                let attended = model.attend(layer, &x).unwrap();
+                let post = model.activations(layer, &attended).unwrap().post;
+                x = model.write(layer, attended, &post).unwrap();
             }
-            let (hooks, _) = model.block(neuron.id.layer as usize, &x, false).unwrap();
+            let layer = neuron.id.layer as usize;
+            let attended = model.attend(layer, &x).unwrap();
+            let hooks = model.activations(layer, &attended).unwrap();
             let at = |tensor: &Tensor| -> f32 {
-                let row = tensor
-                    .get(0)
-                    .unwrap()
-                    .get(example.pos.0 as usize - first + 1)
-                    .unwrap();
+                let row = tensor.get(example.pos.0 as usize - first + 1).unwrap();
                 row.get(neuron.id.neuron as usize)
                     .unwrap()
                     .to_scalar()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device};
 use neuroscope::load::ModelFiles;
-use neuroscope::model::Model;
+use neuroscope::model::{Compute, Model};
 use safetensors::SafeTensors;
 
 use crate::conformance::{Expected, compute, largest_error};
@@ -97,7 +97,7 @@ fn loading_holds_one_copy_of_the_weights() {
     let largest = (config.d_vocab * config.d_model) as u64;
     let before = peak_memory();
     let n_ctx = config.n_ctx.min(1024);
-    let model = Model::load(config, &checkpoint, n_ctx, dtype, &Device::Cpu).unwrap();
+    let model = Model::load(config, &checkpoint, n_ctx, dtype, Compute::on(&Device::Cpu)).unwrap();
     let taken = peak_memory() - before;
     let weights = n_parameters * bytes;
     println!(

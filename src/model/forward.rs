@@ -1,13 +1,15 @@
 //! The forward pass, one block at a time.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
-use super::attention::{Attention, Linear, Positions};
+use super::attention::{Attention, Positions};
 use super::config::{Config, Layout, Position};
 use super::error::ModelError;
 use super::hooks::MlpActivations;
 use super::mlp::Mlp;
 use super::norm::Norm;
+use super::ops::{Compute, Linear, Operand, Ops, Windows};
+use super::panels::MlpOutput;
 use super::weights::Checkpoint;
 
 /// A block. Which norms it has, and what they stand for, is its layout's.
@@ -37,16 +39,25 @@ pub struct Unembedding {
     pub(super) softcap: Option<f64>,
 }
 
-impl Unembedding {
-    /// `[batch, pos, d_model]`, after the final norm → logits `[batch, pos, d_vocab]`.
-    pub fn logits(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        let x = apply(self.project.as_ref(), x, Linear::forward)?;
-        let logits = self.w_u.forward(&x)?;
-        Ok(match self.softcap {
-            Some(cap) => ((logits / cap)?.tanh()? * cap)?,
-            None => logits,
-        })
+/// The residual stream of some windows, one after the other.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    x: Tensor, // [rows, d_model]
+    windows: Windows,
+}
+
+impl Stream {
+    /// `[rows, d_model]`
+    pub fn tensor(&self) -> &Tensor {
+        &self.x
     }
+}
+
+/// A block between its halves: the residual stream that the MLP adds to, and what the MLP reads.
+#[derive(Clone, Debug)]
+pub struct Attended {
+    stream: Stream,
+    pub(super) read: Tensor, // [rows, d_model]
 }
 
 /// The layers of a decoder, without its unembedding.
@@ -54,20 +65,10 @@ impl Unembedding {
 pub struct Model {
     config: Config,
     embedding: Embedding,
-    blocks: Vec<Block>,
+    pub(super) blocks: Vec<Block>,
     final_norm: Option<Norm>,
     positions: Positions,
-    dtype: DType,
-    device: Device,
-}
-
-/// What is there is applied, what is not lets pass.
-fn apply<T>(
-    part: Option<&T>,
-    x: &Tensor,
-    forward: impl Fn(&T, &Tensor) -> candle_core::Result<Tensor>,
-) -> candle_core::Result<Tensor> {
-    part.map_or_else(|| Ok(x.clone()), |part| forward(part, x))
+    pub(super) ops: Ops,
 }
 
 impl Model {
@@ -77,7 +78,7 @@ impl Model {
         checkpoint: &Checkpoint<'_>,
         n_ctx: usize,
         dtype: DType,
-        device: &Device,
+        compute: Compute,
     ) -> Result<Self, ModelError> {
         if n_ctx > config.n_ctx {
             return Err(ModelError::TooLong {
@@ -86,22 +87,29 @@ impl Model {
             });
         }
         checkpoint.check(&config)?;
-        let loader = checkpoint.loader(&config, dtype, device);
-        let embedding = loader.embedding()?;
-        let blocks = (0..config.n_layers)
-            .map(|layer| loader.block(layer))
-            .collect::<Result<_, _>>()?;
+        let ops = Ops { compute, dtype };
+        let loader = checkpoint.loader(&config, dtype, ops.compute.device());
+        let mut embedding = loader.embedding()?;
+        embedding.project = (embedding.project.map(|p| ops.prepare(p, 1))).transpose()?;
+        let block = |layer| -> Result<Block, ModelError> {
+            let block = loader.block(layer)?;
+            Ok(Block {
+                attention: block.attention.prepared(&ops)?,
+                mlp: block.mlp.prepared(&ops)?,
+                ..block
+            })
+        };
+        let blocks = (0..config.n_layers).map(block).collect::<Result<_, _>>()?;
         let final_norm = loader.final_norm()?;
         config.n_ctx = n_ctx;
-        let positions = Positions::new(&config, dtype, device)?;
+        let positions = Positions::new(&config, &ops)?;
         Ok(Self {
             config,
             embedding,
             blocks,
             final_norm,
             positions,
-            dtype,
-            device: device.clone(),
+            ops,
         })
     }
 
@@ -110,18 +118,30 @@ impl Model {
         &self.config
     }
 
-    /// Loads the unembedding, which shares the embedding where the model ties them.
-    pub fn unembedding(&self, checkpoint: &Checkpoint<'_>) -> Result<Unembedding, ModelError> {
-        let loader = checkpoint.loader(&self.config, self.dtype, &self.device);
-        loader.unembedding(Some(&self.embedding.tokens))
+    /// What it runs on.
+    pub fn compute(&self) -> &Compute {
+        &self.ops.compute
     }
 
-    /// The residual stream before the first block: windows of equal length → `[batch, pos, d_model]`.
-    pub fn embed(&self, windows: &[&[u32]]) -> Result<Tensor, ModelError> {
-        let n = windows.first().map_or(0, |window| window.len());
-        if n > self.config.n_ctx {
+    /// Loads the unembedding, which shares the embedding where the model ties them and nothing is packed.
+    pub fn unembedding(&self, checkpoint: &Checkpoint<'_>) -> Result<Unembedding, ModelError> {
+        let device = self.ops.compute.device();
+        let loader = checkpoint.loader(&self.config, self.ops.dtype, device);
+        let unembedding = loader.unembedding(Some(&self.embedding.tokens))?;
+        let project = unembedding.project.map(|p| self.ops.prepare(p, 1));
+        Ok(Unembedding {
+            project: project.transpose()?,
+            w_u: self.ops.prepare(unembedding.w_u, 1)?,
+            ..unembedding
+        })
+    }
+
+    /// The residual stream before the first block.
+    pub fn embed(&self, windows: &[&[u32]]) -> Result<Stream, ModelError> {
+        let longest = windows.iter().map(|window| window.len()).max().unwrap_or(0);
+        if longest > self.config.n_ctx {
             return Err(ModelError::TooLong {
-                found: n,
+                found: longest,
                 n_ctx: self.config.n_ctx,
             });
         }
@@ -132,72 +152,142 @@ impl Model {
                 d_vocab: self.config.d_vocab,
             });
         }
-        let ids = Tensor::from_vec(ids, windows.len() * n, &self.device)?;
+        let lengths = windows.iter().map(|window| window.len());
+        let windows = Windows {
+            lengths: lengths.filter(|n| *n > 0).collect(),
+        };
+        let (device, n_rows) = (self.ops.compute.device(), ids.len());
+        let ids = Tensor::from_vec(ids, n_rows, device)?;
         let x = self.embedding.tokens.embedding(&ids)?;
-        let mut x = x.reshape((windows.len(), n, self.config.d_embed))?;
+        let mut x = x.to_dtype(self.ops.row_dtype())?;
         if let Some(scale) = self.config.embed_scale {
             // rounded to the model's type, as transformers does
-            let scale = Tensor::new(scale as f32, &self.device)?.to_dtype(self.dtype)?;
-            x = x.broadcast_mul(&scale)?;
+            let scale = Tensor::new(scale as f32, device)?.to_dtype(self.ops.dtype)?;
+            x = x.broadcast_mul(&scale.to_dtype(x.dtype())?)?;
         }
-        let x = apply(self.embedding.project.as_ref(), &x, Linear::forward)?;
-        Ok(match (&self.config.position, self.position_rows(n)?) {
-            (Position::Learned { .. }, Some(rows)) => x.broadcast_add(&rows)?,
-            _ => x,
+        if let Some(project) = &self.embedding.project {
+            x = self.ops.project(&x, project)?;
+        }
+        if let Position::Learned { .. } = self.config.position
+            && let Some(rows) = self.position_rows(&windows)?
+        {
+            x = (x + rows)?;
+        }
+        Ok(Stream { x, windows })
+    }
+
+    /// Learned positions, `[rows, d_model]`.
+    fn position_rows(&self, windows: &Windows) -> Result<Option<Tensor>, ModelError> {
+        let Some(table) = &self.embedding.positions else {
+            return Ok(None);
+        };
+        let positions = Tensor::new(windows.positions(), self.ops.compute.device())?;
+        let rows = table.embedding(&positions)?;
+        Ok(Some(rows.to_dtype(self.ops.row_dtype())?))
+    }
+
+    fn norm(&self, norm: &Option<Norm>, x: &Tensor) -> candle_core::Result<Tensor> {
+        match norm {
+            Some(norm) => self.ops.norm(norm, x),
+            None => Ok(x.clone()),
+        }
+    }
+
+    /// The first half of a block.
+    pub fn attend(&self, layer: usize, stream: &Stream) -> Result<Attended, ModelError> {
+        let block = &self.blocks[layer];
+        let Stream { x, windows } = stream;
+        let extra = match self.config.position {
+            Position::Shortformer => self.position_rows(windows)?,
+            _ => None,
+        };
+        let read = self.norm(&block.attention_norm, x)?;
+        let attended =
+            block
+                .attention
+                .forward(&self.ops, &read, extra.as_ref(), windows, &self.positions)?;
+        let (x, read) = match self.config.layout {
+            Layout::PreNorm | Layout::PostNorm | Layout::Sandwich => {
+                let x = (x + self.norm(&block.attention_out_norm, &attended)?)?;
+                let read = self.norm(&block.mlp_norm, &x)?;
+                (x, read)
+            }
+            Layout::Parallel => ((x + attended)?, self.norm(&block.mlp_norm, x)?),
+            Layout::ParallelSharedNorm => ((x + attended)?, read),
+            Layout::ResidualNorm => {
+                let x = self.norm(&block.attention_out_norm, &(x + attended)?)?;
+                (x.clone(), x)
+            }
+        };
+        let windows = windows.clone();
+        Ok(Attended {
+            stream: Stream { x, windows },
+            read,
         })
     }
 
-    /// Learned positions of a window, `[n, d_model]`.
-    fn position_rows(&self, n: usize) -> Result<Option<Tensor>, ModelError> {
-        let rows = self.embedding.positions.as_ref();
-        Ok(rows.map(|rows| rows.narrow(0, 0, n)).transpose()?)
-    }
-
-    /// Activations of a block's MLP, given the residual stream before the block, and the stream after it. The latter
-    /// is computed only when asked for: a scan does not need it after the last block.
-    pub fn block(
+    /// Activations of a block's MLP.
+    pub fn activations(
         &self,
         layer: usize,
-        x: &Tensor,
-        go_on: bool,
-    ) -> Result<(MlpActivations, Option<Tensor>), ModelError> {
-        let block = &self.blocks[layer];
-        let norm = |norm: &Option<Norm>, x: &Tensor| apply(norm.as_ref(), x, Norm::forward);
-        let extra = match self.config.position {
-            Position::Shortformer => self.position_rows(x.dim(1)?)?,
-            _ => None,
-        };
-        let read = norm(&block.attention_norm, x)?;
-        let attended = block
-            .attention
-            .forward(&read, extra.as_ref(), &self.positions)?;
-        let (stream, read) = match self.config.layout {
-            Layout::PreNorm | Layout::PostNorm | Layout::Sandwich => {
-                let stream = (x + norm(&block.attention_out_norm, &attended)?)?;
-                let read = norm(&block.mlp_norm, &stream)?;
-                (stream, read)
-            }
-            Layout::Parallel => ((x + attended)?, norm(&block.mlp_norm, x)?),
-            Layout::ParallelSharedNorm => ((x + attended)?, read),
-            Layout::ResidualNorm => {
-                let stream = norm(&block.attention_out_norm, &(x + attended)?)?;
-                (stream.clone(), stream)
-            }
-        };
-        let activations = block.mlp.activations(&read)?;
-        if !go_on {
-            return Ok((activations, None));
-        }
-        let written = block.mlp.out.forward(&activations.post)?;
-        let after = match self.config.layout {
-            Layout::ResidualNorm => norm(&block.mlp_out_norm, &(stream + written)?)?,
-            _ => (stream + norm(&block.mlp_out_norm, &written)?)?,
-        };
-        Ok((activations, Some(after)))
+        attended: &Attended,
+    ) -> Result<MlpActivations, ModelError> {
+        let mlp = &self.blocks[layer].mlp;
+        Ok(mlp.activations(&self.ops, &attended.read)?)
     }
 
-    /// The last residual stream behind the final norm, from which logits are computed.
-    pub fn final_hidden(&self, x: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(apply(self.final_norm.as_ref(), x, Norm::forward)?)
+    /// The residual stream after a block, given `hook_post`.
+    pub fn write(
+        &self,
+        layer: usize,
+        attended: Attended,
+        post: &Tensor,
+    ) -> Result<Stream, ModelError> {
+        let post = self.ops.operand(post, &self.blocks[layer].mlp.out)?;
+        self.write_operand(layer, attended, &post)
+    }
+
+    /// The same, given what was computed panel by panel.
+    pub fn write_panels(
+        &self,
+        layer: usize,
+        attended: Attended,
+        post: MlpOutput,
+    ) -> Result<Stream, ModelError> {
+        self.write_operand(layer, attended, &Operand::Packed(post.0))
+    }
+
+    fn write_operand(
+        &self,
+        layer: usize,
+        attended: Attended,
+        post: &Operand,
+    ) -> Result<Stream, ModelError> {
+        let block = &self.blocks[layer];
+        let Stream { x, windows } = attended.stream;
+        let written = self.ops.linear(post, &block.mlp.out)?;
+        let x = match self.config.layout {
+            Layout::ResidualNorm => self.norm(&block.mlp_out_norm, &(x + written)?)?,
+            _ => (x + self.norm(&block.mlp_out_norm, &written)?)?,
+        };
+        Ok(Stream { x, windows })
+    }
+
+    /// The last residual stream behind the final norm, from which logits are computed: `[rows, d_model]`.
+    pub fn final_hidden(&self, stream: &Stream) -> Result<Tensor, ModelError> {
+        Ok(self.norm(&self.final_norm, &stream.x)?)
+    }
+
+    /// `[rows, d_model]`, behind the final norm → logits `[rows, d_vocab]`.
+    pub fn logits(&self, unembedding: &Unembedding, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        let x = match &unembedding.project {
+            Some(project) => self.ops.project(hidden, project)?,
+            None => hidden.clone(),
+        };
+        let logits = self.ops.project(&x, &unembedding.w_u)?;
+        Ok(match unembedding.softcap {
+            Some(cap) => ((logits / cap)?.tanh()? * cap)?,
+            None => logits,
+        })
     }
 }

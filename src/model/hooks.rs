@@ -35,7 +35,7 @@ impl Hook {
     }
 }
 
-/// Activations of one layer's MLP, each `[batch, pos, d_mlp]`.
+/// Activations of one layer's MLP, each `[rows, d_mlp]`, the rows of the windows one after the other.
 #[derive(Clone, Debug)]
 pub struct MlpActivations {
     /// `hook_pre`.

@@ -2,10 +2,11 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::attention::Linear;
 use super::config::Activation;
+use super::cpu::PANEL;
 use super::hooks::MlpActivations;
 use super::norm::Norm;
+use super::ops::{Linear, Ops};
 
 #[derive(Clone, Debug)]
 pub(super) struct Mlp {
@@ -17,12 +18,24 @@ pub(super) struct Mlp {
 }
 
 impl Mlp {
-    /// `[batch, pos, d_model]`, normalised → hooks, each `[batch, pos, d_mlp]`
-    pub(super) fn activations(&self, x: &Tensor) -> Result<MlpActivations> {
-        let input = self.input.forward(x)?;
+    /// With weights as they are multiplied.
+    pub(super) fn prepared(self, ops: &Ops) -> Result<Self> {
+        let gate = self.gate.map(|gate| ops.prepare(gate, 1));
+        Ok(Self {
+            gate: gate.transpose()?,
+            input: ops.prepare(self.input, 1)?,
+            out: ops.prepare(self.out, PANEL)?,
+            ..self
+        })
+    }
+
+    /// `[rows, d_model]`, normalised → hooks, each `[rows, d_mlp]`
+    pub(super) fn activations(&self, ops: &Ops, x: &Tensor) -> Result<MlpActivations> {
+        let x = ops.operand(x, &self.input)?;
+        let input = ops.linear(&x, &self.input)?;
         if let Some(gate) = &self.gate {
-            let pre = gate.forward(x)?;
-            let act = self.act_fn.apply(&pre)?;
+            let pre = ops.linear(&x, gate)?;
+            let act = ops.activate(self.act_fn, &pre)?;
             return Ok(MlpActivations {
                 post: (&act * &input)?,
                 pre,
@@ -31,10 +44,10 @@ impl Mlp {
                 mid: None,
             });
         }
-        let acted = self.act_fn.apply(&input)?;
+        let acted = ops.activate(self.act_fn, &input)?;
         let (mid, post) = match &self.mid_norm {
             Some(norm) => {
-                let post = norm.forward(&acted)?;
+                let post = ops.norm(norm, &acted)?;
                 (Some(acted), post)
             }
             None => (None, acted),
@@ -50,7 +63,8 @@ impl Mlp {
 }
 
 impl Activation {
-    fn apply(self, x: &Tensor) -> Result<Tensor> {
+    /// On tensors of any device.
+    pub(super) fn forward(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Silu => x.silu(),
             Self::Gelu => x.gelu_erf(),

@@ -6,12 +6,15 @@
 
 mod attention;
 mod config;
+mod cpu;
 mod error;
 mod forward;
 pub mod gguf;
 mod hooks;
 mod mlp;
 mod norm;
+mod ops;
+mod panels;
 mod rope;
 pub mod weights;
 
@@ -19,6 +22,9 @@ pub use config::{
     Activation, Affine, AttentionConfig, Config, Family, Layout, NormConfig, NormKind, Position,
     QkNorm, Rope, RopeScaling,
 };
+pub use cpu::Isa;
 pub use error::ModelError;
-pub use forward::{Model, Unembedding};
+pub use forward::{Attended, Model, Stream, Unembedding};
 pub use hooks::{Hook, MlpActivations};
+pub use ops::Compute;
+pub use panels::{MlpInput, MlpOutput, Neurons, PanelOutput, PanelValues};

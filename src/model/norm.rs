@@ -8,13 +8,13 @@ use super::config::NormKind;
 #[derive(Clone, Debug)]
 pub(super) struct Norm {
     pub(super) kind: NormKind,
-    pub(super) weight: Tensor,       // [d]
+    pub(super) weight: Tensor,       // [d], or [heads, d]
     pub(super) bias: Option<Tensor>, // [d]
     pub(super) eps: f64,
 }
 
 impl Norm {
-    /// Over the last dimension, in f32.
+    /// Over the last dimension, in f32, on tensors of any device.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let dtype = x.dtype();
         let x = x.to_dtype(DType::F32)?;

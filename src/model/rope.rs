@@ -60,14 +60,19 @@ impl Rotation {
         })
     }
 
-    /// `[batch, heads, pos, d_head]` → the same, rotated.
-    pub(super) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        let (_, _, n, d_head) = x.dims4()?;
+    /// cos and sin of a window of `n` positions, `[n, n_dims / 2]`.
+    pub(super) fn table(&self, n: usize) -> Result<(Tensor, Tensor)> {
         let table = match &self.long {
             Some((original, long)) if n > *original => long,
             _ => &self.table,
         };
-        let (cos, sin) = (table.cos.narrow(0, 0, n)?, table.sin.narrow(0, 0, n)?);
+        Ok((table.cos.narrow(0, 0, n)?, table.sin.narrow(0, 0, n)?))
+    }
+
+    /// `[batch, heads, pos, d_head]` → the same, rotated.
+    pub(super) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, _, n, d_head) = x.dims4()?;
+        let (cos, sin) = self.table(n)?;
         if self.n_dims == d_head {
             return candle_nn::rotary_emb::rope(&x.contiguous()?, &cos, &sin);
         }

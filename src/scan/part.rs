@@ -1,8 +1,8 @@
 //! One part of a scan, from token windows to tables.
 //!
-//! The windows of a batch go through a layer side by side; then the layer's neurons are updated from them, blocks of
-//! neurons side by side; then the next layer. A window is computed alone, whatever its batch, so its activations
-//! depend on nothing but the window, and no split of the corpus changes them.
+//! The windows of a batch go through the attention of a layer side by side, some at a time; then through its MLP, panels of
+//! neurons side by side, each of which is updated from the values that were just computed; then the next layer. What a row
+//! becomes does not depend on the rows beside it, so no split of the corpus changes its activations.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,7 +12,10 @@ use parking_lot::RwLockReadGuard;
 use rayon::prelude::*;
 
 use crate::ids::DocId;
-use crate::model::{MlpActivations, Model, ModelError};
+use crate::model::{
+    Attended, MlpActivations, MlpInput, MlpOutput, Model, ModelError, Neurons, PanelOutput,
+    PanelValues, Stream,
+};
 use crate::shard::{Folder, LayerWriter, Manifest, PartInfo, PartManifest, ScanIdentity, rows_of};
 use crate::stats::block::{Block, GatedRows, LayerBatch, ScanContext, WindowInfo, WindowRows};
 use crate::stats::samples::SamplePlan;
@@ -23,8 +26,8 @@ use super::Progress;
 use super::batch::{BatchWindow, Rows};
 use super::error::ScanError;
 
-/// Neurons whose state is updated together: wide enough for vector instructions, small enough for the cache.
-const BLOCK: usize = 64;
+/// Neurons whose state is updated together: a panel.
+const BLOCK: usize = Neurons::PANEL;
 
 /// What the parts of a scan have in common.
 #[derive(Clone, Copy)]
@@ -190,48 +193,223 @@ pub fn scan_part(
     Ok(manifest)
 }
 
+/// Windows that go through the first half of a block together, on one thread.
+struct Chunk<'a> {
+    windows: &'a [BatchWindow],
+    /// First row of each window.
+    starts: Vec<usize>,
+}
+
+impl<'a> Chunk<'a> {
+    /// Cuts a batch into chunks of at least so many rows, but for the last.
+    fn cut(mut windows: &'a [BatchWindow], n_rows: usize) -> Vec<Self> {
+        let mut chunks = Vec::new();
+        while !windows.is_empty() {
+            let (mut starts, mut end) = (Vec::new(), 0);
+            for window in windows {
+                if end >= n_rows {
+                    break;
+                }
+                starts.push(end);
+                end += window.ids.len();
+            }
+            let (own, rest) = windows.split_at(starts.len());
+            windows = rest;
+            chunks.push(Self {
+                windows: own,
+                starts,
+            });
+        }
+        chunks
+    }
+
+    /// What some of its rows are: pieces of windows, each with its rows in the chunk.
+    fn pieces(&self, rows: Range<usize>) -> Vec<(WindowInfo, Range<usize>)> {
+        let windows = self.windows.iter().zip(&self.starts);
+        let pieces = windows.filter_map(|(window, &start)| {
+            let from = rows.start.max(start);
+            let until = rows.end.min(start + window.ids.len());
+            (from < until).then(|| (window.info.piece(from - start..until - start), from..until))
+        });
+        pieces.collect()
+    }
+}
+
+/// What a group of tiles is: windows, and their rows within the group.
+struct Group {
+    tiles: Range<usize>,
+    infos: Vec<WindowInfo>,
+    rows: Vec<Range<usize>>,
+}
+
 fn scan_batch(
     model: &Model,
     batch: &[BatchWindow],
     layers: &mut [Vec<Block>],
     context: &ScanContext<'_>,
 ) -> Result<(), ScanError> {
-    let infos: Vec<WindowInfo> = batch.iter().map(|window| window.info.clone()).collect();
-    let embed = |window: &BatchWindow| model.embed(&[&window.ids]);
-    let mut streams = batch
-        .par_iter()
-        .map(embed)
-        .collect::<Result<Vec<Tensor>, ModelError>>()?;
+    let n_rows: usize = batch.iter().map(|window| window.ids.len()).sum();
+    let chunks = Chunk::cut(batch, chunk_rows(n_rows));
+    let embed = |chunk: &Chunk<'_>| {
+        let ids: Vec<&[u32]> = chunk.windows.iter().map(|w| w.ids.as_slice()).collect();
+        model.embed(&ids)
+    };
+    let streams: Result<Vec<Stream>, ModelError> = chunks.par_iter().map(embed).collect();
+    let mut streams = streams?;
     let n_layers = layers.len();
+    let mut groups: Option<Vec<Vec<Group>>> = None;
     for (layer, blocks) in layers.iter_mut().enumerate() {
         let go_on = layer + 1 < n_layers;
-        let step = |x: &Tensor| model.block(layer, x, go_on);
-        let found = streams
-            .par_iter()
-            .map(step)
-            .collect::<Result<Vec<_>, ModelError>>()?;
-        let (activations, next): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-        let host = activations
-            .iter()
-            .map(HostActivations::of)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(ModelError::from)?;
-        let guards: Vec<_> = host.iter().map(HostActivations::read).collect();
-        let rows = guards
-            .iter()
-            .map(HostGuards::rows)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(ModelError::from)?;
-        let layer_batch = LayerBatch {
-            windows: &infos,
-            rows: &rows,
-            d_mlp: model.config().d_mlp,
+        let attend = |stream: &Stream| model.attend(layer, stream);
+        let attended: Result<Vec<Attended>, ModelError> = streams.par_iter().map(attend).collect();
+        let attended = attended?;
+        streams = match model.neurons(layer) {
+            Some(neurons) => {
+                let inputs = attended.par_iter().map(|a| neurons.input(a));
+                let inputs = inputs.collect::<Result<Vec<MlpInput>, ModelError>>()?;
+                let groups = groups.get_or_insert_with(|| groups_of(&chunks, &inputs));
+                let mut outputs = match go_on {
+                    true => {
+                        let d_mlp = model.config().d_mlp;
+                        inputs.iter().map(|input| input.output(d_mlp)).collect()
+                    }
+                    false => Vec::new(),
+                };
+                observe_panels(&neurons, &inputs, &mut outputs, groups, blocks, context)?;
+                let write = |(attended, output)| model.write_panels(layer, attended, output);
+                let both = attended.into_par_iter().zip(outputs);
+                both.map(write).collect::<Result<_, ModelError>>()?
+            }
+            None => {
+                let compute = |attended: &Attended| model.activations(layer, attended);
+                let found: Result<Vec<_>, ModelError> = attended.par_iter().map(compute).collect();
+                let found = found?;
+                observe_matrices(&chunks, &found, model.config().d_mlp, blocks, context)?;
+                let write = |(attended, found): (Attended, MlpActivations)| {
+                    model.write(layer, attended, &found.post)
+                };
+                match go_on {
+                    true => {
+                        let both = attended.into_par_iter().zip(found);
+                        both.map(write).collect::<Result<_, ModelError>>()?
+                    }
+                    false => Vec::new(),
+                }
+            }
         };
-        blocks
-            .par_iter_mut()
-            .for_each(|block| block.observe(&layer_batch, context));
-        streams = next.into_iter().flatten().collect();
     }
+    Ok(())
+}
+
+/// Rows of a chunk: enough for the products to be fast, few enough that every thread gets some.
+fn chunk_rows(n_rows: usize) -> usize {
+    (n_rows / (2 * rayon::current_num_threads())).clamp(126, 1024)
+}
+
+/// What the tiles of the chunks are; the same in every layer.
+fn groups_of(chunks: &[Chunk<'_>], inputs: &[MlpInput]) -> Vec<Vec<Group>> {
+    let groups = |(chunk, input): (&Chunk<'_>, &MlpInput)| -> Vec<Group> {
+        let group = |(tiles, rows): (Range<usize>, Range<usize>)| {
+            let first = rows.start;
+            let pieces = chunk.pieces(rows).into_iter();
+            let pieces = pieces.map(|(info, rows)| (info, rows.start - first..rows.end - first));
+            let (infos, rows) = pieces.unzip();
+            Group { tiles, infos, rows }
+        };
+        input.groups().map(group).collect()
+    };
+    chunks.iter().zip(inputs).map(groups).collect()
+}
+
+/// Computes panels of neurons side by side; each is looked at while its values are in the cache.
+fn observe_panels(
+    neurons: &Neurons<'_>,
+    inputs: &[MlpInput],
+    outputs: &mut [MlpOutput],
+    groups: &[Vec<Group>],
+    blocks: &mut [Block],
+    context: &ScanContext<'_>,
+) -> Result<(), ScanError> {
+    // of each panel, the part of every chunk's output
+    let mut parts: Vec<_> = outputs.iter_mut().map(MlpOutput::panels).collect();
+    let parts: Vec<Vec<_>> = (0..blocks.len())
+        .map(|_| parts.iter_mut().filter_map(Iterator::next).collect())
+        .collect();
+    let panels = blocks.par_iter_mut().zip(parts).enumerate();
+    let observe =
+        |values: &mut PanelValues,
+         (panel, (block, mut parts)): (usize, (&mut Block, Vec<PanelOutput<'_>>))| {
+            for (chunk, (input, groups)) in inputs.iter().zip(groups).enumerate() {
+                for group in groups {
+                    neurons.compute(panel, input, group.tiles.clone(), values)?;
+                    let rows = group
+                        .rows
+                        .iter()
+                        .map(|rows| panel_rows(values, neurons, rows));
+                    let rows: Vec<_> = rows.collect();
+                    let batch = LayerBatch {
+                        windows: &group.infos,
+                        rows: &rows,
+                        stride: Neurons::PANEL,
+                        first: panel * Neurons::PANEL,
+                    };
+                    block.observe(&batch, context);
+                    if let Some(part) = parts.get_mut(chunk) {
+                        part.keep(group.tiles.clone(), values);
+                    }
+                }
+            }
+            Ok(())
+        };
+    panels.try_for_each_init(PanelValues::default, observe)
+}
+
+fn panel_rows<'a>(
+    values: &'a PanelValues,
+    neurons: &Neurons<'_>,
+    rows: &Range<usize>,
+) -> WindowRows<'a> {
+    let rows = rows.start * Neurons::PANEL..rows.end * Neurons::PANEL;
+    WindowRows {
+        pre: &values.pre()[rows.clone()],
+        ranked: &values.post()[rows.clone()],
+        post: None,
+        gated: neurons.is_gated().then(|| GatedRows {
+            pre_linear: &values.pre_linear()[rows.clone()],
+            act: &values.act()[rows],
+        }),
+    }
+}
+
+/// Looks at activations that were computed whole.
+fn observe_matrices(
+    chunks: &[Chunk<'_>],
+    found: &[MlpActivations],
+    d_mlp: usize,
+    blocks: &mut [Block],
+    context: &ScanContext<'_>,
+) -> Result<(), ScanError> {
+    let host = found.iter().map(HostActivations::of);
+    let host = host
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(ModelError::from)?;
+    let guards: Vec<_> = host.iter().map(HostActivations::read).collect();
+    let (mut infos, mut rows) = (Vec::new(), Vec::new());
+    for (chunk, guards) in chunks.iter().zip(&guards) {
+        let all = guards.rows().map_err(ModelError::from)?;
+        for (window, &start) in chunk.windows.iter().zip(&chunk.starts) {
+            infos.push(window.info.clone());
+            rows.push(all.part(start * d_mlp..(start + window.ids.len()) * d_mlp));
+        }
+    }
+    let layer_batch = LayerBatch {
+        windows: &infos,
+        rows: &rows,
+        stride: d_mlp,
+        first: 0,
+    };
+    let observe = |block: &mut Block| block.observe(&layer_batch, context);
+    blocks.par_iter_mut().for_each(observe);
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::Device;
 
 use crate::load::{LoadError, ModelFiles};
-use crate::model::Model;
+use crate::model::{Compute, Model};
 use crate::shard::{CorpusManifest, ModelInfo, Policy, ScanIdentity};
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Tokenizer, Windowing};
@@ -62,7 +62,7 @@ impl Setup {
             &checkpoint,
             n_ctx,
             options.dtype.candle(),
-            &Device::Cpu,
+            Compute::on(&Device::Cpu),
         );
         let model = model.map_err(|source| files.model_error(source))?;
         let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;

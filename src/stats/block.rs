@@ -1,6 +1,6 @@
 //! The hot loop: a block of neighbouring neurons, updated from rows of activations.
 //!
-//! A block owns some columns of `[pos, d_mlp]` matrices, so that blocks can be updated side by side without sharing
+//! A block owns some columns of `[pos, neuron]` matrices, so that blocks can be updated side by side without sharing
 //! anything. Sums are added in the order of the positions, whatever the batches are, and nothing depends on the
 //! instruction set; the same rows give the same bits.
 //!
@@ -44,13 +44,26 @@ impl WindowInfo {
         self.counted.len()
     }
 
+    /// Some of the rows, as a window of its own.
+    pub fn piece(&self, rows: Range<usize>) -> Self {
+        let before = rows.start.saturating_sub(self.skip) as u32;
+        Self {
+            doc: self.doc,
+            start: Pos(self.start.0 + before),
+            skip: self.skip.saturating_sub(rows.start).min(rows.len()),
+            counted: self.counted[rows.clone()].to_vec(),
+            contexts: self.contexts[rows.clone()].to_vec(),
+            ends_document: self.ends_document && rows.end == self.n_rows(),
+        }
+    }
+
     /// Position of the row after the last.
     fn end(&self) -> u32 {
         self.start.0 + (self.n_rows() - self.skip) as u32
     }
 }
 
-/// Activations of one forward window in one layer: matrices `[pos, d_mlp]`, row by row.
+/// Activations of one forward window in one layer: matrices `[pos, neuron]`, row by row.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowRows<'a> {
     /// `hook_pre` (the gate, if gated).
@@ -75,7 +88,7 @@ pub struct GatedRows<'a> {
 impl<'a> WindowRows<'a> {
     /// Some values, side by side.
     #[inline(always)]
-    fn columns(self, at: Range<usize>) -> Self {
+    pub fn part(self, at: Range<usize>) -> Self {
         Self {
             pre: &self.pre[at.clone()],
             ranked: &self.ranked[at.clone()],
@@ -113,8 +126,10 @@ pub struct LayerBatch<'a> {
     pub windows: &'a [WindowInfo],
     /// Their activations.
     pub rows: &'a [WindowRows<'a>],
-    /// Length of a row.
-    pub d_mlp: usize,
+    /// Values from a row to the next.
+    pub stride: usize,
+    /// The neuron of the first column.
+    pub first: usize,
 }
 
 /// What is the same for all blocks of a scan.
@@ -262,8 +277,8 @@ impl Block {
             let segment = Segment {
                 windows: &batch.windows[start..start + n],
                 rows: &batch.rows[start..start + n],
-                d_mlp: batch.d_mlp,
-                first: self.first,
+                stride: batch.stride,
+                column: self.first - batch.first,
             };
             for at in 0..n {
                 self.observe_window(&segment, at, context.options.tau);
@@ -304,8 +319,8 @@ impl Block {
     fn observe_window_portable(&mut self, segment: &Segment<'_>, at: usize, tau: f32) {
         let info = &segment.windows[at];
         for row in 0..info.n_rows() {
-            let first = row * segment.d_mlp + self.first;
-            let values = segment.rows[at].columns(first..first + self.n);
+            let first = row * segment.stride + segment.column;
+            let values = segment.rows[at].part(first..first + self.n);
             if !info.counted[row] {
                 for (special, &x) in self.special.iter_mut().zip(values.ranked) {
                     if x.is_finite() {
@@ -320,7 +335,7 @@ impl Block {
             } else {
                 for j in 0..self.n {
                     if values.is_finite(j) {
-                        self.observe_row(j..j + 1, values.columns(j..j + 1), pos, tau);
+                        self.observe_row(j..j + 1, values.part(j..j + 1), pos, tau);
                     } else {
                         self.not_finite[j] += 1;
                     }
@@ -598,8 +613,9 @@ impl View<'_> {
 struct Segment<'a> {
     windows: &'a [WindowInfo],
     rows: &'a [WindowRows<'a>],
-    d_mlp: usize,
-    first: usize,
+    stride: usize,
+    /// Of the first lane.
+    column: usize,
 }
 
 impl Segment<'_> {
@@ -628,19 +644,19 @@ impl Segment<'_> {
 
     fn value(&self, quantity: Quantity, pos: u32, lane: usize) -> f32 {
         let (window, row) = self.locate(pos);
-        self.rows[window].quantity(quantity)[row * self.d_mlp + self.first + lane]
+        self.rows[window].quantity(quantity)[row * self.stride + self.column + lane]
     }
 
     /// `hook_post`, where it stands beside the ranking hook.
     fn post(&self, pos: u32, lane: usize) -> Option<f32> {
         let (window, row) = self.locate(pos);
         let post = self.rows[window].post?;
-        Some(post[row * self.d_mlp + self.first + lane] + 0.0)
+        Some(post[row * self.stride + self.column + lane] + 0.0)
     }
 
     fn is_finite(&self, pos: u32, lane: usize) -> bool {
         let (window, row) = self.locate(pos);
-        self.rows[window].is_finite(row * self.d_mlp + self.first + lane)
+        self.rows[window].is_finite(row * self.stride + self.column + lane)
     }
 
     fn context(&self, pos: u32) -> u64 {
@@ -731,7 +747,8 @@ mod tests {
                     &LayerBatch {
                         windows: &infos,
                         rows: &rows,
-                        d_mlp: N,
+                        stride: N,
+                        first: 0,
                     },
                     &ScanContext {
                         options,

@@ -31,7 +31,7 @@ impl<'c> Analysis<'c> {
     pub fn mlp(&self, layer: usize) -> Result<MlpWeights, ModelError> {
         let config = self.loader.config();
         let mlp = self.loader.mlp(layer)?;
-        let w_out = mlp.out.weight.t()?.contiguous()?;
+        let w_out = mlp.out.weight.tensor()?.t()?.contiguous()?;
         let w_out = match &mlp.mid_norm {
             // what leaves the norm has no mean, so that of the rows does nothing
             Some(norm) => {
@@ -56,10 +56,13 @@ impl<'c> Analysis<'c> {
             false => w_out,
         };
         let fold_in = |w: &Tensor| self.loader.fold_in(w, layer);
-        let w_gate = mlp.gate.map(|gate| fold_in(&gate.weight)).transpose()?;
+        let w_gate = mlp
+            .gate
+            .map(|gate| fold_in(gate.weight.tensor()?))
+            .transpose()?;
         Ok(MlpWeights {
             w_gate,
-            w_in: fold_in(&mlp.input.weight)?,
+            w_in: fold_in(mlp.input.weight.tensor()?)?,
             w_out,
         })
     }
@@ -67,10 +70,10 @@ impl<'c> Analysis<'c> {
     /// The unembedding, the last norm folded in, centred over the vocabulary: `[d_model, d_vocab]`.
     pub fn unembed(&self) -> Result<Tensor, ModelError> {
         let unembedding = self.loader.unembedding(None)?;
-        let w_u = unembedding.w_u.weight; // [d_vocab, d_model]
+        let w_u = unembedding.w_u.weight.tensor()?; // [d_vocab, d_model]
         let w_u = match unembedding.project {
-            Some(project) => w_u.matmul(&project.weight)?,
-            None => w_u,
+            Some(project) => w_u.matmul(project.weight.tensor()?)?,
+            None => w_u.clone(),
         };
         let w_u = match self.loader.final_norm()? {
             Some(norm) => w_u.broadcast_mul(&norm.weight)?,

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::Checkpoint;
 use super::names::{MlpIn, Names, Qkv, norms};
-use crate::model::attention::{Attention, Linear, QkNorms};
+use crate::model::attention::{Attention, QkNorms};
 use crate::model::config::{
     Activation, Affine, Config, Family, Layout, NormConfig, NormKind, Position, QkNorm,
 };
@@ -15,6 +15,7 @@ use crate::model::error::ModelError;
 use crate::model::forward::{Block, Embedding, Unembedding};
 use crate::model::mlp::Mlp;
 use crate::model::norm::Norm;
+use crate::model::ops::Linear;
 
 pub(super) type Result<T> = std::result::Result<T, ModelError>;
 
@@ -167,10 +168,7 @@ impl<'c> Loader<'c> {
                     Some(embed) => embed.clone(),
                     None => self.embedding()?.tokens,
                 };
-                Linear {
-                    weight: self.tied_unembedding(embed)?,
-                    bias: None,
-                }
+                Linear::new(self.tied_unembedding(embed)?, None)
             }
             (false, _) => self.linear(self.names.unembed, d_vocab, d_embed, c.unembed_bias)?,
         };
@@ -276,16 +274,14 @@ impl<'c> Loader<'c> {
         let bias = bias
             .then(|| self.tensor(&format!("{name}.bias"), &[out]))
             .transpose()?;
-        Ok(Linear { weight, bias })
+        Ok(Linear::new(weight, bias))
     }
 
     /// Some rows of a matrix, as one of its own.
     fn rows(&self, all: &Linear, first: usize, n: usize) -> Result<Linear> {
         let part = |tensor: &Tensor| self.own(tensor.narrow(0, first, n)?);
-        Ok(Linear {
-            weight: part(&all.weight)?,
-            bias: all.bias.as_ref().map(part).transpose()?,
-        })
+        let bias = all.bias.as_ref().map(part).transpose()?;
+        Ok(Linear::new(part(all.weight.tensor()?)?, bias))
     }
 
     fn attention(&self, layer: usize) -> Result<Attention> {
@@ -330,10 +326,8 @@ impl<'c> Loader<'c> {
                             let heads = self.reshape(tensor, &shape)?.narrow(1, i, 1)?;
                             self.reshape(&heads, &[&[q_rows], columns].concat())
                         };
-                        Ok(Linear {
-                            weight: of_heads(&all.weight)?,
-                            bias: all.bias.as_ref().map(of_heads).transpose()?,
-                        })
+                        let bias = all.bias.as_ref().map(of_heads).transpose()?;
+                        Ok(Linear::new(of_heads(all.weight.tensor()?)?, bias))
                     };
                     (part(0)?, part(1)?, part(2)?)
                 }
@@ -384,7 +378,7 @@ impl<'c> Loader<'c> {
                     let weights: Vec<&Tensor> = norms.iter().map(|norm| &norm.weight).collect();
                     Ok(Norm {
                         kind: config.kind,
-                        weight: Tensor::stack(&weights, 0)?.unsqueeze(1)?,
+                        weight: Tensor::stack(&weights, 0)?,
                         bias: None,
                         eps: config.eps,
                     })
@@ -469,7 +463,7 @@ impl<'c> Loader<'c> {
             return Ok(mlp);
         }
         let signs = match self.dtype {
-            DType::F32 => self.signs(&gate.weight, &mlp.input.weight, layer)?,
+            DType::F32 => self.signs(gate.weight.tensor()?, mlp.input.weight.tensor()?, layer)?,
             // of the weights as they are stored, so that they are the same in every type
             _ => {
                 let exact = self
@@ -477,20 +471,20 @@ impl<'c> Loader<'c> {
                     .loader(self.config, DType::F32, &self.device);
                 let (gate, input, _) = exact.matrices(layer)?;
                 let gate = gate.ok_or_else(|| ModelError::BadConfig("it has no gate".into()))?;
-                self.signs(&gate.weight, &input.weight, layer)?
+                self.signs(gate.weight.tensor()?, input.weight.tensor()?, layer)?
             }
         };
         let signs = signs.to_dtype(self.dtype)?; // [d_mlp]
         let turn = |bias: Tensor| bias.broadcast_mul(&signs);
         Ok(Mlp {
-            input: Linear {
-                weight: mlp.input.weight.broadcast_mul(&signs.unsqueeze(1)?)?,
-                bias: mlp.input.bias.map(turn).transpose()?,
-            },
-            out: Linear {
-                weight: mlp.out.weight.broadcast_mul(&signs)?,
-                bias: mlp.out.bias,
-            },
+            input: Linear::new(
+                (mlp.input.weight.tensor()?).broadcast_mul(&signs.unsqueeze(1)?)?,
+                mlp.input.bias.map(turn).transpose()?,
+            ),
+            out: Linear::new(
+                mlp.out.weight.tensor()?.broadcast_mul(&signs)?,
+                mlp.out.bias,
+            ),
             ..mlp
         })
     }

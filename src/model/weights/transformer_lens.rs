@@ -7,9 +7,9 @@
 use candle_core::Tensor;
 
 use super::loader::{Dim, Loader, Result};
-use crate::model::attention::Linear;
 use crate::model::config::Position;
 use crate::model::forward::{Embedding, Unembedding};
+use crate::model::ops::Linear;
 
 /// Size of the vocabulary of all the oldest models, and of no later one.
 const OLD_D_VOCAB: usize = 50_278;
@@ -71,10 +71,10 @@ impl Loader<'_> {
         input: Dim<'_>,
     ) -> Result<Linear> {
         let matrix = self.lens_matrix(weight, &[input, out], REVERSED_LAYERS)?;
-        Ok(Linear {
-            weight: self.own(matrix.t()?)?,
-            bias: self.lens_bias(bias, &[out])?,
-        })
+        Ok(Linear::new(
+            self.own(matrix.t()?)?,
+            self.lens_bias(bias, &[out])?,
+        ))
     }
 
     pub(super) fn lens_embedding(&self) -> Result<Embedding> {
@@ -117,17 +117,17 @@ impl Loader<'_> {
             let weight = self.lens_matrix(&weight, &shape, REVERSED_LAYERS)?;
             let weight = self.own(weight.transpose(1, 2)?)?;
             let bias = self.lens_bias(&format!("{prefix}attn.b_{letter}"), &[n_heads, d_head])?;
-            Ok(Linear {
-                weight: self.reshape(&weight, &[rows, c.d_model])?,
-                bias: bias.map(|bias| self.reshape(&bias, &[rows])).transpose()?,
-            })
+            Ok(Linear::new(
+                self.reshape(&weight, &[rows, c.d_model])?,
+                bias.map(|bias| self.reshape(&bias, &[rows])).transpose()?,
+            ))
         };
         let weight = format!("{prefix}attn.W_O");
         let weight = self.lens_matrix(&weight, &[n_heads, d_head, d_model], REVERSED_LAYERS)?;
-        let out = Linear {
-            weight: self.own(self.reshape(&weight, &[rows, c.d_model])?.t()?)?,
-            bias: self.lens_bias(&format!("{prefix}attn.b_O"), &[d_model])?,
-        };
+        let out = Linear::new(
+            self.own(self.reshape(&weight, &[rows, c.d_model])?.t()?)?,
+            self.lens_bias(&format!("{prefix}attn.b_O"), &[d_model])?,
+        );
         Ok((read("Q")?, read("K")?, read("V")?, out))
     }
 
@@ -152,7 +152,7 @@ mod tests {
     use safetensors::tensor::TensorView;
 
     use crate::model::weights::{Checkpoint, SafetensorsFile};
-    use crate::model::{Config, Model};
+    use crate::model::{Compute, Config, Model};
 
     /// The oldest models of eight layers have their positions the other way round, which a square does not show.
     #[test]
@@ -203,9 +203,16 @@ mod tests {
             let file = SafetensorsFile::new("model".into(), &file).unwrap();
             let checkpoint = Checkpoint::new(vec![Box::new(file)]);
             let config = Config::from_json(config.as_bytes()).unwrap();
-            let model = Model::load(config, &checkpoint, 4, DType::F32, &Device::Cpu).unwrap();
+            let model = Model::load(
+                config,
+                &checkpoint,
+                4,
+                DType::F32,
+                Compute::Tensors(Device::Cpu),
+            )
+            .unwrap();
             let stream = model.embed(&[&[0, 0]]).unwrap();
-            stream.flatten_all().unwrap().to_vec1().unwrap()
+            stream.tensor().flatten_all().unwrap().to_vec1().unwrap()
         };
         assert_eq!(load(50_278), [0.0, 4.0, 8.0, 12.0, 1.0, 5.0, 9.0, 13.0]);
         assert_eq!(load(48_262), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);

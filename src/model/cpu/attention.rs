@@ -1,0 +1,207 @@
+//! Causal attention of one window, tile by tile of queries, over only the keys that they may see.
+
+use super::activation::exp;
+use super::elementwise::{for_lanes, map_lanes};
+use super::lanes::{Kernel, Lanes};
+use super::matmul::{Packed, PackedRows, Target, WIDTH, multiply_panel};
+use super::{Isa, Operands};
+
+/// What attention of a layer is like.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::model) struct AttentionShape {
+    pub(in crate::model) n_heads: usize,
+    pub(in crate::model) n_key_value_heads: usize,
+    pub(in crate::model) d_head: usize,
+    /// What q·k is multiplied by.
+    pub(in crate::model) scale: f32,
+    /// s in s·tanh(q·k / s).
+    pub(in crate::model) softcap: Option<f32>,
+    /// How many positions are seen, the own included.
+    pub(in crate::model) window: Option<usize>,
+}
+
+/// Memory that one window after the other uses.
+struct Scratch {
+    keys: Packed,
+    values: Packed,
+    queries: PackedRows,
+    pattern: PackedRows,
+    scores: Vec<f32>,
+    out: Vec<f32>,
+}
+
+struct Attend<'a> {
+    isa: Isa,
+    operands: Operands,
+    shape: AttentionShape,
+    q: &'a mut [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    lengths: &'a [usize],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Attend<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let shape = self.shape;
+        let scale = L::splat(shape.scale);
+        map_lanes::<L>(self.q, |_, x| x.mul(scale));
+        let keys = Packed::empty(self.isa, self.operands);
+        let mut scratch = Scratch {
+            values: keys.clone(),
+            queries: keys.rows(),
+            pattern: keys.rows(),
+            keys,
+            scores: Vec::new(),
+            out: Vec::new(),
+        };
+        let group = shape.n_heads / shape.n_key_value_heads;
+        let (q_row, k_row) = (
+            shape.n_heads * shape.d_head,
+            shape.n_key_value_heads * shape.d_head,
+        );
+        let mut start = 0;
+        for &n in self.lengths {
+            let (q, k, v) = (
+                &self.q[start * q_row..(start + n) * q_row],
+                &self.k[start * k_row..(start + n) * k_row],
+                &self.v[start * k_row..(start + n) * k_row],
+            );
+            let out = &mut self.out[start * q_row..(start + n) * q_row];
+            for head in 0..shape.n_key_value_heads {
+                let first = head * shape.d_head;
+                let key = |at: usize, dim: usize| k[at * k_row + first + dim];
+                let value = |dim: usize, at: usize| v[at * k_row + first + dim];
+                scratch.keys.pack(n, shape.d_head, 1, key);
+                scratch.values.pack(shape.d_head, n, WIDTH, value);
+                for head in head * group..(head + 1) * group {
+                    let first = head * shape.d_head;
+                    scratch.queries.pack(n, shape.d_head, 1, |at| {
+                        &q[at * q_row + first..at * q_row + first + shape.d_head]
+                    });
+                    for tile in 0..scratch.queries.n_tiles() {
+                        attend_tile::<L>(&shape, &mut scratch, tile, n);
+                        let height = scratch.queries.height();
+                        let d_padded = shape.d_head.next_multiple_of(WIDTH);
+                        let rows = scratch.out.chunks_exact(d_padded).enumerate();
+                        for (i, row) in rows.take(height.min(n - tile * height)) {
+                            let at = (tile * height + i) * q_row + first;
+                            out[at..at + shape.d_head].copy_from_slice(&row[..shape.d_head]);
+                        }
+                    }
+                }
+            }
+            start += n;
+        }
+    }
+}
+
+/// One tile of queries of one head; leaves its rows in `scratch.out`.
+#[inline(always)]
+fn attend_tile<L: Lanes>(shape: &AttentionShape, scratch: &mut Scratch, tile: usize, n: usize) {
+    let height = scratch.queries.height();
+    let sees = shape.window.unwrap_or(n).max(1);
+    let rows = tile * height..((tile + 1) * height).min(n);
+    let first_panel = (rows.start + 1).saturating_sub(sees) / WIDTH;
+    let end_panel = rows.end.div_ceil(WIDTH);
+    let n_keys = (end_panel - first_panel) * WIDTH;
+    scratch.scores.resize(height * n_keys, 0.0);
+    for panel in first_panel..end_panel {
+        let target = Target {
+            out: scratch.scores[(panel - first_panel) * WIDTH..].as_mut_ptr(),
+            stride: n_keys,
+            add: false,
+        };
+        // SAFETY: there are `height` rows of scores for all panels
+        unsafe {
+            let keys = (&scratch.keys, panel, 0);
+            multiply_panel(&scratch.queries, tile..tile + 1, keys, target);
+        }
+    }
+    let mut sums = [1f32; 32];
+    for (row, (at, scores)) in rows
+        .clone()
+        .zip(scratch.scores.chunks_exact_mut(n_keys))
+        .enumerate()
+    {
+        let seen = (at + 1).saturating_sub(sees).max(first_panel * WIDTH)..at + 1;
+        let seen = seen.start - first_panel * WIDTH..seen.end - first_panel * WIDTH;
+        scores[..seen.start].fill(0.0);
+        scores[seen.end..].fill(0.0);
+        sums[row] = softmax::<L>(&mut scores[seen], shape.softcap);
+    }
+    scratch.scores[rows.len() * n_keys..].fill(0.0);
+    let scores = &scratch.scores;
+    scratch.pattern.pack(height, n_keys, WIDTH, |row| {
+        &scores[row * n_keys..(row + 1) * n_keys]
+    });
+    let d_padded = shape.d_head.next_multiple_of(WIDTH);
+    scratch.out.resize(height * d_padded, 0.0);
+    for panel in 0..d_padded / WIDTH {
+        let target = Target {
+            out: scratch.out[panel * WIDTH..].as_mut_ptr(),
+            stride: d_padded,
+            add: false,
+        };
+        // SAFETY: there are `height` rows for all panels
+        unsafe {
+            let values = (&scratch.values, panel, first_panel * WIDTH);
+            multiply_panel(&scratch.pattern, 0..1, values, target);
+        }
+    }
+    for (row, sum) in scratch.out.chunks_exact_mut(d_padded).zip(sums) {
+        let share = L::splat(1.0 / sum);
+        map_lanes::<L>(row, |_, x| x.mul(share));
+    }
+}
+
+/// Replaces scores by e to the power of each, the largest taken off; answers their sum.
+#[inline(always)]
+fn softmax<L: Lanes>(scores: &mut [f32], softcap: Option<f32>) -> f32 {
+    if let Some(cap) = softcap {
+        // tanh u = 1 - 2 / (1 + e²ᵘ)
+        let (one, two) = (L::splat(1.0), L::splat(2.0));
+        map_lanes::<L>(scores, |_, x| {
+            let power = exp(x.mul(L::splat(2.0 / cap)));
+            one.sub(two.div(one.add(power))).mul(L::splat(cap))
+        });
+    }
+    let mut largest = L::splat(f32::NEG_INFINITY);
+    for_lanes::<L>(scores, f32::NEG_INFINITY, |_, x| largest = x.max(largest));
+    let largest = L::splat(largest.largest());
+    map_lanes::<L>(scores, |_, x| exp(x.sub(largest)));
+    let mut sum = L::splat(0.0);
+    for_lanes::<L>(scores, 0.0, |_, x| sum = sum.add(x));
+    sum.sum()
+}
+
+/// Attention of windows of these lengths, one after the other: `q` is `[pos, n_heads, d_head]`, `k` and `v` are
+/// `[pos, n_key_value_heads, d_head]`, positions already in them. `[pos, n_heads, d_head]`.
+pub(in crate::model) fn attend(
+    isa: Isa,
+    operands: Operands,
+    shape: AttentionShape,
+    mut q: Vec<f32>,
+    (k, v): (&[f32], &[f32]),
+    lengths: &[usize],
+) -> Vec<f32> {
+    let n_rows: usize = lengths.iter().sum();
+    assert_eq!(q.len(), n_rows * shape.n_heads * shape.d_head);
+    assert_eq!(k.len(), n_rows * shape.n_key_value_heads * shape.d_head);
+    assert_eq!(v.len(), k.len());
+    let mut out = vec![0.0; q.len()];
+    isa.run(Attend {
+        isa,
+        operands,
+        shape,
+        q: &mut q,
+        k,
+        v,
+        lengths,
+        out: &mut out,
+    });
+    out
+}

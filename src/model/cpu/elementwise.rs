@@ -1,0 +1,174 @@
+//! Norms and rotations, row by row.
+
+use super::Isa;
+use super::lanes::{Kernel, LANES, Lanes};
+
+/// Runs `f` over the values by sixteen; the last ones are filled up with `pad`.
+#[inline(always)]
+pub(super) fn for_lanes<L: Lanes>(x: &[f32], pad: f32, mut f: impl FnMut(usize, L)) {
+    let whole = x.len() / LANES * LANES;
+    for at in (0..whole).step_by(LANES) {
+        // SAFETY: sixteen values follow
+        f(at, unsafe { L::load(x.as_ptr().add(at)) });
+    }
+    if whole < x.len() {
+        let mut last = [pad; LANES];
+        last[..x.len() - whole].copy_from_slice(&x[whole..]);
+        // SAFETY: the array has sixteen values
+        f(whole, unsafe { L::load(last.as_ptr()) });
+    }
+}
+
+/// Replaces the values by `f` of each, sixteen at a time; `f` is told where.
+#[inline(always)]
+pub(super) fn map_lanes<L: Lanes>(x: &mut [f32], mut f: impl FnMut(usize, L) -> L) {
+    let (n, whole) = (x.len(), x.len() / LANES * LANES);
+    for at in (0..whole).step_by(LANES) {
+        // SAFETY: sixteen values follow
+        unsafe {
+            let to = x.as_mut_ptr().add(at);
+            f(at, L::load(to)).store(to);
+        }
+    }
+    if whole < n {
+        let mut last = [0.0; LANES];
+        last[..n - whole].copy_from_slice(&x[whole..]);
+        // SAFETY: the array has sixteen values
+        let lanes = f(whole, unsafe { L::load(last.as_ptr()) }).to_array();
+        x[whole..].copy_from_slice(&lanes[..n - whole]);
+    }
+}
+
+/// Sixteen of some parameters, the last ones filled up with zeros.
+#[inline(always)]
+pub(super) fn lanes_at<L: Lanes>(parameters: &[f32], at: usize) -> L {
+    if at + LANES <= parameters.len() {
+        // SAFETY: sixteen values follow
+        return unsafe { L::load(parameters.as_ptr().add(at)) };
+    }
+    let mut last = [0.0; LANES];
+    last[..parameters.len() - at].copy_from_slice(&parameters[at..]);
+    // SAFETY: the array has sixteen values
+    unsafe { L::load(last.as_ptr()) }
+}
+
+struct NormRows<'a> {
+    x: &'a mut [f32],
+    /// One weight for all rows, or one after the other.
+    weights: &'a [f32],
+    bias: Option<&'a [f32]>,
+    d: usize,
+    eps: f32,
+    centred: bool,
+}
+
+impl Kernel for NormRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let d = self.d;
+        let weights = self.weights.chunks_exact(d).cycle();
+        for (row, weight) in self.x.chunks_exact_mut(d).zip(weights) {
+            if self.centred {
+                let mut sum = L::splat(0.0);
+                for_lanes::<L>(row, 0.0, |_, x| sum = sum.add(x));
+                let mean = L::splat(sum.sum() / d as f32);
+                map_lanes::<L>(row, |_, x| x.sub(mean));
+            }
+            let mut squares = L::splat(0.0);
+            for_lanes::<L>(row, 0.0, |_, x| squares = x.mul_add(x, squares));
+            let scale = L::splat(1.0 / (squares.sum() / d as f32 + self.eps).sqrt());
+            map_lanes::<L>(row, |at, x| {
+                let y = x.mul(scale).mul(lanes_at(weight, at));
+                match self.bias {
+                    Some(bias) => y.add(lanes_at(bias, at)),
+                    None => y,
+                }
+            });
+        }
+    }
+}
+
+/// RMSNorm of rows of `d` values in place; the weights of several kinds of rows, which then take turns, follow one another.
+pub(in crate::model) fn rms_norm(isa: Isa, x: &mut [f32], weights: &[f32], d: usize, eps: f32) {
+    isa.run(NormRows {
+        x,
+        weights,
+        bias: None,
+        d,
+        eps,
+        centred: false,
+    });
+}
+
+/// LayerNorm, likewise.
+pub(in crate::model) fn layer_norm(
+    isa: Isa,
+    x: &mut [f32],
+    weights: &[f32],
+    bias: Option<&[f32]>,
+    d: usize,
+    eps: f32,
+) {
+    isa.run(NormRows {
+        x,
+        weights,
+        bias,
+        d,
+        eps,
+        centred: true,
+    });
+}
+
+struct Rotate<'a> {
+    x: &'a mut [f32],
+    cos: &'a [f32],
+    sin: &'a [f32],
+    n_heads: usize,
+    d_head: usize,
+}
+
+impl Kernel for Rotate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let half = self.cos.len() / (self.x.len() / (self.n_heads * self.d_head)).max(1);
+        let angles = self.cos.chunks_exact(half).zip(self.sin.chunks_exact(half));
+        let rows = self.x.chunks_exact_mut(self.n_heads * self.d_head);
+        for (row, (cos, sin)) in rows.zip(angles) {
+            for head in row.chunks_exact_mut(self.d_head) {
+                let (first, second) = head.split_at_mut(half);
+                map_lanes::<L>(first, |at, a| {
+                    let (cos, sin) = (lanes_at::<L>(cos, at), lanes_at::<L>(sin, at));
+                    let n = LANES.min(half - at);
+                    let b: L = lanes_at(&second[..half], at);
+                    let turned = b.mul(cos).add(a.mul(sin)).to_array();
+                    second[at..at + n].copy_from_slice(&turned[..n]);
+                    a.mul(cos).sub(b.mul(sin))
+                });
+            }
+        }
+    }
+}
+
+/// Rotates the heads of rows `[pos, n_heads, d_head]` in place, first half of the rotated dimensions against the second, by
+/// `cos` and `sin`, `[pos, n_dims / 2]`.
+pub(in crate::model) fn rotate(
+    isa: Isa,
+    x: &mut [f32],
+    (cos, sin): (&[f32], &[f32]),
+    n_heads: usize,
+    d_head: usize,
+) {
+    if !cos.is_empty() {
+        isa.run(Rotate {
+            x,
+            cos,
+            sin,
+            n_heads,
+            d_head,
+        });
+    }
+}

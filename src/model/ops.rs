@@ -1,0 +1,263 @@
+//! The operations that a forward pass is made of, each on tensors of any device and by the CPU's own kernels.
+//!
+//! Everything stands in rows: `[rows, d]`, the windows of a batch one after the other ([`Windows`]). On kernels rows are f32
+//! whatever the model's type; in bf16 what enters a product is rounded on its way into it.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
+
+use super::config::{Activation, NormKind};
+use super::cpu::{self, Isa, Operands, Packed, PackedRows};
+use super::norm::Norm;
+
+/// What a forward pass runs on.
+#[derive(Clone, Debug)]
+pub enum Compute {
+    /// The CPU's own kernels.
+    Kernels(Isa),
+    /// Tensors on a device, by candle.
+    Tensors(Device),
+}
+
+impl Compute {
+    /// The fastest on a device.
+    pub fn on(device: &Device) -> Self {
+        match device {
+            Device::Cpu => Self::Kernels(Isa::best()),
+            device => Self::Tensors(device.clone()),
+        }
+    }
+
+    /// Where tensors lie.
+    pub fn device(&self) -> &Device {
+        match self {
+            Self::Kernels(_) => &Device::Cpu,
+            Self::Tensors(device) => device,
+        }
+    }
+}
+
+/// The windows of a batch: how long each is.
+#[derive(Clone, Debug)]
+pub(super) struct Windows {
+    pub(super) lengths: Arc<[usize]>,
+}
+
+impl Windows {
+    pub(super) fn n_rows(&self) -> usize {
+        self.lengths.iter().sum()
+    }
+
+    /// Position of every row in its window.
+    pub(super) fn positions(&self) -> Vec<u32> {
+        self.lengths.iter().flat_map(|&n| 0..n as u32).collect()
+    }
+
+    /// Neighbours of equal length: their first row, how many, and how long.
+    pub(super) fn runs(&self) -> Vec<(usize, usize, usize)> {
+        let mut first = 0;
+        let runs = self.lengths.chunk_by(|a, b| a == b);
+        runs.map(|run| {
+            let (start, n) = (first, run[0]);
+            first += run.len() * n;
+            (start, run.len(), n)
+        })
+        .collect()
+    }
+}
+
+/// A matrix `[out, in]`.
+#[derive(Clone, Debug)]
+pub(super) enum Matrix {
+    Tensor(Tensor),
+    Packed(Arc<Packed>),
+}
+
+impl Matrix {
+    /// The matrix as it was loaded.
+    pub(super) fn tensor(&self) -> Result<&Tensor> {
+        match self {
+            Self::Tensor(tensor) => Ok(tensor),
+            Self::Packed(_) => candle_core::bail!("these weights are packed"),
+        }
+    }
+
+    /// The matrix as it is multiplied by kernels.
+    pub(super) fn packed(&self) -> Option<&Packed> {
+        match self {
+            Self::Tensor(_) => None,
+            Self::Packed(packed) => Some(packed),
+        }
+    }
+}
+
+/// `x·Wᵀ + b`.
+#[derive(Clone, Debug)]
+pub(super) struct Linear {
+    pub(super) weight: Matrix,
+    pub(super) bias: Option<Tensor>, // [out]
+}
+
+impl Linear {
+    pub(super) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self {
+            weight: Matrix::Tensor(weight),
+            bias,
+        }
+    }
+}
+
+/// Rows, ready to be multiplied.
+pub(super) enum Operand {
+    Tensor(Tensor),
+    Packed(PackedRows),
+}
+
+/// Which implementation runs, and in which type the model is.
+#[derive(Clone, Debug)]
+pub(super) struct Ops {
+    pub(super) compute: Compute,
+    pub(super) dtype: DType,
+}
+
+impl Ops {
+    /// Type of rows.
+    pub(super) fn row_dtype(&self) -> DType {
+        match self.compute {
+            Compute::Kernels(_) => DType::F32,
+            Compute::Tensors(_) => self.dtype,
+        }
+    }
+
+    pub(super) fn operands(&self) -> Operands {
+        match self.dtype {
+            DType::BF16 => Operands::Bf16,
+            _ => Operands::F32,
+        }
+    }
+
+    /// Weights as they are multiplied. The inputs are padded to a multiple.
+    pub(super) fn prepare(&self, linear: Linear, multiple: usize) -> Result<Linear> {
+        let Compute::Kernels(isa) = self.compute else {
+            return Ok(linear);
+        };
+        let weight = linear.weight.tensor()?;
+        let (n_out, n_in) = weight.dims2()?;
+        let weight = weight.to_dtype(DType::F32)?.contiguous()?;
+        let packed = on_host(&weight, |w| {
+            let value = |out: usize, input: usize| w[out * n_in + input];
+            Packed::new(isa, self.operands(), (n_out, n_in), multiple, value)
+        })?;
+        let bias = linear.bias.map(|bias| bias.to_dtype(DType::F32));
+        Ok(Linear {
+            weight: Matrix::Packed(Arc::new(packed)),
+            bias: bias.transpose()?,
+        })
+    }
+
+    /// Rows for products with `like`, and with others of as many inputs.
+    pub(super) fn operand(&self, x: &Tensor, like: &Linear) -> Result<Operand> {
+        match &like.weight {
+            Matrix::Tensor(_) => Ok(Operand::Tensor(x.clone())),
+            Matrix::Packed(packed) => Ok(Operand::Packed(pack(x, packed)?)),
+        }
+    }
+
+    /// `[rows, in]` → `[rows, out]`
+    pub(super) fn linear(&self, x: &Operand, linear: &Linear) -> Result<Tensor> {
+        match (x, &linear.weight) {
+            (Operand::Tensor(x), Matrix::Tensor(weight)) => {
+                let y = x.matmul(&weight.t()?)?;
+                match &linear.bias {
+                    Some(bias) => y.broadcast_add(bias),
+                    None => Ok(y),
+                }
+            }
+            (Operand::Packed(rows), Matrix::Packed(weight)) => {
+                let mut y = cpu::linear(rows, weight);
+                if let Some(bias) = &linear.bias {
+                    on_host(bias, |bias| {
+                        for row in y.chunks_exact_mut(bias.len()) {
+                            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                        }
+                    })?;
+                }
+                Tensor::from_vec(y, (rows.n_rows(), weight.n_out()), &Device::Cpu)
+            }
+            _ => candle_core::bail!("rows and weights are prepared in different ways"),
+        }
+    }
+
+    /// The same for rows that enter one product only.
+    pub(super) fn project(&self, x: &Tensor, linear: &Linear) -> Result<Tensor> {
+        self.linear(&self.operand(x, linear)?, linear)
+    }
+
+    /// Of rows whose last dimension is the norm's, or of `[rows, heads, d]` with weights for each head.
+    pub(super) fn norm(&self, norm: &Norm, x: &Tensor) -> Result<Tensor> {
+        let Compute::Kernels(isa) = self.compute else {
+            return norm.forward(x);
+        };
+        let d = x.dim(candle_core::D::Minus1)?;
+        let mut y = to_vec(x)?;
+        let eps = norm.eps as f32;
+        on_host(&norm.weight, |weight| match norm.kind {
+            NormKind::Rms => {
+                cpu::rms_norm(isa, &mut y, weight, d, eps);
+                Ok(())
+            }
+            NormKind::Layer => {
+                let mut run = |bias: Option<&[f32]>| {
+                    cpu::layer_norm(isa, &mut y, weight, bias, d, eps);
+                };
+                match &norm.bias {
+                    Some(bias) => on_host(bias, |bias| run(Some(bias))),
+                    None => {
+                        run(None);
+                        Ok(())
+                    }
+                }
+            }
+        })??;
+        Tensor::from_vec(y, x.dims(), &Device::Cpu)
+    }
+
+    /// `act_fn(x)`
+    pub(super) fn activate(&self, act_fn: Activation, x: &Tensor) -> Result<Tensor> {
+        match (&self.compute, act_fn) {
+            (_, Activation::SoluLn) | (Compute::Tensors(_), _) => act_fn.forward(x),
+            (Compute::Kernels(isa), _) => {
+                let mut y = vec![0.0; x.elem_count()];
+                on_host(x, |x| cpu::activate(*isa, act_fn, x, &mut y))?;
+                Tensor::from_vec(y, x.dims(), &Device::Cpu)
+            }
+        }
+    }
+}
+
+/// Packs rows for products with some weights.
+pub(super) fn pack(x: &Tensor, weights: &Packed) -> Result<PackedRows> {
+    let (n_rows, n_in) = x.dims2()?;
+    let mut rows = weights.rows();
+    on_host(x, |x| {
+        rows.pack_rows(n_rows, n_in, |row| &x[row * n_in..(row + 1) * n_in]);
+    })?;
+    Ok(rows)
+}
+
+/// Gives the values of a contiguous f32 tensor in the host's memory to `read`.
+pub(super) fn on_host<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((first, end))) => {
+            Ok(read(&values[first..end]))
+        }
+        _ => candle_core::bail!("values are not side by side in the host's memory"),
+    }
+}
+
+/// A copy of the values of an f32 tensor in the host's memory.
+pub(super) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
+    on_host(&tensor.contiguous()?, <[f32]>::to_vec)
+}

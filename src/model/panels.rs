@@ -1,0 +1,199 @@
+//! An MLP panel by panel of neurons, so that activations can be looked at while they are in the cache.
+//!
+//! ```text
+//! Attended ──► MlpInput ──► PanelValues, by panel and tiles ──► MlpOutput ──► Model::write
+//! ```
+//!
+//! The values of a panel are gone when the next is computed; what stays of them is what multiplies `W_out`, packed for it.
+
+use std::ops::Range;
+
+use super::cpu::{self, GROUP_ROWS, Isa, PANEL, Packed, PackedRows, PanelRows};
+use super::error::ModelError;
+use super::forward::{Attended, Model};
+use super::mlp::Mlp;
+use super::ops::{Compute, Linear, on_host, pack};
+
+/// The MLP of a block whose neurons can be computed apart.
+#[derive(Clone, Copy)]
+pub struct Neurons<'m> {
+    mlp: &'m Mlp,
+    input: &'m Packed,
+    gate: Option<&'m Packed>,
+    isa: Isa,
+}
+
+/// What an MLP reads, packed.
+pub struct MlpInput(PackedRows);
+
+/// What multiplies `W_out`, packed.
+pub struct MlpOutput(pub(super) PackedRows);
+
+/// The part of an output that one panel of neurons writes.
+pub struct PanelOutput<'a>(PanelRows<'a>);
+
+/// Hooks of one panel of neurons at some rows, each `[rows, Neurons::PANEL]`. Columns of neurons that do not exist and rows
+/// beyond [`PanelValues::n_rows`] mean nothing.
+pub struct PanelValues {
+    n_rows: usize,
+    pre: Vec<f32>,
+    pre_linear: Vec<f32>,
+    act: Vec<f32>,
+    post: Vec<f32>,
+}
+
+impl Default for PanelValues {
+    fn default() -> Self {
+        let zeros = || vec![0.0; GROUP_ROWS * PANEL];
+        Self {
+            n_rows: 0,
+            pre: zeros(),
+            pre_linear: zeros(),
+            act: zeros(),
+            post: zeros(),
+        }
+    }
+}
+
+impl PanelValues {
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// `hook_pre`
+    pub fn pre(&self) -> &[f32] {
+        &self.pre[..self.n_rows * PANEL]
+    }
+
+    /// `hook_pre_linear`, of gated MLPs.
+    pub fn pre_linear(&self) -> &[f32] {
+        &self.pre_linear[..self.n_rows * PANEL]
+    }
+
+    /// `act_fn(hook_pre)`, of gated MLPs.
+    pub fn act(&self) -> &[f32] {
+        &self.act[..self.n_rows * PANEL]
+    }
+
+    /// `hook_post`
+    pub fn post(&self) -> &[f32] {
+        &self.post[..self.n_rows * PANEL]
+    }
+}
+
+impl Model {
+    /// The MLP of a block, panel by panel: on the CPU's kernels, where neurons do not depend on one another as those of a
+    /// SoLU MLP do.
+    pub fn neurons(&self, layer: usize) -> Option<Neurons<'_>> {
+        let mlp = &self.blocks[layer].mlp;
+        let Compute::Kernels(isa) = self.ops.compute else {
+            return None;
+        };
+        let gate = match &mlp.gate {
+            Some(gate) => Some(gate.weight.packed()?),
+            None => None,
+        };
+        (mlp.mid_norm.is_none()).then_some(Neurons {
+            mlp,
+            input: mlp.input.weight.packed()?,
+            gate,
+            isa,
+        })
+    }
+}
+
+impl Neurons<'_> {
+    /// Neurons of a panel.
+    pub const PANEL: usize = PANEL;
+
+    /// Whether there is `hook_pre_linear`.
+    pub fn is_gated(&self) -> bool {
+        self.gate.is_some()
+    }
+
+    /// What the MLP reads.
+    pub fn input(&self, attended: &Attended) -> Result<MlpInput, ModelError> {
+        Ok(MlpInput(pack(&attended.read, self.input)?))
+    }
+
+    /// Computes the hooks of the neurons `Self::PANEL · panel ..` at some tiles of rows.
+    pub fn compute(
+        &self,
+        panel: usize,
+        input: &MlpInput,
+        tiles: Range<usize>,
+        values: &mut PanelValues,
+    ) -> Result<(), ModelError> {
+        let n_rows = input.0.rows_of(&tiles).len();
+        values.n_rows = n_rows;
+        let n = n_rows * PANEL;
+        let read = |weights: &Packed, linear: &Linear, to: &mut [f32]| {
+            cpu::multiply_neurons(&input.0, tiles.clone(), weights, panel, to);
+            let Some(bias) = &linear.bias else {
+                return Ok(());
+            };
+            on_host(bias, |bias| {
+                let bias = &bias[panel * PANEL..bias.len().min((panel + 1) * PANEL)];
+                for row in to[..n].chunks_exact_mut(PANEL) {
+                    row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                }
+            })
+        };
+        let PanelValues {
+            pre,
+            pre_linear,
+            act,
+            post,
+            ..
+        } = values;
+        match (self.gate, &self.mlp.gate) {
+            (Some(weights), Some(gate)) => {
+                read(weights, gate, pre)?;
+                read(self.input, &self.mlp.input, pre_linear)?;
+                let both = (&pre[..n], &pre_linear[..n]);
+                cpu::gated(
+                    self.isa,
+                    self.mlp.act_fn,
+                    both,
+                    &mut act[..n],
+                    &mut post[..n],
+                );
+            }
+            _ => {
+                read(self.input, &self.mlp.input, pre)?;
+                cpu::activate(self.isa, self.mlp.act_fn, &pre[..n], &mut post[..n]);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl MlpInput {
+    /// Tiles that are computed at one go, each with its rows.
+    pub fn groups(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + '_ {
+        let groups = self.0.groups();
+        groups.map(|tiles| (tiles.clone(), self.0.rows_of(&tiles)))
+    }
+
+    /// Room for what the MLP computes from it.
+    pub fn output(&self, d_mlp: usize) -> MlpOutput {
+        let mut rows = self.0.alike();
+        rows.in_blocks(self.0.n_rows(), d_mlp);
+        MlpOutput(rows)
+    }
+}
+
+impl MlpOutput {
+    /// Its parts, panel by panel, to be written side by side.
+    pub fn panels(&mut self) -> impl Iterator<Item = PanelOutput<'_>> {
+        self.0.blocks().map(PanelOutput)
+    }
+}
+
+impl PanelOutput<'_> {
+    /// Keeps `hook_post` of some tiles.
+    pub fn keep(&mut self, tiles: Range<usize>, values: &PanelValues) {
+        self.0.pack(tiles, values.post());
+    }
+}
