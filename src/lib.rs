@@ -11,14 +11,15 @@
 //! | module | holds | imports |
 //! |---|---|---|
 //! | [`ids`] | newtypes | nothing |
+//! | [`lanes`] | vectors of sixteen numbers, on any instruction set | nothing |
 //! | [`corpus`] | files → documents, in a stable order | nothing |
-//! | [`stats`] | what is kept of a neuron: update and merge | nothing |
-//! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | nothing |
+//! | [`stats`] | what is kept of a neuron: update and merge | lanes |
+//! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | lanes |
 //! | [`tokens`] | tokenizer, windows, the token store | corpus |
 //! | [`demo`] | the embedded model and corpus | corpus |
 //! | [`load`] | where models come from | model, tokens, demo |
 //! | [`shard`] | the files of a scan | stats |
-//! | [`scan`] | drives batches through a model into statistics | corpus, tokens, model, stats, shard, load |
+//! | [`scan`] | drives batches through a model into statistics | lanes, corpus, tokens, model, stats, shard, load |
 //! | [`atlas`] | parts merged and ranked; what the weights say | shard, stats, tokens, model |
 //! | [`site`] | views → theme → pages → files | atlas, tokens |
 //! | [`serve`] | preview server for a built site | nothing |
@@ -41,6 +42,7 @@ pub mod corpus;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod ids;
+pub mod lanes;
 #[cfg(feature = "atlas")]
 pub mod load;
 pub mod model;

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use neuroscope::lanes::Isa;
 use neuroscope::load::ModelFiles;
-use neuroscope::model::{Compute, Config, Hook, Isa, Model};
+use neuroscope::model::{Compute, Config, Hook, Model};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 

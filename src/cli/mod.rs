@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod bench;
 mod build;
 mod flags;
 mod interrupt;
@@ -45,6 +46,9 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Build the website; without any scan, of the embedded demo model
     Build(build::BuildArgs),
+    /// Measure how fast a scan is here
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
     /// Preview the website, rebuilding it when theme or content change
     Serve(serve::ServeArgs),
 }
@@ -89,6 +93,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Scan(args) => scan::run(&context, &args),
         Command::Merge(args) => merge::run(&context, &args),
         Command::Build(args) => build::run(&context, &args),
+        Command::Bench(command) => bench::run(&context, &command),
         Command::Serve(args) => serve::run(context, &args),
     }
 }

@@ -6,10 +6,11 @@ use std::collections::btree_map::Entry;
 use candle_core::{DType, Result, Tensor};
 
 use super::config::{Config, Position};
-use super::cpu::{self, AttentionShape, Isa, Operands};
+use super::cpu::{self, AttentionShape, Operands};
 use super::norm::Norm;
 use super::ops::{Compute, Linear, Ops, Windows, on_host, to_vec};
 use super::rope::Rotation;
+use crate::lanes::Isa;
 
 /// What attention needs of positions, computed once for the longest window.
 #[derive(Clone, Debug)]
@@ -129,7 +130,7 @@ impl Attention {
         };
         let x_v = ops.operand(x, &self.value)?;
         let x_qk = extra
-            .map(|extra| ops.operand(&(x + extra)?, &self.query))
+            .map(|extra| ops.operand(&ops.add(x, extra)?, &self.query))
             .transpose()?;
         let x_qk = x_qk.as_ref().unwrap_or(&x_v);
         let (mut q, mut k) = (

@@ -8,7 +8,7 @@ use super::error::ModelError;
 use super::hooks::MlpActivations;
 use super::mlp::Mlp;
 use super::norm::Norm;
-use super::ops::{Compute, Linear, Operand, Ops, Windows};
+use super::ops::{Compute, Linear, Ops, Windows};
 use super::panels::MlpOutput;
 use super::weights::Checkpoint;
 
@@ -171,7 +171,7 @@ impl Model {
         if let Position::Learned { .. } = self.config.position
             && let Some(rows) = self.position_rows(&windows)?
         {
-            x = (x + rows)?;
+            x = self.ops.add(&x, &rows)?;
         }
         Ok(Stream { x, windows })
     }
@@ -208,14 +208,19 @@ impl Model {
                 .forward(&self.ops, &read, extra.as_ref(), windows, &self.positions)?;
         let (x, read) = match self.config.layout {
             Layout::PreNorm | Layout::PostNorm | Layout::Sandwich => {
-                let x = (x + self.norm(&block.attention_out_norm, &attended)?)?;
+                let attended = self.norm(&block.attention_out_norm, &attended)?;
+                let x = self.ops.add(x, &attended)?;
                 let read = self.norm(&block.mlp_norm, &x)?;
                 (x, read)
             }
-            Layout::Parallel => ((x + attended)?, self.norm(&block.mlp_norm, x)?),
-            Layout::ParallelSharedNorm => ((x + attended)?, read),
+            Layout::Parallel => {
+                let read = self.norm(&block.mlp_norm, x)?;
+                (self.ops.add(x, &attended)?, read)
+            }
+            Layout::ParallelSharedNorm => (self.ops.add(x, &attended)?, read),
             Layout::ResidualNorm => {
-                let x = self.norm(&block.attention_out_norm, &(x + attended)?)?;
+                let x = self.ops.add(x, &attended)?;
+                let x = self.norm(&block.attention_out_norm, &x)?;
                 (x.clone(), x)
             }
         };
@@ -243,8 +248,8 @@ impl Model {
         attended: Attended,
         post: &Tensor,
     ) -> Result<Stream, ModelError> {
-        let post = self.ops.operand(post, &self.blocks[layer].mlp.out)?;
-        self.write_operand(layer, attended, &post)
+        let written = self.ops.project(post, &self.blocks[layer].mlp.out)?;
+        self.add_written(layer, attended, &written)
     }
 
     /// The same, given what was computed panel by panel.
@@ -252,23 +257,32 @@ impl Model {
         &self,
         layer: usize,
         attended: Attended,
-        post: MlpOutput,
+        post: &MlpOutput,
     ) -> Result<Stream, ModelError> {
-        self.write_operand(layer, attended, &Operand::Packed(post.0))
+        let out = &self.blocks[layer].mlp.out;
+        let written = post.rows().map(|rows| self.ops.linear_packed(rows, out));
+        let written = written.transpose()?;
+        let written = written.ok_or_else(|| candle_core::Error::msg("nothing was written"))?;
+        self.add_written(layer, attended, &written)
     }
 
-    fn write_operand(
+    fn add_written(
         &self,
         layer: usize,
         attended: Attended,
-        post: &Operand,
+        written: &Tensor,
     ) -> Result<Stream, ModelError> {
         let block = &self.blocks[layer];
         let Stream { x, windows } = attended.stream;
-        let written = self.ops.linear(post, &block.mlp.out)?;
         let x = match self.config.layout {
-            Layout::ResidualNorm => self.norm(&block.mlp_out_norm, &(x + written)?)?,
-            _ => (x + self.norm(&block.mlp_out_norm, &written)?)?,
+            Layout::ResidualNorm => {
+                let x = self.ops.add(&x, written)?;
+                self.norm(&block.mlp_out_norm, &x)?
+            }
+            _ => {
+                let written = self.norm(&block.mlp_out_norm, written)?;
+                self.ops.add(&x, &written)?
+            }
         };
         Ok(Stream { x, windows })
     }

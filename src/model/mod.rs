@@ -22,7 +22,6 @@ pub use config::{
     Activation, Affine, AttentionConfig, Config, Family, Layout, NormConfig, NormKind, Position,
     QkNorm, Rope, RopeScaling,
 };
-pub use cpu::Isa;
 pub use error::ModelError;
 pub use forward::{Attended, Model, Stream, Unembedding};
 pub use hooks::{Hook, MlpActivations};

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 
 use super::config::{Activation, NormKind};
-use super::cpu::{self, Isa, Operands, Packed, PackedRows};
+use super::cpu::{self, Operands, Packed, PackedRows};
 use super::norm::Norm;
+use crate::lanes::Isa;
 
 /// What a forward pass runs on.
 #[derive(Clone, Debug)]
@@ -26,6 +27,15 @@ impl Compute {
         match device {
             Device::Cpu => Self::Kernels(Isa::best()),
             device => Self::Tensors(device.clone()),
+        }
+    }
+
+    /// The device, and of a CPU the instruction set of its kernels.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Kernels(isa) => format!("cpu ({})", isa.name()),
+            Self::Tensors(Device::Cpu) => "cpu (tensors)".into(),
+            Self::Tensors(device) => format!("{:?}", device.location()).to_lowercase(),
         }
     }
 
@@ -174,22 +184,34 @@ impl Ops {
                     None => Ok(y),
                 }
             }
-            (Operand::Packed(rows), Matrix::Packed(weight)) => {
-                let mut y = cpu::linear(rows, weight);
-                if let Some(bias) = &linear.bias {
-                    on_host(bias, |bias| {
-                        for row in y.chunks_exact_mut(bias.len()) {
-                            row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
-                        }
-                    })?;
-                }
-                Tensor::from_vec(y, (rows.n_rows(), weight.n_out()), &Device::Cpu)
-            }
+            (Operand::Packed(rows), _) => self.linear_packed(rows, linear),
             _ => candle_core::bail!("rows and weights are prepared in different ways"),
         }
     }
 
-    /// The same for rows that enter one product only.
+    /// The same, of packed rows.
+    pub(super) fn linear_packed(&self, rows: &PackedRows, linear: &Linear) -> Result<Tensor> {
+        let Matrix::Packed(weight) = &linear.weight else {
+            candle_core::bail!("rows and weights are prepared in different ways");
+        };
+        let mut y = cpu::linear(rows, weight);
+        if let Some(bias) = &linear.bias {
+            on_host(bias, |bias| cpu::add(rows.isa(), &mut y, bias))?;
+        }
+        Tensor::from_vec(y, (rows.n_rows(), weight.n_out()), &Device::Cpu)
+    }
+
+    /// `x + y`, of one shape.
+    pub(super) fn add(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
+        let Compute::Kernels(isa) = self.compute else {
+            return x + y;
+        };
+        let mut sum = to_vec(x)?;
+        on_host(y, |y| cpu::add(isa, &mut sum, y))?;
+        Tensor::from_vec(sum, x.dims(), &Device::Cpu)
+    }
+
+    /// `[rows, in]` → `[rows, out]`, of rows that enter one product only.
     pub(super) fn project(&self, x: &Tensor, linear: &Linear) -> Result<Tensor> {
         self.linear(&self.operand(x, linear)?, linear)
     }

@@ -8,11 +8,12 @@
 
 use std::ops::Range;
 
-use super::cpu::{self, GROUP_ROWS, Isa, PANEL, Packed, PackedRows, PanelRows};
+use super::cpu::{self, GROUP_ROWS, PANEL, Packed, PackedRows, PanelRows};
 use super::error::ModelError;
 use super::forward::{Attended, Model};
 use super::mlp::Mlp;
 use super::ops::{Compute, Linear, on_host, pack};
+use crate::lanes::Isa;
 
 /// The MLP of a block whose neurons can be computed apart.
 #[derive(Clone, Copy)]
@@ -27,7 +28,8 @@ pub struct Neurons<'m> {
 pub struct MlpInput(PackedRows);
 
 /// What multiplies `W_out`, packed.
-pub struct MlpOutput(pub(super) PackedRows);
+#[derive(Default)]
+pub struct MlpOutput(Option<PackedRows>);
 
 /// The part of an output that one panel of neurons writes.
 pub struct PanelOutput<'a>(PanelRows<'a>);
@@ -136,7 +138,7 @@ impl Neurons<'_> {
             on_host(bias, |bias| {
                 let bias = &bias[panel * PANEL..bias.len().min((panel + 1) * PANEL)];
                 for row in to[..n].chunks_exact_mut(PANEL) {
-                    row.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+                    cpu::add(self.isa, &mut row[..bias.len()], bias);
                 }
             })
         };
@@ -175,19 +177,25 @@ impl MlpInput {
         let groups = self.0.groups();
         groups.map(|tiles| (tiles.clone(), self.0.rows_of(&tiles)))
     }
-
-    /// Room for what the MLP computes from it.
-    pub fn output(&self, d_mlp: usize) -> MlpOutput {
-        let mut rows = self.0.alike();
-        rows.in_blocks(self.0.n_rows(), d_mlp);
-        MlpOutput(rows)
-    }
 }
 
 impl MlpOutput {
+    /// Makes room for what an MLP computes from an input. All panels of it must then be written.
+    pub fn make_room(&mut self, input: &MlpInput, d_mlp: usize) {
+        let rows = self.0.get_or_insert_with(|| input.0.alike());
+        rows.in_blocks(input.0.n_rows(), d_mlp);
+    }
+
     /// Its parts, panel by panel, to be written side by side.
     pub fn panels(&mut self) -> impl Iterator<Item = PanelOutput<'_>> {
-        self.0.blocks().map(PanelOutput)
+        self.0
+            .iter_mut()
+            .flat_map(PackedRows::blocks)
+            .map(PanelOutput)
+    }
+
+    pub(super) fn rows(&self) -> Option<&PackedRows> {
+        self.0.as_ref()
     }
 }
 

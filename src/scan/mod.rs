@@ -1,11 +1,14 @@
 //! Drives a model over a corpus once, and keeps of every neuron what DEFINITIONS asks for.
 
 mod batch;
+mod bench;
 mod error;
+mod forward;
 mod part;
 mod setup;
 mod tokenize;
 
+pub use bench::{Round, bench};
 pub use error::ScanError;
 pub use part::{Job, scan_part};
 pub use setup::Setup;

@@ -120,6 +120,11 @@ impl Setup {
         &self.identity
     }
 
+    /// The device, and of a CPU the instruction set of its kernels.
+    pub fn runs_on(&self) -> String {
+        self.model.compute().name()
+    }
+
     /// The scan, ready to run.
     pub fn job(&self) -> Job<'_> {
         Job {

@@ -2,13 +2,15 @@
 
 use std::cmp::Ordering;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{DocId, Pos};
 
 use super::signs::SignCase;
 use super::window::Window;
 
 /// One peak of one document.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Example {
     /// The ranked value at the peak, exact.
     pub value: f32,
@@ -27,7 +29,7 @@ pub struct Example {
 }
 
 /// What a list ranks, and by what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ListKind {
     /// Largest values of the ranking hook.
     Top,
@@ -95,7 +97,7 @@ impl ListKind {
 ///
 /// A context's `duplicates` are the other documents that peak on it with a score above the last entry's. Those at
 /// or below it are not known to every part, and so are not counted anywhere.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TopList {
     kind: ListKind,
     k: usize,

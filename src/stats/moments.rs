@@ -1,7 +1,9 @@
 //! Count, extremes and power sums, and what follows from them (DEFINITIONS 3).
 
+use serde::{Deserialize, Serialize};
+
 /// Count, minimum, maximum and Σx…Σx⁴ of finite values. Merging adds, so parts of a scan give the whole.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Moments {
     /// Number of finite values.
     pub count: u64,

@@ -5,6 +5,8 @@
 //! wide one few. While scanning, a position is dropped only when the counts so far prove that it cannot lie in a
 //! band that still wants it; counts only grow, so a part of a scan never drops what the whole would keep.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{DocId, Pos};
 
 use super::hash;
@@ -101,7 +103,7 @@ impl SamplePlan {
 }
 
 /// A drawn position of one neuron.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Rank of the position's hash in the plan.
     pub rank: u32,
@@ -118,7 +120,7 @@ pub struct Sample {
 }
 
 /// The drawn positions of one neuron that may still be wanted, by rank.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Samples {
     kept: Vec<Sample>,
     next_prune: usize,

@@ -1,7 +1,9 @@
 //! Statistics by sign case of a gated neuron (DEFINITIONS 3, GLUScope's table).
 
+use serde::{Deserialize, Serialize};
+
 /// The sign of the gate and of the linear input. Exact zero belongs to no case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SignCase {
     /// `gate+_in+`
     PosPos,
@@ -41,6 +43,16 @@ impl SignCase {
         }
     }
 
+    /// The value of larger magnitude; of two that differ in sign only, the positive one.
+    #[inline(always)]
+    pub(super) fn larger(a: f32, b: f32) -> f32 {
+        if b.abs() > a.abs() || (b.abs() == a.abs() && b > a) {
+            b
+        } else {
+            a
+        }
+    }
+
     /// Name in records and files.
     pub fn name(self) -> &'static str {
         match self {
@@ -73,7 +85,7 @@ impl CaseStats {
         self.count += 1;
         for (i, value) in values.into_iter().enumerate() {
             self.sums[i] += f64::from(value);
-            self.extremes[i] = larger(self.extremes[i], value);
+            self.extremes[i] = SignCase::larger(self.extremes[i], value);
         }
     }
 
@@ -82,18 +94,7 @@ impl CaseStats {
         self.count += other.count;
         for i in 0..4 {
             self.sums[i] += other.sums[i];
-            self.extremes[i] = larger(self.extremes[i], other.extremes[i]);
+            self.extremes[i] = SignCase::larger(self.extremes[i], other.extremes[i]);
         }
-    }
-}
-
-/// The value of larger magnitude. Within a sign case all values of a quantity have one sign, except those of an
-/// activation function that changes sign where its input does not; there the positive one wins a tie.
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    if b.abs() > a.abs() || (b.abs() == a.abs() && b > a) {
-        b
-    } else {
-        a
     }
 }

@@ -1,7 +1,9 @@
 //! The values around a peak, in eight bits.
 
+use serde::{Deserialize, Serialize};
+
 /// Values of consecutive positions, quantised with one scale: at most `scale / 2` off.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Window {
     /// Position of the first value in its document.
     pub start: u32,

@@ -3,9 +3,7 @@
 //! Each is written so that it loses no digits where its value is small; that is where the textbook forms, `1 + tanh` and
 //! `1 + erf`, cancel.
 
-use super::Isa;
-use super::elementwise::{lanes_at, map_lanes};
-use super::lanes::{Kernel, LANES, Lanes};
+use crate::lanes::{Isa, Kernel, LANES, Lanes, lanes_at, map_lanes};
 use crate::model::config::Activation;
 
 /// eˣ: x = n·ln 2 + r with |r| ≤ ln 2 / 2, eʳ by its series to r⁷ in the order of Horner. Within 2 ulp; 0 below -87.
@@ -105,14 +103,14 @@ impl Kernel for Activate<'_> {
         assert_eq!(self.act.len(), self.pre.len());
         let Some((input, post)) = self.gated else {
             self.act.copy_from_slice(self.pre);
-            return map_lanes::<L>(self.act, |_, x| apply(self.act_fn, x));
+            return map_lanes!(L, self.act, |_, x| apply(self.act_fn, x));
         };
         assert!(input.len() == self.pre.len() && post.len() == input.len());
         self.act.copy_from_slice(self.pre);
-        map_lanes::<L>(self.act, |at, x| {
+        map_lanes!(L, self.act, |at, x| {
             let y = apply(self.act_fn, x);
             let n = LANES.min(post.len() - at);
-            let product = y.mul(lanes_at(input, at));
+            let product = y.mul(lanes_at(input, at, 0.0));
             if n == LANES {
                 // SAFETY: sixteen values follow
                 unsafe { product.store(post.as_mut_ptr().add(at)) };

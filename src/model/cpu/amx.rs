@@ -5,7 +5,6 @@
 
 use std::arch::asm;
 use std::cell::Cell;
-use std::sync::OnceLock;
 
 use super::matmul::{Tile, WIDTH};
 
@@ -26,41 +25,6 @@ static CONFIG: Config = Config {
     bytes_per_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
     rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
 };
-
-/// Whether the CPU has AMX for bf16 and the kernel lets this process use it, which is asked once.
-pub(super) fn is_available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| has_instructions() && is_permitted())
-}
-
-fn has_instructions() -> bool {
-    use std::arch::x86_64::{__cpuid, __cpuid_count};
-    const OSXSAVE: u32 = 1 << 27;
-    const AMX_BF16: u32 = 1 << 22;
-    const AMX_TILE: u32 = 1 << 24;
-    const TILE_STATE: u32 = 0b11 << 17;
-    if __cpuid(0).eax < 7 || __cpuid(1).ecx & OSXSAVE == 0 {
-        return false;
-    }
-    let state: u32;
-    // SAFETY: the operating system has turned XGETBV on
-    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") state, out("edx") _, options(nomem, nostack)) };
-    let features = __cpuid_count(7, 0).edx;
-    features & (AMX_BF16 | AMX_TILE) == AMX_BF16 | AMX_TILE && state & TILE_STATE == TILE_STATE
-}
-
-#[cfg(target_os = "linux")]
-fn is_permitted() -> bool {
-    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
-    const TILE_DATA: i64 = 18;
-    // SAFETY: the call reads and writes no memory of ours
-    unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0 }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_permitted() -> bool {
-    false
-}
 
 thread_local! {
     static CONFIGURED: Cell<bool> = const { Cell::new(false) };

@@ -1,10 +1,9 @@
 //! Causal attention of one window, tile by tile of queries, over only the keys that they may see.
 
+use super::Operands;
 use super::activation::exp;
-use super::elementwise::{for_lanes, map_lanes};
-use super::lanes::{Kernel, Lanes};
 use super::matmul::{Packed, PackedRows, Target, WIDTH, multiply_panel};
-use super::{Isa, Operands};
+use crate::lanes::{Isa, Kernel, LANES, Lanes, for_lanes, lanes_at, map_lanes};
 
 /// What attention of a layer is like.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +47,7 @@ impl Kernel for Attend<'_> {
     fn run<L: Lanes>(self) {
         let shape = self.shape;
         let scale = L::splat(shape.scale);
-        map_lanes::<L>(self.q, |_, x| x.mul(scale));
+        map_lanes!(L, self.q, |_, x| x.mul(scale));
         let keys = Packed::empty(self.isa, self.operands);
         let mut scratch = Scratch {
             values: keys.clone(),
@@ -154,7 +153,7 @@ fn attend_tile<L: Lanes>(shape: &AttentionShape, scratch: &mut Scratch, tile: us
     }
     for (row, sum) in scratch.out.chunks_exact_mut(d_padded).zip(sums) {
         let share = L::splat(1.0 / sum);
-        map_lanes::<L>(row, |_, x| x.mul(share));
+        map_lanes!(L, row, |_, x| x.mul(share));
     }
 }
 
@@ -164,17 +163,18 @@ fn softmax<L: Lanes>(scores: &mut [f32], softcap: Option<f32>) -> f32 {
     if let Some(cap) = softcap {
         // tanh u = 1 - 2 / (1 + e²ᵘ)
         let (one, two) = (L::splat(1.0), L::splat(2.0));
-        map_lanes::<L>(scores, |_, x| {
+        map_lanes!(L, scores, |_, x| {
             let power = exp(x.mul(L::splat(2.0 / cap)));
             one.sub(two.div(one.add(power))).mul(L::splat(cap))
         });
     }
     let mut largest = L::splat(f32::NEG_INFINITY);
-    for_lanes::<L>(scores, f32::NEG_INFINITY, |_, x| largest = x.max(largest));
+    for_lanes!(L, scores, f32::NEG_INFINITY, |_, x| largest =
+        x.max(largest));
     let largest = L::splat(largest.largest());
-    map_lanes::<L>(scores, |_, x| exp(x.sub(largest)));
+    map_lanes!(L, scores, |_, x| exp(x.sub(largest)));
     let mut sum = L::splat(0.0);
-    for_lanes::<L>(scores, 0.0, |_, x| sum = sum.add(x));
+    for_lanes!(L, scores, 0.0, |_, x| sum = sum.add(x));
     sum.sum()
 }
 

@@ -1,56 +1,6 @@
 //! Norms and rotations, row by row.
 
-use super::Isa;
-use super::lanes::{Kernel, LANES, Lanes};
-
-/// Runs `f` over the values by sixteen; the last ones are filled up with `pad`.
-#[inline(always)]
-pub(super) fn for_lanes<L: Lanes>(x: &[f32], pad: f32, mut f: impl FnMut(usize, L)) {
-    let whole = x.len() / LANES * LANES;
-    for at in (0..whole).step_by(LANES) {
-        // SAFETY: sixteen values follow
-        f(at, unsafe { L::load(x.as_ptr().add(at)) });
-    }
-    if whole < x.len() {
-        let mut last = [pad; LANES];
-        last[..x.len() - whole].copy_from_slice(&x[whole..]);
-        // SAFETY: the array has sixteen values
-        f(whole, unsafe { L::load(last.as_ptr()) });
-    }
-}
-
-/// Replaces the values by `f` of each, sixteen at a time; `f` is told where.
-#[inline(always)]
-pub(super) fn map_lanes<L: Lanes>(x: &mut [f32], mut f: impl FnMut(usize, L) -> L) {
-    let (n, whole) = (x.len(), x.len() / LANES * LANES);
-    for at in (0..whole).step_by(LANES) {
-        // SAFETY: sixteen values follow
-        unsafe {
-            let to = x.as_mut_ptr().add(at);
-            f(at, L::load(to)).store(to);
-        }
-    }
-    if whole < n {
-        let mut last = [0.0; LANES];
-        last[..n - whole].copy_from_slice(&x[whole..]);
-        // SAFETY: the array has sixteen values
-        let lanes = f(whole, unsafe { L::load(last.as_ptr()) }).to_array();
-        x[whole..].copy_from_slice(&lanes[..n - whole]);
-    }
-}
-
-/// Sixteen of some parameters, the last ones filled up with zeros.
-#[inline(always)]
-pub(super) fn lanes_at<L: Lanes>(parameters: &[f32], at: usize) -> L {
-    if at + LANES <= parameters.len() {
-        // SAFETY: sixteen values follow
-        return unsafe { L::load(parameters.as_ptr().add(at)) };
-    }
-    let mut last = [0.0; LANES];
-    last[..parameters.len() - at].copy_from_slice(&parameters[at..]);
-    // SAFETY: the array has sixteen values
-    unsafe { L::load(last.as_ptr()) }
-}
+use crate::lanes::{Isa, Kernel, LANES, Lanes, for_lanes, lanes_at, map_lanes};
 
 struct NormRows<'a> {
     x: &'a mut [f32],
@@ -72,17 +22,17 @@ impl Kernel for NormRows<'_> {
         for (row, weight) in self.x.chunks_exact_mut(d).zip(weights) {
             if self.centred {
                 let mut sum = L::splat(0.0);
-                for_lanes::<L>(row, 0.0, |_, x| sum = sum.add(x));
+                for_lanes!(L, row, 0.0, |_, x| sum = sum.add(x));
                 let mean = L::splat(sum.sum() / d as f32);
-                map_lanes::<L>(row, |_, x| x.sub(mean));
+                map_lanes!(L, row, |_, x| x.sub(mean));
             }
             let mut squares = L::splat(0.0);
-            for_lanes::<L>(row, 0.0, |_, x| squares = x.mul_add(x, squares));
+            for_lanes!(L, row, 0.0, |_, x| squares = x.mul_add(x, squares));
             let scale = L::splat(1.0 / (squares.sum() / d as f32 + self.eps).sqrt());
-            map_lanes::<L>(row, |at, x| {
-                let y = x.mul(scale).mul(lanes_at(weight, at));
+            map_lanes!(L, row, |at, x| {
+                let y = x.mul(scale).mul(lanes_at(weight, at, 0.0));
                 match self.bias {
-                    Some(bias) => y.add(lanes_at(bias, at)),
+                    Some(bias) => y.add(lanes_at(bias, at, 0.0)),
                     None => y,
                 }
             });
@@ -140,10 +90,10 @@ impl Kernel for Rotate<'_> {
         for (row, (cos, sin)) in rows.zip(angles) {
             for head in row.chunks_exact_mut(self.d_head) {
                 let (first, second) = head.split_at_mut(half);
-                map_lanes::<L>(first, |at, a| {
-                    let (cos, sin) = (lanes_at::<L>(cos, at), lanes_at::<L>(sin, at));
+                map_lanes!(L, first, |at, a| {
+                    let (cos, sin) = (lanes_at::<L>(cos, at, 0.0), lanes_at::<L>(sin, at, 0.0));
                     let n = LANES.min(half - at);
-                    let b: L = lanes_at(&second[..half], at);
+                    let b: L = lanes_at(&second[..half], at, 0.0);
                     let turned = b.mul(cos).add(a.mul(sin)).to_array();
                     second[at..at + n].copy_from_slice(&turned[..n]);
                     a.mul(cos).sub(b.mul(sin))
@@ -170,5 +120,24 @@ pub(in crate::model) fn rotate(
             n_heads,
             d_head,
         });
+    }
+}
+
+struct Add<'a>(&'a mut [f32], &'a [f32]);
+
+impl Kernel for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self(to, from) = self;
+        map_lanes!(L, to, |at, x| x.add(lanes_at(from, at, 0.0)));
+    }
+}
+
+/// Adds values, in turns where they are fewer.
+pub(in crate::model) fn add(isa: Isa, to: &mut [f32], from: &[f32]) {
+    for to in to.chunks_mut(from.len().max(1)) {
+        isa.run(Add(to, from));
     }
 }

@@ -9,9 +9,9 @@
 
 use std::ops::Range;
 
-use super::lanes::{Kernel, LANES, Lanes};
+use super::Operands;
 use super::words::{Words, bf16, pair, rounded};
-use super::{Isa, Operands};
+use crate::lanes::{Isa, Kernel, LANES, Lanes};
 
 /// Outputs of a panel of weights.
 pub(in crate::model) const WIDTH: usize = 32;
@@ -230,6 +230,10 @@ pub(in crate::model) struct PackedRows {
 }
 
 impl PackedRows {
+    pub(in crate::model) fn isa(&self) -> Isa {
+        self.isa
+    }
+
     pub(in crate::model) fn n_rows(&self) -> usize {
         self.n_rows
     }
@@ -478,28 +482,29 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// The outputs by sixteen.
+    /// The sixteen outputs from `first` on.
     ///
     /// # Safety
-    /// The tile has as many outputs as a panel.
+    /// The tile has them.
     #[inline(always)]
-    pub(super) unsafe fn halves(&self, multiply: impl Fn(&Self)) {
-        for first in [0, LANES] {
-            // SAFETY: the caller's
-            let (weights, out) = unsafe { (self.weights.add(first), self.out.add(first)) };
-            multiply(&Self {
-                weights,
-                out,
-                ..*self
-            });
+    unsafe fn half(&self, first: usize) -> Self {
+        // SAFETY: the caller's
+        let (weights, out) = unsafe { (self.weights.add(first), self.out.add(first)) };
+        Self {
+            weights,
+            out,
+            ..*self
         }
     }
 }
 
 /// A tile of `HEIGHT` rows and `16 · VECTORS` outputs, all sums in registers.
 ///
+/// Loops are over numbers: an iterator over vectors is a function that is not compiled for their instruction set.
+///
 /// # Safety
 /// What the tile points to is as long as it says; `pairs` says what the words of the weights are.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
 pub(super) unsafe fn multiply<L: Lanes, const HEIGHT: usize, const VECTORS: usize>(
     tile: &Tile,
@@ -507,52 +512,52 @@ pub(super) unsafe fn multiply<L: Lanes, const HEIGHT: usize, const VECTORS: usiz
 ) {
     // SAFETY: the caller's
     unsafe {
-        let mut sums = [[L::splat(0.0); VECTORS]; HEIGHT];
+        let zero = L::splat(0.0);
+        let mut sums = [[zero; VECTORS]; HEIGHT];
         let mut weights = tile.weights;
         for block in 0..tile.n_blocks {
             let mut rows = tile.rows.add(block * tile.next_block).cast::<f32>();
-            match pairs {
-                false => {
-                    for _ in 0..tile.block {
-                        let mut lanes = [L::splat(0.0); VECTORS];
-                        for (v, lane) in lanes.iter_mut().enumerate() {
-                            *lane = L::load(weights.add(v * LANES).cast());
-                        }
-                        for (i, sums) in sums.iter_mut().enumerate() {
-                            let x = L::splat(*rows.add(i));
-                            for (sum, lane) in sums.iter_mut().zip(lanes) {
-                                *sum = x.mul_add(lane, *sum);
-                            }
-                        }
-                        rows = rows.add(HEIGHT);
-                        weights = weights.add(WIDTH);
+            if pairs {
+                for _ in 0..tile.block / 2 {
+                    let mut lanes = [(zero, zero); VECTORS];
+                    for v in 0..VECTORS {
+                        lanes[v] = L::load_pairs(weights.add(v * LANES));
                     }
+                    for i in 0..HEIGHT {
+                        let first = L::splat(*rows.add(i));
+                        let second = L::splat(*rows.add(HEIGHT + i));
+                        for v in 0..VECTORS {
+                            sums[i][v] = first.mul_add(lanes[v].0, sums[i][v]);
+                            sums[i][v] = second.mul_add(lanes[v].1, sums[i][v]);
+                        }
+                    }
+                    rows = rows.add(2 * HEIGHT);
+                    weights = weights.add(WIDTH);
                 }
-                true => {
-                    for _ in 0..tile.block / 2 {
-                        let mut lanes = [(L::splat(0.0), L::splat(0.0)); VECTORS];
-                        for (v, lane) in lanes.iter_mut().enumerate() {
-                            *lane = L::load_pairs(weights.add(v * LANES));
-                        }
-                        for (i, sums) in sums.iter_mut().enumerate() {
-                            let x = (L::splat(*rows.add(i)), L::splat(*rows.add(HEIGHT + i)));
-                            for (sum, lane) in sums.iter_mut().zip(lanes) {
-                                *sum = x.0.mul_add(lane.0, *sum);
-                                *sum = x.1.mul_add(lane.1, *sum);
-                            }
-                        }
-                        rows = rows.add(2 * HEIGHT);
-                        weights = weights.add(WIDTH);
+            } else {
+                for _ in 0..tile.block {
+                    let mut lanes = [zero; VECTORS];
+                    for v in 0..VECTORS {
+                        lanes[v] = L::load(weights.add(v * LANES).cast());
                     }
+                    for i in 0..HEIGHT {
+                        let x = L::splat(*rows.add(i));
+                        for v in 0..VECTORS {
+                            sums[i][v] = x.mul_add(lanes[v], sums[i][v]);
+                        }
+                    }
+                    rows = rows.add(HEIGHT);
+                    weights = weights.add(WIDTH);
                 }
             }
         }
-        for (i, sums) in sums.into_iter().enumerate() {
-            for (v, sum) in sums.into_iter().enumerate() {
+        for i in 0..HEIGHT {
+            for v in 0..VECTORS {
                 let out = tile.out.add(i * tile.stride + v * LANES);
-                match tile.add {
-                    true => L::load(out).add(sum).store(out),
-                    false => sum.store(out),
+                if tile.add {
+                    L::load(out).add(sums[i][v]).store(out);
+                } else {
+                    sums[i][v].store(out);
                 }
             }
         }
@@ -560,41 +565,44 @@ pub(super) unsafe fn multiply<L: Lanes, const HEIGHT: usize, const VECTORS: usiz
 }
 
 /// The same with `vdpbf16ps`.
+///
+/// # Safety
+/// As for [`multiply`].
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::needless_range_loop)]
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")]
 unsafe fn multiply_dot(tile: &Tile) {
     use std::arch::x86_64::*;
     use std::mem::transmute;
     const HEIGHT: usize = 14;
-    // SAFETY: the caller's, as for `multiply`; vectors of the same size are what they are read as
+    // SAFETY: the caller's; vectors of the same size are what they are read as
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); 2]; HEIGHT];
         let mut weights = tile.weights;
         for block in 0..tile.n_blocks {
             let mut rows = tile.rows.add(block * tile.next_block).cast::<i32>();
             for _ in 0..tile.block / 2 {
-                let lanes: [__m512bh; 2] = [
-                    transmute::<__m512i, __m512bh>(_mm512_loadu_si512(weights.cast())),
-                    transmute::<__m512i, __m512bh>(_mm512_loadu_si512(weights.add(LANES).cast())),
-                ];
-                for (i, sums) in sums.iter_mut().enumerate() {
+                let low = transmute::<__m512i, __m512bh>(_mm512_loadu_si512(weights.cast()));
+                let high = _mm512_loadu_si512(weights.add(LANES).cast());
+                let high = transmute::<__m512i, __m512bh>(high);
+                for i in 0..HEIGHT {
                     let x = transmute::<__m512i, __m512bh>(_mm512_set1_epi32(*rows.add(i)));
-                    for (sum, lane) in sums.iter_mut().zip(lanes) {
-                        *sum = _mm512_dpbf16_ps(*sum, x, lane);
-                    }
+                    sums[i][0] = _mm512_dpbf16_ps(sums[i][0], x, low);
+                    sums[i][1] = _mm512_dpbf16_ps(sums[i][1], x, high);
                 }
                 rows = rows.add(HEIGHT);
                 weights = weights.add(WIDTH);
             }
         }
-        for (i, sums) in sums.into_iter().enumerate() {
-            for (v, sum) in sums.into_iter().enumerate() {
+        for i in 0..HEIGHT {
+            for v in 0..2 {
                 let out = tile.out.add(i * tile.stride + v * LANES);
-                match tile.add {
-                    true => _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), sum)),
-                    false => _mm512_storeu_ps(out, sum),
-                }
+                let sum = match tile.add {
+                    true => _mm512_add_ps(_mm512_loadu_ps(out), sums[i][v]),
+                    false => sums[i][v],
+                };
+                _mm512_storeu_ps(out, sum);
             }
         }
     }
@@ -670,7 +678,19 @@ unsafe fn multiply_tile(isa: Isa, method: Method, tile: &Tile) {
         #[inline(always)]
         fn run<L: Lanes>(self) {
             // SAFETY: the caller's
-            unsafe { L::multiply(self.0, self.1) }
+            unsafe {
+                match L::TILE {
+                    (14, 2) => multiply::<L, 14, 2>(self.0, self.1),
+                    (6, 1) => {
+                        multiply::<L, 6, 1>(&self.0.half(0), self.1);
+                        multiply::<L, 6, 1>(&self.0.half(LANES), self.1);
+                    }
+                    _ => {
+                        multiply::<L, 4, 1>(&self.0.half(0), self.1);
+                        multiply::<L, 4, 1>(&self.0.half(LANES), self.1);
+                    }
+                }
+            }
         }
     }
     match method {

@@ -13,14 +13,6 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// All zero.
-    pub(super) fn zeros(len: usize) -> Self {
-        Self {
-            lines: vec![Line([0; 16]); len.div_ceil(16)],
-            len,
-        }
-    }
-
     /// Makes room for at least so many; what they are is not said.
     pub(super) fn resize(&mut self, len: usize) {
         if self.lines.len() * 16 < len {

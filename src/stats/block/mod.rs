@@ -1,0 +1,807 @@
+//! A panel of neighbouring neurons, updated from rows of activations.
+//!
+//! A block owns [`WIDTH`] columns, so that blocks can be updated side by side without sharing anything. Sums are added in
+//! the order of the positions, whatever the batches are, and nothing depends on the instruction set; the same rows give the
+//! same bits.
+//!
+//! Examples are settled when a document ends: its best peak per list is compared with the list's threshold, and only
+//! then are the values around it copied. A document that goes on in the next batch leaves behind the last rows
+//! before the cut (`carry`) and its best peaks so far (`pending`), so batches of any size give the same examples.
+
+mod document;
+mod strip;
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{DocId, Pos};
+use crate::lanes::{Isa, LANES};
+
+use super::examples::{ListKind, TopList};
+use super::histogram::{BINS, Histogram, bin};
+use super::moments::Moments;
+use super::neuron::{Neuron, NeuronStats};
+use super::samples::{SamplePlan, Samples};
+use super::signs::{CaseStats, SignCase};
+use super::{MlpKind, StatsOptions};
+use document::{Carry, Pending, Segment};
+use strip::{Best, Strip, StripRows, StripState};
+
+/// Neurons of a block, and values of a row.
+pub const WIDTH: usize = 64;
+
+/// What the rows of one forward window are, for all layers and neurons alike.
+#[derive(Clone, Debug)]
+pub struct WindowInfo {
+    /// Document of the window.
+    pub doc: DocId,
+    /// Position in the document of the first row after the skipped ones.
+    pub start: Pos,
+    /// Rows at the beginning that belong to no document (a BOS that was put in front).
+    pub skip: usize,
+    /// For each row, whether it counts (DEFINITIONS 2).
+    pub counted: Vec<bool>,
+    /// For each row, the hash of the tokens up to it by which near-duplicates are found.
+    pub contexts: Vec<u64>,
+    /// Whether no window of the document follows.
+    pub ends_document: bool,
+}
+
+impl WindowInfo {
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.counted.len()
+    }
+
+    /// Some of the rows, as a window of its own.
+    pub fn piece(&self, rows: Range<usize>) -> Self {
+        let before = rows.start.saturating_sub(self.skip) as u32;
+        Self {
+            doc: self.doc,
+            start: Pos(self.start.0 + before),
+            skip: self.skip.saturating_sub(rows.start).min(rows.len()),
+            counted: self.counted[rows.clone()].to_vec(),
+            contexts: self.contexts[rows.clone()].to_vec(),
+            ends_document: self.ends_document && rows.end == self.n_rows(),
+        }
+    }
+
+    /// Position of the row after the last.
+    fn end(&self) -> u32 {
+        self.start.0 + (self.n_rows() - self.skip) as u32
+    }
+}
+
+/// Activations of one forward window in one block: matrices `[pos, WIDTH]`, row by row. What stands in columns of neurons that
+/// do not exist is a finite number.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowRows<'a> {
+    /// `hook_pre` (the gate, if gated).
+    pub pre: &'a [f32],
+    /// The hook that is ranked: `hook_post`, of SoLU neurons `hook_mid`.
+    pub ranked: &'a [f32],
+    /// `hook_post` of SoLU neurons.
+    pub post: Option<&'a [f32]>,
+    /// What gated neurons have besides.
+    pub gated: Option<GatedRows<'a>>,
+}
+
+/// What gated neurons have besides `hook_pre` and `hook_post`.
+#[derive(Clone, Copy, Debug)]
+pub struct GatedRows<'a> {
+    /// `hook_pre_linear`, the linear input.
+    pub pre_linear: &'a [f32],
+    /// `act_fn(hook_pre)`.
+    pub act: &'a [f32],
+}
+
+impl<'a> WindowRows<'a> {
+    /// Whether all hooks of a value are numbers; else the position is not counted.
+    fn is_finite(&self, at: usize) -> bool {
+        let gated = self
+            .gated
+            .is_none_or(|gated| gated.pre_linear[at].is_finite() & gated.act[at].is_finite());
+        let post = self.post.is_none_or(|post| post[at].is_finite());
+        self.pre[at].is_finite() & self.ranked[at].is_finite() & post & gated
+    }
+
+    fn quantity(&self, quantity: Quantity) -> &'a [f32] {
+        match quantity {
+            Quantity::Ranked => self.ranked,
+            Quantity::Pre => self.pre,
+            Quantity::PreLinear => self.gated.map_or(&[], |gated| gated.pre_linear),
+        }
+    }
+}
+
+/// A batch of windows in the order of the corpus, in one block.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerBatch<'a> {
+    /// The windows.
+    pub windows: &'a [WindowInfo],
+    /// Their activations.
+    pub rows: &'a [WindowRows<'a>],
+}
+
+/// What is the same for all blocks of a scan.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanContext<'a> {
+    /// Options of the scan.
+    pub options: &'a StatsOptions,
+    /// Positions that can be drawn.
+    pub plan: &'a SamplePlan,
+    /// Counted positions in the whole corpus.
+    pub n_total: u64,
+    /// The instruction set to use.
+    pub isa: Isa,
+}
+
+/// A hook whose values are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quantity {
+    Ranked,
+    Pre,
+    PreLinear,
+}
+
+fn quantity_of(kind: ListKind) -> Quantity {
+    match kind {
+        ListKind::Top | ListKind::Bottom | ListKind::Case(_) => Quantity::Ranked,
+        ListKind::PreTop | ListKind::PreBottom => Quantity::Pre,
+        ListKind::PreLinearTop | ListKind::PreLinearBottom => Quantity::PreLinear,
+    }
+}
+
+/// The best peaks of the current document for one list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Peaks {
+    kind: ListKind,
+    lists: Vec<TopList>,
+    /// The score that a peak must beat to be listed.
+    threshold: Vec<f32>,
+    score: Vec<f32>,
+    pos: Vec<u32>,
+    /// The lanes that have a peak, as bits.
+    found: u64,
+    pending: Vec<Option<Pending>>,
+}
+
+impl Peaks {
+    fn new(kind: ListKind, k: usize) -> Self {
+        let list = TopList::new(kind, k);
+        Self {
+            kind,
+            threshold: vec![list.threshold(); WIDTH],
+            lists: vec![list; WIDTH],
+            score: vec![f32::NEG_INFINITY; WIDTH],
+            pos: vec![0; WIDTH],
+            found: 0,
+            pending: vec![None; WIDTH],
+        }
+    }
+
+    /// Whether a score is the document's best so far and would be listed.
+    #[inline(always)]
+    fn beats(&self, lane: usize, score: f32) -> bool {
+        score > self.threshold[lane] && score > self.score[lane]
+    }
+
+    /// Whether any of sixteen scores does.
+    #[inline(always)]
+    fn any_beats(&self, first: usize, scores: &[f32; LANES]) -> bool {
+        let lanes = first..first + LANES;
+        let bounds = self.threshold[lanes.clone()].iter().zip(&self.score[lanes]);
+        let beats = bounds
+            .zip(scores)
+            .map(|((threshold, own), score)| (score > threshold) & (score > own));
+        beats.fold(false, |any, beats| any | beats)
+    }
+
+    fn note(&mut self, lane: usize, score: f32, pos: u32) {
+        self.score[lane] = score;
+        self.pos[lane] = pos;
+        self.found |= 1 << lane;
+    }
+}
+
+/// Statistics of one sign case, by lane.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Case {
+    count: Vec<u32>,
+    sums: [Vec<f64>; 4],
+    extremes: [Vec<f32>; 4],
+}
+
+impl Case {
+    fn new() -> Self {
+        Self {
+            count: vec![0; WIDTH],
+            sums: std::array::from_fn(|_| vec![0.0; WIDTH]),
+            extremes: std::array::from_fn(|_| vec![0.0; WIDTH]),
+        }
+    }
+
+    fn of_lane(&self, lane: usize) -> CaseStats {
+        CaseStats {
+            count: u64::from(self.count[lane]),
+            sums: self.sums.each_ref().map(|sums| sums[lane]),
+            extremes: self.extremes.each_ref().map(|values| values[lane]),
+        }
+    }
+}
+
+/// State of some neighbouring neurons of a layer. Everything is kept for [`WIDTH`] lanes, whether they are neurons or not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Block {
+    n: usize,
+    count: Vec<u32>,
+    sums: [Vec<f64>; 4],
+    min: Vec<f32>,
+    max: Vec<f32>,
+    firing: Vec<u32>,
+    above: Vec<u32>,
+    not_finite: Vec<u32>,
+    histogram: Vec<u32>,
+    special: Vec<Moments>,
+    post: Option<Vec<Moments>>,
+    cases: Option<[Case; 4]>,
+    peaks: Vec<Peaks>,
+    samples: Vec<Samples>,
+    pending_samples: Vec<(usize, u32, Pending)>,
+    carry: Carry,
+}
+
+impl Block {
+    /// Most positions that a block can count.
+    pub const MAX_POSITIONS: u64 = u32::MAX as u64;
+
+    /// State of `n` neurons before any position.
+    pub fn new(n: usize, kind: MlpKind, options: &StatsOptions) -> Self {
+        assert!(n <= WIDTH);
+        let peaks = options.lists(kind).into_iter();
+        Self {
+            n,
+            count: vec![0; WIDTH],
+            sums: std::array::from_fn(|_| vec![0.0; WIDTH]),
+            min: vec![f32::INFINITY; WIDTH],
+            max: vec![f32::NEG_INFINITY; WIDTH],
+            firing: vec![0; WIDTH],
+            above: vec![0; WIDTH],
+            not_finite: vec![0; WIDTH],
+            histogram: vec![0; WIDTH * BINS],
+            special: vec![Moments::default(); WIDTH],
+            post: (kind == MlpKind::Solu).then(|| vec![Moments::default(); WIDTH]),
+            cases: (kind == MlpKind::Gated).then(|| std::array::from_fn(|_| Case::new())),
+            peaks: peaks.map(|(kind, k)| Peaks::new(kind, k)).collect(),
+            samples: vec![Samples::default(); n],
+            pending_samples: Vec::new(),
+            carry: Carry::default(),
+        }
+    }
+
+    /// Adds the next windows of the corpus.
+    pub fn observe(&mut self, batch: &LayerBatch<'_>, context: &ScanContext<'_>) {
+        let mut start = 0;
+        for windows in batch.windows.chunk_by(|a, b| a.doc == b.doc) {
+            let rows = &batch.rows[start..start + windows.len()];
+            start += windows.len();
+            for (info, rows) in windows.iter().zip(rows) {
+                self.observe_window(info, rows, context);
+            }
+            self.settle(&Segment { windows, rows }, context);
+        }
+    }
+
+    fn observe_window(
+        &mut self,
+        info: &WindowInfo,
+        rows: &WindowRows<'_>,
+        context: &ScanContext<'_>,
+    ) {
+        let mut row = 0;
+        for run in info.counted.chunk_by(|a, b| a == b) {
+            let first = row;
+            row += run.len();
+            if run[0] {
+                self.observe_run(info, rows, first..row, context);
+                continue;
+            }
+            for row in first..row {
+                for (lane, special) in self.special[..self.n].iter_mut().enumerate() {
+                    let x = rows.ranked[row * WIDTH + lane];
+                    if x.is_finite() {
+                        special.push(x);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Some consecutive positions that count.
+    fn observe_run(
+        &mut self,
+        info: &WindowInfo,
+        rows: &WindowRows<'_>,
+        run: Range<usize>,
+        context: &ScanContext<'_>,
+    ) {
+        let pos = |row: usize| info.start.0 + (row - info.skip) as u32;
+        for first in (0..self.n).step_by(LANES) {
+            let lanes = first..first + LANES;
+            match self.observe_strip(rows, run.clone(), lanes.clone(), context) {
+                Some(best) => self.note_best(rows, run.clone(), first, &best, &pos),
+                None => {
+                    for row in run.clone() {
+                        for lane in lanes.start..lanes.end.min(self.n) {
+                            self.observe_one(rows, row, lane, pos(row), context.options.tau);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a run to sixteen lanes, if all its values are finite.
+    fn observe_strip(
+        &mut self,
+        rows: &WindowRows<'_>,
+        run: Range<usize>,
+        lanes: Range<usize>,
+        context: &ScanContext<'_>,
+    ) -> Option<Best> {
+        let from = run.start * WIDTH + lanes.start;
+        let strip = StripRows {
+            n_rows: run.len(),
+            ranked: &rows.ranked[from..],
+            pre: &rows.pre[from..],
+            written: &rows.post.unwrap_or(rows.ranked)[from..],
+            gated: (rows.gated).map(|gated| (&gated.pre_linear[from..], &gated.act[from..])),
+        };
+        let rank_pre = context.options.rank_pre;
+        let state = StripState {
+            sums: &mut self.sums,
+            firing: &mut self.firing,
+            above: &mut self.above,
+            histogram: &mut self.histogram,
+            cases: self.cases.as_mut(),
+        };
+        let best = context.isa.run(Strip {
+            rows: strip,
+            state,
+            first: lanes.start,
+            tau: context.options.tau,
+            rank_pre,
+        })?;
+        for (at, lane) in lanes.clone().enumerate() {
+            self.count[lane] += run.len() as u32;
+            self.max[lane] = larger(self.max[lane], best.top[at]);
+            self.min[lane] = -larger(-self.min[lane], best.bottom[at]);
+        }
+        if let (Some(moments), Some(post)) = (&mut self.post, rows.post) {
+            for row in run {
+                for (moments, &x) in moments[lanes.clone()]
+                    .iter_mut()
+                    .zip(&post[row * WIDTH + lanes.start..])
+                {
+                    moments.push(x);
+                }
+            }
+        }
+        Some(best)
+    }
+
+    /// Looks for the positions of what would be listed.
+    fn note_best(
+        &mut self,
+        rows: &WindowRows<'_>,
+        run: Range<usize>,
+        first: usize,
+        best: &Best,
+        pos: &impl Fn(usize) -> u32,
+    ) {
+        for peaks in &mut self.peaks {
+            let kind = peaks.kind;
+            let best = best.of(kind);
+            if !peaks.any_beats(first, best) {
+                continue;
+            }
+            let values = rows.quantity(quantity_of(kind));
+            for (at, &score) in best.iter().enumerate() {
+                let lane = first + at;
+                if lane >= self.n || !peaks.beats(lane, score) {
+                    continue;
+                }
+                let is_peak = |row: &usize| {
+                    let at = row * WIDTH + lane;
+                    let listed = match (kind, rows.gated) {
+                        (ListKind::Case(case), Some(gated)) => {
+                            SignCase::of(rows.pre[at], gated.pre_linear[at]) == Some(case)
+                        }
+                        _ => true,
+                    };
+                    listed && kind.score(values[at]) == score
+                };
+                if let Some(row) = run.clone().find(is_peak) {
+                    peaks.note(lane, score, pos(row));
+                }
+            }
+        }
+    }
+
+    /// One position of one lane, whose neighbours may not be finite.
+    fn observe_one(&mut self, rows: &WindowRows<'_>, row: usize, lane: usize, pos: u32, tau: f32) {
+        let at = row * WIDTH + lane;
+        if !rows.is_finite(at) {
+            self.not_finite[lane] += 1;
+            return;
+        }
+        let (pre, x) = (rows.pre[at], rows.ranked[at]);
+        let wide = f64::from(x);
+        let square = wide * wide;
+        let powers = [wide, square, square * wide, square * square];
+        for (sums, power) in self.sums.iter_mut().zip(powers) {
+            sums[lane] += power;
+        }
+        self.count[lane] += 1;
+        self.max[lane] = larger(self.max[lane], x);
+        self.min[lane] = -larger(-self.min[lane], -x);
+        self.firing[lane] += u32::from(pre > 0.0);
+        self.above[lane] += u32::from(rows.post.unwrap_or(rows.ranked)[at].abs() > tau);
+        self.histogram[lane * BINS + usize::from(bin(x))] += 1;
+        if let (Some(moments), Some(post)) = (&mut self.post, rows.post) {
+            moments[lane].push(post[at]);
+        }
+        let case = rows
+            .gated
+            .and_then(|gated| SignCase::of(pre, gated.pre_linear[at]));
+        if let (Some(cases), Some(case), Some(gated)) = (&mut self.cases, case, rows.gated) {
+            let lanes = &mut cases[case as usize];
+            lanes.count[lane] += 1;
+            let values = [pre, gated.act[at], gated.pre_linear[at], x];
+            for (quantity, value) in values.into_iter().enumerate() {
+                lanes.sums[quantity][lane] += f64::from(value);
+                let extreme = &mut lanes.extremes[quantity][lane];
+                *extreme = SignCase::larger(*extreme, value);
+            }
+        }
+        for peaks in &mut self.peaks {
+            if matches!(peaks.kind, ListKind::Case(listed) if Some(listed) != case) {
+                continue;
+            }
+            let score = peaks.kind.score(rows.quantity(quantity_of(peaks.kind))[at]);
+            if peaks.beats(lane, score) {
+                peaks.note(lane, score, pos);
+            }
+        }
+    }
+
+    /// What was found, neuron by neuron.
+    pub fn harvest(self) -> Vec<Neuron> {
+        let mut lists: Vec<Vec<TopList>> = vec![Vec::new(); self.n];
+        for peaks in self.peaks {
+            for (lists, list) in lists.iter_mut().zip(peaks.lists) {
+                lists.push(list);
+            }
+        }
+        let neurons = lists.into_iter().zip(self.samples).enumerate();
+        let neurons = neurons.map(|(lane, (lists, samples))| {
+            let bins = &self.histogram[lane * BINS..(lane + 1) * BINS];
+            let bins = bins.iter().enumerate();
+            let stats = NeuronStats {
+                moments: Moments {
+                    count: u64::from(self.count[lane]),
+                    sums: self.sums.each_ref().map(|sums| sums[lane]),
+                    min: self.min[lane] + 0.0,
+                    max: self.max[lane] + 0.0,
+                },
+                histogram: Histogram::from_bins(
+                    bins.map(|(bin, &count)| (bin as u8, u64::from(count))),
+                ),
+                not_finite: u64::from(self.not_finite[lane]),
+                n_firing: u64::from(self.firing[lane]),
+                n_above_tau: u64::from(self.above[lane]),
+                special: self.special[lane],
+                post: self.post.as_ref().map(|post| post[lane]),
+                cases: (self.cases.as_ref())
+                    .map(|cases| cases.each_ref().map(|case| case.of_lane(lane))),
+            };
+            Neuron {
+                stats,
+                lists,
+                samples,
+            }
+        });
+        neurons.collect()
+    }
+}
+
+/// The larger of two values, neither NaN.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::TokenId;
+    use crate::stats::examples::Example;
+    use crate::stats::hash;
+    use crate::stats::samples::Sample;
+    use crate::stats::window::Window;
+    use proptest::prelude::*;
+
+    const N: usize = 3;
+    const CONTEXT: u32 = 5;
+
+    /// One document's activations: for each position `[pre, pre_linear, act, post]` of each neuron.
+    type Document = Vec<[[f32; 4]; N]>;
+
+    struct TestWindow {
+        info: WindowInfo,
+        columns: [Vec<f32>; 4],
+    }
+
+    /// Cuts documents into windows of `CONTEXT` rows, each behind one special row.
+    fn windows(documents: &[Document]) -> Vec<TestWindow> {
+        let mut out = Vec::new();
+        for (doc, document) in documents.iter().enumerate() {
+            for (at, rows) in document.chunks(CONTEXT as usize).enumerate() {
+                let start = at as u32 * CONTEXT;
+                let special = [[9.0; 4]; N];
+                let all: Vec<_> = std::iter::once(&special).chain(rows).collect();
+                out.push(TestWindow {
+                    info: WindowInfo {
+                        doc: DocId(doc as u32),
+                        start: Pos(start),
+                        skip: 1,
+                        counted: (0..all.len()).map(|row| row > 0).collect(),
+                        contexts: (0..all.len())
+                            .map(|row| context(doc, start + row as u32 - u32::from(row > 0)))
+                            .collect(),
+                        ends_document: start as usize + rows.len() == document.len(),
+                    },
+                    columns: std::array::from_fn(|q| {
+                        all.iter()
+                            .flat_map(|row| row.iter().map(move |v| v[q]))
+                            .collect()
+                    }),
+                });
+            }
+        }
+        out
+    }
+
+    fn context(doc: usize, pos: u32) -> u64 {
+        hash::context(&[TokenId(doc as u32 % 4), TokenId(pos % 3)])
+    }
+
+    /// Some columns of windows, as a block wants them.
+    fn panels(batch: &[TestWindow], neurons: Range<usize>) -> Vec<[Vec<f32>; 4]> {
+        let panel = |window: &TestWindow| {
+            window.columns.each_ref().map(|values| {
+                let rows = values.chunks_exact(N);
+                rows.flat_map(|row| {
+                    let mut lanes = [0.0; WIDTH];
+                    lanes[..neurons.len()].copy_from_slice(&row[neurons.clone()]);
+                    lanes
+                })
+                .collect()
+            })
+        };
+        batch.iter().map(panel).collect()
+    }
+
+    fn scan(
+        windows: &[TestWindow],
+        batch: usize,
+        options: &StatsOptions,
+        plan: &SamplePlan,
+        n_total: u64,
+    ) -> Vec<Neuron> {
+        scan_on(Isa::best(), windows, batch, options, plan, n_total)
+    }
+
+    fn scan_on(
+        isa: Isa,
+        windows: &[TestWindow],
+        batch: usize,
+        options: &StatsOptions,
+        plan: &SamplePlan,
+        n_total: u64,
+    ) -> Vec<Neuron> {
+        let mut out = Vec::new();
+        for neurons in [0..2, 2..N] {
+            let mut block = Block::new(neurons.len(), MlpKind::Gated, options);
+            for batch in windows.chunks(batch) {
+                let infos: Vec<_> = batch.iter().map(|w| w.info.clone()).collect();
+                let panels = panels(batch, neurons.clone());
+                let rows = panels
+                    .iter()
+                    .map(|[pre, pre_linear, act, ranked]| WindowRows {
+                        pre,
+                        ranked,
+                        post: None,
+                        gated: Some(GatedRows { pre_linear, act }),
+                    });
+                let rows: Vec<_> = rows.collect();
+                let batch = LayerBatch {
+                    windows: &infos,
+                    rows: &rows,
+                };
+                let context = ScanContext {
+                    options,
+                    plan,
+                    n_total,
+                    isa,
+                };
+                block.observe(&batch, &context);
+            }
+            out.extend(block.harvest());
+        }
+        out
+    }
+
+    /// The definitions, one neuron at a time over whole documents.
+    fn reference(
+        documents: &[Document],
+        neuron: usize,
+        options: &StatsOptions,
+        plan: &SamplePlan,
+    ) -> Neuron {
+        let mut out = Neuron::new(options, MlpKind::Gated);
+        let n_total: usize = documents.iter().map(Vec::len).sum();
+        let mut best_samples = Vec::new();
+        for (doc, document) in documents.iter().enumerate() {
+            for _ in document.chunks(CONTEXT as usize) {
+                out.stats.special.push(9.0);
+            }
+            let window = |quantity: usize, pos: usize| {
+                let from = pos.saturating_sub(options.window_before as usize);
+                let until = (pos + options.window_after as usize + 1).min(document.len());
+                let values: Vec<f32> = document[from..until]
+                    .iter()
+                    .map(|row| row[neuron][quantity])
+                    .collect();
+                Window::new(from as u32, &values)
+            };
+            let mut peaks: Vec<Option<(f32, usize)>> = vec![None; out.lists.len()];
+            for (pos, row) in document.iter().enumerate() {
+                let [pre, input, act, post] = row[neuron];
+                if ![pre, input, act, post].iter().all(|v| v.is_finite()) {
+                    out.stats.not_finite += 1;
+                    continue;
+                }
+                out.stats.moments.push(post);
+                out.stats.histogram.push(post);
+                out.stats.n_firing += u64::from(pre > 0.0);
+                out.stats.n_above_tau += u64::from(post.abs() > options.tau);
+                let case = SignCase::of(pre, input);
+                if let Some(case) = case {
+                    out.stats.cases.as_mut().unwrap()[case as usize].push([pre, act, input, post]);
+                }
+                for (list, peak) in out.lists.iter().zip(&mut peaks) {
+                    let value = [post, pre, input][quantity_of(list.kind()) as usize];
+                    let listed =
+                        !matches!(list.kind(), ListKind::Case(listed) if Some(listed) != case);
+                    let score = list.kind().score(value);
+                    if listed && peak.is_none_or(|(best, _)| score > list.kind().score(best)) {
+                        *peak = Some((value, pos));
+                    }
+                }
+                let drawn = plan
+                    .of_document(DocId(doc as u32))
+                    .iter()
+                    .find(|p| p.1.0 == pos as u32);
+                if let Some(&(doc, pos, rank)) = drawn {
+                    let window = window(3, pos.0 as usize);
+                    best_samples.push(Sample {
+                        rank,
+                        doc,
+                        pos,
+                        value: post,
+                        post: None,
+                        window,
+                    });
+                }
+            }
+            for (list, peak) in out.lists.iter_mut().zip(peaks) {
+                if let Some((value, pos)) = peak {
+                    list.insert(Example {
+                        value,
+                        post: None,
+                        doc: DocId(doc as u32),
+                        pos: Pos(pos as u32),
+                        context: context(doc, pos as u32),
+                        window: window([3, 0, 1][quantity_of(list.kind()) as usize], pos),
+                        duplicates: Vec::new(),
+                    });
+                }
+            }
+        }
+        out.samples = Samples::new(best_samples);
+        out.samples
+            .prune(&out.stats.histogram, options.samples(), n_total as u64);
+        out
+    }
+
+    /// `[pre, pre_linear, act, post]`, where act has the sign of pre, as of any activation function.
+    fn activations() -> impl Strategy<Value = [f32; 4]> {
+        (value(), value(), value(), value()).prop_map(|(pre, input, act, post)| {
+            let act = if pre > 0.0 { act.abs() } else { -act.abs() };
+            let act = if pre == 0.0 { 0.0 } else { act };
+            let same = (act < 0.0) == (input < 0.0);
+            let post = if same { post.abs() } else { -post.abs() };
+            let post = if act * input == 0.0 { 0.0 } else { post };
+            [pre, input, act, post]
+        })
+    }
+
+    fn value() -> impl Strategy<Value = f32> {
+        prop_oneof![8 => (-40i8..40).prop_map(|v| f32::from(v) / 8.0), 1 => Just(0.0f32), 1 => Just(f32::NAN), 1 => Just(f32::INFINITY)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+        #[test]
+        fn any_batches_equal_the_definitions(
+            documents in prop::collection::vec(prop::collection::vec(prop::array::uniform3(activations()), 1..23), 1..14),
+            batch in 1usize..9,
+            seed in 0u64..4,
+        ) {
+            let options = StatsOptions {
+                top_k: 3, case_k: 2, per_band: 2, random: 3, window_before: 6, window_after: 3, rank_pre: true, seed,
+                ..Default::default()
+            };
+            let plan = SamplePlan::new(seed, options.samples().most_tries(), documents.iter().map(|d| d.len() as u32), |_, _| {
+                Ok::<_, std::convert::Infallible>(true)
+            }).unwrap();
+            let n_total = documents.iter().map(Vec::len).sum::<usize>() as u64;
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+                let found = scan_on(isa, &windows(&documents), batch, &options, &plan, n_total);
+                for (neuron, mut found) in found.into_iter().enumerate() {
+                    let expected = reference(&documents, neuron, &options, &plan);
+                    found.samples.prune(&found.stats.histogram, options.samples(), n_total);
+                    prop_assert_eq!(&found.stats, &expected.stats);
+                    prop_assert_eq!(&found.lists, &expected.lists);
+                    prop_assert_eq!(found.samples.kept(), expected.samples.kept());
+                }
+            }
+        }
+
+        #[test]
+        fn parts_merge_to_the_whole(
+            documents in prop::collection::vec(prop::collection::vec(prop::array::uniform3(activations()), 1..12), 2..14),
+            cut in 1usize..13,
+        ) {
+            let options = StatsOptions { top_k: 3, case_k: 2, per_band: 2, random: 3, window_before: 6, window_after: 3, ..Default::default() };
+            let cut = cut.min(documents.len() - 1);
+            let plan = SamplePlan::new(0, options.samples().most_tries(), documents.iter().map(|d| d.len() as u32), |_, _| {
+                Ok::<_, std::convert::Infallible>(true)
+            }).unwrap();
+            let n_total = documents.iter().map(Vec::len).sum::<usize>() as u64;
+            let all = windows(&documents);
+            let at = all.iter().position(|w| w.info.doc.0 as usize == cut).unwrap();
+            let whole = scan(&all, 4, &options, &plan, n_total);
+            for (a_first, (first, second)) in [(true, (&all[..at], &all[at..])), (false, (&all[at..], &all[..at]))] {
+                let (first, second) = (scan(first, 3, &options, &plan, n_total), scan(second, 2, &options, &plan, n_total));
+                for ((mut merged, more), whole) in first.into_iter().zip(second).zip(&whole) {
+                    merged.merge(more, &options, n_total);
+                    let mut whole = whole.clone();
+                    whole.samples.prune(&whole.stats.histogram, options.samples(), n_total);
+                    prop_assert_eq!(&merged.lists, &whole.lists, "a first: {}", a_first);
+                    prop_assert_eq!(&merged.stats.histogram, &whole.stats.histogram);
+                    prop_assert_eq!(merged.stats.moments.count, whole.stats.moments.count);
+                    for (a, b) in merged.stats.moments.sums.iter().zip(whole.stats.moments.sums) {
+                        prop_assert!((a - b).abs() <= 1e-9 * b.abs().max(1.0));
+                    }
+                    for band in crate::stats::samples::BANDS {
+                        let ranks = |n: &Neuron| n.samples.band(&n.stats.histogram, band, options.samples()).iter().map(|s| s.rank).collect::<Vec<_>>();
+                        prop_assert_eq!(ranks(&merged), ranks(&whole));
+                    }
+                }
+            }
+        }
+    }
+}
