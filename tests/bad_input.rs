@@ -365,54 +365,12 @@ fn a_full_disk_leaves_nothing_half_written() {
         Vec::new()
     };
     assert!(
-        left.iter().all(|(name, _)| name.starts_with("corpus/")),
+        left.iter()
+            .all(|(name, _)| name.starts_with("corpus/") || name.ends_with(".lock")),
         "{:?}",
         left.iter().map(|f| &f.0).collect::<Vec<_>>()
     );
     succeed(&mut scan);
-}
-
-/// Ctrl-C in the middle: stops soon, says so, leaves no part, and the next scan is whole.
-#[cfg(unix)]
-#[test]
-fn an_interrupted_scan_leaves_nothing_behind() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    let file = project.join("corpus.jsonl");
-    corpus(&file, 6000);
-    let command = || {
-        let mut command = neuroscope(project);
-        command
-            .arg("scan")
-            .arg("--model")
-            .arg(model("llama"))
-            .arg("--corpus")
-            .arg(&file)
-            .args(["--name", "tiny", "--batch-tokens", "200"]);
-        command
-    };
-    let mut child = command()
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    // as soon as the part's temporary folder is there, the scan has begun
-    let parts = project.join("data/tiny/parts");
-    for _ in 0..600 {
-        if parts.is_dir() && fs::read_dir(&parts).unwrap().next().is_some() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    succeed(Command::new("kill").args(["-INT", &child.id().to_string()]));
-    let status = child.wait().unwrap();
-    let mut said = String::new();
-    std::io::Read::read_to_string(child.stderr.as_mut().unwrap(), &mut said).unwrap();
-    assert_eq!(status.code(), Some(130), "{said}");
-    assert!(
-        said.contains("error: interrupted") && said.contains("hint: nothing was half-written"),
-        "{said}"
-    );
-    assert_eq!(fs::read_dir(&parts).unwrap().count(), 0);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod cli;
 mod conformance;
 mod format;
 mod hub;
+mod interrupted;
 mod pipeline;
 mod records;
 mod smollm2;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use neuroscope::scan::{self, Round, ScanOptions, Setup};
+use neuroscope::scan::{self, BenchOptions, Round, ScanOptions, Setup};
 use serde_json::json;
 
 use super::flags::Flags;
@@ -30,6 +30,9 @@ pub(super) struct ScanBench {
     /// Rounds, after one to warm up
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
+    /// Tokens that are scanned first, so that what is timed is a scan under way
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    after: u64,
     #[command(flatten)]
     options: Flags<ScanOptions>,
 }
@@ -43,7 +46,15 @@ pub(super) fn run(context: &Context, command: &BenchCommand) -> Result<()> {
     let corpus = tokenize::tokenize(context, &files, &args.corpus, corpus_options, folder.path())?;
     let store = folder.path().join("corpus");
     let setup = Setup::new(files.name(), &files, &corpus, &store, &options)?;
-    let rounds = scan::bench(&setup.job(), setup.identity(), args.tokens, args.rounds)?;
+    let rounds = scan::bench(
+        &setup.job(),
+        setup.identity(),
+        BenchOptions {
+            tokens: args.tokens,
+            rounds: args.rounds,
+            after: args.after,
+        },
+    )?;
     let of = |name: &str, value: &dyn Fn(&Round) -> f64| {
         let mut values: Vec<f64> = rounds.iter().map(value).collect();
         values.sort_by(f64::total_cmp);

@@ -2,17 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use neuroscope::corpus::CorpusOptions;
 use neuroscope::load::ModelFiles;
-use neuroscope::scan::{self, ScanOptions, Setup};
+use neuroscope::scan::{self, ScanOptions, Setup, Watch};
 use neuroscope::shard::{PartInfo, PartManifest, part_folder, read_manifest, verify_files};
 use serde_json::json;
 
 use super::flags::Flags;
 use super::{Context, merge, model, shown, tokenize};
+
+/// Time between two checkpoints, if not said otherwise.
+pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
 #[derive(Args)]
 pub(super) struct ScanArgs {
@@ -31,6 +35,9 @@ pub(super) struct ScanArgs {
     /// Scan one part only, such as 0/8 for the first of eight; `neuroscope merge` joins them
     #[arg(long, value_name = "I/N")]
     part: Option<Part>,
+    /// Time between two checkpoints, such as 30s, 10m or 2h; 0 writes one after every batch
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
+    checkpoint_every: Duration,
     #[command(flatten, next_help_heading = "Corpus")]
     corpus_options: Flags<CorpusOptions>,
     #[command(flatten, next_help_heading = "Scan")]
@@ -58,6 +65,20 @@ impl FromStr for Part {
     }
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (number, unit) = text.split_at(split.unwrap_or(text.len()));
+    let number: f64 = number.parse().map_err(|_| "expected a time, such as 10m")?;
+    let seconds = match unit {
+        "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3600.0,
+        "" if number == 0.0 => 0.0,
+        _ => return Err("expected a unit: s, m or h".into()),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
 /// What is to be scanned.
 pub(super) struct Scan<'a> {
     pub(super) model: &'a ModelFiles,
@@ -66,6 +87,7 @@ pub(super) struct Scan<'a> {
     pub(super) corpus_options: &'a CorpusOptions,
     pub(super) options: &'a ScanOptions,
     pub(super) data: &'a Path,
+    pub(super) checkpoint_every: Duration,
 }
 
 pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
@@ -79,6 +101,7 @@ pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
         corpus_options: &args.corpus_options.over(&context.project.corpus)?,
         options: &args.options.over(&context.project.scan)?,
         data: &data,
+        checkpoint_every: args.checkpoint_every,
     };
     let part = args.part.map(|Part(part)| part);
     let manifest = scan_part(context, &scan, part.unwrap_or(PartInfo { index: 0, of: 1 }))?;
@@ -137,7 +160,12 @@ pub(super) fn scan_part(
     let job = setup.job();
     let n_rows = job.n_rows(part);
     let bar = context.report.bar("scan", n_rows, "tokens");
-    let manifest = scan::scan_part(&job, setup.identity(), part, &target, &|done| bar.set(done))?;
+    let watch = Watch {
+        progress: &|done| bar.set(done),
+        note: &|text| context.report.note(text),
+        checkpoint_every: scan.checkpoint_every,
+    };
+    let manifest = scan::scan_part(&job, setup.identity(), part, &target, &watch)?;
     bar.finish(n_rows);
     Ok(manifest)
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{DocId, Pos, TokenId};
 use crate::stats::block::WindowInfo;
 use crate::stats::hash;
@@ -57,14 +59,12 @@ impl<'a> Rows<'a> {
         Ok(n)
     }
 
-    /// Batches of at least one window and, but for that, at most `batch_tokens` rows.
-    pub(super) fn batches(self, documents: Range<u32>, batch_tokens: usize) -> Batches<'a> {
+    /// Batches of at least `batch_tokens` rows, but for the last, from a place on.
+    pub(super) fn batches(self, cursor: Cursor, batch_tokens: usize) -> Batches<'a> {
         Batches {
             rows: self,
-            documents,
             batch_tokens,
-            doc: None,
-            tail: Vec::new(),
+            cursor,
         }
     }
 
@@ -114,21 +114,47 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The windows of some documents, in order.
-pub(super) struct Batches<'a> {
-    rows: Rows<'a>,
+/// A place in the windows of some documents.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    /// Documents that are not yet begun.
     documents: Range<u32>,
-    batch_tokens: usize,
+    /// The document that is not yet done, and its next window.
     doc: Option<(DocId, usize)>,
+    /// The last tokens of that document before the window.
     tail: Vec<TokenId>,
 }
 
+impl Cursor {
+    /// Before the first window.
+    pub(super) fn new(documents: Range<u32>) -> Self {
+        Self {
+            documents,
+            doc: None,
+            tail: Vec::new(),
+        }
+    }
+}
+
+/// The windows of some documents, in order.
+pub(super) struct Batches<'a> {
+    rows: Rows<'a>,
+    batch_tokens: usize,
+    cursor: Cursor,
+}
+
 impl Batches<'_> {
+    /// Behind the last batch.
+    pub(super) fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
     fn next_window(&mut self) -> Result<Option<BatchWindow>, StoreError> {
         loop {
-            let (doc, at) = match self.doc {
+            let cursor = &mut self.cursor;
+            let (doc, at) = match cursor.doc {
                 Some(next) => next,
-                None => match self.documents.next() {
+                None => match cursor.documents.next() {
                     Some(doc) => (DocId(doc), 0),
                     None => return Ok(None),
                 },
@@ -139,15 +165,15 @@ impl Batches<'_> {
                 .windows(self.rows.store.len(doc))
                 .nth(at)
             else {
-                (self.doc, self.tail) = (None, Vec::new());
+                (cursor.doc, cursor.tail) = (None, Vec::new());
                 continue;
             };
-            let next = self.rows.batch_window(doc, &window, &self.tail)?;
-            self.tail
-                .extend(next.ids[window.skip..].iter().map(|&id| TokenId(id)));
-            let surplus = self.tail.len().saturating_sub(self.rows.context_tokens);
-            self.tail.drain(..surplus);
-            self.doc = Some((doc, at + 1));
+            let next = self.rows.batch_window(doc, &window, &cursor.tail)?;
+            let ids = next.ids[window.skip..].iter().map(|&id| TokenId(id));
+            cursor.tail.extend(ids);
+            let surplus = cursor.tail.len().saturating_sub(self.rows.context_tokens);
+            cursor.tail.drain(..surplus);
+            cursor.doc = Some((doc, at + 1));
             return Ok(Some(next));
         }
     }

@@ -1,5 +1,7 @@
 //! What can go wrong during a scan.
 
+use std::path::PathBuf;
+
 use crate::corpus::CorpusError;
 use crate::load::LoadError;
 use crate::model::ModelError;
@@ -64,6 +66,12 @@ pub enum ScanError {
         /// Number of parts.
         of: u32,
     },
+    /// Another process scans the same part.
+    #[error("`{path}` is being scanned by another process")]
+    InWork {
+        /// The part's folder.
+        path: PathBuf,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -83,9 +91,7 @@ impl ScanError {
             Self::PartTooLarge { .. } => {
                 Some("split the scan with `--part i/n` and join the parts with `neuroscope merge`")
             }
-            Self::Interrupted => {
-                Some("nothing was half-written; run the same command to begin again")
-            }
+            Self::Interrupted => Some("nothing is lost; the same command goes on where it stopped"),
             _ => None,
         }
     }

@@ -2,15 +2,16 @@
 
 mod batch;
 mod bench;
+mod checkpoint;
 mod error;
 mod forward;
 mod part;
 mod setup;
 mod tokenize;
 
-pub use bench::{Round, bench};
+pub use bench::{BenchOptions, Round, bench};
 pub use error::ScanError;
-pub use part::{Job, scan_part};
+pub use part::{Job, Watch, scan_part};
 pub use setup::Setup;
 pub use tokenize::{TOKENIZER_FILE, With, tokenize};
 

@@ -2,18 +2,22 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::ids::DocId;
 use crate::lanes::Isa;
 use crate::model::Model;
-use crate::shard::{Folder, LayerWriter, Manifest, PartInfo, PartManifest, ScanIdentity, rows_of};
+use crate::shard::{
+    Folder, LayerWriter, Lock, Manifest, PartInfo, PartManifest, ScanIdentity, rows_of,
+};
 use crate::stats::block::{Block, ScanContext};
 use crate::stats::samples::SamplePlan;
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Vocabulary, Windowing};
 
 use super::Progress;
-use super::batch::Rows;
+use super::batch::{Cursor, Rows};
+use super::checkpoint::{self, Header};
 use super::error::ScanError;
 use super::forward::{BLOCK, forward};
 
@@ -134,13 +138,24 @@ impl<'a> Prepared<'a> {
     }
 }
 
-/// Scans one part of the corpus and writes it to the folder `target`. `progress` is told the tokens done.
+/// How a part is watched while it is scanned.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Told the tokens done.
+    pub progress: Progress<'a>,
+    /// Told what is worth knowing and no error.
+    pub note: &'a (dyn Fn(&str) + Sync),
+    /// Time between two checkpoints.
+    pub checkpoint_every: Duration,
+}
+
+/// Scans one part of the corpus and writes it to the folder `target`. Where it was stopped before, it goes on.
 pub fn scan_part(
     job: &Job<'_>,
     identity: &ScanIdentity,
     part: PartInfo,
     target: &Path,
-    progress: Progress<'_>,
+    watch: &Watch<'_>,
 ) -> Result<PartManifest, ScanError> {
     if part.index >= part.of {
         return Err(ScanError::NoSuchPart {
@@ -156,22 +171,58 @@ pub fn scan_part(
             most: Block::MAX_POSITIONS,
         });
     }
+    let lock = Lock::try_take(target)?;
+    if lock.is_none() {
+        return Err(ScanError::InWork {
+            path: target.to_owned(),
+        });
+    }
+    Folder::remove_unfinished(target)?;
     let folder = Folder::create(target)?; // before the work, so that a folder that cannot be written shows at once
     let prepared = Prepared::new(job, identity)?;
     let context = prepared.context();
     let documents = job.documents(part);
     let mut layers = prepared.blocks();
-    let mut done = 0;
-    for batch in prepared.rows.batches(documents.clone(), job.batch_tokens) {
+    let checkpoint = checkpoint::path_of(target);
+    let mut header = Header {
+        neuroscope: env!("CARGO_PKG_VERSION").into(),
+        scan: identity.clone(),
+        part,
+        done: 0,
+        cursor: Cursor::new(documents.clone()),
+    };
+    match checkpoint::read(&checkpoint, &header, &mut layers) {
+        Ok(Some(found)) => {
+            (watch.note)(&format!("scan: going on after {} tokens", found.done));
+            header = found;
+        }
+        Ok(None) => {}
+        Err(error) => {
+            (watch.note)(&format!("warning: {error}; beginning again"));
+            layers = prepared.blocks();
+        }
+    }
+    let mut batches = (prepared.rows).batches(header.cursor.clone(), job.batch_tokens);
+    let mut last = Instant::now();
+    while let Some(batch) = batches.next() {
         let batch = batch?;
         forward(job.model, &batch, &mut layers, &|block, values| {
             block.observe(values, &context);
         })?;
-        done += batch
-            .iter()
-            .map(|window| window.ids.len() as u64)
-            .sum::<u64>();
-        if !progress(done) {
+        header.done += batch.iter().map(|w| w.ids.len() as u64).sum::<u64>();
+        let go_on = (watch.progress)(header.done);
+        if !go_on || last.elapsed() >= watch.checkpoint_every {
+            header.cursor = batches.cursor().clone();
+            let written = checkpoint::write(&checkpoint, &header, &layers);
+            last = Instant::now();
+            match written {
+                Err(error) if !go_on => return Err(error.into()),
+                // the scan itself may still end well
+                Err(error) => (watch.note)(&format!("warning: no checkpoint: {error}")),
+                Ok(()) => {}
+            }
+        }
+        if !go_on {
             return Err(ScanError::Interrupted);
         }
     }
@@ -195,9 +246,10 @@ pub fn scan_part(
         scan: identity.clone(),
         part,
         documents: [documents.start, documents.end],
-        device: "cpu".into(),
+        device: job.model.compute().name(),
         files: folder.entries(names)?,
     };
     folder.finish(&manifest)?;
+    checkpoint::remove(&checkpoint)?;
     Ok(manifest)
 }

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::corpus::{Corpus, CorpusError, CorpusOptions, Document, Source};
 use crate::shard::{
-    CorpusInfo, CorpusManifest, FileEntry, Folder, Manifest, ShardError, SourceInfo, hash_file,
-    hex, read_manifest, verify_files,
+    CorpusInfo, CorpusManifest, FileEntry, Folder, Lock, Manifest, ShardError, SourceInfo,
+    hash_file, hex, read_manifest, verify_files,
 };
 use crate::tokens::Tokenizer;
 use crate::tokens::store::{DocumentInfo, StoreWriter};
@@ -55,6 +55,8 @@ pub fn tokenize(
             && known.options == options
             && known.tokenizer_sha256 == tokenizer_sha256
     };
+    // side by side, only the first one has to do it
+    let _lock = Lock::take(target)?;
     match read_manifest::<CorpusManifest>(target) {
         Ok(known) if same(&known) && verify_files(target, &known.files).is_ok() => Ok(known),
         _ => {
@@ -104,6 +106,7 @@ fn write_store(
     target: &Path,
     progress: Progress<'_>,
 ) -> Result<CorpusManifest, ScanError> {
+    Folder::remove_unfinished(target)?;
     let folder = Folder::create(target)?;
     let mut writer = StoreWriter::create(folder.path(), with.d_vocab)?;
     let mut hash = Sha256::new();

@@ -75,7 +75,7 @@ impl ShardError {
         }
     }
 
-    pub(super) fn table(action: &'static str, path: &Path, reason: impl ToString) -> Self {
+    pub(crate) fn table(action: &'static str, path: &Path, reason: impl ToString) -> Self {
         Self::Table {
             action,
             path: path.to_owned(),

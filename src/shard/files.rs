@@ -1,6 +1,6 @@
 //! Files and folders that appear whole or not at all.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -67,6 +67,23 @@ impl Folder {
         })
     }
 
+    /// Removes what a process left behind that was killed while it wrote this folder. Nobody else must be writing it.
+    pub fn remove_unfinished(target: &Path) -> Result<(), ShardError> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let prefix = format!(".{name}-");
+        let Ok(entries) = fs::read_dir(target.parent().unwrap_or(Path::new("."))) else {
+            return Ok(());
+        };
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                let path = entry.path();
+                fs::remove_dir_all(&path)
+                    .map_err(|source| ShardError::io("remove", &path, source))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where its files are to be written meanwhile.
     pub fn path(&self) -> &Path {
         self.temporary.path()
@@ -95,7 +112,7 @@ impl Folder {
         let path = self.path().join(MANIFEST);
         write_json(&path, manifest)?;
         let io = |source| ShardError::io("write", &self.target, source);
-        sync(self.path()).map_err(io)?;
+        sync_folder(self.path()).map_err(io)?;
         if self.target.exists() {
             // the older folder stops being complete before it stops being there
             let old = self.target.join(MANIFEST);
@@ -106,16 +123,7 @@ impl Folder {
         }
         fs::rename(self.path(), &self.target).map_err(io)?;
         let _ = self.temporary.keep(); // it is at its target now
-        self.target
-            .parent()
-            .map_or(Ok(()), |parent| {
-                sync(if parent.as_os_str().is_empty() {
-                    Path::new(".")
-                } else {
-                    parent
-                })
-            })
-            .map_err(io)
+        self.target.parent().map_or(Ok(()), sync_folder).map_err(io)
     }
 }
 
@@ -137,6 +145,43 @@ pub fn replace_json(path: &Path, value: &impl Serialize) -> Result<(), ShardErro
     fs::rename(&temporary, path).map_err(|source| ShardError::io("write", path, source))
 }
 
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+/// Makes sure that what was renamed in a folder stays renamed.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    let own = folder.as_os_str().is_empty();
+    File::open(if own { Path::new(".") } else { folder })?.sync_all()
+}
+
+/// Held while a folder is being made, so that no other process makes it as well. It ends with the process.
+pub struct Lock {
+    _file: Option<File>,
+}
+
+impl Lock {
+    fn open(target: &Path) -> Result<File, ShardError> {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let path = target.with_file_name(format!(".{name}.lock"));
+        let opened = fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
+            .and_then(|()| File::create(&path));
+        opened.map_err(|source| ShardError::io("write", &path, source))
+    }
+
+    /// Takes the lock of a folder, or answers that another process has it.
+    pub fn try_take(target: &Path) -> Result<Option<Self>, ShardError> {
+        let file = Self::open(target)?;
+        Ok(match file.try_lock() {
+            Ok(()) => Some(Self { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => None,
+            // some network file systems have no locks
+            Err(TryLockError::Error(_)) => Some(Self { _file: None }),
+        })
+    }
+
+    /// Takes the lock of a folder once nobody else has it.
+    pub fn take(target: &Path) -> Result<Self, ShardError> {
+        let file = Self::open(target)?;
+        let taken = file.lock().is_ok();
+        Ok(Self {
+            _file: taken.then_some(file),
+        })
+    }
 }

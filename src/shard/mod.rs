@@ -12,7 +12,7 @@ mod schema;
 mod writer;
 
 pub use error::ShardError;
-pub use files::{FileEntry, Folder, hash_file, hex, replace_json};
+pub use files::{FileEntry, Folder, Lock, hash_file, hex, replace_json, sync_folder};
 pub use manifest::{
     AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelInfo,
     PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, read_manifest,

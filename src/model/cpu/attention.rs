@@ -76,13 +76,19 @@ impl Kernel for Attend<'_> {
                 let value = |dim: usize, at: usize| v[at * k_row + first + dim];
                 scratch.keys.pack(n, shape.d_head, 1, key);
                 scratch.values.pack(shape.d_head, n, WIDTH, value);
+                let in_head = |at: usize| &v[at * k_row + first..][..shape.d_head];
+                let broken = (0..n).any(|at| in_head(at).iter().any(|x| !x.is_finite()));
                 for head in head * group..(head + 1) * group {
                     let first = head * shape.d_head;
                     scratch.queries.pack(n, shape.d_head, 1, |at| {
                         &q[at * q_row + first..at * q_row + first + shape.d_head]
                     });
                     for tile in 0..scratch.queries.n_tiles() {
-                        attend_tile::<L>(&shape, &mut scratch, tile, n);
+                        if broken {
+                            attend_apart::<L>(&shape, &mut scratch, tile, n, &in_head);
+                        } else {
+                            attend_tile::<L>(&shape, &mut scratch, tile, n);
+                        }
                         let height = scratch.queries.height();
                         let d_padded = shape.d_head.next_multiple_of(WIDTH);
                         let rows = scratch.out.chunks_exact(d_padded).enumerate();
@@ -98,9 +104,22 @@ impl Kernel for Attend<'_> {
     }
 }
 
-/// One tile of queries of one head; leaves its rows in `scratch.out`.
+/// What a tile of queries makes of its keys.
+struct Scores {
+    first_key: usize,
+    n_keys: usize,
+    /// What each row is to be divided by.
+    sums: [f32; 32],
+}
+
+/// Leaves e to the power of the scores of a tile in `scratch.scores`, 0 where a row does not see.
 #[inline(always)]
-fn attend_tile<L: Lanes>(shape: &AttentionShape, scratch: &mut Scratch, tile: usize, n: usize) {
+fn score_tile<L: Lanes>(
+    shape: &AttentionShape,
+    scratch: &mut Scratch,
+    tile: usize,
+    n: usize,
+) -> Scores {
     let height = scratch.queries.height();
     let sees = shape.window.unwrap_or(n).max(1);
     let rows = tile * height..((tile + 1) * height).min(n);
@@ -133,6 +152,22 @@ fn attend_tile<L: Lanes>(shape: &AttentionShape, scratch: &mut Scratch, tile: us
         sums[row] = softmax::<L>(&mut scores[seen], shape.softcap);
     }
     scratch.scores[rows.len() * n_keys..].fill(0.0);
+    Scores {
+        first_key: first_panel * WIDTH,
+        n_keys,
+        sums,
+    }
+}
+
+/// One tile of queries of one head; leaves its rows in `scratch.out`.
+#[inline(always)]
+fn attend_tile<L: Lanes>(shape: &AttentionShape, scratch: &mut Scratch, tile: usize, n: usize) {
+    let Scores {
+        first_key,
+        n_keys,
+        sums,
+    } = score_tile::<L>(shape, scratch, tile, n);
+    let height = scratch.queries.height();
     let scores = &scratch.scores;
     scratch.pattern.pack(height, n_keys, WIDTH, |row| {
         &scores[row * n_keys..(row + 1) * n_keys]
@@ -147,13 +182,40 @@ fn attend_tile<L: Lanes>(shape: &AttentionShape, scratch: &mut Scratch, tile: us
         };
         // SAFETY: there are `height` rows for all panels
         unsafe {
-            let values = (&scratch.values, panel, first_panel * WIDTH);
+            let values = (&scratch.values, panel, first_key);
             multiply_panel(&scratch.pattern, 0..1, values, target);
         }
     }
     for (row, sum) in scratch.out.chunks_exact_mut(d_padded).zip(sums) {
         let share = L::splat(1.0 / sum);
         map_lanes!(L, row, |_, x| x.mul(share));
+    }
+}
+
+/// The same, key by key, where a value is not finite: what a row does not see may not become its NaN by being taken 0 times.
+#[inline(always)]
+fn attend_apart<'v, L: Lanes>(
+    shape: &AttentionShape,
+    scratch: &mut Scratch,
+    tile: usize,
+    n: usize,
+    value: &impl Fn(usize) -> &'v [f32],
+) {
+    let scores = score_tile::<L>(shape, scratch, tile, n);
+    let height = scratch.queries.height();
+    let d_padded = shape.d_head.next_multiple_of(WIDTH);
+    scratch.out.clear();
+    scratch.out.resize(height * d_padded, 0.0);
+    let rows = scratch.out.chunks_exact_mut(d_padded).enumerate();
+    for (row, out) in rows.take(height.min(n - tile * height)) {
+        let at = tile * height + row;
+        let first = (at + 1).saturating_sub(shape.window.unwrap_or(n).max(1));
+        for key in first..=at {
+            let share = scratch.scores[row * scores.n_keys + key - scores.first_key];
+            for (out, x) in out.iter_mut().zip(value(key)) {
+                *out += share / scores.sums[row] * x;
+            }
+        }
     }
 }
 

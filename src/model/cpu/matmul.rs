@@ -189,11 +189,6 @@ impl Packed {
         self.n_out
     }
 
-    /// Bytes in memory.
-    pub(in crate::model) fn bytes(&self) -> usize {
-        self.words.as_slice().len() * 4
-    }
-
     /// Rows to be multiplied with these weights, or with others of the same inputs.
     pub(in crate::model) fn rows(&self) -> PackedRows {
         PackedRows {

@@ -27,3 +27,8 @@ pub(super) enum Operands {
     F32,
     Bf16,
 }
+
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod emulated_amx;
+#[cfg(test)]
+mod tests;

@@ -414,13 +414,13 @@ impl Block {
                 }
                 let is_peak = |row: &usize| {
                     let at = row * WIDTH + lane;
-                    let listed = match (kind, rows.gated) {
-                        (ListKind::Case(case), Some(gated)) => {
-                            SignCase::of(rows.pre[at], gated.pre_linear[at]) == Some(case)
+                    kind.score(values[at]) == score
+                        && match (kind, rows.gated) {
+                            (ListKind::Case(case), Some(gated)) => {
+                                SignCase::of(rows.pre[at], gated.pre_linear[at]) == Some(case)
+                            }
+                            _ => true,
                         }
-                        _ => true,
-                    };
-                    listed && kind.score(values[at]) == score
                 };
                 if let Some(row) = run.clone().find(is_peak) {
                     peaks.note(lane, score, pos(row));

@@ -1,6 +1,8 @@
 //! The statistics of sixteen neighbouring neurons at consecutive positions, while their activations are in the
 //! first-level cache: in a few passes, each of which keeps its sums in registers.
 
+#![allow(clippy::needless_range_loop)] // for the reason that `crate::lanes` gives
+
 use crate::lanes::{Kernel, LANES, Lanes};
 
 use super::super::examples::ListKind;

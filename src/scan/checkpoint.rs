@@ -1,0 +1,204 @@
+//! How far a part is: a file beside it that holds the state of every neuron and the place in the corpus.
+//!
+//! ```text
+//! magic        8 bytes   "NSCKPT1\n"
+//! header       u32 length, JSON: what is scanned, which part of it, how far
+//! blocks       layer by layer, u32 length and zstd of one block each
+//! checksum     32 bytes  SHA-256 of all before
+//! ```
+//!
+//! Numbers are little-endian. A checkpoint is read by the version that wrote it and by no other. State goes through it
+//! without losing a bit, so a scan that was stopped gives what an undisturbed one gives.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::shard::{PartInfo, ScanIdentity, ShardError, sync_folder};
+use crate::stats::block::Block;
+
+use super::batch::Cursor;
+
+const MAGIC: &[u8; 8] = b"NSCKPT1\n";
+
+/// Longest header and longest block, so that a damaged length does not ask for all memory.
+const MOST_BYTES: u32 = 1 << 30;
+
+/// What a checkpoint is of, and how far it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Header {
+    pub(super) neuroscope: String,
+    pub(super) scan: ScanIdentity,
+    pub(super) part: PartInfo,
+    /// Tokens done.
+    pub(super) done: u64,
+    pub(super) cursor: Cursor,
+}
+
+/// Where the checkpoint of a part is.
+pub(super) fn path_of(target: &Path) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}.checkpoint"))
+}
+
+/// Writes a checkpoint in place of an older one, which stays until the new one is complete.
+pub(super) fn write(path: &Path, header: &Header, layers: &[Vec<Block>]) -> Result<(), ShardError> {
+    let new = new(path);
+    let written = write_file(&new, header, layers).and_then(|()| {
+        fs::rename(&new, path)?;
+        sync_folder(path.parent().unwrap_or(Path::new(".")))
+    });
+    written.map_err(|source| {
+        let _ = fs::remove_file(&new);
+        ShardError::io("write", path, source)
+    })
+}
+
+/// Writes through a hash.
+struct Hashing<W> {
+    to: W,
+    hash: Sha256,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.to.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+fn write_file(path: &Path, header: &Header, layers: &[Vec<Block>]) -> io::Result<()> {
+    let mut file = Hashing {
+        to: BufWriter::with_capacity(1 << 20, File::create(path)?),
+        hash: Sha256::new(),
+    };
+    file.write_all(MAGIC)?;
+    write_frame(&mut file, &serde_json::to_vec(header)?)?;
+    for blocks in layers {
+        let frames = blocks.par_iter().map(|block| {
+            let bytes = postcard::to_allocvec(block).map_err(io::Error::other)?;
+            zstd::bulk::compress(&bytes, 1)
+        });
+        for frame in frames.collect::<io::Result<Vec<_>>>()? {
+            write_frame(&mut file, &frame)?;
+        }
+    }
+    let hash = std::mem::take(&mut file.hash).finalize();
+    file.to.write_all(&hash)?;
+    let file = file
+        .to
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    file.sync_all()
+}
+
+fn write_frame(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    let len = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+    to.write_all(&len.to_le_bytes())?;
+    to.write_all(bytes)
+}
+
+/// Reads a checkpoint, if there is one. `layers` is the state before any position, and becomes what was saved.
+pub(super) fn read(
+    path: &Path,
+    expected: &Header,
+    layers: &mut [Vec<Block>],
+) -> Result<Option<Header>, ShardError> {
+    let io = |source| ShardError::io("read", path, source);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    check_hash(path, &file)?;
+    let damaged = |reason: &str| ShardError::table("read", path, reason);
+    let mut file = BufReader::with_capacity(1 << 20, File::open(path).map_err(io)?);
+    let mut magic = [0; MAGIC.len()];
+    file.read_exact(&mut magic).map_err(io)?;
+    if magic != *MAGIC {
+        return Err(damaged("it is no checkpoint of this version"));
+    }
+    let header = read_frame(&mut file).map_err(io)?;
+    let header: Header =
+        serde_json::from_slice(&header).map_err(|error| damaged(&error.to_string()))?;
+    let other = header
+        .scan
+        .difference(&expected.scan)
+        .map(|(what, ..)| what);
+    let other = other.or((header.part != expected.part).then_some("part"));
+    let other = other.or((header.neuroscope != expected.neuroscope).then_some("version"));
+    if let Some(what) = other {
+        return Err(damaged(&format!("it is of another {what}")));
+    }
+    for blocks in layers {
+        let frames = blocks.iter().map(|_| read_frame(&mut file));
+        let frames = frames.collect::<io::Result<Vec<_>>>().map_err(io)?;
+        let found = frames.into_par_iter().map(|frame| {
+            let bytes = zstd::stream::decode_all(frame.as_slice())?;
+            postcard::from_bytes(&bytes).map_err(io::Error::other)
+        });
+        *blocks = found.collect::<io::Result<Vec<Block>>>().map_err(io)?;
+    }
+    Ok(Some(header))
+}
+
+fn check_hash(path: &Path, mut file: &File) -> Result<(), ShardError> {
+    let io = |source| ShardError::io("read", path, source);
+    let damaged = || ShardError::table("read", path, "it is cut off or damaged");
+    let len = file.metadata().map_err(io)?.len();
+    let mut left = len.checked_sub(32).ok_or_else(damaged)?;
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);
+    while left > 0 {
+        let n = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        file.read_exact(&mut buffer[..n]).map_err(io)?;
+        hash.update(&buffer[..n]);
+        left -= n as u64;
+    }
+    let mut expected = [0; 32];
+    file.read_exact(&mut expected).map_err(io)?;
+    match hash.finalize().as_slice() == expected {
+        true => Ok(()),
+        false => Err(damaged()),
+    }
+}
+
+fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut len = [0; 4];
+    from.read_exact(&mut len)?;
+    let len = u32::from_le_bytes(len);
+    if len > MOST_BYTES {
+        return Err(io::Error::other("a length makes no sense"));
+    }
+    let mut bytes = vec![0; len as usize];
+    from.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Removes a checkpoint, and what a process that was killed may have left of one.
+pub(super) fn remove(path: &Path) -> Result<(), ShardError> {
+    for path in [path.to_owned(), new(path)] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(ShardError::io("remove", &path, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where a checkpoint is written before it takes the place of an older one.
+fn new(path: &Path) -> PathBuf {
+    path.with_extension("checkpoint-new")
+}
