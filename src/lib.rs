@@ -22,6 +22,7 @@
 //! | [`scan`] | drives batches through a model into statistics | lanes, corpus, tokens, model, stats, shard, load |
 //! | [`atlas`] | parts merged and ranked; what the weights say | shard, stats, tokens, model |
 //! | [`site`] | views → theme → pages → files | atlas, tokens |
+//! | [`verify`] | whether an atlas is what it says | atlas, scan, shard, stats, tokens, model, load |
 //! | [`serve`] | preview server for a built site | nothing |
 //! | [`config`] | the project file, each stage's own options | corpus, scan, site |
 //!
@@ -56,3 +57,5 @@ pub mod shard;
 pub mod site;
 pub mod stats;
 pub mod tokens;
+#[cfg(feature = "atlas")]
+pub mod verify;

@@ -10,5 +10,6 @@ mod hub;
 mod interrupted;
 mod pipeline;
 mod records;
+mod scale;
 mod smollm2;
 mod support;

@@ -202,6 +202,20 @@ fn parts_of_different_scans_are_not_merged() {
     );
 
     of(&a, &["1/2"]);
+    let manifest = a.join(part).join("manifest.json");
+    let own = fs::read_to_string(&manifest).unwrap();
+    let version = format!("\"neuroscope\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    assert!(own.contains(&version));
+    fs::write(
+        &manifest,
+        own.replace(&version, "\"neuroscope\": \"9.9.9\""),
+    )
+    .unwrap();
+    fail(
+        neuroscope(project).arg("merge").arg(&a),
+        &["part-00001-of-00002", "different versions", "9.9.9"],
+    );
+    fs::write(&manifest, own).unwrap();
     succeed(neuroscope(project).arg("merge").arg(&a));
     fail(
         neuroscope(project)

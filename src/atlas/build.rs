@@ -120,8 +120,8 @@ pub fn build(
     Ok(manifest)
 }
 
-/// The parts in a folder, complete, undamaged, of one scan and in order.
-fn find_parts(folder: &Path) -> Result<Vec<(PathBuf, PartManifest)>, AtlasError> {
+/// The parts in a folder, complete, undamaged, of one scan, by one version, and in order.
+pub fn find_parts(folder: &Path) -> Result<Vec<(PathBuf, PartManifest)>, AtlasError> {
     let io = |source| ShardError::io("read", folder, source);
     let mut parts: Vec<(PathBuf, PartManifest)> = Vec::new();
     if folder.is_dir() {
@@ -151,6 +151,14 @@ fn find_parts(folder: &Path) -> Result<Vec<(PathBuf, PartManifest)>, AtlasError>
                 what,
                 expected,
                 found,
+            });
+        }
+        if part.neuroscope != first.neuroscope {
+            return Err(AtlasError::Differs {
+                path: path.clone(),
+                what: "versions of neuroscope",
+                expected: first.neuroscope.clone(),
+                found: part.neuroscope.clone(),
             });
         }
         if part.part.of != of {

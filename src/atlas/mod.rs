@@ -7,7 +7,7 @@ mod neurons;
 mod read;
 mod weights;
 
-pub use build::{Weights, build};
+pub use build::{Weights, build, find_parts};
 pub use error::AtlasError;
 pub use interest::{Measure, Ranked};
 pub use neurons::Summary;

@@ -10,6 +10,7 @@ mod report;
 mod scan;
 mod serve;
 mod tokenize;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use neuroscope::config::Project;
 
-use report::Report;
+use report::{LogFormat, Report};
 
 /// Makes a browsable atlas of every MLP neuron of a language model.
 #[derive(Parser)]
@@ -30,6 +31,9 @@ struct Cli {
     /// Print the result as JSON
     #[arg(long, global = true)]
     json: bool,
+    /// How progress and messages are printed on standard error
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, hide_possible_values = true, value_name = "text|json")]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -46,6 +50,8 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Build the website; without any scan, of the embedded demo model
     Build(build::BuildArgs),
+    /// Check an atlas: its files, and examples computed again from weights and corpus
+    Verify(verify::VerifyArgs),
     /// Measure how fast a scan is here
     #[command(subcommand)]
     Bench(bench::BenchCommand),
@@ -73,18 +79,19 @@ impl Context {
 
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli) {
+    let report = Report::new(cli.json, cli.log_format);
+    match run(cli, report) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report::print_error(&error),
+        Err(error) => report.error(&error),
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+fn run(cli: Cli, report: Report) -> Result<()> {
     let project = Project::read(&cli.project)?;
     let context = Context {
         folder: cli.project,
         project,
-        report: Report::new(cli.json),
+        report,
     };
     interrupt::listen()?;
     match cli.command {
@@ -93,6 +100,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Scan(args) => scan::run(&context, &args),
         Command::Merge(args) => merge::run(&context, &args),
         Command::Build(args) => build::run(&context, &args),
+        Command::Verify(args) => verify::run(&context, &args),
         Command::Bench(command) => bench::run(&context, &command),
         Command::Serve(args) => serve::run(context, &args),
     }

@@ -3,26 +3,40 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use neuroscope::atlas::AtlasError;
 use neuroscope::load::LoadError;
-use neuroscope::scan::ScanError;
+use neuroscope::scan::{ScanError, resident_memory};
 use neuroscope::serve::ServeError;
 use neuroscope::site::SiteError;
+use neuroscope::verify::VerifyError;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::interrupt;
 
+/// How progress and messages are printed on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people: bars on a terminal, lines elsewhere.
+    Text,
+    /// An object on each line, for clusters.
+    Json,
+}
+
 /// How results and progress are printed.
+#[derive(Clone, Copy)]
 pub(super) struct Report {
     json: bool,
+    log: LogFormat,
 }
 
 impl Report {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json }
+    pub(super) fn new(json: bool, log: LogFormat) -> Self {
+        Self { json, log }
     }
 
     /// Prints a result: as JSON, or in words.
@@ -41,13 +55,52 @@ impl Report {
 
     /// Says what is being done.
     pub(super) fn note(&self, text: &str) {
-        eprintln!("{text}");
+        match self.log {
+            LogFormat::Text => eprintln!("{text}"),
+            LogFormat::Json => log(&json!({"event": "note", "text": text})),
+        }
+    }
+
+    /// Prints an error with its hint; the exit code is 1, after an interrupt 130.
+    pub(super) fn error(&self, error: &anyhow::Error) -> ExitCode {
+        if let Some(error) = error.downcast_ref::<clap::Error>() {
+            let _ = error.print();
+            return ExitCode::from(2);
+        }
+        if self.log == LogFormat::Json {
+            log(&json!({"event": "error", "text": error.to_string(), "hint": hint(error)}));
+            return exit_code();
+        }
+        let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let bold = |text: &str| {
+            if colored {
+                format!("\u{1b}[1;31m{text}\u{1b}[0m")
+            } else {
+                text.to_owned()
+            }
+        };
+        eprintln!("{} {error}", bold("error:"));
+        if let Some(hint) = hint(error) {
+            eprintln!("\nhint: {hint}");
+        }
+        exit_code()
     }
 
     /// Begins to show how far a job is.
     pub(super) fn bar(&self, label: &str, total: u64, unit: &str) -> Bar {
-        Bar::new(label, total, unit)
+        Bar::new(label, total, unit, self.log)
     }
+}
+
+/// Prints one line of a log, with the time.
+fn log(event: &Value) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = now.map_or(0.0, |now| now.as_secs_f64());
+    let mut line = json!({"time": (seconds * 1e3).round() / 1e3});
+    if let (Some(line), Some(event)) = (line.as_object_mut(), event.as_object()) {
+        line.extend(event.clone());
+    }
+    eprintln!("{line}");
 }
 
 /// Time between two lines where standard error is not a terminal.
@@ -58,15 +111,19 @@ pub(super) struct Bar {
     label: String,
     unit: String,
     total: u64,
+    log: LogFormat,
     started: Instant,
+    /// What was done when it started, by an earlier run.
+    before: AtomicU64,
     bar: Option<ProgressBar>,
     last_line: Mutex<Instant>,
 }
 
 impl Bar {
-    fn new(label: &str, total: u64, unit: &str) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let template = format!("{{prefix:10}} [{{bar:32}}] {{human_pos}}/{{human_len}} {unit} · {{rate}} · {{eta}} left");
+    fn new(label: &str, total: u64, unit: &str, log: LogFormat) -> Self {
+        let shows = log == LogFormat::Text && std::io::stderr().is_terminal();
+        let bar = shows.then(|| {
+            let template = format!("{{prefix:10}} [{{bar:32}}] {{human_pos}}/{{human_len}} {unit} · {{rate}} · {{eta}} left{{memory}}");
             let template = match total {
                 0 => format!("{{prefix:10}} {{spinner}} {{human_pos}} {unit} · {{rate}}"),
                 _ => template,
@@ -76,16 +133,30 @@ impl Bar {
             let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                 let _ = write!(out, "{:.0}/s", state.per_sec());
             };
-            bar.with_style(style.with_key("rate", rate).progress_chars("█▌ ")).with_prefix(label.to_owned())
+            let memory = |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+                let _ = write!(out, "{}", memory_words());
+            };
+            bar.with_style(style.with_key("rate", rate).with_key("memory", memory).progress_chars("█▌ ")).with_prefix(label.to_owned())
         });
         let now = Instant::now();
         Self {
             label: label.to_owned(),
             unit: unit.to_owned(),
             total,
+            log,
             started: now,
+            before: AtomicU64::new(0),
             bar,
             last_line: Mutex::new(now),
+        }
+    }
+
+    /// Takes what is done already out of the rate.
+    pub(super) fn begin_at(&self, done: u64) {
+        self.before.store(done, Ordering::Relaxed);
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            bar.reset_eta();
         }
     }
 
@@ -100,22 +171,45 @@ impl Bar {
                     .unwrap_or_else(std::sync::PoisonError::into_inner);
                 if last.elapsed() >= LINE_EVERY {
                     *last = Instant::now();
-                    eprintln!("{}", self.line(done));
+                    self.print(done);
                 }
             }
         }
         !interrupt::asked()
     }
 
-    fn line(&self, done: u64) -> String {
-        let rate = done as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+    /// How much is done in a second, and how many are left.
+    fn pace(&self, done: u64) -> (f64, f64) {
+        let own = done.saturating_sub(self.before.load(Ordering::Relaxed)) as f64;
+        let rate = own / self.started.elapsed().as_secs_f64().max(1e-9);
         let left = (self.total.saturating_sub(done)) as f64 / rate.max(1e-9);
-        match self.total {
-            0 => format!("{}: {done} {} · {rate:.0}/s", self.label, self.unit),
-            total => format!(
-                "{}: {done}/{total} {} · {rate:.0}/s · {left:.0} s left",
-                self.label, self.unit
-            ),
+        (rate, left)
+    }
+
+    fn print(&self, done: u64) {
+        let (rate, left) = self.pace(done);
+        let (label, unit, total) = (&self.label, &self.unit, self.total);
+        match (self.log, total) {
+            (LogFormat::Json, _) => log(&json!({
+                "event": "progress",
+                "job": label,
+                "done": done,
+                "total": Some(total).filter(|total| *total > 0),
+                "unit": unit,
+                "per_s": rate,
+                "left_s": Some(left).filter(|_| total > 0),
+                "memory_bytes": resident_memory(),
+            })),
+            (LogFormat::Text, 0) => {
+                eprintln!("{label}: {done} {unit} · {rate:.0}/s{}", memory_words())
+            }
+            (LogFormat::Text, total) => {
+                let left = human_time(left);
+                eprintln!(
+                    "{label}: {done}/{total} {unit} · {rate:.0}/s · {left} left{}",
+                    memory_words()
+                );
+            }
         }
     }
 
@@ -125,33 +219,52 @@ impl Bar {
             bar.finish_and_clear();
         }
         let seconds = self.started.elapsed().as_secs_f64();
-        eprintln!(
-            "{}: {done} {} in {seconds:.1} s ({:.0}/s)",
-            self.label,
-            self.unit,
-            done as f64 / seconds.max(1e-9)
-        );
+        let (rate, _) = self.pace(done);
+        let (label, unit) = (&self.label, &self.unit);
+        match self.log {
+            LogFormat::Text => eprintln!("{label}: {done} {unit} in {seconds:.1} s ({rate:.0}/s)"),
+            LogFormat::Json => log(&json!({
+                "event": "done",
+                "job": label,
+                "done": done,
+                "unit": unit,
+                "seconds": seconds,
+                "per_s": rate,
+                "memory_bytes": resident_memory(),
+            })),
+        }
     }
 }
 
-/// Prints an error with its hint; the exit code is 1, after an interrupt 130.
-pub(super) fn print_error(error: &anyhow::Error) -> ExitCode {
-    if let Some(error) = error.downcast_ref::<clap::Error>() {
-        let _ = error.print();
-        return ExitCode::from(2);
+/// How much memory the program has, where the system tells.
+fn memory_words() -> String {
+    resident_memory().map_or_else(String::new, |bytes| {
+        format!(" · {:.2} GB", bytes as f64 / 1e9)
+    })
+}
+
+/// A count as people say it, such as 20.3M.
+pub(super) fn human(n: f64) -> String {
+    match n {
+        n if n >= 1e9 => format!("{:.2}G", n / 1e9),
+        n if n >= 1e6 => format!("{:.2}M", n / 1e6),
+        n if n >= 1e4 => format!("{:.1}k", n / 1e3),
+        n => format!("{n:.0}"),
     }
-    let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let bold = |text: &str| {
-        if colored {
-            format!("\u{1b}[1;31m{text}\u{1b}[0m")
-        } else {
-            text.to_owned()
-        }
-    };
-    eprintln!("{} {error}", bold("error:"));
-    if let Some(hint) = hint(error) {
-        eprintln!("\nhint: {hint}");
+}
+
+/// A time as people say it, such as 3 h 20 min.
+pub(super) fn human_time(seconds: f64) -> String {
+    let (minutes, hours) = (seconds / 60.0, seconds / 3600.0);
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{minutes:.0} min"),
+        s if s < 172_800.0 => format!("{:.0} h {:.0} min", hours.floor(), minutes % 60.0),
+        _ => format!("{:.1} days", hours / 24.0),
     }
+}
+
+fn exit_code() -> ExitCode {
     if interrupt::asked() {
         ExitCode::from(130)
     } else {
@@ -166,6 +279,11 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
         error
             .downcast_ref::<AtlasError>()
             .and_then(AtlasError::hint)
+    });
+    let known = known.or_else(|| {
+        error
+            .downcast_ref::<VerifyError>()
+            .and_then(VerifyError::hint)
     });
     let known = known.or_else(|| {
         error

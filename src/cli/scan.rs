@@ -13,6 +13,7 @@ use neuroscope::shard::{PartInfo, PartManifest, part_folder, read_manifest, veri
 use serde_json::json;
 
 use super::flags::Flags;
+use super::report::{human, human_time};
 use super::{Context, merge, model, shown, tokenize};
 
 /// Time between two checkpoints, if not said otherwise.
@@ -35,6 +36,9 @@ pub(super) struct ScanArgs {
     /// Scan one part only, such as 0/8 for the first of eight; `neuroscope merge` joins them
     #[arg(long, value_name = "I/N")]
     part: Option<Part>,
+    /// Only say what the scan will take: tokens, memory, disk, time
+    #[arg(long)]
+    plan: bool,
     /// Time between two checkpoints, such as 30s, 10m or 2h; 0 writes one after every batch
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     checkpoint_every: Duration,
@@ -104,6 +108,9 @@ pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
         checkpoint_every: args.checkpoint_every,
     };
     let part = args.part.map(|Part(part)| part);
+    if args.plan {
+        return plan(context, &scan, part.unwrap_or(PartInfo { index: 0, of: 1 }));
+    }
     let manifest = scan_part(context, &scan, part.unwrap_or(PartInfo { index: 0, of: 1 }))?;
     if part.is_some() {
         let words = format!(
@@ -125,6 +132,53 @@ pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
     context
         .report
         .result(&json!({"data": data, "model": name}), &words)
+}
+
+/// Says what a scan will take.
+fn plan(context: &Context, scan: &Scan<'_>, part: PartInfo) -> Result<()> {
+    let (options, data) = (scan.corpus_options, scan.data);
+    let corpus = tokenize::tokenize(context, scan.model, scan.corpus, options, data)?;
+    let store = data.join("corpus");
+    let plan = scan::plan(scan.name, scan.model, &corpus, &store, scan.options, part)?;
+    let mb = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
+    let (memory, disk) = (&plan.memory, &plan.disk);
+    let rows = [
+        ("tokens", human(plan.n_tokens as f64)),
+        ("parameters", human(plan.n_parameters as f64)),
+        ("neurons", human(plan.n_neurons as f64)),
+        ("runs on", plan.runs_on.clone()),
+        (
+            "memory",
+            format!(
+                "{}: weights {}, neurons {}, a batch {}, the rest {}",
+                mb(memory.total),
+                mb(memory.weights),
+                mb(memory.state),
+                mb(memory.batch),
+                mb(memory.program)
+            ),
+        ),
+        (
+            "disk",
+            format!(
+                "part {}, atlas {}, checkpoints {} while it runs; the corpus has {}",
+                mb(disk.part),
+                mb(disk.atlas),
+                mb(disk.checkpoints),
+                mb(disk.corpus)
+            ),
+        ),
+        (
+            "time",
+            format!(
+                "{} ({:.0} tokens/s)",
+                human_time(plan.seconds),
+                plan.tokens_per_s
+            ),
+        ),
+    ];
+    let rows = rows.map(|(name, value)| format!("{name:12}{value}"));
+    context.report.result(&plan, &rows.join("\n"))
 }
 
 /// Makes sure that a part is scanned.
@@ -161,6 +215,7 @@ pub(super) fn scan_part(
     let n_rows = job.n_rows(part);
     let bar = context.report.bar("scan", n_rows, "tokens");
     let watch = Watch {
+        begin: &|done| bar.begin_at(done),
         progress: &|done| bar.set(done),
         note: &|text| context.report.note(text),
         checkpoint_every: scan.checkpoint_every,

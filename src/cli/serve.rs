@@ -9,7 +9,7 @@ use neuroscope::serve::{self, Server};
 use neuroscope::site::SiteOptions;
 
 use super::flags::Flags;
-use super::{Context, build, interrupt, report};
+use super::{Context, build, interrupt};
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -62,7 +62,7 @@ pub(super) fn run(mut context: Context, args: &ServeArgs) -> Result<()> {
             match built {
                 Ok(built) => built.output.n_written + built.output.n_removed > 0,
                 Err(error) => {
-                    report::print_error(&error);
+                    context.report.error(&error);
                     false
                 }
             }

@@ -74,6 +74,19 @@ pub struct Model {
 impl Model {
     /// Loads the layers. `n_ctx` may shorten the context, which saves memory.
     pub fn load(
+        config: Config,
+        checkpoint: &Checkpoint<'_>,
+        n_ctx: usize,
+        dtype: DType,
+        compute: Compute,
+    ) -> Result<Self, ModelError> {
+        let n_blocks = config.n_layers;
+        Self::load_first(n_blocks, config, checkpoint, n_ctx, dtype, compute)
+    }
+
+    /// Loads the first `n_blocks` blocks only, enough to see what one costs.
+    pub fn load_first(
+        n_blocks: usize,
         mut config: Config,
         checkpoint: &Checkpoint<'_>,
         n_ctx: usize,
@@ -99,7 +112,8 @@ impl Model {
                 ..block
             })
         };
-        let blocks = (0..config.n_layers).map(block).collect::<Result<_, _>>()?;
+        let n_blocks = n_blocks.min(config.n_layers);
+        let blocks = (0..n_blocks).map(block).collect::<Result<_, _>>()?;
         let final_norm = loader.final_norm()?;
         config.n_ctx = n_ctx;
         let positions = Positions::new(&config, &ops)?;

@@ -40,7 +40,6 @@ pub(super) fn forward<B: Send>(
     };
     let streams: Result<Vec<Stream>, ModelError> = chunks.par_iter().map(embed).collect();
     let mut streams = streams?;
-    let n_layers = layers.len();
     let mut groups: Option<Vec<Vec<Group>>> = None;
     let mut outputs: Vec<MlpOutput> = Vec::new();
     for (layer, observers) in layers.iter_mut().enumerate() {
@@ -49,7 +48,7 @@ pub(super) fn forward<B: Send>(
         let run = Layer {
             model,
             layer,
-            goes_on: layer + 1 < n_layers,
+            goes_on: layer + 1 < model.config().n_layers,
             attended: attended?,
         };
         streams = match model.neurons(layer) {
@@ -227,7 +226,7 @@ struct Group {
 }
 
 /// Rows of a chunk: enough for the products to be fast, few enough that every thread gets some.
-fn chunk_rows(n_rows: usize) -> usize {
+pub(super) fn chunk_rows(n_rows: usize) -> usize {
     (n_rows / (2 * rayon::current_num_threads())).clamp(126, 1024)
 }
 

@@ -6,12 +6,14 @@ mod checkpoint;
 mod error;
 mod forward;
 mod part;
+mod plan;
 mod setup;
 mod tokenize;
 
 pub use bench::{BenchOptions, Round, bench};
 pub use error::ScanError;
 pub use part::{Job, Watch, scan_part};
+pub use plan::{Disk, Memory, Plan, plan, resident_memory};
 pub use setup::Setup;
 pub use tokenize::{TOKENIZER_FILE, With, tokenize};
 
@@ -48,7 +50,14 @@ impl ScanDtype {
         }
     }
 
-    fn candle(self) -> DType {
+    /// The type of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::F32, Self::Bf16, Self::F16];
+        all.into_iter().find(|dtype| dtype.name() == name)
+    }
+
+    /// The type of tensors.
+    pub fn candle(self) -> DType {
         match self {
             Self::F32 => DType::F32,
             Self::Bf16 => DType::BF16,

@@ -56,7 +56,7 @@ impl<'a> Job<'a> {
     }
 
     /// The documents of a part: those that begin in the part's share of all tokens.
-    fn documents(&self, part: PartInfo) -> Range<u32> {
+    pub(super) fn documents(&self, part: PartInfo) -> Range<u32> {
         let total = self.store.n_tokens();
         let first = |index: u32| {
             let share = u128::from(total) * u128::from(index) / u128::from(part.of);
@@ -141,6 +141,8 @@ impl<'a> Prepared<'a> {
 /// How a part is watched while it is scanned.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
+    /// Told the tokens that an earlier run has done.
+    pub begin: &'a (dyn Fn(u64) + Sync),
     /// Told the tokens done.
     pub progress: Progress<'a>,
     /// Told what is worth knowing and no error.
@@ -194,6 +196,7 @@ pub fn scan_part(
     match checkpoint::read(&checkpoint, &header, &mut layers) {
         Ok(Some(found)) => {
             (watch.note)(&format!("scan: going on after {} tokens", found.done));
+            (watch.begin)(found.done);
             header = found;
         }
         Ok(None) => {}

@@ -37,6 +37,18 @@ impl Setup {
         corpus_folder: &Path,
         options: &ScanOptions,
     ) -> Result<Self, ScanError> {
+        Self::with_blocks(usize::MAX, name, files, corpus, corpus_folder, options)
+    }
+
+    /// The same with no more than the first `n_blocks` blocks of the model, which is not enough to scan.
+    pub(super) fn with_blocks(
+        n_blocks: usize,
+        name: &str,
+        files: &ModelFiles,
+        corpus: &CorpusManifest,
+        corpus_folder: &Path,
+        options: &ScanOptions,
+    ) -> Result<Self, ScanError> {
         let mut config = files.config()?;
         config.refactor_glu = options.refactor_glu && config.gated;
         let tokenizer = files.tokenizer()?;
@@ -57,7 +69,8 @@ impl Setup {
         let checkpoint = files.checkpoint()?;
         let stored = checkpoint.check(&config);
         let stored = stored.map_err(|source| files.model_error(source))?;
-        let model = Model::load(
+        let model = Model::load_first(
+            n_blocks,
             config,
             &checkpoint,
             n_ctx,

@@ -159,14 +159,19 @@ impl TopList {
                 let entry = &mut self.entries[at];
                 let (score, own) = (self.kind.score(example.value), self.kind.score(entry.value));
                 let mut duplicates = std::mem::take(&mut entry.duplicates);
-                duplicates.append(&mut example.duplicates);
-                if self.order(&example, &self.entries[at]) == Ordering::Less {
-                    duplicates.push(own);
+                let replaces = self.order(&example, &self.entries[at]) == Ordering::Less;
+                let other = if replaces { own } else { score };
+                let place = duplicates.partition_point(|known| *known >= other);
+                duplicates.insert(place, other);
+                if !example.duplicates.is_empty() {
+                    duplicates.append(&mut example.duplicates);
+                    duplicates.sort_by(|a, b| b.total_cmp(a));
+                }
+                if replaces {
                     self.entries.remove(at);
                     example.duplicates = duplicates;
                     self.place(example);
                 } else {
-                    duplicates.push(score);
                     self.entries[at].duplicates = duplicates;
                 }
             }
@@ -183,16 +188,12 @@ impl TopList {
         self.entries.insert(at, example);
     }
 
+    /// Duplicates are kept in descending order, so what is too many or too small stands at the end.
     fn prune(&mut self) {
         let threshold = self.threshold();
-        for entry in self
-            .entries
-            .iter_mut()
-            .filter(|entry| !entry.duplicates.is_empty())
-        {
-            entry.duplicates.retain(|&score| score > threshold);
-            entry.duplicates.sort_by(|a, b| b.total_cmp(a));
-            entry.duplicates.truncate(Self::MAX_DUPLICATES);
+        for entry in &mut self.entries {
+            let n = entry.duplicates.partition_point(|score| *score > threshold);
+            entry.duplicates.truncate(n.min(Self::MAX_DUPLICATES));
         }
     }
 

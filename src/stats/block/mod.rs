@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{DocId, Pos};
 use crate::lanes::{Isa, LANES};
 
-use super::examples::{ListKind, TopList};
+use super::examples::{Example, ListKind, TopList};
 use super::histogram::{BINS, Histogram, bin};
 use super::moments::Moments;
 use super::neuron::{Neuron, NeuronStats};
-use super::samples::{SamplePlan, Samples};
+use super::samples::{BANDS, Sample, SamplePlan, Samples};
 use super::signs::{CaseStats, SignCase};
 use super::{MlpKind, StatsOptions};
 use document::{Carry, Pending, Segment};
@@ -516,6 +516,57 @@ impl Block {
     }
 }
 
+/// What is expected of a neuron once a scan is under way, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// In memory.
+    pub memory: u64,
+    /// In the tables of a part, compressed.
+    pub part_disk: u64,
+    /// In a checkpoint, compressed.
+    pub checkpoint_disk: u64,
+    /// In the tables of an atlas, compressed, without its weights.
+    pub atlas_disk: u64,
+}
+
+impl Block {
+    /// What a neuron will take in a scan of so many documents: lists are full as far as there are documents, and of the
+    /// positions that can be drawn, four times as many are kept as will be shown.
+    pub fn expect(kind: MlpKind, options: &StatsOptions, n_documents: usize) -> Expected {
+        /// What the allocator adds to a piece of memory.
+        const OVERHEAD: usize = 16;
+        let window = (options.window_before + options.window_after + 1) as usize;
+        let lists = options.lists(kind);
+        let n_listed: usize = lists.iter().map(|(_, k)| (*k).min(n_documents)).sum();
+        let n_shown = options.random + BANDS.len() * options.per_band;
+        let n_kept = options.random + 4 * BANDS.len() * options.per_band;
+        let lane = BINS * 4 + 4 * 8 + 5 * 4 + size_of::<Moments>() + size_of::<Samples>();
+        let cases = match kind {
+            MlpKind::Gated => 4 * size_of::<CaseStats>(),
+            MlpKind::Solu => size_of::<Moments>(),
+            MlpKind::Plain => 0,
+        };
+        let per_list = size_of::<TopList>() + 3 * 4 + size_of::<Option<Pending>>();
+        let example = size_of::<Example>() + window + OVERHEAD;
+        let sample = size_of::<Sample>() + window + OVERHEAD;
+        // vectors grow by doubling, samples until they are pruned
+        let memory = lane
+            + cases
+            + lists.len() * per_list
+            + n_listed * example * 5 / 4
+            + n_kept * sample * 5 / 4;
+        // as measured on a scan of a gated model: a step compresses to two thirds of a byte, the rest of a row to 17
+        let row = 17 + window * 2 / 3;
+        let stats = 700;
+        Expected {
+            memory: memory as u64,
+            part_disk: (stats + (n_listed + n_kept) * row) as u64,
+            checkpoint_disk: (stats + (n_listed + n_kept) * (row + 10)) as u64,
+            atlas_disk: (stats + (n_listed + n_shown) * (row - 8)) as u64,
+        }
+    }
+}
+
 /// The larger of two values, neither NaN.
 #[inline(always)]
 fn larger(a: f32, b: f32) -> f32 {
@@ -526,9 +577,7 @@ fn larger(a: f32, b: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::ids::TokenId;
-    use crate::stats::examples::Example;
     use crate::stats::hash;
-    use crate::stats::samples::Sample;
     use crate::stats::window::Window;
     use proptest::prelude::*;
 
