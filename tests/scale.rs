@@ -332,3 +332,27 @@ fn a_plan_says_what_a_scan_will_take() {
         "{found} {expected}"
     );
 }
+
+#[test]
+fn a_benchmark_runs_scan_and_forward_pass_in_turns() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("corpus.jsonl");
+    crate::support::corpus(&file, 60);
+    let mut command = neuroscope(dir.path());
+    command
+        .args(["--json", "bench", "scan", "--model"])
+        .arg(model("llama"));
+    command
+        .arg("--corpus")
+        .arg(&file)
+        .args(["--tokens", "200", "--rounds", "2", "--n-ctx", "16"]);
+    let said = succeed(&mut command);
+    let found: Value = serde_json::from_str(&said.stdout).unwrap();
+    let rounds = found["rounds"].as_array().unwrap();
+    assert_eq!(rounds.len(), 2);
+    for round in rounds {
+        let n = round["n_tokens"].as_u64().unwrap();
+        assert!((200..216).contains(&n) && n % 16 == 0, "windows are full");
+        assert!(round["forward_s"].as_f64().unwrap() > 0.0);
+    }
+}

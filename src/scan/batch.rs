@@ -85,6 +85,19 @@ impl<'a> Rows<'a> {
         before: &[TokenId],
     ) -> Result<BatchWindow, StoreError> {
         let own = self.store.tokens(doc, window.tokens.clone())?;
+        let ends_document = window.tokens.end == self.store.len(doc);
+        Ok(self.window_of(doc, window, own, before, ends_document))
+    }
+
+    /// The window of some tokens.
+    pub(super) fn window_of(
+        &self,
+        doc: DocId,
+        window: &Window,
+        own: Vec<TokenId>,
+        before: &[TokenId],
+        ends_document: bool,
+    ) -> BatchWindow {
         let ids: Vec<TokenId> = self.windowing.bos.into_iter().chain(own).collect();
         let counted = ids.iter().enumerate();
         let counted = counted.map(|(row, &id)| {
@@ -105,12 +118,12 @@ impl<'a> Rows<'a> {
             skip: window.skip,
             counted: counted.collect(),
             contexts: (0..ids.len()).map(context).collect(),
-            ends_document: window.tokens.end == self.store.len(doc),
+            ends_document,
         };
-        Ok(BatchWindow {
+        BatchWindow {
             ids: ids.into_iter().map(|id| id.0).collect(),
             info,
-        })
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! How fast a scan is beside the bare forward pass, side by side on the same windows.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::ids::{DocId, Pos, TokenId};
 use crate::shard::ScanIdentity;
 use crate::stats::block::{Block, LayerBatch};
+use crate::tokens::Window;
 
-use super::batch::{BatchWindow, Cursor};
+use super::batch::{BatchWindow, Rows};
 use super::error::ScanError;
 use super::forward::forward;
 use super::part::{Job, Prepared};
@@ -32,9 +35,10 @@ pub struct BenchOptions {
     pub after: u64,
 }
 
-/// Runs batches of a corpus without statistics and with them, round by round. Every round has other text, so what is timed is
-/// a scan as it comes along; the first one only warms up. At the beginning of a scan nearly every document beats the lists, so
-/// a round costs less the later it comes.
+/// Runs batches of text without statistics and with them, round by round. The corpus is cut into full windows, each of which
+/// stands for a document, so that what is measured depends on the length of windows and on nothing else of the corpus. Every
+/// round has other text, so what is timed is a scan as it comes along; the first one only warms up. At the beginning of a
+/// scan nearly every document beats the lists, so a round costs less the later it comes.
 pub fn bench(
     job: &Job<'_>,
     identity: &ScanIdentity,
@@ -44,25 +48,25 @@ pub fn bench(
     let context = prepared.context();
     let mut blocks = prepared.blocks();
     let mut nobody: Vec<Vec<()>> = blocks.iter().map(|layer| vec![(); layer.len()]).collect();
-    let documents = 0..job.store.n_documents() as u32;
-    let mut batches = prepared
-        .rows
-        .batches(Cursor::new(documents), job.batch_tokens);
-    let mut rounds = Vec::new();
     let observe = |block: &mut Block, values: &LayerBatch<'_>| block.observe(values, &context);
+    let mut windows = FullWindows::new(job, prepared.rows);
+    let mut rounds = Vec::new();
     let mut n_before = 0;
-    while n_before < options.after
-        && let Some(batch) = batches.next().transpose()?
-    {
+    while n_before < options.after {
+        let batch = windows.next_batch(job.batch_tokens as u64)?;
+        if batch.is_empty() {
+            return Ok(rounds);
+        }
         n_before += n_tokens(&batch);
         forward(job.model, &batch, &mut blocks, &observe)?;
     }
     for round in 0..=options.rounds {
         let (mut own, mut n) = (Vec::new(), 0);
         while n < options.tokens {
-            let Some(batch) = batches.next().transpose()? else {
+            let batch = windows.next_batch((options.tokens - n).min(job.batch_tokens as u64))?;
+            if batch.is_empty() {
                 return Ok(rounds);
-            };
+            }
             n += n_tokens(&batch);
             own.push(batch);
         }
@@ -85,6 +89,55 @@ pub fn bench(
         }
     }
     Ok(rounds)
+}
+
+/// The tokens of a corpus in windows that are all full.
+struct FullWindows<'a> {
+    rows: Rows<'a>,
+    window: Window,
+    n_documents: u32,
+    next_document: u32,
+    waiting: VecDeque<TokenId>,
+    n_windows: u32,
+}
+
+impl<'a> FullWindows<'a> {
+    fn new(job: &Job<'a>, rows: Rows<'a>) -> Self {
+        let own = job.windowing.n_ctx - usize::from(job.windowing.bos.is_some());
+        Self {
+            rows,
+            window: Window {
+                tokens: 0..own,
+                start: Pos(0),
+                skip: usize::from(job.windowing.bos.is_some() && !job.windowing.bos_in_document),
+            },
+            n_documents: job.store.n_documents() as u32,
+            next_document: 0,
+            waiting: VecDeque::new(),
+            n_windows: 0,
+        }
+    }
+
+    /// At least so many tokens, or what is left.
+    fn next_batch(&mut self, n_wanted: u64) -> Result<Vec<BatchWindow>, ScanError> {
+        let mut batch = Vec::new();
+        while n_tokens(&batch) < n_wanted {
+            while self.waiting.len() < self.window.tokens.len() {
+                if self.next_document == self.n_documents {
+                    return Ok(batch);
+                }
+                let doc = DocId(self.next_document);
+                let store = self.rows.store;
+                self.waiting.extend(store.tokens(doc, 0..store.len(doc))?);
+                self.next_document += 1;
+            }
+            let own = self.waiting.drain(self.window.tokens.clone()).collect();
+            let doc = DocId(self.n_windows);
+            batch.push(self.rows.window_of(doc, &self.window, own, &[], true));
+            self.n_windows += 1;
+        }
+        Ok(batch)
+    }
 }
 
 fn n_tokens(batch: &[BatchWindow]) -> u64 {
