@@ -12,14 +12,15 @@
 //! |---|---|---|
 //! | [`ids`] | newtypes | nothing |
 //! | [`lanes`] | vectors of sixteen numbers, on any instruction set | nothing |
+//! | [`gpu`] | kernels of a CUDA device, and their portable twins | nothing |
 //! | [`corpus`] | files → documents, in a stable order | nothing |
 //! | [`stats`] | what is kept of a neuron: update and merge | lanes |
-//! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | lanes |
+//! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | lanes, gpu |
 //! | [`tokens`] | tokenizer, windows, the token store | corpus |
 //! | [`demo`] | the embedded model and corpus | corpus |
 //! | [`load`] | where models come from | model, tokens, demo |
 //! | [`shard`] | the files of a scan | stats |
-//! | [`scan`] | drives batches through a model into statistics | lanes, corpus, tokens, model, stats, shard, load |
+//! | [`scan`] | drives batches through a model into statistics | lanes, gpu, corpus, tokens, model, stats, shard, load |
 //! | [`atlas`] | parts merged and ranked; what the weights say | shard, stats, tokens, model |
 //! | [`site`] | views → theme → pages → files | atlas, tokens |
 //! | [`verify`] | whether an atlas is what it says | atlas, scan, shard, stats, tokens, model, load |
@@ -42,6 +43,7 @@ pub mod config;
 pub mod corpus;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod gpu;
 pub mod ids;
 pub mod lanes;
 #[cfg(feature = "atlas")]

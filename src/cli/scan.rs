@@ -142,22 +142,30 @@ fn plan(context: &Context, scan: &Scan<'_>, part: PartInfo) -> Result<()> {
     let plan = scan::plan(scan.name, scan.model, &corpus, &store, scan.options, part)?;
     let mb = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
     let (memory, disk) = (&plan.memory, &plan.disk);
+    let rest = mb(memory.program + memory.tables);
+    let in_memory = match memory.on_gpu {
+        0 => format!(
+            "{}: weights {}, neurons {}, a batch {}, the rest {rest}",
+            mb(memory.total),
+            mb(memory.weights),
+            mb(memory.state),
+            mb(memory.batch),
+        ),
+        on_gpu => format!(
+            "{}: neurons {}, the rest {rest}; on the GPU {}: weights {}, statistics and a batch {}",
+            mb(memory.total),
+            mb(memory.state),
+            mb(on_gpu),
+            mb(memory.weights),
+            mb(on_gpu - memory.weights),
+        ),
+    };
     let rows = [
         ("tokens", human(plan.n_tokens as f64)),
         ("parameters", human(plan.n_parameters as f64)),
         ("neurons", human(plan.n_neurons as f64)),
         ("runs on", plan.runs_on.clone()),
-        (
-            "memory",
-            format!(
-                "{}: weights {}, neurons {}, a batch {}, the rest {}",
-                mb(memory.total),
-                mb(memory.weights),
-                mb(memory.state),
-                mb(memory.batch),
-                mb(memory.program)
-            ),
-        ),
+        ("memory", in_memory),
         (
             "disk",
             format!(

@@ -1,16 +1,21 @@
 //! Causal self-attention with grouped keys and values.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::config::{Config, Position};
 use super::cpu::{self, AttentionShape, Operands};
 use super::norm::Norm;
-use super::ops::{Compute, Linear, Ops, Windows, on_host, to_vec};
+use super::ops::{Compute, Linear, Ops, on_host, to_vec};
 use super::rope::Rotation;
+use super::windows::Windows;
+use crate::gpu::{Causal, causal_softmax};
 use crate::lanes::Isa;
+
+/// Queries whose scores are computed at one go, on tensors.
+pub(super) const QUERIES: usize = 256;
+
+/// Scores that are computed at one go, about.
+pub(super) const MOST_SCORES: usize = 1 << 27;
 
 /// What attention needs of positions, computed once for the longest window.
 #[derive(Clone, Debug)]
@@ -18,9 +23,6 @@ pub(super) struct Positions {
     rotation: Option<Rotation>,
     /// Of the layers that see a window only.
     local: Option<Rotation>,
-    /// By how far a layer sees, `[n_ctx, n_ctx]` in f32: 0 where a position may look, else -∞. Kernels need none.
-    masks: BTreeMap<usize, Tensor>,
-    n_ctx: usize,
 }
 
 impl Positions {
@@ -41,26 +43,7 @@ impl Positions {
             }
             Position::Learned { .. } | Position::Shortformer => (None, None),
         };
-        let mut masks = BTreeMap::new();
-        if let Compute::Tensors(device) = &ops.compute {
-            for window in &config.attention.windows {
-                let sees = window.unwrap_or(n).min(n);
-                if let Entry::Vacant(entry) = masks.entry(sees) {
-                    let look = |at: usize| match (at / n).checked_sub(at % n) {
-                        Some(back) if back < sees => 0.0,
-                        _ => f32::NEG_INFINITY,
-                    };
-                    let mask = (0..n * n).map(look).collect();
-                    entry.insert(Tensor::from_vec(mask, (n, n), device)?);
-                }
-            }
-        }
-        Ok(Self {
-            rotation,
-            local,
-            masks,
-            n_ctx: n,
-        })
+        Ok(Self { rotation, local })
     }
 
     fn rotation(&self, window: Option<usize>) -> Option<&Rotation> {
@@ -68,12 +51,6 @@ impl Positions {
             Some(_) => self.local.as_ref().or(self.rotation.as_ref()),
             None => self.rotation.as_ref(),
         }
-    }
-
-    /// `[n, n]`
-    fn mask(&self, window: Option<usize>, n: usize) -> Result<Tensor> {
-        let sees = window.unwrap_or(self.n_ctx).min(self.n_ctx);
-        self.masks[&sees].narrow(0, 0, n)?.narrow(1, 0, n)
     }
 }
 
@@ -154,18 +131,19 @@ impl Attention {
             }
             Compute::Tensors(_) => {
                 let v = heads(v, self.n_key_value_heads)?;
-                let of_run = |(first, batch, n): (usize, usize, usize)| {
-                    let rows = |y: &Tensor| {
-                        let (_, heads, d_head) = y.dims3()?;
-                        let rows = y.narrow(0, first, batch * n)?;
-                        rows.reshape((batch, n, heads, d_head))
-                    };
-                    let mask = positions.mask(self.window, n)?;
-                    let y = self.on_tensors((rows(&q)?, rows(&k)?, rows(&v)?), mask, rotation)?;
-                    y.reshape((batch * n, self.n_heads * self.d_head))
+                let Some(buckets) = &windows.buckets else {
+                    candle_core::bail!("these windows are not in buckets");
                 };
-                let runs = windows.runs().into_iter().map(of_run);
-                Tensor::cat(&runs.collect::<Result<Vec<_>>>()?, 0)?
+                buckets.each(|bucket| {
+                    let of = |y: &Tensor| {
+                        let (_, heads, d_head) = y.dims3()?;
+                        bucket
+                            .of(y)?
+                            .reshape((bucket.n, bucket.length, heads, d_head))
+                    };
+                    let y = self.on_tensors((of(&q)?, of(&k)?, of(&v)?), rotation)?;
+                    y.reshape((bucket.n * bucket.length, self.n_heads * self.d_head))
+                })?
             }
         };
         ops.project(&y, &self.out)
@@ -218,32 +196,40 @@ impl Attention {
     fn on_tensors(
         &self,
         (q, k, v): (Tensor, Tensor, Tensor),
-        mask: Tensor,
         rotation: Option<&Rotation>,
     ) -> Result<Tensor> {
         let (batch, n, _, _) = q.dims4()?;
-        let dtype = q.dtype();
         let turn = |y: Tensor| -> Result<Tensor> {
             let y = y.transpose(1, 2)?;
             rotation.map_or_else(|| y.contiguous(), |rotation| rotation.rotate(&y))
         };
         let (q, k, v) = (turn(q)?, turn(k)?, v.transpose(1, 2)?.contiguous()?);
-
-        // queries that share a key head are stacked along the positions: [batch, kv_heads, group * pos, d_head]
-        let group = self.n_heads / self.n_key_value_heads;
-        let q = (q * self.scale)?;
-        let q = q.reshape((batch, self.n_key_value_heads, group * n, self.d_head))?;
-        let scores = q.matmul(&k.t()?)?.reshape((batch, self.n_heads, n, n))?;
-        let mut scores = scores.to_dtype(DType::F32)?;
-        if let Some(cap) = self.softcap {
-            scores = ((scores / cap)?.tanh()? * cap)?;
-        }
-        let pattern = candle_nn::ops::softmax_last_dim(&scores.broadcast_add(&mask)?)?;
-        let y = pattern
-            .to_dtype(dtype)?
-            .reshape((batch, self.n_key_value_heads, group * n, n))?
-            .matmul(&v)?;
-        let y = y.reshape((batch, self.n_heads, n, self.d_head))?;
+        let sees = self.window.unwrap_or(n).min(n);
+        let (heads, group) = (
+            self.n_key_value_heads,
+            self.n_heads / self.n_key_value_heads,
+        );
+        let attend = |first: usize| {
+            let n_queries = QUERIES.min(n - first);
+            let from = (first + 1).saturating_sub(sees);
+            let n_keys = first + n_queries - from;
+            // queries that share a key head are stacked: [batch, kv_heads, group * queries, d_head]
+            let q = q.narrow(2, first, n_queries)?.contiguous()?;
+            let q = q.reshape((batch, heads, group * n_queries, self.d_head))?;
+            let (k, v) = (k.narrow(2, from, n_keys)?, v.narrow(2, from, n_keys)?);
+            let causal = Causal {
+                n_queries,
+                first_query: first - from,
+                sees,
+                scale: self.scale as f32,
+                softcap: self.softcap.map(|cap| cap as f32),
+            };
+            let pattern = causal_softmax(&q.matmul(&k.t()?)?, causal)?;
+            let y = pattern.matmul(&v)?;
+            y.reshape((batch, self.n_heads, n_queries, self.d_head))
+        };
+        let parts = (0..n).step_by(QUERIES).map(attend);
+        let y = Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 2)?;
         y.transpose(1, 2)?.contiguous()
     }
 }

@@ -2,15 +2,16 @@
 
 use candle_core::{DType, Tensor};
 
-use super::attention::{Attention, Positions};
+use super::attention::{Attention, MOST_SCORES, Positions, QUERIES};
 use super::config::{Config, Layout, Position};
 use super::error::ModelError;
-use super::hooks::MlpActivations;
+use super::hooks::{MlpActivations, MlpProducts};
 use super::mlp::Mlp;
 use super::norm::Norm;
-use super::ops::{Compute, Linear, Ops, Windows};
+use super::ops::{Compute, Linear, Ops};
 use super::panels::MlpOutput;
 use super::weights::Checkpoint;
+use super::windows::Windows;
 
 /// A block. Which norms it has, and what they stand for, is its layout's.
 #[derive(Clone, Debug)]
@@ -137,6 +138,21 @@ impl Model {
         &self.ops.compute
     }
 
+    /// Bytes that a row of a batch needs between the operations of a layer, on tensors.
+    pub fn bytes_per_row(&self) -> usize {
+        let (c, a) = (&self.config, &self.config.attention);
+        let heads = (a.n_heads + 2 * a.n_key_value_heads) * a.d_head;
+        // the stream, what is read of it and what is added, and norms in f32; queries, keys and values, put side by side and
+        // turned; the MLP's products and what it writes
+        let values = 4 * c.d_model + 3 * heads + 4 * c.d_mlp;
+        values * self.ops.dtype.size_in_bytes() + 2 * 4 * c.d_model
+    }
+
+    /// Bytes that the scores of attention and their pattern take, on tensors.
+    pub fn bytes_of_scores(&self) -> usize {
+        2 * MOST_SCORES * self.ops.dtype.size_in_bytes()
+    }
+
     /// Loads the unembedding, which shares the embedding where the model ties them and nothing is packed.
     pub fn unembedding(&self, checkpoint: &Checkpoint<'_>) -> Result<Unembedding, ModelError> {
         let device = self.ops.compute.device();
@@ -167,10 +183,15 @@ impl Model {
             });
         }
         let lengths = windows.iter().map(|window| window.len());
-        let windows = Windows {
+        let mut windows = Windows {
             lengths: lengths.filter(|n| *n > 0).collect(),
+            buckets: None,
         };
         let (device, n_rows) = (self.ops.compute.device(), ids.len());
+        if let Compute::Tensors(device) = &self.ops.compute {
+            let most_rows = MOST_SCORES / (self.config.attention.n_heads * QUERIES);
+            windows = windows.in_buckets(most_rows, device)?;
+        }
         let ids = Tensor::from_vec(ids, n_rows, device)?;
         let x = self.embedding.tokens.embedding(&ids)?;
         let mut x = x.to_dtype(self.ops.row_dtype())?;
@@ -243,6 +264,12 @@ impl Model {
             stream: Stream { x, windows },
             read,
         })
+    }
+
+    /// What the products of a block's MLP leave.
+    pub fn products(&self, layer: usize, attended: &Attended) -> Result<MlpProducts, ModelError> {
+        let mlp = &self.blocks[layer].mlp;
+        Ok(mlp.products(&self.ops, &attended.read)?)
     }
 
     /// Activations of a block's MLP.

@@ -3,6 +3,8 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::config::Activation;
+
 /// A place in an MLP, by TransformerLens' name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hook {
@@ -33,6 +35,17 @@ impl Hook {
             Self::Post => "hook_post",
         }
     }
+}
+
+/// What the products of one layer's MLP leave, each `[rows, d_mlp]`.
+#[derive(Clone, Debug)]
+pub struct MlpProducts {
+    /// `hook_pre`.
+    pub pre: Tensor,
+    /// `hook_pre_linear`; gated MLPs only.
+    pub pre_linear: Option<Tensor>,
+    /// What makes `hook_post` of them.
+    pub act_fn: Activation,
 }
 
 /// Activations of one layer's MLP, each `[rows, d_mlp]`, the rows of the windows one after the other.

@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 
 use super::config::Activation;
 use super::cpu::PANEL;
-use super::hooks::MlpActivations;
+use super::hooks::{MlpActivations, MlpProducts};
 use super::norm::Norm;
 use super::ops::{Linear, Ops};
 
@@ -29,22 +29,36 @@ impl Mlp {
         })
     }
 
-    /// `[rows, d_model]`, normalised → hooks, each `[rows, d_mlp]`
-    pub(super) fn activations(&self, ops: &Ops, x: &Tensor) -> Result<MlpActivations> {
+    /// `[rows, d_model]`, normalised → what the products leave, each `[rows, d_mlp]`
+    pub(super) fn products(&self, ops: &Ops, x: &Tensor) -> Result<MlpProducts> {
         let x = ops.operand(x, &self.input)?;
         let input = ops.linear(&x, &self.input)?;
-        if let Some(gate) = &self.gate {
-            let pre = ops.linear(&x, gate)?;
-            let act = ops.activate(self.act_fn, &pre)?;
+        let (pre, pre_linear) = match &self.gate {
+            Some(gate) => (ops.linear(&x, gate)?, Some(input)),
+            None => (input, None),
+        };
+        Ok(MlpProducts {
+            pre,
+            pre_linear,
+            act_fn: self.act_fn,
+        })
+    }
+
+    /// `[rows, d_model]`, normalised → hooks, each `[rows, d_mlp]`
+    pub(super) fn activations(&self, ops: &Ops, x: &Tensor) -> Result<MlpActivations> {
+        let MlpProducts {
+            pre, pre_linear, ..
+        } = self.products(ops, x)?;
+        let acted = ops.activate(self.act_fn, &pre)?;
+        if let Some(input) = pre_linear {
             return Ok(MlpActivations {
-                post: (&act * &input)?,
+                post: (&acted * &input)?,
                 pre,
                 pre_linear: Some(input),
-                act: Some(act),
+                act: Some(acted),
                 mid: None,
             });
         }
-        let acted = ops.activate(self.act_fn, &input)?;
         let (mid, post) = match &self.mid_norm {
             Some(norm) => {
                 let post = ops.norm(norm, &acted)?;
@@ -53,7 +67,7 @@ impl Mlp {
             None => (None, acted),
         };
         Ok(MlpActivations {
-            pre: input,
+            pre,
             pre_linear: None,
             act: None,
             mid,

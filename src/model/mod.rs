@@ -17,6 +17,7 @@ mod ops;
 mod panels;
 mod rope;
 pub mod weights;
+mod windows;
 
 pub use config::{
     Activation, Affine, AttentionConfig, Config, Family, Layout, NormConfig, NormKind, Position,
@@ -24,6 +25,6 @@ pub use config::{
 };
 pub use error::ModelError;
 pub use forward::{Attended, Model, Stream, Unembedding};
-pub use hooks::{Hook, MlpActivations};
+pub use hooks::{Hook, MlpActivations, MlpProducts};
 pub use ops::Compute;
 pub use panels::{MlpInput, MlpOutput, Neurons, PanelOutput, PanelValues};

@@ -1,6 +1,6 @@
 //! The operations that a forward pass is made of, each on tensors of any device and by the CPU's own kernels.
 //!
-//! Everything stands in rows: `[rows, d]`, the windows of a batch one after the other ([`Windows`]). On kernels rows are f32
+//! Everything stands in rows: `[rows, d]`, the windows of a batch one after the other ([`Windows`](super::windows::Windows)). On kernels rows are f32
 //! whatever the model's type; in bf16 what enters a product is rounded on its way into it.
 
 use std::sync::Arc;
@@ -45,35 +45,6 @@ impl Compute {
             Self::Kernels(_) => &Device::Cpu,
             Self::Tensors(device) => device,
         }
-    }
-}
-
-/// The windows of a batch: how long each is.
-#[derive(Clone, Debug)]
-pub(super) struct Windows {
-    pub(super) lengths: Arc<[usize]>,
-}
-
-impl Windows {
-    pub(super) fn n_rows(&self) -> usize {
-        self.lengths.iter().sum()
-    }
-
-    /// Position of every row in its window.
-    pub(super) fn positions(&self) -> Vec<u32> {
-        self.lengths.iter().flat_map(|&n| 0..n as u32).collect()
-    }
-
-    /// Neighbours of equal length: their first row, how many, and how long.
-    pub(super) fn runs(&self) -> Vec<(usize, usize, usize)> {
-        let mut first = 0;
-        let runs = self.lengths.chunk_by(|a, b| a == b);
-        runs.map(|run| {
-            let (start, n) = (first, run[0]);
-            first += run.len() * n;
-            (start, run.len(), n)
-        })
-        .collect()
     }
 }
 

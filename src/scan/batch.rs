@@ -59,7 +59,7 @@ impl<'a> Rows<'a> {
         Ok(n)
     }
 
-    /// Batches of at least `batch_tokens` rows, but for the last, from a place on.
+    /// Batches of about `batch_tokens` rows, from a place on: of whole documents, if they are not longer than that.
     pub(super) fn batches(self, cursor: Cursor, batch_tokens: usize) -> Batches<'a> {
         Batches {
             rows: self,
@@ -162,6 +162,15 @@ impl Batches<'_> {
         &self.cursor
     }
 
+    /// Rows of the document that is not yet begun.
+    fn rows_of_next_document(&self) -> usize {
+        let Some(doc) = self.cursor.documents.clone().next() else {
+            return 0;
+        };
+        let len = self.rows.store.len(DocId(doc));
+        self.rows.windowing.n_rows(len)
+    }
+
     fn next_window(&mut self) -> Result<Option<BatchWindow>, StoreError> {
         loop {
             let cursor = &mut self.cursor;
@@ -196,9 +205,15 @@ impl Iterator for Batches<'_> {
     type Item = Result<Vec<BatchWindow>, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut batch = Vec::new();
+        let mut batch: Vec<BatchWindow> = Vec::new();
         let mut n_rows = 0;
         while n_rows < self.batch_tokens {
+            if let Some(last) = batch.last()
+                && last.info.ends_document
+                && n_rows + self.rows_of_next_document() > self.batch_tokens
+            {
+                break;
+            }
             match self.next_window() {
                 Ok(Some(window)) => {
                     n_rows += window.ids.len();

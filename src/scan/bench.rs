@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use crate::ids::{DocId, Pos, TokenId};
 use crate::shard::ScanIdentity;
-use crate::stats::block::{Block, LayerBatch};
 use crate::tokens::Window;
 
 use super::batch::{BatchWindow, Rows};
+use super::engine::Engine;
 use super::error::ScanError;
-use super::forward::forward;
 use super::part::{Job, Prepared};
 
 /// One round: the same windows with and without statistics.
@@ -45,10 +44,8 @@ pub fn bench(
     options: BenchOptions,
 ) -> Result<Vec<Round>, ScanError> {
     let prepared = Prepared::new(job, identity)?;
-    let context = prepared.context();
     let mut blocks = prepared.blocks();
-    let mut nobody: Vec<Vec<()>> = blocks.iter().map(|layer| vec![(); layer.len()]).collect();
-    let observe = |block: &mut Block, values: &LayerBatch<'_>| block.observe(values, &context);
+    let mut engine = Engine::new(job.model, &prepared)?;
     let mut windows = FullWindows::new(job, prepared.rows);
     let mut rounds = Vec::new();
     let mut n_before = 0;
@@ -58,7 +55,7 @@ pub fn bench(
             return Ok(rounds);
         }
         n_before += n_tokens(&batch);
-        forward(job.model, &batch, &mut blocks, &observe)?;
+        engine.scan(&batch, &mut blocks)?;
     }
     for round in 0..=options.rounds {
         let (mut own, mut n) = (Vec::new(), 0);
@@ -72,12 +69,12 @@ pub fn bench(
         }
         let start = Instant::now();
         for batch in &own {
-            forward(job.model, batch, &mut nobody, &|(), _| {})?;
+            engine.forward(batch)?;
         }
         let forward_s = start.elapsed().as_secs_f64();
         let start = Instant::now();
         for batch in &own {
-            forward(job.model, batch, &mut blocks, &observe)?;
+            engine.scan(batch, &mut blocks)?;
         }
         let scan_s = start.elapsed().as_secs_f64();
         if round > 0 {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::corpus::CorpusError;
+use crate::gpu::DeviceError;
 use crate::load::LoadError;
 use crate::model::ModelError;
 use crate::shard::ShardError;
@@ -36,6 +37,9 @@ pub enum ScanError {
     /// The model cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The device cannot be had.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Windows have no room for text.
     #[error("a context of {n_ctx} tokens has no room for text")]
     ContextTooShort {
@@ -82,6 +86,7 @@ impl ScanError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Corpus(error) => error.hint(),
+            Self::Device(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Model(error) => error.hint(),
             Self::Shard(error) => error.hint(),

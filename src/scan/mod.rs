@@ -3,6 +3,9 @@
 mod batch;
 mod bench;
 mod checkpoint;
+#[cfg(any(feature = "cuda", test))]
+mod device;
+mod engine;
 mod error;
 mod forward;
 mod part;
@@ -20,6 +23,7 @@ pub use tokenize::{TOKENIZER_FILE, With, tokenize};
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
+use crate::gpu::DeviceName;
 use crate::stats::StatsOptions;
 use crate::tokens::BosPolicy;
 
@@ -86,9 +90,13 @@ pub struct ScanOptions {
     /// Whether BOS, other special tokens and position 0 are counted.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub count_special: bool,
-    /// Tokens that go through a layer before the next layer is begun. Does not change the result.
+    /// What it runs on: `cpu`, `cuda` or `cuda:N`.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DEVICE"))]
+    pub device: DeviceName,
+    /// Tokens that go through a layer before the next layer is begun; 8192 on a CPU and what its memory takes on a GPU, if not
+    /// given. Does not change the result.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
-    pub batch_tokens: usize,
+    pub batch_tokens: Option<usize>,
     /// How neurons are summarised.
     #[cfg_attr(feature = "cli", command(flatten))]
     pub stats: StatsOptions,
@@ -102,7 +110,8 @@ impl Default for ScanOptions {
             refactor_glu: false,
             bos: BosPolicy::Auto,
             count_special: false,
-            batch_tokens: 8192,
+            device: DeviceName::default(),
+            batch_tokens: None,
             stats: StatsOptions::default(),
         }
     }

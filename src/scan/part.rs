@@ -18,8 +18,9 @@ use crate::tokens::{Vocabulary, Windowing};
 use super::Progress;
 use super::batch::{Cursor, Rows};
 use super::checkpoint::{self, Header};
+use super::engine::Engine;
 use super::error::ScanError;
-use super::forward::{BLOCK, forward};
+use super::forward::BLOCK;
 
 /// What the parts of a scan have in common.
 #[derive(Clone, Copy)]
@@ -79,18 +80,8 @@ impl<'a> Job<'a> {
 
     /// Tokens that a part will put through the model, BOS included.
     pub fn n_rows(&self, part: PartInfo) -> u64 {
-        let documents = self.documents(part).map(DocId);
-        let windows = documents.map(|doc| {
-            (
-                self.store.len(doc),
-                self.windowing.windows(self.store.len(doc)).len(),
-            )
-        });
-        windows
-            .map(|(tokens, windows)| {
-                (tokens + windows * usize::from(self.windowing.bos.is_some())) as u64
-            })
-            .sum()
+        let rows = |doc| self.windowing.n_rows(self.store.len(DocId(doc))) as u64;
+        self.documents(part).map(rows).sum()
     }
 }
 
@@ -98,7 +89,7 @@ impl<'a> Job<'a> {
 pub(super) struct Prepared<'a> {
     pub(super) rows: Rows<'a>,
     plan: SamplePlan,
-    identity: &'a ScanIdentity,
+    pub(super) identity: &'a ScanIdentity,
 }
 
 impl<'a> Prepared<'a> {
@@ -205,17 +196,17 @@ pub fn scan_part(
             layers = prepared.blocks();
         }
     }
+    let mut engine = Engine::new(job.model, &prepared)?;
     let mut batches = (prepared.rows).batches(header.cursor.clone(), job.batch_tokens);
     let mut last = Instant::now();
     while let Some(batch) = batches.next() {
         let batch = batch?;
-        forward(job.model, &batch, &mut layers, &|block, values| {
-            block.observe(values, &context);
-        })?;
+        engine.scan(&batch, &mut layers)?;
         header.done += batch.iter().map(|w| w.ids.len() as u64).sum::<u64>();
         let go_on = (watch.progress)(header.done);
         if !go_on || last.elapsed() >= watch.checkpoint_every {
             header.cursor = batches.cursor().clone();
+            engine.settle(&mut layers)?;
             let written = checkpoint::write(&checkpoint, &header, &layers);
             last = Instant::now();
             match written {
@@ -229,6 +220,8 @@ pub fn scan_part(
             return Err(ScanError::Interrupted);
         }
     }
+
+    engine.settle(&mut layers)?;
 
     let mut names = Vec::new();
     for (layer, blocks) in (0..).zip(layers) {

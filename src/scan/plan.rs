@@ -8,12 +8,13 @@ use serde::Serialize;
 use crate::load::ModelFiles;
 use crate::model::{Compute, Config};
 use crate::shard::{CorpusManifest, PartInfo};
-use crate::stats::block::{Block, LayerBatch};
+use crate::stats::block::Block;
 
 use super::ScanOptions;
 use super::batch::Cursor;
+use super::engine::{self, Engine};
 use super::error::ScanError;
-use super::forward::{chunk_rows, forward};
+use super::forward::chunk_rows;
 use super::part::Prepared;
 use super::setup::Setup;
 
@@ -22,6 +23,9 @@ const TRIED_BLOCKS: usize = 3;
 
 /// Tokens that they are run over, after a batch to warm up.
 const TRIED_TOKENS: u64 = 8192;
+
+/// What a layer's tables take while they are written: mostly the buffers of the compressor, whatever their size.
+const TABLES: u64 = 25_000_000;
 
 /// What a scan will take. Sizes are in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -53,10 +57,14 @@ pub struct Memory {
     pub weights: u64,
     /// What is kept of the neurons.
     pub state: u64,
-    /// One batch on its way through a layer.
+    /// One batch on its way through a layer; 0 on a GPU.
     pub batch: u64,
-    /// All together.
+    /// The tables of a layer, while they are written at the end.
+    pub tables: u64,
+    /// All together that is not on a GPU.
     pub total: u64,
+    /// What is on a GPU: weights, statistics and a batch; 0 on a CPU.
+    pub on_gpu: u64,
 }
 
 /// Disk of a scan.
@@ -103,24 +111,33 @@ pub fn plan(
         .n_parameters
         .saturating_sub((config.d_vocab * config.d_embed) as u64);
     let weights = in_blocks * word;
-    let memory = Memory {
+    let n_rows = n_tokens.min(job.batch_tokens as u64);
+    let on_gpu = engine::bytes_on_gpu(job.model, identity.kind(), stats, n_rows as usize) as u64;
+    let mut memory = Memory {
         // what is loaded to try it out is counted with the weights
         program: program
             .saturating_sub(embedding + weights * tried as u64 / config.n_layers as u64),
         weights: weights + embedding,
         state: n_neurons * expected.memory,
-        batch: batch_memory(config, n_tokens.min(options.batch_tokens as u64), word),
+        batch: match on_gpu {
+            0 => batch_memory(config, n_rows, word),
+            _ => 0,
+        },
+        tables: TABLES,
         total: 0,
+        on_gpu: 0,
     };
+    memory.total = memory.program + memory.state + memory.tables;
+    match on_gpu {
+        0 => memory.total += memory.weights + memory.batch,
+        _ => memory.on_gpu = memory.weights + on_gpu,
+    }
     Ok(Plan {
         n_tokens,
         n_parameters: model.n_parameters,
         n_neurons,
         runs_on: setup.runs_on(),
-        memory: Memory {
-            total: memory.program + memory.weights + memory.state + memory.batch,
-            ..memory
-        },
+        memory,
         disk: Disk {
             corpus: corpus.files.iter().map(|file| file.bytes).sum(),
             part: n_neurons * expected.part_disk,
@@ -141,7 +158,7 @@ fn try_out(
     let n_blocks = TRIED_BLOCKS.min(config.n_layers);
     let mut blocks = prepared.blocks();
     blocks.truncate(n_blocks);
-    let context = prepared.context();
+    let mut engine = Engine::new(job.model, prepared)?;
     let documents = 0..job.store.n_documents() as u32;
     let (mut n, mut seconds) = (0, 0.0);
     for (at, batch) in prepared
@@ -151,12 +168,7 @@ fn try_out(
     {
         let batch = batch?;
         let start = Instant::now();
-        forward(job.model, &batch, &mut blocks, &|block: &mut Block,
-                                                  values: &LayerBatch<
-            '_,
-        >| {
-            block.observe(values, &context);
-        })?;
+        engine.scan(&batch, &mut blocks)?;
         // a corpus of one batch is its own warming up
         if at == 1 {
             (n, seconds) = (0, 0.0);

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use candle_core::Device;
-
 use crate::load::{LoadError, ModelFiles};
 use crate::model::{Compute, Model};
 use crate::shard::{CorpusManifest, ModelInfo, Policy, ScanIdentity};
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Tokenizer, Windowing};
 
+use super::engine;
 use super::error::ScanError;
 use super::part::Job;
 use super::{MOST_CTX, ScanOptions};
@@ -75,7 +74,7 @@ impl Setup {
             &checkpoint,
             n_ctx,
             options.dtype.candle(),
-            Compute::on(&Device::Cpu),
+            Compute::on(&options.device.open()?),
         );
         let model = model.map_err(|source| files.model_error(source))?;
         let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;
@@ -121,10 +120,14 @@ impl Setup {
             store,
             tokenizer,
             windowing,
-            batch_tokens: options.batch_tokens,
+            batch_tokens: 0,
             identity,
         };
         setup.identity.policy.n_counted = setup.job().n_counted()?;
+        setup.batch_tokens = match options.batch_tokens {
+            Some(n) => n,
+            None => engine::batch_tokens(&setup.model, setup.identity.kind(), &options.stats)?,
+        };
         Ok(setup)
     }
 

@@ -53,6 +53,11 @@ impl Windowing {
         })
     }
 
+    /// Rows that a document of `n_tokens` tokens puts through the model, BOS included.
+    pub fn n_rows(&self, n_tokens: usize) -> usize {
+        n_tokens + self.windows(n_tokens).len() * usize::from(self.bos.is_some())
+    }
+
     /// Number of positions of a document of `n_tokens` tokens.
     pub fn n_positions(&self, n_tokens: usize) -> usize {
         n_tokens

@@ -9,6 +9,7 @@
 //! before the cut (`carry`) and its best peaks so far (`pending`), so batches of any size give the same examples.
 
 mod document;
+mod found;
 mod strip;
 
 use std::ops::Range;
@@ -26,6 +27,7 @@ use super::samples::{BANDS, Sample, SamplePlan, Samples};
 use super::signs::{CaseStats, SignCase};
 use super::{MlpKind, StatsOptions};
 use document::{Carry, Pending, Segment};
+pub use found::{Around, More};
 use strip::{Best, Strip, StripRows, StripState};
 
 /// Neurons of a block, and values of a row.
@@ -68,7 +70,7 @@ impl WindowInfo {
     }
 
     /// Position of the row after the last.
-    fn end(&self) -> u32 {
+    pub fn end(&self) -> u32 {
         self.start.0 + (self.n_rows() - self.skip) as u32
     }
 }
@@ -139,13 +141,17 @@ pub struct ScanContext<'a> {
 
 /// A hook whose values are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quantity {
+pub enum Quantity {
+    /// The hook that is ranked.
     Ranked,
+    /// `hook_pre`.
     Pre,
+    /// `hook_pre_linear`.
     PreLinear,
 }
 
-fn quantity_of(kind: ListKind) -> Quantity {
+/// The hook whose values a list shows.
+pub fn quantity_of(kind: ListKind) -> Quantity {
     match kind {
         ListKind::Top | ListKind::Bottom | ListKind::Case(_) => Quantity::Ranked,
         ListKind::PreTop | ListKind::PreBottom => Quantity::Pre,

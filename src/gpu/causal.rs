@@ -1,0 +1,128 @@
+//! Softmax under a causal mask that is nowhere written down.
+
+use candle_core::{D, DType, Result, Tensor};
+
+/// Which keys queries see, and how their scores become a pattern.
+#[derive(Clone, Copy, Debug)]
+pub struct Causal {
+    /// Queries of a head; row `r` of the scores is of query `r % n_queries`.
+    pub n_queries: usize,
+    /// Position of the first query, keys counted from 0.
+    pub first_query: usize,
+    /// Positions that a query sees, itself included.
+    pub sees: usize,
+    /// Factor of the scores.
+    pub scale: f32,
+    /// Bound of the scores, by tanh.
+    pub softcap: Option<f32>,
+}
+
+/// Scores → pattern, both `[.., n_keys]`: every row's softmax, in f32, over the keys that its query sees; 0 elsewhere.
+pub fn causal_softmax(scores: &Tensor, causal: Causal) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = super::Gpu::of(scores.device()) {
+        return gpu.causal_softmax(scores, causal);
+    }
+    let n_keys = scores.dim(D::Minus1)?;
+    let mut rows: Vec<f32> = scores.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
+    for (row, scores) in rows.chunks_exact_mut(n_keys.max(1)).enumerate() {
+        softmax(scores, row % causal.n_queries, causal);
+    }
+    let pattern = Tensor::from_vec(rows, scores.dims(), scores.device())?;
+    pattern.to_dtype(scores.dtype())
+}
+
+fn softmax(row: &mut [f32], query: usize, causal: Causal) {
+    let end = causal.first_query + query + 1;
+    let first = end.saturating_sub(causal.sees);
+    row[..first].fill(0.0);
+    row[end..].fill(0.0);
+    let seen = &mut row[first..end];
+    for x in seen.iter_mut() {
+        *x *= causal.scale;
+        if let Some(cap) = causal.softcap {
+            *x = cap * (*x / cap).tanh();
+        }
+    }
+    let most = seen.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    seen.iter_mut().for_each(|x| *x = (*x - most).exp());
+    let sum: f32 = seen.iter().sum();
+    seen.iter_mut().for_each(|x| *x /= sum);
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::gpu::Gpu;
+
+    #[test]
+    fn the_kernel_agrees_with_its_twin() {
+        let noise = |i: usize| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * 9.0;
+        for (dtype, tolerance) in [(DType::F32, 1e-6), (DType::BF16, 4e-3), (DType::F16, 5e-4)] {
+            for (first_query, sees, softcap) in [(0, 99, None), (5, 99, Some(2.5)), (5, 3, None)] {
+                let (n_queries, n_keys) = (4, first_query + 4);
+                let shape = (2, 3, 2 * n_queries, n_keys);
+                let scores: Vec<f32> = (0..2 * 3 * 2 * n_queries * n_keys).map(noise).collect();
+                let scores = Tensor::from_vec(scores, shape, &Device::Cpu).unwrap();
+                let scores = scores.to_dtype(dtype).unwrap();
+                let causal = Causal {
+                    n_queries,
+                    first_query,
+                    sees,
+                    scale: 0.3,
+                    softcap,
+                };
+                let values = |pattern: Tensor| -> Vec<f32> {
+                    assert_eq!(pattern.dims(), scores.dims());
+                    let pattern = pattern.flatten_all().unwrap().to_dtype(DType::F32).unwrap();
+                    pattern.to_vec1().unwrap()
+                };
+                let expected = values(causal_softmax(&scores, causal).unwrap());
+                let found = values(Gpu::Emulated.causal_softmax(&scores, causal).unwrap());
+                for (row, (found, expected)) in found
+                    .chunks(n_keys)
+                    .zip(expected.chunks(n_keys))
+                    .enumerate()
+                {
+                    let query = first_query + row % n_queries;
+                    for (key, (f, e)) in found.iter().zip(expected).enumerate() {
+                        assert!(
+                            (f - e).abs() <= tolerance,
+                            "{dtype:?} row {row} key {key}: {f}, not {e}"
+                        );
+                        let seen = key <= query && key + sees > query;
+                        assert_eq!(*e > 0.0, seen, "query {query} and key {key}");
+                    }
+                    let sum: f32 = expected.iter().sum();
+                    assert!((sum - 1.0).abs() < 0.02, "a row of {dtype:?} sums to {sum}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let scores = Tensor::new(&[[1f32, f32::NAN], [f32::NAN, f32::NAN]], &Device::Cpu).unwrap();
+        let causal = Causal {
+            n_queries: 2,
+            first_query: 0,
+            sees: 9,
+            scale: 1.0,
+            softcap: None,
+        };
+        for pattern in [
+            causal_softmax(&scores, causal),
+            Gpu::Emulated.causal_softmax(&scores, causal),
+        ] {
+            let rows = pattern.unwrap().to_vec2::<f32>().unwrap();
+            assert_eq!(
+                rows[0],
+                [1.0, 0.0],
+                "a key that is not seen does not matter"
+            );
+            assert!(rows[1].iter().all(|x| x.is_nan()), "{rows:?}");
+        }
+    }
+}

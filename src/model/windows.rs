@@ -1,0 +1,166 @@
+//! The windows of a batch, and how those of about equal length are put side by side.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use candle_core::{Device, Result, Tensor};
+
+/// The windows of a batch, one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Windows {
+    /// How long each is; none is empty.
+    pub(super) lengths: Arc<[usize]>,
+    /// How tensors attend to them; kernels take one window after the other.
+    pub(super) buckets: Option<Arc<Buckets>>,
+}
+
+/// Windows that are attended together: rows of a batch, `[n, length]`.
+#[derive(Clone, Debug)]
+pub(super) struct Bucket {
+    /// Number of windows.
+    pub(super) n: usize,
+    /// Rows of each, the last of which may be repeated.
+    pub(super) length: usize,
+    rows: Rows,
+}
+
+#[derive(Clone, Debug)]
+enum Rows {
+    /// Side by side from this one on.
+    From(usize),
+    /// `[n * length]`
+    Chosen(Tensor),
+}
+
+/// Buckets that hold every window of a batch.
+#[derive(Clone, Debug)]
+pub(super) struct Buckets {
+    buckets: Vec<Bucket>,
+    /// Of every row of the batch, its place among the rows of all buckets; `None` if that is the same.
+    order: Option<Tensor>, // [rows]
+}
+
+/// Windows share a bucket if their lengths, in so many rows, are the same.
+const STEP: usize = 64;
+
+impl Windows {
+    pub(super) fn n_rows(&self) -> usize {
+        self.lengths.iter().sum()
+    }
+
+    /// Position of every row in its window.
+    pub(super) fn positions(&self) -> Vec<u32> {
+        self.lengths.iter().flat_map(|&n| 0..n as u32).collect()
+    }
+
+    /// Puts them into buckets of at most so many rows, but of one window at least.
+    pub(super) fn in_buckets(self, most_rows: usize, device: &Device) -> Result<Self> {
+        let buckets = Some(Arc::new(self.buckets(most_rows, device)?));
+        Ok(Self { buckets, ..self })
+    }
+
+    fn buckets(&self, most_rows: usize, device: &Device) -> Result<Buckets> {
+        let mut starts = Vec::with_capacity(self.lengths.len());
+        let mut end = 0;
+        for &length in &*self.lengths {
+            starts.push(end);
+            end += length;
+        }
+        let mut alike: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (window, length) in self.lengths.iter().enumerate() {
+            alike.entry(length.div_ceil(STEP)).or_default().push(window);
+        }
+        let (mut buckets, mut order, mut n_before) = (Vec::new(), vec![0u32; end], 0);
+        for windows in alike.values() {
+            let longest =
+                |windows: &[usize]| windows.iter().map(|&w| self.lengths[w]).max().unwrap_or(0);
+            for windows in windows.chunks((most_rows / longest(windows).max(1)).max(1)) {
+                let length = longest(windows);
+                let mut rows = Vec::with_capacity(windows.len() * length);
+                for &window in windows {
+                    let (start, own) = (starts[window], self.lengths[window]);
+                    for at in 0..length {
+                        if at < own {
+                            order[start + at] = (n_before + rows.len()) as u32;
+                        }
+                        // what is repeated stands behind all that looks back, and is seen by nothing
+                        rows.push((start + at.min(own - 1)) as u32);
+                    }
+                }
+                n_before += rows.len();
+                let first = rows[0];
+                let rows = match rows.iter().zip(first..).all(|(row, at)| *row == at) {
+                    true => Rows::From(first as usize),
+                    false => Rows::Chosen(Tensor::new(rows, device)?),
+                };
+                buckets.push(Bucket {
+                    n: windows.len(),
+                    length,
+                    rows,
+                });
+            }
+        }
+        let in_order = n_before == end && order.iter().zip(0..).all(|(place, at)| *place == at);
+        Ok(Buckets {
+            buckets,
+            order: (!in_order)
+                .then(|| Tensor::new(order, device))
+                .transpose()?,
+        })
+    }
+}
+
+impl Bucket {
+    /// Its rows of a batch's: `[rows, ..]` → `[n * length, ..]`
+    pub(super) fn of(&self, x: &Tensor) -> Result<Tensor> {
+        match &self.rows {
+            Rows::From(first) => x.narrow(0, *first, self.n * self.length),
+            Rows::Chosen(rows) => x.index_select(rows, 0),
+        }
+    }
+}
+
+impl Buckets {
+    /// Does the same to every bucket, and puts the rows back in the order of the batch: `[n * length, d]` → `[rows, d]`
+    pub(super) fn each(&self, of: impl FnMut(&Bucket) -> Result<Tensor>) -> Result<Tensor> {
+        let done = self.buckets.iter().map(of).collect::<Result<Vec<_>>>()?;
+        let y = match done.as_slice() {
+            [one] => one.clone(),
+            _ => Tensor::cat(&done, 0)?,
+        };
+        match &self.order {
+            Some(order) => y.index_select(order, 0),
+            None => Ok(y),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_row_comes_back_to_its_place(
+            lengths in prop::collection::vec(1usize..200, 1..12),
+            most_rows in 1usize..600,
+        ) {
+            let windows = Windows { lengths: lengths.clone().into(), buckets: None };
+            let n: usize = lengths.iter().sum();
+            let x = Tensor::arange(0f32, n as f32, &Device::Cpu).unwrap().reshape((n, 1)).unwrap();
+            let buckets = windows.buckets(most_rows, &Device::Cpu).unwrap();
+            let y = buckets.each(|bucket| {
+                let rows = bucket.of(&x)?;
+                assert_eq!(rows.dims(), [bucket.n * bucket.length, 1]);
+                assert!(bucket.n == 1 || bucket.n * bucket.length <= most_rows.max(STEP));
+                // a window begins where it began, and goes on without a gap
+                for window in rows.flatten_all()?.to_vec1::<f32>()?.chunks(bucket.length) {
+                    assert!(window.windows(2).all(|w| w[1] == w[0] + 1.0 || w[1] == w[0]));
+                }
+                Ok(rows)
+            });
+            prop_assert_eq!(y.unwrap().to_vec2::<f32>().unwrap(), x.to_vec2::<f32>().unwrap());
+        }
+    }
+}

@@ -1,0 +1,502 @@
+//! A batch through a model whose tensors are on a GPU: statistics add up there, and of the activations nothing comes back but
+//! what is listed.
+//!
+//! Of a layer, the device says which documents have peaks that beat a list ([`LayerState::observe`]); the host picks each
+//! document's best and asks for the values around it. That takes whole documents. A batch that has only a piece of
+//! one, because it is longer than a batch, goes the way that a CPU's tensors go.
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::gpu::{BatchRows, Counted, Found, Gpu, HookTensors, LayerState, Wanted};
+use crate::ids::Pos;
+use crate::model::{Activation, MlpProducts, Model, ModelError};
+use crate::stats::block::{Around, Block, More, ScanContext, quantity_of};
+use crate::stats::moments::Moments;
+use crate::stats::signs::CaseStats;
+use crate::stats::{MlpKind, StatsOptions};
+
+use super::batch::BatchWindow;
+use super::error::ScanError;
+use super::forward::BLOCK;
+
+/// Peaks whose surroundings are fetched at one go.
+const FETCHED: usize = 1 << 19;
+
+/// Windows that are observed at one go, however short.
+const MOST_WINDOWS: usize = 64;
+
+/// Bounds of the tokens of a batch.
+#[cfg(feature = "cuda")]
+const FEWEST_TOKENS: usize = 1024;
+#[cfg(feature = "cuda")]
+const MOST_TOKENS: usize = 1 << 16;
+
+/// The statistics of a scan on a device.
+pub(super) struct OnDevice {
+    gpu: Gpu,
+    layers: Vec<LayerState>,
+    /// Tokens so far, and at how many the statistics are taken next: what is drawn at random is bounded by them.
+    n_tokens: u64,
+    take_at: u64,
+}
+
+impl OnDevice {
+    /// Of a model that is there, if its neurons can be observed there.
+    pub(super) fn new(
+        gpu: Gpu,
+        model: &Model,
+        kind: MlpKind,
+        options: &StatsOptions,
+    ) -> Result<Option<Self>, ScanError> {
+        if kind == MlpKind::Solu {
+            return Ok(None);
+        }
+        let config = model.config();
+        let layer = |_| {
+            let gated = kind == MlpKind::Gated;
+            LayerState::new(&gpu, config.d_mlp, gated, options.rank_pre, options.tau)
+        };
+        let layers = (0..config.n_layers).map(layer).collect::<Result<_, _>>();
+        Ok(Some(Self {
+            layers: layers.map_err(ModelError::from)?,
+            gpu,
+            n_tokens: 0,
+            take_at: 0,
+        }))
+    }
+
+    /// Runs a batch of whole documents.
+    pub(super) fn observe(
+        &mut self,
+        model: &Model,
+        batch: &[BatchWindow],
+        blocks: &mut [Vec<Block>],
+        context: &ScanContext<'_>,
+    ) -> Result<(), ScanError> {
+        // many short windows take more memory than their rows do
+        let n_rows = batch.iter().map(|window| window.ids.len()).sum::<usize>();
+        let most = (n_rows / LayerState::FEWEST_ROWS).max(MOST_WINDOWS);
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let mut n = 0;
+            for document in rest.chunk_by(|a, b| a.info.doc == b.info.doc) {
+                if n > 0 && n + document.len() > most {
+                    break;
+                }
+                n += document.len();
+            }
+            let (own, more) = rest.split_at(n);
+            self.run(model, own, blocks, context)?;
+            rest = more;
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        model: &Model,
+        batch: &[BatchWindow],
+        blocks: &mut [Vec<Block>],
+        context: &ScanContext<'_>,
+    ) -> Result<(), ModelError> {
+        let rows = Layout::of(batch);
+        let lengths: Vec<usize> = batch.iter().map(|window| window.ids.len()).collect();
+        let counted = batch
+            .iter()
+            .flat_map(|window| window.info.counted.iter().copied());
+        let mut on_device = BatchRows::new(&self.gpu, &lengths, &counted.collect::<Vec<_>>())?;
+        let drawn = rows.drawn(context);
+        let ids: Vec<&[u32]> = batch.iter().map(|window| window.ids.as_slice()).collect();
+        let mut stream = model.embed(&ids)?;
+        for (layer, (state, blocks)) in self.layers.iter_mut().zip(blocks).enumerate() {
+            let attended = model.attend(layer, &stream)?;
+            let products = model.products(layer, &attended)?;
+            let hooks = hooks_of(&products);
+            let (post, found) = state.observe(hooks, &mut on_device, &thresholds(blocks))?;
+            if layer + 1 < model.config().n_layers {
+                stream = model.write(layer, attended, &post)?;
+            }
+            let peaks = rows.best(found);
+            for peaks in peaks.chunks(FETCHED) {
+                let wanted = |peak: &Peak| {
+                    let kind = blocks[0].lists().nth(peak.list);
+                    let quantity = kind.map_or(0, |kind| quantity_of(kind) as u32);
+                    rows.around(peak.place, quantity, peak.neuron, context.options)
+                };
+                let fetched = Fetched::of(&self.gpu, hooks, peaks, wanted)?;
+                in_blocks(
+                    blocks,
+                    &fetched,
+                    |peak| peak.neuron,
+                    |block, lane, peak, values| {
+                        let around = rows.at(peak.place, values, context.options);
+                        block.offer(peak.list, lane, &around, rows.context(peak.place));
+                    },
+                );
+            }
+            let at: Vec<u32> = drawn.iter().map(|&(place, _)| rows.row(place)).collect();
+            let values = self.gpu.ranked_rows(hooks, &at)?;
+            let d = model.config().d_mlp;
+            let mut samples = Vec::new();
+            for (&(place, rank), values) in drawn.iter().zip(values.chunks_exact(d)) {
+                for (neuron, &value) in values.iter().enumerate() {
+                    let block = &blocks[neuron / BLOCK];
+                    if value.is_finite() && block.wants(neuron % BLOCK, rank, value, context) {
+                        samples.push((neuron, place, rank));
+                    }
+                }
+            }
+            samples.sort_unstable();
+            for samples in samples.chunks(FETCHED) {
+                let wanted = |&(neuron, place, _): &(usize, Place, u32)| {
+                    rows.around(place, 0, neuron, context.options)
+                };
+                let fetched = Fetched::of(&self.gpu, hooks, samples, wanted)?;
+                in_blocks(
+                    blocks,
+                    &fetched,
+                    |sample| sample.0,
+                    |block, lane, sample, values| {
+                        let around = rows.at(sample.1, values, context.options);
+                        block.draw(lane, sample.2, &around, context);
+                    },
+                );
+            }
+        }
+        self.n_tokens += rows.n_rows as u64;
+        Ok(())
+    }
+
+    /// Whether the statistics are so old that more is drawn than need be.
+    pub(super) fn is_behind(&self) -> bool {
+        self.n_tokens >= self.take_at
+    }
+
+    /// Adds what was counted on the device to the blocks.
+    pub(super) fn settle(&mut self, blocks: &mut [Vec<Block>]) -> Result<(), ScanError> {
+        for (state, blocks) in self.layers.iter_mut().zip(blocks) {
+            let counted = state.take().map_err(ModelError::from)?;
+            blocks.par_iter_mut().enumerate().for_each(|(at, block)| {
+                for lane in 0..block.n_neurons() {
+                    let neuron = at * BLOCK + lane;
+                    let histogram = counted.histogram.chunks_exact(counted.d);
+                    block.add(
+                        lane,
+                        &more(&counted, neuron),
+                        histogram.map(|bin| bin[neuron]),
+                    );
+                }
+            });
+        }
+        self.take_at = self.n_tokens + self.n_tokens / 8;
+        Ok(())
+    }
+}
+
+/// Tokens of a batch that the device's memory takes beside the model, which is there already.
+#[cfg(feature = "cuda")]
+pub(super) fn batch_tokens(
+    gpu: &Gpu,
+    model: &Model,
+    kind: MlpKind,
+    options: &StatsOptions,
+) -> Result<usize, ScanError> {
+    let free = gpu.free_memory().map_err(ModelError::from)?;
+    let (fixed, per_row) = bytes(model, kind, options);
+    // what is left over is for what cuBLAS wants, and for pieces between others
+    let own = (free * 4 / 5).saturating_sub(fixed);
+    Ok((own / per_row).clamp(FEWEST_TOKENS, MOST_TOKENS))
+}
+
+/// Bytes that statistics and a batch take on the device: whatever it is, and for every row of it.
+#[cfg(feature = "cuda")]
+pub(super) fn bytes(model: &Model, kind: MlpKind, options: &StatsOptions) -> (usize, usize) {
+    let config = model.config();
+    let state = config.n_layers * LayerState::bytes(config.d_mlp);
+    let lists = options.lists(kind).len();
+    (
+        state + model.bytes_of_scores(),
+        model.bytes_per_row() + LayerState::bytes_per_row(config.d_mlp, lists),
+    )
+}
+
+/// Runs a batch through the model and waits until it is done.
+pub(super) fn forward(model: &Model, batch: &[BatchWindow]) -> Result<(), ScanError> {
+    let run = || -> Result<(), ModelError> {
+        let ids: Vec<&[u32]> = batch.iter().map(|window| window.ids.as_slice()).collect();
+        let mut stream = model.embed(&ids)?;
+        for layer in 0..model.config().n_layers {
+            let attended = model.attend(layer, &stream)?;
+            let activations = model.activations(layer, &attended)?;
+            if layer + 1 < model.config().n_layers {
+                stream = model.write(layer, attended, &activations.post)?;
+            }
+        }
+        Ok(model.compute().device().synchronize()?)
+    };
+    run().map_err(ScanError::Model)
+}
+
+/// What was counted of one neuron.
+fn more(counted: &Counted, neuron: usize) -> More {
+    let d = counted.d;
+    let count = |at: usize| counted.counts[at * d + neuron];
+    let sum = |at: usize| counted.sums[at * d + neuron];
+    let extreme = |at: usize| counted.extremes[at * d + neuron];
+    More {
+        moments: Moments {
+            count: u64::from(count(0)),
+            sums: std::array::from_fn(sum),
+            min: -extreme(1),
+            max: extreme(0),
+        },
+        n_firing: count(1),
+        n_above_tau: count(2),
+        not_finite: count(3),
+        special: Moments {
+            count: u64::from(counted.special_counts[neuron]),
+            sums: std::array::from_fn(|at| counted.special_sums[at * d + neuron]),
+            min: -counted.special_extremes[d + neuron],
+            max: counted.special_extremes[neuron],
+        },
+        cases: std::array::from_fn(|case| CaseStats {
+            count: u64::from(count(4 + case)),
+            sums: std::array::from_fn(|q| sum(4 + 4 * case + q)),
+            extremes: std::array::from_fn(|q| extreme(2 + 4 * case + q)),
+        }),
+    }
+}
+
+fn hooks_of(products: &MlpProducts) -> HookTensors<'_> {
+    HookTensors {
+        pre: &products.pre,
+        pre_linear: products.pre_linear.as_ref(),
+        act_fn: match products.act_fn {
+            Activation::Silu => 0,
+            Activation::Gelu => 1,
+            Activation::GeluTanh => 2,
+            Activation::Relu | Activation::SoluLn => 3,
+        },
+    }
+}
+
+/// The scores to beat, `[list, d_mlp]`.
+fn thresholds(blocks: &[Block]) -> Vec<f32> {
+    let n_lists = blocks.first().map_or(0, |block| block.lists().len());
+    let of_block = |list: usize, block: &Block| -> Vec<f32> {
+        (0..block.n_neurons())
+            .map(|lane| block.threshold(list, lane))
+            .collect()
+    };
+    let all = (0..n_lists).flat_map(|list| blocks.iter().map(move |block| (list, block)));
+    all.flat_map(|(list, block)| of_block(list, block))
+        .collect()
+}
+
+/// A row: its window in the batch, and its place in it.
+type Place = (usize, usize);
+
+/// The best peak of a document.
+#[derive(Clone, Copy, Debug)]
+struct Peak {
+    neuron: usize,
+    list: usize,
+    place: Place,
+}
+
+/// What the rows of a batch of whole documents are.
+struct Layout<'a> {
+    batch: &'a [BatchWindow],
+    /// First row of each window.
+    starts: Vec<usize>,
+    /// The windows of each window's document.
+    documents: Vec<Range<usize>>,
+    n_rows: usize,
+}
+
+impl<'a> Layout<'a> {
+    fn of(batch: &'a [BatchWindow]) -> Self {
+        let (mut starts, mut n_rows) = (Vec::with_capacity(batch.len()), 0);
+        for window in batch {
+            starts.push(n_rows);
+            n_rows += window.ids.len();
+        }
+        let mut documents = Vec::with_capacity(batch.len());
+        for windows in batch.chunk_by(|a, b| a.info.doc == b.info.doc) {
+            let first = documents.len();
+            documents.resize(first + windows.len(), first..first + windows.len());
+        }
+        Self {
+            batch,
+            starts,
+            documents,
+            n_rows,
+        }
+    }
+
+    fn place(&self, row: usize) -> Place {
+        let window = self.starts.partition_point(|&start| start <= row) - 1;
+        (window, row - self.starts[window])
+    }
+
+    fn row(&self, (window, at): Place) -> u32 {
+        (self.starts[window] + at) as u32
+    }
+
+    fn pos(&self, (window, at): Place) -> u32 {
+        let info = &self.batch[window].info;
+        info.start.0 + (at - info.skip) as u32
+    }
+
+    fn context(&self, (window, at): Place) -> u64 {
+        self.batch[window].info.contexts[at]
+    }
+
+    /// Of each document, list and neuron the best peak, the first of equals; by neuron.
+    fn best(&self, mut found: Vec<Found>) -> Vec<Peak> {
+        found.par_sort_unstable_by_key(|peak| (peak.neuron, peak.list, peak.row));
+        let with_place: Vec<(Found, Place)> = found
+            .par_iter()
+            .map(|peak| (*peak, self.place(peak.row as usize)))
+            .collect();
+        let same = |a: &(Found, Place), b: &(Found, Place)| {
+            let doc = |place: Place| self.documents[place.0].start;
+            (a.0.neuron, a.0.list, doc(a.1)) == (b.0.neuron, b.0.list, doc(b.1))
+        };
+        let best = |peaks: &[(Found, Place)]| {
+            let first = peaks[0];
+            let (best, place) = peaks.iter().fold(first, |best, peak| {
+                if peak.0.score > best.0.score {
+                    *peak
+                } else {
+                    best
+                }
+            });
+            Peak {
+                neuron: best.neuron as usize,
+                list: best.list as usize,
+                place,
+            }
+        };
+        with_place.chunk_by(same).map(best).collect()
+    }
+
+    /// The positions that can be drawn, with their ranks.
+    fn drawn(&self, context: &ScanContext<'_>) -> Vec<(Place, u32)> {
+        let mut drawn = Vec::new();
+        for (window, BatchWindow { info, .. }) in self.batch.iter().enumerate() {
+            for &(_, Pos(pos), rank) in context.plan.of_document(info.doc) {
+                if (info.start.0..info.end()).contains(&pos) {
+                    drawn.push(((window, (pos - info.start.0) as usize + info.skip), rank));
+                }
+            }
+        }
+        drawn
+    }
+
+    /// The positions around a place.
+    fn positions(&self, place: Place, options: &StatsOptions) -> Range<u32> {
+        let (pos, document) = (self.pos(place), self.documents[place.0].clone());
+        let end = self.batch[document.end - 1].info.end();
+        pos.saturating_sub(options.window_before)..(pos + options.window_after + 1).min(end)
+    }
+
+    /// Where the values around a place are: BOS stand between the windows.
+    fn around(
+        &self,
+        place: Place,
+        quantity: u32,
+        neuron: usize,
+        options: &StatsOptions,
+    ) -> impl Iterator<Item = Wanted> + '_ {
+        let positions = self.positions(place, options);
+        self.documents[place.0].clone().filter_map(move |window| {
+            let info = &self.batch[window].info;
+            let from = positions.start.max(info.start.0);
+            let until = positions.end.min(info.end());
+            (from < until).then(|| Wanted {
+                neuron: neuron as u32,
+                quantity,
+                first_row: self.row((window, (from - info.start.0) as usize + info.skip)),
+                n_rows: until - from,
+            })
+        })
+    }
+
+    fn at<'v>(&self, place: Place, values: &'v [f32], options: &StatsOptions) -> Around<'v> {
+        Around {
+            doc: self.batch[place.0].info.doc,
+            pos: Pos(self.pos(place)),
+            start: self.positions(place, options).start,
+            values,
+        }
+    }
+}
+
+/// Items by neuron, each with its values.
+struct Fetched<'a, T> {
+    items: &'a [T],
+    /// First value of each, and their number.
+    starts: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl<'a, T> Fetched<'a, T> {
+    fn of<W: Iterator<Item = Wanted>>(
+        gpu: &Gpu,
+        hooks: HookTensors<'_>,
+        items: &'a [T],
+        wanted: impl Fn(&T) -> W,
+    ) -> candle_core::Result<Self> {
+        let (mut all, mut starts, mut n) = (Vec::new(), vec![0], 0);
+        for item in items {
+            for wanted in wanted(item) {
+                n += wanted.n_rows as usize;
+                all.push(wanted);
+            }
+            starts.push(n);
+        }
+        Ok(Self {
+            items,
+            starts,
+            values: gpu.gather(hooks, &all)?,
+        })
+    }
+}
+
+/// Gives every item to the block of its neuron, blocks side by side.
+fn in_blocks<T: Sync>(
+    blocks: &mut [Block],
+    fetched: &Fetched<'_, T>,
+    neuron: impl Fn(&T) -> usize + Sync,
+    give: impl Fn(&mut Block, usize, &T, &[f32]) + Sync,
+) {
+    blocks.par_iter_mut().enumerate().for_each(|(at, block)| {
+        let first = |block: usize| {
+            fetched
+                .items
+                .partition_point(|item| neuron(item) < block * BLOCK)
+        };
+        for i in first(at)..first(at + 1) {
+            let (item, values) = (
+                &fetched.items[i],
+                &fetched.values[fetched.starts[i]..fetched.starts[i + 1]],
+            );
+            give(block, neuron(item) % BLOCK, item, values);
+        }
+    });
+}
+
+/// Whether a batch has whole documents only.
+pub(super) fn has_whole_documents(batch: &[BatchWindow]) -> bool {
+    let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
+        return true;
+    };
+    let begins = first.info.start == Pos(0);
+    begins && last.info.ends_document
+}

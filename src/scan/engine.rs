@@ -1,0 +1,133 @@
+//! Runs batches wherever the model is.
+
+#[cfg(any(feature = "cuda", test))]
+use crate::gpu::Gpu;
+use crate::model::Model;
+use crate::stats::block::{Block, LayerBatch, ScanContext};
+use crate::stats::{MlpKind, StatsOptions};
+
+use super::batch::BatchWindow;
+#[cfg(any(feature = "cuda", test))]
+use super::device::{self, OnDevice, has_whole_documents};
+use super::error::ScanError;
+use super::forward::{BLOCK, forward};
+use super::part::Prepared;
+
+/// Tokens of a batch on a CPU.
+const BATCH_TOKENS: usize = 8192;
+
+/// Tokens of a batch: on a GPU, as many as its memory takes.
+pub(super) fn batch_tokens(
+    model: &Model,
+    kind: MlpKind,
+    options: &StatsOptions,
+) -> Result<usize, ScanError> {
+    #[cfg(feature = "cuda")]
+    if let Some(gpu) = Gpu::of(model.compute().device()) {
+        return device::batch_tokens(&gpu, model, kind, options);
+    }
+    let _ = (model, kind, options);
+    Ok(BATCH_TOKENS)
+}
+
+/// Bytes that statistics and a batch of so many rows take on a GPU; 0 on a CPU.
+pub(super) fn bytes_on_gpu(
+    model: &Model,
+    kind: MlpKind,
+    options: &StatsOptions,
+    n_rows: usize,
+) -> usize {
+    #[cfg(feature = "cuda")]
+    if let Some(_gpu) = Gpu::of(model.compute().device()) {
+        let (fixed, per_row) = device::bytes(model, kind, options);
+        return fixed + per_row * n_rows;
+    }
+    let _ = (model, kind, options, n_rows);
+    0
+}
+
+/// A model, and where its neurons are observed.
+pub(super) struct Engine<'a> {
+    model: &'a Model,
+    context: ScanContext<'a>,
+    #[cfg(any(feature = "cuda", test))]
+    device: Option<OnDevice>,
+}
+
+impl<'a> Engine<'a> {
+    pub(super) fn new(model: &'a Model, prepared: &'a Prepared<'_>) -> Result<Self, ScanError> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = Gpu::of(model.compute().device()) {
+            return Self::on(gpu, model, prepared);
+        }
+        Ok(Self {
+            model,
+            context: prepared.context(),
+            #[cfg(any(feature = "cuda", test))]
+            device: None,
+        })
+    }
+
+    /// With a GPU's kernels.
+    #[cfg(any(feature = "cuda", test))]
+    pub(super) fn on(
+        gpu: Gpu,
+        model: &'a Model,
+        prepared: &'a Prepared<'_>,
+    ) -> Result<Self, ScanError> {
+        let context = prepared.context();
+        Ok(Self {
+            model,
+            context,
+            device: OnDevice::new(gpu, model, prepared.identity.kind(), context.options)?,
+        })
+    }
+
+    /// Adds a batch to the blocks of every layer; what adds up on a device comes when it is settled.
+    pub(super) fn scan(
+        &mut self,
+        batch: &[BatchWindow],
+        layers: &mut [Vec<Block>],
+    ) -> Result<(), ScanError> {
+        let context = &self.context;
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(device) = &mut self.device
+            && has_whole_documents(batch)
+        {
+            device.observe(self.model, batch, layers, context)?;
+            return match device.is_behind() {
+                true => device.settle(layers),
+                false => Ok(()),
+            };
+        }
+        forward(
+            self.model,
+            batch,
+            layers,
+            &|block: &mut Block, values: &LayerBatch<'_>| {
+                block.observe(values, context);
+            },
+        )
+    }
+
+    /// Runs a batch through the model, and looks at nothing.
+    pub(super) fn forward(&self, batch: &[BatchWindow]) -> Result<(), ScanError> {
+        #[cfg(any(feature = "cuda", test))]
+        if self.device.is_some() {
+            return device::forward(self.model, batch);
+        }
+        let config = self.model.config();
+        let mut nobody = vec![vec![(); config.d_mlp.div_ceil(BLOCK)]; config.n_layers];
+        forward(self.model, batch, &mut nobody, &|(), _| {})
+    }
+
+    /// Brings what adds up on a device.
+    pub(super) fn settle(&mut self, layers: &mut [Vec<Block>]) -> Result<(), ScanError> {
+        #[cfg(any(feature = "cuda", test))]
+        if let Some(device) = &mut self.device {
+            return device.settle(layers);
+        }
+        let _ = layers;
+        Ok(())
+    }
+}
