@@ -192,6 +192,23 @@ fn parts_of_different_scans_are_not_merged() {
         neuroscope(project).arg("merge").arg(&a),
         &["part 1 of 2 is missing"],
     );
+    fail(
+        neuroscope(project)
+            .arg("scan")
+            .arg("--model")
+            .arg(model("llama"))
+            .arg("--corpus")
+            .arg(project.join("corpus.jsonl"))
+            .arg("--data")
+            .arg(&a)
+            .arg("--part")
+            .arg("0/3"),
+        &[
+            "part-00000-of-00002",
+            "another split than this one in 3",
+            "hint: ",
+        ],
+    );
 
     of(&b, &["1/2", "--tau", "0.5"]);
     let part = "parts/part-00001-of-00002";
@@ -234,6 +251,38 @@ fn parts_of_different_scans_are_not_merged() {
         neuroscope(project).arg("merge").arg(&a),
         &["part 1 of 2 is also in"],
     );
+}
+
+/// The corpus is known by its content, whatever folder it lies in.
+#[test]
+fn a_corpus_is_tokenized_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    let tokenize = |corpus: &Path| {
+        let mut command = neuroscope(project);
+        command.arg("tokenize").arg("--model").arg(model("llama"));
+        succeed(command.arg("--corpus").arg(corpus)).stderr
+    };
+    let [here, there] = ["here", "there"].map(|folder| project.join(folder).join("corpus.jsonl"));
+    for path in [&here, &there] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        corpus(path, 9);
+    }
+    let said = tokenize(&here);
+    let bytes = said
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap();
+    assert!(bytes > 100 && said.contains(" bytes in "), "{said}");
+    let manifest = project.join("data/llama/corpus/manifest.json");
+    let first = fs::read_to_string(&manifest).unwrap();
+    assert_eq!(tokenize(&there), "");
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), first);
+    corpus(&there, 10);
+    assert!(tokenize(&there).contains("tokenize: "));
+    assert_ne!(fs::read_to_string(&manifest).unwrap(), first);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `neuroscope merge`
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -68,5 +69,13 @@ pub(super) fn merge(
     };
     replace_json(&data.join(MANIFEST), &summary)?;
     bar.finish(u64::from(manifest.scan.model.n_layers));
+    let found = atlas::find_parts(&parts)?;
+    let devices: BTreeSet<&str> = found.iter().map(|(_, part)| part.device.as_str()).collect();
+    if devices.len() > 1 {
+        let devices = Vec::from_iter(devices).join(", ");
+        context.report.note(&format!(
+            "note: the parts were scanned on {devices}, which round differently"
+        ));
+    }
     Ok(manifest)
 }

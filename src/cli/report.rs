@@ -213,6 +213,13 @@ impl Bar {
         }
     }
 
+    /// Ends the bar without a word.
+    pub(super) fn clear(self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
     /// Ends the bar with one line of what was done.
     pub(super) fn finish(self, done: u64) {
         if let Some(bar) = &self.bar {

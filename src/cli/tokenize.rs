@@ -1,6 +1,7 @@
 //! `neuroscope tokenize`
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use clap::Args;
@@ -148,14 +149,22 @@ pub(super) fn tokenize(
         d_vocab: model.config()?.d_vocab,
     };
     let bar = context.report.bar("tokenize", 0, "bytes");
-    let manifest = scan::tokenize(&sources, &with, &data.join("corpus"), &|done| bar.set(done))?;
+    let n_bytes = AtomicU64::new(0);
+    let progress = |done| {
+        n_bytes.store(done, Ordering::Relaxed);
+        bar.set(done)
+    };
+    let manifest = scan::tokenize(&sources, &with, &data.join("corpus"), &progress)?;
     if manifest.corpus.n_skipped > 0 {
         context.report.note(&format!(
             "skipped {} texts that could not be read",
             manifest.corpus.n_skipped
         ));
     }
-    bar.finish(manifest.corpus.n_tokens);
+    match n_bytes.load(Ordering::Relaxed) {
+        0 => bar.clear(), // it was there already
+        n => bar.finish(n),
+    }
     Ok(manifest)
 }
 

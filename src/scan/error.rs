@@ -52,6 +52,14 @@ pub enum ScanError {
         /// Number of documents.
         n_documents: usize,
     },
+    /// The corpus was cut into another number of parts before.
+    #[error("`{path}` is of another split than this one in {of}")]
+    OtherSplit {
+        /// A part that is there.
+        path: PathBuf,
+        /// Number of parts now.
+        of: u32,
+    },
     /// One part holds more positions than its counters.
     #[error("part {part} has {found} positions; one part can count {most}")]
     PartTooLarge {
@@ -95,6 +103,9 @@ impl ScanError {
             ),
             Self::PartTooLarge { .. } => {
                 Some("split the scan with `--part i/n` and join the parts with `neuroscope merge`")
+            }
+            Self::OtherSplit { .. } => {
+                Some("remove it if it is not wanted, or scan into another folder with `--data`")
             }
             Self::Interrupted => Some("nothing is lost; the same command goes on where it stopped"),
             _ => None,

@@ -1,7 +1,7 @@
 //! One part of a scan, from token windows to tables.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::ids::DocId;
@@ -142,6 +142,16 @@ pub struct Watch<'a> {
     pub checkpoint_every: Duration,
 }
 
+/// A part beside `target` that belongs to another number of parts, with which it could not be merged.
+fn of_another_split(target: &Path, part: PartInfo) -> Option<PathBuf> {
+    let own = format!("-of-{:05}", part.of);
+    let entries = std::fs::read_dir(target.parent()?).ok()?;
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let other = names.filter_map(|name| name.into_string().ok());
+    let other = other.filter(|name| name.starts_with("part-") && !name.ends_with(&own));
+    other.min().map(|name| target.with_file_name(name))
+}
+
 /// Scans one part of the corpus and writes it to the folder `target`. Where it was stopped before, it goes on.
 pub fn scan_part(
     job: &Job<'_>,
@@ -164,13 +174,17 @@ pub fn scan_part(
             most: Block::MAX_POSITIONS,
         });
     }
-    let lock = Lock::try_take(target)?;
-    if lock.is_none() {
+    if let Some(path) = of_another_split(target, part) {
+        return Err(ScanError::OtherSplit { path, of: part.of });
+    }
+    let Some(lock) = Lock::try_take(target)? else {
         return Err(ScanError::InWork {
             path: target.to_owned(),
         });
+    };
+    if lock.is_held() {
+        Folder::remove_unfinished(target)?;
     }
-    Folder::remove_unfinished(target)?;
     let folder = Folder::create(target)?; // before the work, so that a folder that cannot be written shows at once
     let prepared = Prepared::new(job, identity)?;
     let context = prepared.context();

@@ -1,6 +1,7 @@
 //! Documents to a token store, many at a time, in their order.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -51,30 +52,52 @@ pub fn tokenize(
     let tokenizer_sha256 = hex(&Sha256::digest(with.tokenizer_json));
     let options = serde_json::to_value(with.options).unwrap_or_default();
     let same = |known: &CorpusManifest| {
-        known.inputs == inputs
+        known.inputs.len() == inputs.len()
+            && known
+                .inputs
+                .iter()
+                .zip(&inputs)
+                .all(|(a, b)| is_same_file(a, b))
             && known.options == options
             && known.tokenizer_sha256 == tokenizer_sha256
     };
     // side by side, only the first one has to do it
-    let _lock = Lock::take(target)?;
-    match read_manifest::<CorpusManifest>(target) {
-        Ok(known) if same(&known) && verify_files(target, &known.files).is_ok() => Ok(known),
-        _ => {
-            let manifest = CorpusManifest {
-                schema: CorpusManifest::SCHEMA.into(),
-                neuroscope: env!("CARGO_PKG_VERSION").into(),
-                corpus: CorpusInfo {
-                    name: with.name.into(),
-                    ..Default::default()
-                },
-                tokenizer_sha256,
-                inputs,
-                options,
-                files: Vec::new(),
-            };
-            write_store(corpus, manifest, with, target, progress)
-        }
+    let lock = Lock::take(target)?;
+    let there = || match read_manifest::<CorpusManifest>(target) {
+        Ok(known) if same(&known) && verify_files(target, &known.files).is_ok() => Some(known),
+        _ => None,
+    };
+    if let Some(known) = there() {
+        return Ok(known);
     }
+    let manifest = CorpusManifest {
+        schema: CorpusManifest::SCHEMA.into(),
+        neuroscope: env!("CARGO_PKG_VERSION").into(),
+        corpus: CorpusInfo {
+            name: with.name.into(),
+            ..Default::default()
+        },
+        tokenizer_sha256: tokenizer_sha256.clone(),
+        inputs: inputs.clone(),
+        options: options.clone(),
+        files: Vec::new(),
+    };
+    if lock.is_held() {
+        Folder::remove_unfinished(target)?;
+    }
+    let (folder, manifest) = write_store(corpus, manifest, with, target, progress)?;
+    // without locks, another process may have done the same meanwhile, and others may be reading it
+    if let (false, Some(known)) = (lock.is_held(), there()) {
+        return Ok(known);
+    }
+    folder.finish(&manifest)?;
+    Ok(manifest)
+}
+
+/// Whether two files have the same name and content, in whatever folders they are.
+fn is_same_file(a: &FileEntry, b: &FileEntry) -> bool {
+    let name = |file: &FileEntry| Path::new(&file.name).file_name().map(OsStr::to_owned);
+    name(a) == name(b) && (a.bytes, &a.sha256) == (b.bytes, &b.sha256)
 }
 
 /// Name, length and hash of a file of a corpus.
@@ -105,8 +128,7 @@ fn write_store(
     with: &With<'_>,
     target: &Path,
     progress: Progress<'_>,
-) -> Result<CorpusManifest, ScanError> {
-    Folder::remove_unfinished(target)?;
+) -> Result<(Folder, CorpusManifest), ScanError> {
     let folder = Folder::create(target)?;
     let mut writer = StoreWriter::create(folder.path(), with.d_vocab)?;
     let mut hash = Sha256::new();
@@ -184,6 +206,5 @@ fn write_store(
         ..manifest.corpus
     };
     manifest.files = folder.entries(names)?;
-    folder.finish(&manifest)?;
-    Ok(manifest)
+    Ok((folder, manifest))
 }

@@ -153,10 +153,15 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 
 /// Held while a folder is being made, so that no other process makes it as well. It ends with the process.
 pub struct Lock {
-    _file: Option<File>,
+    file: Option<File>,
 }
 
 impl Lock {
+    /// Whether others can see it: some network file systems have no locks.
+    pub fn is_held(&self) -> bool {
+        self.file.is_some()
+    }
+
     fn open(target: &Path) -> Result<File, ShardError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let path = target.with_file_name(format!(".{name}.lock"));
@@ -169,10 +174,9 @@ impl Lock {
     pub fn try_take(target: &Path) -> Result<Option<Self>, ShardError> {
         let file = Self::open(target)?;
         Ok(match file.try_lock() {
-            Ok(()) => Some(Self { _file: Some(file) }),
+            Ok(()) => Some(Self { file: Some(file) }),
             Err(TryLockError::WouldBlock) => None,
-            // some network file systems have no locks
-            Err(TryLockError::Error(_)) => Some(Self { _file: None }),
+            Err(TryLockError::Error(_)) => Some(Self { file: None }),
         })
     }
 
@@ -181,7 +185,7 @@ impl Lock {
         let file = Self::open(target)?;
         let taken = file.lock().is_ok();
         Ok(Self {
-            _file: taken.then_some(file),
+            file: taken.then_some(file),
         })
     }
 }
