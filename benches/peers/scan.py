@@ -24,7 +24,7 @@ parser.add_argument("--length", type=int, default=256)
 parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
 parser.add_argument("--rounds", type=int, default=5)
 parser.add_argument("--tokens", type=int, default=8192)
-parser.add_argument("--after", type=int, default=0, help="tokens that neuroscope scans before each round")
+parser.add_argument("--after", type=int, default=0, help="tokens that neuroscope scans before the first round")
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 args = parser.parse_args()
 
@@ -69,14 +69,20 @@ def torch_rate(hooked):
     return ids.numel() / seconds
 
 
+command = [
+    args.neuroscope, "bench", "scan", "--model", args.model, "--n-ctx", str(args.length), "--dtype", args.dtype,
+    "--rounds", str(args.rounds), "--tokens", str(args.tokens), "--after", str(args.after), "--in-turns",
+]
+environment = os.environ | {"RAYON_NUM_THREADS": str(args.threads)}
+ours = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+assert ours.stdout.readline() == "ready\n", "neuroscope did not start"
+
+
 def neuroscope_rates():
-    command = [
-        args.neuroscope, "--json", "bench", "scan", "--model", args.model, "--n-ctx", str(args.length), "--dtype", args.dtype,
-        "--rounds", "1", "--tokens", str(args.tokens), "--after", str(args.after),
-    ]
-    environment = os.environ | {"RAYON_NUM_THREADS": str(args.threads)}
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, env=environment).stdout)
-    return found["forward_tokens_per_s"]["median"], found["scan_tokens_per_s"]["median"], found["runs_on"]
+    ours.stdin.write("\n")
+    ours.stdin.flush()
+    round = json.loads(ours.stdout.readline())
+    return round["n_tokens"] / round["forward_s"], round["n_tokens"] / round["scan_s"]
 
 
 torch_rate(False)
@@ -84,7 +90,7 @@ rows = {"torch": [], "hooks": [], "forward": [], "scan": []}
 for _ in range(args.rounds):
     rows["torch"].append(torch_rate(False))
     rows["hooks"].append(torch_rate(True))
-    forward, scan, runs_on = neuroscope_rates()
+    forward, scan = neuroscope_rates()
     rows["forward"].append(forward)
     rows["scan"].append(scan)
 
@@ -93,7 +99,8 @@ def line(name, values, form):
     print(f"{name:34} {statistics.median(values):{form}}  ({min(values):{form}} to {max(values):{form}})")
 
 
-print(f"{args.model}, windows of {args.length}, {args.dtype}, {args.threads} threads, {runs_on}; median of {args.rounds} rounds (range)")
+print(f"{args.model}, windows of {args.length}, {args.dtype}, {args.threads} threads; median of {args.rounds} rounds (range)")
+ours.wait()
 for name, values in rows.items():
     line(f"{name}, tokens/s", values, ".0f")
 for name, other in [("scan", "torch"), ("scan", "hooks"), ("forward", "torch")]:

@@ -33,8 +33,29 @@ pub(super) struct ScanBench {
     /// Tokens that are scanned first, so that what is timed is a scan under way
     #[arg(long, value_name = "N", default_value_t = 0)]
     after: u64,
+    /// Waits for a line of input before each round and prints the round's figures after it, so that something else can be
+    /// measured in turns
+    #[arg(long)]
+    in_turns: bool,
     #[command(flatten)]
     options: Flags<ScanOptions>,
+}
+
+/// Prints the last round as a line of JSON.
+fn say(done: &[Round]) {
+    if let Some(round) = done.last() {
+        println!("{}", json!(round));
+    }
+}
+
+/// Waits until another program has had its turn.
+fn next_turn(done: &[Round]) -> bool {
+    match done {
+        [] => println!("ready"),
+        done => say(done),
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).is_ok_and(|n| n > 0)
 }
 
 pub(super) fn run(context: &Context, command: &BenchCommand) -> Result<()> {
@@ -54,7 +75,12 @@ pub(super) fn run(context: &Context, command: &BenchCommand) -> Result<()> {
             rounds: args.rounds,
             after: args.after,
         },
+        |done| !args.in_turns || next_turn(done),
     )?;
+    if args.in_turns {
+        say(&rounds);
+        return Ok(());
+    }
     let of = |name: &str, value: &dyn Fn(&Round) -> f64| {
         let mut values: Vec<f64> = rounds.iter().map(value).collect();
         values.sort_by(f64::total_cmp);

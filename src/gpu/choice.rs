@@ -33,7 +33,7 @@ pub enum DeviceError {
         /// The device.
         name: DeviceName,
         /// Why.
-        source: candle_core::Error,
+        source: Box<candle_core::Error>,
     },
 }
 
@@ -55,8 +55,12 @@ impl DeviceName {
             Self::Cpu => Ok(Device::Cpu),
             #[cfg(feature = "cuda")]
             // with a stream of its own, so that threads may share it
-            Self::Cuda(at) => Device::new_cuda_with_stream(at)
-                .map_err(|source| DeviceError::Unavailable { name: self, source }),
+            Self::Cuda(at) => {
+                Device::new_cuda_with_stream(at).map_err(|source| DeviceError::Unavailable {
+                    name: self,
+                    source: source.into(),
+                })
+            }
             #[cfg(not(feature = "cuda"))]
             Self::Cuda(_) => Err(DeviceError::WithoutCuda),
         }

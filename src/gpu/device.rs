@@ -8,8 +8,11 @@ use super::Causal;
 #[cfg(test)]
 use super::emulated;
 #[cfg(feature = "cuda")]
-use super::memory::start;
+use super::memory::address_of;
 use super::memory::{Buffer, Plain};
+
+/// Threads of a group.
+const LANES: usize = 32;
 
 /// A device with our kernels.
 #[derive(Clone, Debug)]
@@ -64,23 +67,13 @@ impl Gpu {
         }
     }
 
-    /// Threads that go side by side.
-    fn lanes(&self) -> usize {
-        match self {
-            #[cfg(feature = "cuda")]
-            Self::Cuda(_) => 32,
-            #[cfg(test)]
-            Self::Emulated => 1,
-        }
-    }
-
     /// Bytes of the device's memory that nobody has.
+    #[cfg(feature = "cuda")]
     pub fn free_memory(&self) -> Result<usize> {
+        use candle_core::backend::BackendDevice;
+        use candle_core::cuda_backend::WrapErr;
         match self {
-            #[cfg(feature = "cuda")]
             Self::Cuda(device) => {
-                use candle_core::backend::BackendDevice;
-                use candle_core::cuda_backend::WrapErr;
                 device.synchronize()?; // what was freed goes back to the driver then
                 Ok(device.cuda_stream().context().mem_get_info().w()?.0)
             }
@@ -150,7 +143,7 @@ impl Gpu {
                 let function = device.get_or_load_custom_func(kernel, "neuroscope", PTX)?;
                 let config = LaunchConfig {
                     grid_dim: (width, height, 1),
-                    block_dim: (self.lanes() as u32, 1, 1),
+                    block_dim: (LANES as u32, 1, 1),
                     shared_mem_bytes: 0,
                 };
                 let mut launch = function.builder();
@@ -167,7 +160,7 @@ impl Gpu {
 
     /// Groups of threads, of which each thread does one of `n`.
     pub(super) fn groups(&self, n: usize) -> usize {
-        n.div_ceil(self.lanes())
+        n.div_ceil(LANES)
     }
 
     pub(super) fn zeros<T: Plain>(&self, n: usize) -> Result<Buffer<T>> {
@@ -194,9 +187,9 @@ pub(super) fn address(tensor: &Tensor) -> Result<u64> {
         Storage::Cuda(storage) => {
             use candle_core::cuda_backend::CudaStorageSlice as Slice;
             match &storage.slice {
-                Slice::F32(values) => start(&storage.device, values),
-                Slice::BF16(values) => start(&storage.device, values),
-                Slice::F16(values) => start(&storage.device, values),
+                Slice::F32(values) => address_of(&storage.device, values),
+                Slice::BF16(values) => address_of(&storage.device, values),
+                Slice::F16(values) => address_of(&storage.device, values),
                 _ => candle_core::bail!("no kernel reads {:?}", tensor.dtype()),
             }
         }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define EMULATED
-#define LANES 1
+#define WARP 1
 #define __device__
 #define __shared__ static thread_local
 
@@ -15,7 +15,8 @@ static thread_local Place blockIdx, threadIdx;
     static void run_##name(const Arguments &a);                                       \
     extern "C" void name(const Arguments *a, unsigned width, unsigned height) {       \
         for (blockIdx.y = 0; blockIdx.y < height; blockIdx.y++)                       \
-            for (blockIdx.x = 0; blockIdx.x < width; blockIdx.x++) run_##name(*a);    \
+            for (blockIdx.x = 0; blockIdx.x < width; blockIdx.x++)                    \
+                for (threadIdx.x = 0; threadIdx.x < 32; threadIdx.x++) run_##name(*a); \
     }                                                                                 \
     static void run_##name(const Arguments &a)
 

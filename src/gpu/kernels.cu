@@ -1,5 +1,5 @@
 // The kernels of a scan that candle has not: causal softmax, and everything that is read from the activations of neurons.
-// No header is needed. With `emulated.h` in front it is C++, in which a warp has one thread.
+// No header is needed. With `emulated.h` in front it is C++, in which threads run one after the other and a warp has one.
 
 typedef unsigned int u32;
 typedef unsigned short u16;
@@ -7,7 +7,7 @@ typedef unsigned char u8;
 typedef unsigned long long u64;
 
 #ifndef EMULATED
-#define LANES 32
+#define WARP 32
 #define KERNEL(name, Arguments) extern "C" __global__ void name(const Arguments a)
 
 __device__ inline float half_to_float(u16 bits) {
@@ -33,6 +33,7 @@ __device__ inline float warp_sum(float x) {
 }
 #endif
 
+#define LANES 32 // threads of a group; each has a column of its own, or they are a warp
 #define INFINITE __uint_as_float(0x7f800000u)
 #define NOT_A_NUMBER __uint_as_float(0x7fc00000u)
 
@@ -70,7 +71,7 @@ __device__ inline float scored(const Softmax &a, float x) {
 
 template <typename T> __device__ void causal_softmax(const Softmax &a) {
     const u32 row = blockIdx.x;
-    if (row >= a.n_rows) return;
+    if (row >= a.n_rows || threadIdx.x >= WARP) return;
     const T *scores = (const T *)a.scores + (size_t)row * a.n_keys;
     T *pattern = (T *)a.pattern + (size_t)row * a.n_keys;
     const u32 last = a.first_query + row % a.n_queries;
@@ -78,16 +79,16 @@ template <typename T> __device__ void causal_softmax(const Softmax &a) {
     const u32 lane = threadIdx.x;
     float most = -INFINITE;
     bool nan = false;
-    for (u32 key = first + lane; key <= last; key += LANES) {
+    for (u32 key = first + lane; key <= last; key += WARP) {
         const float x = scored(a, number(scores[key]));
         nan |= x != x;
         most = fmaxf(most, x);
     }
     most = warp_max(most);
     float sum = nan ? NOT_A_NUMBER : 0.f;
-    for (u32 key = first + lane; key <= last; key += LANES) sum += expf(scored(a, number(scores[key])) - most);
+    for (u32 key = first + lane; key <= last; key += WARP) sum += expf(scored(a, number(scores[key])) - most);
     sum = warp_sum(sum);
-    for (u32 key = lane; key < a.n_keys; key += LANES) {
+    for (u32 key = lane; key < a.n_keys; key += WARP) {
         const bool seen = first <= key && key <= last;
         pattern[key] = rounded<T>(seen ? expf(scored(a, number(scores[key])) - most) / sum : 0.f);
     }
@@ -345,8 +346,7 @@ template <typename T, bool GATED> __device__ void special(const Special &a) {
 struct Rows {
     Hooks hooks;
     u64 rows;
-    u64 values; // [n_rows, d], written
-    u32 n_rows;
+    u64 values; // [.., d], written
 };
 
 template <typename T, bool GATED> __device__ void ranked_rows(const Rows &a) {

@@ -58,18 +58,23 @@ impl<T: Plain> Buffer<T> {
     pub(super) fn address(&mut self) -> u64 {
         match &mut self.0 {
             #[cfg(feature = "cuda")]
-            Memory::Cuda(device, slice) => start(device, slice),
+            Memory::Cuda(device, slice) => address_of(device, slice),
             #[cfg(test)]
             Memory::Host(values) => values.as_mut_ptr() as u64,
         }
     }
 
     /// The first `n` values, once all that is under way is done.
-    pub(super) fn first(&self, n: usize) -> Result<Vec<T>> {
+    pub(super) fn download(&self, n: usize) -> Result<Vec<T>> {
         match &self.0 {
             _ if n == 0 => Ok(Vec::new()),
             #[cfg(feature = "cuda")]
-            Memory::Cuda(device, slice) => device.clone_dtoh(&slice.slice(..n)),
+            Memory::Cuda(device, slice) => {
+                use candle_core::backend::BackendDevice;
+                let values = device.clone_dtoh(&slice.slice(..n))?;
+                device.synchronize()?; // a copy to ordinary memory need not have ended
+                Ok(values)
+            }
             #[cfg(test)]
             Memory::Host(values) => Ok(values[..n].to_vec()),
         }
@@ -78,7 +83,7 @@ impl<T: Plain> Buffer<T> {
 
 /// Address of an array.
 #[cfg(feature = "cuda")]
-pub(super) fn start<T>(device: &CudaDevice, slice: &CudaSlice<T>) -> u64 {
+pub(super) fn address_of<T>(device: &CudaDevice, slice: &CudaSlice<T>) -> u64 {
     let stream = device.cuda_stream();
     let (address, _in_use) = slice.device_ptr(&stream);
     address

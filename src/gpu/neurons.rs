@@ -3,7 +3,7 @@
 //! Statistics add up on the device until they are taken. What may be listed comes back at once, and with it, on demand, the
 //! values around it.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::device::{Gpu, address, arguments};
 use super::memory::Buffer;
@@ -66,7 +66,6 @@ arguments!(Rows {
     hooks: Hooks,
     rows: u64,
     values: u64,
-    n_rows: u32,
 });
 
 arguments!(Gather {
@@ -256,13 +255,14 @@ impl LayerState {
         d * (SUMS * 8 + EXTREMES * 4 + COUNTS * 4 + BINS * 4 + 4 * 8 + 2 * 4 + 4)
     }
 
-    /// Bytes that [`LayerState::observe`] needs for a row, a window counting at least as `FEWEST_ROWS`.
+    /// Bytes that [`LayerState::observe`] needs for a row, if a window has [`LayerState::WINDOW_ROWS`] on average.
     pub const fn bytes_per_row(d: usize, n_lists: usize) -> usize {
-        d * (2 * (SUMS * 8 + EXTREMES * 4) / RUN_ROWS + n_lists * 16 / Self::FEWEST_ROWS)
+        let of_runs = d * 2 * (SUMS * 8 + EXTREMES * 4) / RUN_ROWS;
+        of_runs + d * n_lists * 16 / Self::WINDOW_ROWS
     }
 
-    /// Rows that a window counts as, at least, where memory is planned.
-    pub const FEWEST_ROWS: usize = 64;
+    /// Rows of a window, where memory is planned.
+    pub const WINDOW_ROWS: usize = 64;
 
     /// Adds the rows of a batch. Returns `hook_post` and what may be listed: for each piece of a window its best, if above
     /// the threshold, `[list, d_mlp]`; in no order.
@@ -321,8 +321,8 @@ impl LayerState {
             };
             gpu.launch(&hooks.kernel("special"), (gpu.groups(d), 1), &special)
         })?;
-        let n = n_found.first(1)?[0] as usize;
-        let words = found.first(4 * n)?;
+        let n = n_found.download(1)?[0] as usize;
+        let words = found.download(4 * n)?;
         let found = words.chunks_exact(4).map(|words| Found {
             neuron: words[0],
             list: words[1],
@@ -337,13 +337,13 @@ impl LayerState {
         let d = self.d;
         let counted = Counted {
             d,
-            sums: self.sums.first(SUMS * d)?,
-            extremes: self.extremes.first(EXTREMES * d)?,
-            counts: self.counts.first(COUNTS * d)?,
-            histogram: self.histogram.first(BINS * d)?,
-            special_sums: self.special_sums.first(4 * d)?,
-            special_extremes: self.special_extremes.first(2 * d)?,
-            special_counts: self.special_counts.first(d)?,
+            sums: self.sums.download(SUMS * d)?,
+            extremes: self.extremes.download(EXTREMES * d)?,
+            counts: self.counts.download(COUNTS * d)?,
+            histogram: self.histogram.download(BINS * d)?,
+            special_sums: self.special_sums.download(4 * d)?,
+            special_extremes: self.special_extremes.download(2 * d)?,
+            special_counts: self.special_counts.download(d)?,
         };
         *self = Self::new(&self.gpu, d, self.gated, self.rank_pre, self.tau)?;
         Ok(counted)
@@ -360,11 +360,10 @@ impl Gpu {
             hooks: hooks.arguments()?,
             rows: wanted.address(),
             values: values.address(),
-            n_rows: rows.len() as u32,
         };
         let kernel = hooks.kernel("rows");
         self.launch(&kernel, (self.groups(d), rows.len()), &arguments)?;
-        values.first(rows.len() * d)
+        values.download(rows.len() * d)
     }
 
     /// The values of all that is wanted, one after the other.
@@ -384,11 +383,6 @@ impl Gpu {
         };
         let kernel = hooks.kernel("gather");
         self.launch(&kernel, (self.groups(wanted.len()), 1), &arguments)?;
-        values.first(n as usize)
-    }
-
-    /// Whether there are kernels for activations of a type.
-    pub fn reads(dtype: DType) -> bool {
-        matches!(dtype, DType::F32 | DType::BF16 | DType::F16)
+        values.download(n as usize)
     }
 }

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::config::Activation;
+use super::error::ModelError;
 
 /// A place in an MLP, by TransformerLens' name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +47,17 @@ pub struct MlpProducts {
     pub pre_linear: Option<Tensor>,
     /// What makes `hook_post` of them.
     pub act_fn: Activation,
+}
+
+impl MlpProducts {
+    /// `hook_post` in the model's type, by as few operations as tensors take.
+    pub fn post(&self) -> Result<Tensor, ModelError> {
+        let act = self.act_fn.forward(&self.pre)?;
+        Ok(match &self.pre_linear {
+            Some(pre_linear) => (act * pre_linear)?,
+            None => act,
+        })
+    }
 }
 
 /// Activations of one layer's MLP, each `[rows, d_mlp]`, the rows of the windows one after the other.

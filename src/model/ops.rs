@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, DeviceLocation, Result, Storage, Tensor};
 
 use super::config::{Activation, NormKind};
 use super::cpu::{self, Operands, Packed, PackedRows};
@@ -35,7 +35,10 @@ impl Compute {
         match self {
             Self::Kernels(isa) => format!("cpu ({})", isa.name()),
             Self::Tensors(Device::Cpu) => "cpu (tensors)".into(),
-            Self::Tensors(device) => format!("{:?}", device.location()).to_lowercase(),
+            Self::Tensors(device) => match device.location() {
+                DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+                other => format!("{other:?}").to_lowercase(),
+            },
         }
     }
 
@@ -140,7 +143,7 @@ impl Ops {
     /// Rows for products with `like`, and with others of as many inputs.
     pub(super) fn operand(&self, x: &Tensor, like: &Linear) -> Result<Operand> {
         match &like.weight {
-            Matrix::Tensor(_) => Ok(Operand::Tensor(x.clone())),
+            Matrix::Tensor(weight) => Ok(Operand::Tensor(x.to_dtype(weight.dtype())?)),
             Matrix::Packed(packed) => Ok(Operand::Packed(pack(x, packed)?)),
         }
     }

@@ -37,11 +37,13 @@ pub struct BenchOptions {
 /// Runs batches of text without statistics and with them, round by round. The corpus is cut into full windows, each of which
 /// stands for a document, so that what is measured depends on the length of windows and on nothing else of the corpus. Every
 /// round has other text, so what is timed is a scan as it comes along; the first one only warms up. At the beginning of a
-/// scan nearly every document beats the lists, so a round costs less the later it comes.
+/// scan nearly every document beats the lists, so a round costs less the later it comes. `turn` is called before every round
+/// with those done, so that others can be measured in turns, and answers whether to go on.
 pub fn bench(
     job: &Job<'_>,
     identity: &ScanIdentity,
     options: BenchOptions,
+    mut turn: impl FnMut(&[Round]) -> bool,
 ) -> Result<Vec<Round>, ScanError> {
     let prepared = Prepared::new(job, identity)?;
     let mut blocks = prepared.blocks();
@@ -66,6 +68,9 @@ pub fn bench(
             }
             n += n_tokens(&batch);
             own.push(batch);
+        }
+        if round > 0 && !turn(&rounds) {
+            return Err(ScanError::Interrupted);
         }
         let start = Instant::now();
         for batch in &own {

@@ -34,6 +34,8 @@ pub(super) struct Header {
     pub(super) neuroscope: String,
     pub(super) scan: ScanIdentity,
     pub(super) part: PartInfo,
+    /// Tokens of a batch, which on a GPU depends on its memory and may change the last bits of activations.
+    pub(super) batch_tokens: usize,
     /// Tokens done.
     pub(super) done: u64,
     pub(super) cursor: Cursor,

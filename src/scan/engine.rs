@@ -13,20 +13,21 @@ use super::error::ScanError;
 use super::forward::{BLOCK, forward};
 use super::part::Prepared;
 
-/// Tokens of a batch on a CPU.
+/// Tokens of a batch on a CPU, and of what goes through a layer of which all activations come to the host.
 const BATCH_TOKENS: usize = 8192;
 
-/// Tokens of a batch: on a GPU, as many as its memory takes.
+/// Tokens of a batch: on a GPU, as many as its memory takes beside the model, of which `missing` bytes are not there yet.
 pub(super) fn batch_tokens(
     model: &Model,
     kind: MlpKind,
     options: &StatsOptions,
+    missing: usize,
 ) -> Result<usize, ScanError> {
     #[cfg(feature = "cuda")]
     if let Some(gpu) = Gpu::of(model.compute().device()) {
-        return device::batch_tokens(&gpu, model, kind, options);
+        return device::batch_tokens(&gpu, model, kind, options, missing);
     }
-    let _ = (model, kind, options);
+    let _ = (model, kind, options, missing);
     Ok(BATCH_TOKENS)
 }
 
@@ -39,8 +40,7 @@ pub(super) fn bytes_on_gpu(
 ) -> usize {
     #[cfg(feature = "cuda")]
     if let Some(_gpu) = Gpu::of(model.compute().device()) {
-        let (fixed, per_row) = device::bytes(model, kind, options);
-        return fixed + per_row * n_rows;
+        return device::bytes(model, kind, options, n_rows);
     }
     let _ = (model, kind, options, n_rows);
     0
@@ -95,26 +95,33 @@ impl<'a> Engine<'a> {
             && has_whole_documents(batch)
         {
             device.observe(self.model, batch, layers, context)?;
-            return match device.is_behind() {
+            return match device.is_stale() {
                 true => device.settle(layers),
                 false => Ok(()),
             };
         }
-        forward(
-            self.model,
-            batch,
-            layers,
-            &|block: &mut Block, values: &LayerBatch<'_>| {
-                block.observe(values, context);
-            },
-        )
+        let observe = |block: &mut Block, values: &LayerBatch<'_>| block.observe(values, context);
+        // a batch for a GPU has more activations than a host may have room for
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let mut n_rows = 0;
+            let more = rest.iter().take_while(|window| {
+                let more = n_rows < BATCH_TOKENS;
+                n_rows += window.ids.len();
+                more || self.model.compute().device().is_cpu()
+            });
+            let (own, after) = rest.split_at(more.count());
+            forward(self.model, own, layers, &observe)?;
+            rest = after;
+        }
+        Ok(())
     }
 
     /// Runs a batch through the model, and looks at nothing.
     pub(super) fn forward(&self, batch: &[BatchWindow]) -> Result<(), ScanError> {
         #[cfg(any(feature = "cuda", test))]
         if self.device.is_some() {
-            return device::forward(self.model, batch);
+            return device::forward_alone(self.model, batch);
         }
         let config = self.model.config();
         let mut nobody = vec![vec![(); config.d_mlp.div_ceil(BLOCK)]; config.n_layers];

@@ -11,8 +11,8 @@ use parking_lot::RwLockReadGuard;
 use rayon::prelude::*;
 
 use crate::model::{
-    Attended, MlpActivations, MlpInput, MlpOutput, Model, ModelError, Neurons, PanelOutput,
-    PanelValues, Stream,
+    Attended, Compute, MlpActivations, MlpInput, MlpOutput, Model, ModelError, Neurons,
+    PanelOutput, PanelValues, Stream,
 };
 use crate::stats::block::{self, GatedRows, LayerBatch, WindowInfo, WindowRows};
 
@@ -33,7 +33,11 @@ pub(super) fn forward<B: Send>(
     observe: &(impl Fn(&mut B, &LayerBatch<'_>) + Sync),
 ) -> Result<(), ScanError> {
     let n_rows: usize = batch.iter().map(|window| window.ids.len()).sum();
-    let chunks = Chunk::cut(batch, chunk_rows(n_rows));
+    let chunks = match model.compute() {
+        Compute::Kernels(_) => Chunk::cut(batch, chunk_rows(n_rows)),
+        // a device goes side by side by itself
+        Compute::Tensors(_) => Chunk::cut(batch, n_rows),
+    };
     let embed = |chunk: &Chunk<'_>| {
         let ids: Vec<&[u32]> = chunk.windows.iter().map(|w| w.ids.as_slice()).collect();
         model.embed(&ids)

@@ -195,6 +195,7 @@ pub fn scan_part(
         neuroscope: env!("CARGO_PKG_VERSION").into(),
         scan: identity.clone(),
         part,
+        batch_tokens: job.batch_tokens,
         done: 0,
         cursor: Cursor::new(documents.clone()),
     };
@@ -211,7 +212,7 @@ pub fn scan_part(
         }
     }
     let mut engine = Engine::new(job.model, &prepared)?;
-    let mut batches = (prepared.rows).batches(header.cursor.clone(), job.batch_tokens);
+    let mut batches = (prepared.rows).batches(header.cursor.clone(), header.batch_tokens);
     let mut last = Instant::now();
     while let Some(batch) = batches.next() {
         let batch = batch?;

@@ -126,7 +126,13 @@ impl Setup {
         setup.identity.policy.n_counted = setup.job().n_counted()?;
         setup.batch_tokens = match options.batch_tokens {
             Some(n) => n,
-            None => engine::batch_tokens(&setup.model, setup.identity.kind(), &options.stats)?,
+            None => {
+                let of_blocks = setup.identity.model.n_parameters as usize
+                    * options.dtype.candle().size_in_bytes();
+                let n_layers = setup.model.config().n_layers;
+                let missing = of_blocks / n_layers * n_layers.saturating_sub(n_blocks);
+                engine::batch_tokens(&setup.model, setup.identity.kind(), &options.stats, missing)?
+            }
         };
         Ok(setup)
     }

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::gpu::{BatchRows, Counted, Found, Gpu, HookTensors, LayerState, Wanted};
 use crate::ids::Pos;
 use crate::model::{Activation, MlpProducts, Model, ModelError};
-use crate::stats::block::{Around, Block, More, ScanContext, quantity_of};
+use crate::stats::block::{Around, Block, More, Quantity, ScanContext, quantity_of};
 use crate::stats::moments::Moments;
 use crate::stats::signs::CaseStats;
 use crate::stats::{MlpKind, StatsOptions};
@@ -24,11 +24,18 @@ use super::batch::BatchWindow;
 use super::error::ScanError;
 use super::forward::BLOCK;
 
-/// Peaks whose surroundings are fetched at one go.
-const FETCHED: usize = 1 << 19;
+/// Values that are fetched at one go.
+const FETCHED: usize = 1 << 25;
 
-/// Windows that are observed at one go, however short.
-const MOST_WINDOWS: usize = 64;
+/// Rows that are looked at for positions to draw at one go.
+const DRAWN: usize = 256;
+
+/// Windows that are observed at one go, however short, and at the beginning, when nearly all is listed.
+const FEWEST_WINDOWS: usize = 64;
+
+/// Bytes on the device for what is fetched, and for what cannot be foreseen.
+#[cfg(feature = "cuda")]
+const RESERVED: usize = 1 << 29;
 
 /// Bounds of the tokens of a batch.
 #[cfg(feature = "cuda")]
@@ -40,6 +47,7 @@ const MOST_TOKENS: usize = 1 << 16;
 pub(super) struct OnDevice {
     gpu: Gpu,
     layers: Vec<LayerState>,
+    n_windows: usize,
     /// Tokens so far, and at how many the statistics are taken next: what is drawn at random is bounded by them.
     n_tokens: u64,
     take_at: u64,
@@ -65,6 +73,7 @@ impl OnDevice {
         Ok(Some(Self {
             layers: layers.map_err(ModelError::from)?,
             gpu,
+            n_windows: 0,
             n_tokens: 0,
             take_at: 0,
         }))
@@ -78,11 +87,12 @@ impl OnDevice {
         blocks: &mut [Vec<Block>],
         context: &ScanContext<'_>,
     ) -> Result<(), ScanError> {
-        // many short windows take more memory than their rows do
         let n_rows = batch.iter().map(|window| window.ids.len()).sum::<usize>();
-        let most = (n_rows / LayerState::FEWEST_ROWS).max(MOST_WINDOWS);
         let mut rest = batch;
         while !rest.is_empty() {
+            // many short windows take more memory than their rows do; so do the first ones, which all are listed
+            let most = (n_rows / LayerState::WINDOW_ROWS).min(self.n_windows);
+            let most = most.max(FEWEST_WINDOWS);
             let mut n = 0;
             for document in rest.chunk_by(|a, b| a.info.doc == b.info.doc) {
                 if n > 0 && n + document.len() > most {
@@ -121,59 +131,24 @@ impl OnDevice {
             if layer + 1 < model.config().n_layers {
                 stream = model.write(layer, attended, &post)?;
             }
-            let peaks = rows.best(found);
-            for peaks in peaks.chunks(FETCHED) {
-                let wanted = |peak: &Peak| {
-                    let kind = blocks[0].lists().nth(peak.list);
-                    let quantity = kind.map_or(0, |kind| quantity_of(kind) as u32);
-                    rows.around(peak.place, quantity, peak.neuron, context.options)
-                };
-                let fetched = Fetched::of(&self.gpu, hooks, peaks, wanted)?;
-                in_blocks(
-                    blocks,
-                    &fetched,
-                    |peak| peak.neuron,
-                    |block, lane, peak, values| {
-                        let around = rows.at(peak.place, values, context.options);
-                        block.offer(peak.list, lane, &around, rows.context(peak.place));
-                    },
-                );
-            }
-            let at: Vec<u32> = drawn.iter().map(|&(place, _)| rows.row(place)).collect();
-            let values = self.gpu.ranked_rows(hooks, &at)?;
-            let d = model.config().d_mlp;
-            let mut samples = Vec::new();
-            for (&(place, rank), values) in drawn.iter().zip(values.chunks_exact(d)) {
-                for (neuron, &value) in values.iter().enumerate() {
-                    let block = &blocks[neuron / BLOCK];
-                    if value.is_finite() && block.wants(neuron % BLOCK, rank, value, context) {
-                        samples.push((neuron, place, rank));
-                    }
-                }
-            }
-            samples.sort_unstable();
-            for samples in samples.chunks(FETCHED) {
-                let wanted = |&(neuron, place, _): &(usize, Place, u32)| {
-                    rows.around(place, 0, neuron, context.options)
-                };
-                let fetched = Fetched::of(&self.gpu, hooks, samples, wanted)?;
-                in_blocks(
-                    blocks,
-                    &fetched,
-                    |sample| sample.0,
-                    |block, lane, sample, values| {
-                        let around = rows.at(sample.1, values, context.options);
-                        block.draw(lane, sample.2, &around, context);
-                    },
-                );
+            let seen = Seen {
+                gpu: &self.gpu,
+                hooks,
+                rows: &rows,
+                context,
+            };
+            seen.list(blocks, found)?;
+            for drawn in drawn.chunks(DRAWN) {
+                seen.draw(blocks, drawn)?;
             }
         }
+        self.n_windows += batch.len();
         self.n_tokens += rows.n_rows as u64;
         Ok(())
     }
 
     /// Whether the statistics are so old that more is drawn than need be.
-    pub(super) fn is_behind(&self) -> bool {
+    pub(super) fn is_stale(&self) -> bool {
         self.n_tokens >= self.take_at
     }
 
@@ -198,48 +173,127 @@ impl OnDevice {
     }
 }
 
-/// Tokens of a batch that the device's memory takes beside the model, which is there already.
+/// Tokens of a batch that the device's memory takes beside the model, of which `missing` bytes are not there yet.
 #[cfg(feature = "cuda")]
 pub(super) fn batch_tokens(
     gpu: &Gpu,
     model: &Model,
     kind: MlpKind,
     options: &StatsOptions,
+    missing: usize,
 ) -> Result<usize, ScanError> {
     let free = gpu.free_memory().map_err(ModelError::from)?;
-    let (fixed, per_row) = bytes(model, kind, options);
-    // what is left over is for what cuBLAS wants, and for pieces between others
-    let own = (free * 4 / 5).saturating_sub(fixed);
+    let free = free.saturating_sub(missing);
+    // a fifth is left over for what cuBLAS wants, and for pieces between others
+    let own = (free * 4 / 5).saturating_sub(bytes(model, kind, options, 0));
+    let per_row = bytes(model, kind, options, 1) - bytes(model, kind, options, 0);
     Ok((own / per_row).clamp(FEWEST_TOKENS, MOST_TOKENS))
 }
 
-/// Bytes that statistics and a batch take on the device: whatever it is, and for every row of it.
+/// Bytes that statistics and a batch of so many rows take on the device.
 #[cfg(feature = "cuda")]
-pub(super) fn bytes(model: &Model, kind: MlpKind, options: &StatsOptions) -> (usize, usize) {
+pub(super) fn bytes(model: &Model, kind: MlpKind, options: &StatsOptions, n_rows: usize) -> usize {
     let config = model.config();
     let state = config.n_layers * LayerState::bytes(config.d_mlp);
-    let lists = options.lists(kind).len();
-    (
-        state + model.bytes_of_scores(),
-        model.bytes_per_row() + LayerState::bytes_per_row(config.d_mlp, lists),
-    )
+    let of_statistics = LayerState::bytes_per_row(config.d_mlp, options.lists(kind).len());
+    let per_row = model.bytes_per_row() + of_statistics;
+    RESERVED + state + model.bytes_of_scores() + n_rows * per_row
 }
 
 /// Runs a batch through the model and waits until it is done.
-pub(super) fn forward(model: &Model, batch: &[BatchWindow]) -> Result<(), ScanError> {
+pub(super) fn forward_alone(model: &Model, batch: &[BatchWindow]) -> Result<(), ScanError> {
     let run = || -> Result<(), ModelError> {
         let ids: Vec<&[u32]> = batch.iter().map(|window| window.ids.as_slice()).collect();
         let mut stream = model.embed(&ids)?;
         for layer in 0..model.config().n_layers {
             let attended = model.attend(layer, &stream)?;
-            let activations = model.activations(layer, &attended)?;
+            let post = model.products(layer, &attended)?.post()?;
             if layer + 1 < model.config().n_layers {
-                stream = model.write(layer, attended, &activations.post)?;
+                stream = model.write(layer, attended, &post)?;
             }
         }
         Ok(model.compute().device().synchronize()?)
     };
     run().map_err(ScanError::Model)
+}
+
+/// A layer's activations while they are on the device.
+struct Seen<'a> {
+    gpu: &'a Gpu,
+    hooks: HookTensors<'a>,
+    rows: &'a Layout<'a>,
+    context: &'a ScanContext<'a>,
+}
+
+impl Seen<'_> {
+    /// Offers what beats the lists.
+    fn list(&self, blocks: &mut [Block], found: Vec<Found>) -> candle_core::Result<()> {
+        let (rows, options) = (self.rows, self.context.options);
+        let Some(lists) = blocks
+            .first()
+            .map(|block| block.lists().collect::<Vec<_>>())
+        else {
+            return Ok(());
+        };
+        let peaks = rows.best(found);
+        for peaks in peaks.chunks(self.at_once()) {
+            let wanted = |peak: &Peak| {
+                let quantity = quantity_of(lists[peak.list]);
+                rows.around(peak.place, quantity, peak.neuron, options)
+            };
+            let fetched = Fetched::of(self.gpu, self.hooks, peaks, wanted)?;
+            let neuron = |peak: &Peak| peak.neuron;
+            in_blocks(blocks, &fetched, neuron, |block, lane, peak, values| {
+                let around = rows.at(peak.place, values, options);
+                block.offer(peak.list, lane, &around, rows.context(peak.place));
+            });
+        }
+        Ok(())
+    }
+
+    /// Keeps positions, each with its rank, for the neurons that may want them.
+    fn draw(&self, blocks: &mut [Block], drawn: &[(Place, u32)]) -> candle_core::Result<()> {
+        let (rows, context) = (self.rows, self.context);
+        let at: Vec<u32> = drawn.iter().map(|&(place, _)| rows.row(place)).collect();
+        let values = self.gpu.ranked_rows(self.hooks, &at)?;
+        let d = values.len() / at.len().max(1);
+        let of_block = |(at, block): (usize, &Block)| {
+            let mut wanted = Vec::new();
+            for lane in 0..block.n_neurons() {
+                for (row, &(place, rank)) in drawn.iter().enumerate() {
+                    let value = values[row * d + at * BLOCK + lane];
+                    if value.is_finite() && block.wants(lane, rank, value, context) {
+                        wanted.push((at * BLOCK + lane, place, rank));
+                    }
+                }
+            }
+            wanted
+        };
+        let samples: Vec<(usize, Place, u32)> = blocks
+            .par_iter()
+            .enumerate()
+            .flat_map_iter(of_block)
+            .collect();
+        for samples in samples.chunks(self.at_once()) {
+            let wanted = |&(neuron, place, _): &(usize, Place, u32)| {
+                rows.around(place, Quantity::Ranked, neuron, context.options)
+            };
+            let fetched = Fetched::of(self.gpu, self.hooks, samples, wanted)?;
+            let neuron = |sample: &(usize, Place, u32)| sample.0;
+            in_blocks(blocks, &fetched, neuron, |block, lane, sample, values| {
+                let around = rows.at(sample.1, values, context.options);
+                block.draw(lane, sample.2, &around, context);
+            });
+        }
+        Ok(())
+    }
+
+    /// Positions whose surroundings are fetched at one go.
+    fn at_once(&self) -> usize {
+        let options = self.context.options;
+        let window = options.window_before as usize + options.window_after as usize + 1;
+        (FETCHED / window).max(1)
+    }
 }
 
 /// What was counted of one neuron.
@@ -410,7 +464,7 @@ impl<'a> Layout<'a> {
     fn around(
         &self,
         place: Place,
-        quantity: u32,
+        quantity: Quantity,
         neuron: usize,
         options: &StatsOptions,
     ) -> impl Iterator<Item = Wanted> + '_ {
@@ -421,7 +475,7 @@ impl<'a> Layout<'a> {
             let until = positions.end.min(info.end());
             (from < until).then(|| Wanted {
                 neuron: neuron as u32,
-                quantity,
+                quantity: quantity as u32,
                 first_row: self.row((window, (from - info.start.0) as usize + info.skip)),
                 n_rows: until - from,
             })

@@ -1,0 +1,86 @@
+"""How the cost of a scan grows with its tokens and with the model: `python linear.py NEUROSCOPE OUT.svg`.
+
+Left, the demo's corpus in one scan, round by round. Right, Llama models of random weights, from 4 to 300 million parameters
+in their blocks, over the same text. The lines are proportional ones, fitted to the points; the largest distance is printed.
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import matplotlib
+import numpy as np
+from safetensors.numpy import save_file
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("neuroscope")
+parser.add_argument("out")
+args = parser.parse_args()
+fixture = pathlib.Path(__file__).parents[1] / "tests/conformance/llama"
+
+
+def rounds(model, tokens, n, after=0):
+    command = [args.neuroscope, "--json", "bench", "scan", "--model", str(model), "--n-ctx", "256"]
+    command += ["--tokens", str(tokens), "--rounds", str(n), "--after", str(after)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["rounds"]
+
+
+def random_model(folder, n_layers, d_model):
+    """The fixture in another size. Returns the parameters of its blocks."""
+    config = json.loads((fixture / "config.json").read_text())
+    d_mlp, d_head = d_model * 8 // 3 // 64 * 64, 64
+    config |= dict(
+        hidden_size=d_model, intermediate_size=d_mlp, num_hidden_layers=n_layers, num_attention_heads=d_model // d_head,
+        num_key_value_heads=d_model // d_head, head_dim=d_head, max_position_embeddings=1024, tie_word_embeddings=True,
+        attention_bias=False, mlp_bias=False,
+    )
+    random = np.random.default_rng(0)
+    tensor = lambda *shape: (random.standard_normal(shape) * 0.02).astype(np.float32)
+    tensors = {"model.embed_tokens.weight": tensor(config["vocab_size"], d_model), "model.norm.weight": np.ones(d_model, np.float32)}
+    for layer in range(n_layers):
+        at = f"model.layers.{layer}."
+        for name in ["q", "k", "v", "o"]:
+            tensors[f"{at}self_attn.{name}_proj.weight"] = tensor(d_model, d_model)
+        tensors |= {f"{at}mlp.{name}_proj.weight": tensor(d_mlp, d_model) for name in ["gate", "up"]}
+        tensors[f"{at}mlp.down_proj.weight"] = tensor(d_model, d_mlp)
+        tensors |= {f"{at}{name}_layernorm.weight": np.ones(d_model, np.float32) for name in ["input", "post_attention"]}
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    shutil.copy(fixture / "tokenizer.json", folder)
+    save_file(tensors, folder / "model.safetensors")
+    return sum(tensor.size for name, tensor in tensors.items() if ".layers." in name)
+
+
+def panel(axis, x, y, labels):
+    """Points and the proportional line of least relative error."""
+    x, y = np.array(x), np.array(y)
+    slope = 1 / np.mean(x / y)
+    off = np.abs(y / (slope * x) - 1).max()
+    axis.plot([0, x.max()], [0, slope * x.max()], color="#888", linewidth=1)
+    axis.plot(x, y, "o", color="#2a6fb0", markersize=4)
+    axis.set_xlabel(labels[0])
+    axis.set_ylabel(labels[1])
+    axis.spines[["top", "right"]].set_visible(False)
+    print(f"{labels[0]}: {len(x)} points from {x.min():.3g} to {x.max():.3g}, at most {off:.0%} off a proportional line")
+
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+seconds, tokens = np.cumsum([[r["scan_s"], r["n_tokens"]] for r in rounds("demo", 32768, 25)], axis=0).T
+panel(left, tokens / 1e3, seconds, ("thousand tokens", "seconds"))
+parameters, per_token = [], []
+with tempfile.TemporaryDirectory() as temporary:
+    for n_layers, d_model in [(4, 256), (8, 384), (12, 512), (14, 640), (16, 768), (20, 896), (24, 1024)]:
+        folder = pathlib.Path(temporary) / str(d_model)
+        n = random_model(folder, n_layers, d_model)
+        found = rounds(folder, 4096, 5, after=8192)
+        parameters.append(n / 1e6)
+        per_token.append(np.median([r["scan_s"] / r["n_tokens"] for r in found]) * 1e3)
+        shutil.rmtree(folder)
+panel(right, parameters, per_token, ("million parameters in blocks", "milliseconds per token"))
+plt.savefig(args.out, metadata={"Date": None})
