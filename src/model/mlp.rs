@@ -44,12 +44,15 @@ impl Mlp {
         })
     }
 
-    /// `[rows, d_model]`, normalised → hooks, each `[rows, d_mlp]`; what the products leave is not rounded again.
+    /// `[rows, d_model]`, normalised → hooks, each `[rows, d_mlp]`; but for SoLU, what the products leave is not rounded again.
     pub(super) fn activations(&self, ops: &Ops, x: &Tensor) -> Result<MlpActivations> {
         let MlpProducts {
             pre, pre_linear, ..
         } = self.products(ops, x)?;
-        let pre = pre.to_dtype(DType::F32)?;
+        let pre = match self.mid_norm {
+            Some(_) => pre, // rounded step by step, as the reference does
+            None => pre.to_dtype(DType::F32)?,
+        };
         let acted = ops.activate(self.act_fn, &pre)?;
         if let Some(input) = pre_linear {
             let input = input.to_dtype(DType::F32)?;
