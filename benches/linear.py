@@ -1,7 +1,7 @@
 """How the cost of a scan grows with its tokens and with the model: `python linear.py NEUROSCOPE OUT.svg`.
 
 Left, the demo's corpus in one scan, round by round. Right, Llama models of random weights, from 4 to 300 million parameters
-in their blocks, over the same text. The lines are proportional ones, fitted to the points; the largest distance is printed.
+in their blocks, over the same text. The lines are proportional ones, fitted to the points; what they explain of the variance is printed.
 """
 
 import argparse
@@ -58,16 +58,16 @@ def random_model(folder, n_layers, d_model):
 
 
 def panel(axis, x, y, labels):
-    """Points and the proportional line of least relative error."""
+    """Points and the proportional line of least squares."""
     x, y = np.array(x), np.array(y)
-    slope = 1 / np.mean(x / y)
-    off = np.abs(y / (slope * x) - 1).max()
+    slope = x @ y / (x @ x)
+    unexplained = ((y - slope * x) ** 2).sum() / ((y - y.mean()) ** 2).sum()
     axis.plot([0, x.max()], [0, slope * x.max()], color="#888", linewidth=1)
     axis.plot(x, y, "o", color="#2a6fb0", markersize=4)
     axis.set_xlabel(labels[0])
     axis.set_ylabel(labels[1])
     axis.spines[["top", "right"]].set_visible(False)
-    print(f"{labels[0]}: {len(x)} points from {x.min():.3g} to {x.max():.3g}, at most {off:.0%} off a proportional line")
+    print(f"{labels[0]}: {len(x)} points from {x.min():.3g} to {x.max():.3g}, R² {1 - unexplained:.4f}")
 
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
