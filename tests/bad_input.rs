@@ -383,9 +383,21 @@ fn usage_errors_exit_with_2() {
         &[
             "scan", "--model", "demo", "--corpus", "demo", "--part", "3/3",
         ],
+        &[
+            "scan", "--model", "demo", "--corpus", "demo", "--device", "gpu",
+        ],
     ] {
         let said = run(neuroscope(dir.path()).args(args));
         assert_eq!(said.code, Some(2), "{args:?}: {}", said.stderr);
+    }
+    if cfg!(not(feature = "cuda")) {
+        let args = [
+            "scan", "--model", "demo", "--corpus", "demo", "--device", "cuda",
+        ];
+        fail(
+            neuroscope(dir.path()).args(args),
+            &["built without CUDA", "hint: ", "--features cuda"],
+        );
     }
     fs::write(
         dir.path().join("neuroscope.toml"),

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use neuroscope::atlas::{Atlas, AtlasNeuron};
 use neuroscope::load::ModelFiles;
 use neuroscope::tokens::BosPolicy;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 
+use crate::support::weights::change_tensor;
 use crate::support::{fail, files, model, neuroscope, scan, succeed};
 
 fn atlas(data: &Path) -> Vec<AtlasNeuron> {
@@ -128,33 +127,12 @@ fn multiplied(dir: &Path, name: &str, tensor: &str, factor: f32) -> PathBuf {
     for (file, bytes) in files(&model(name)) {
         fs::write(to.join(file), bytes).unwrap();
     }
-    let bytes = fs::read(to.join("model.safetensors")).unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let changed: Vec<(String, Vec<usize>, Dtype, Vec<u8>)> = tensors
-        .iter()
-        .map(|(name, view)| {
-            let mut data = view.data().to_vec();
-            if name == tensor {
-                assert_eq!(view.dtype(), Dtype::F32);
-                for value in data.chunks_exact_mut(4) {
-                    let x = f32::from_le_bytes(value.try_into().unwrap()) * factor;
-                    value.copy_from_slice(&x.to_le_bytes());
-                }
-            }
-            (name.to_owned(), view.shape().to_vec(), view.dtype(), data)
-        })
-        .collect();
-    let views = changed.iter().map(|(name, shape, dtype, data)| {
-        (
-            name.as_str(),
-            TensorView::new(*dtype, shape.clone(), data).unwrap(),
-        )
+    change_tensor(&to.join("model.safetensors"), tensor, |data| {
+        for value in data.chunks_exact_mut(4) {
+            let x = f32::from_le_bytes(value.try_into().unwrap()) * factor;
+            value.copy_from_slice(&x.to_le_bytes());
+        }
     });
-    fs::write(
-        to.join("model.safetensors"),
-        safetensors::serialize(views, None).unwrap(),
-    )
-    .unwrap();
     to
 }
 

@@ -94,7 +94,7 @@ pub struct ScanOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "DEVICE"))]
     pub device: DeviceName,
     /// Tokens that go through a layer before the next layer is begun; 8192 on a CPU and what its memory takes on a GPU, if not
-    /// given. Does not change the result.
+    /// given. On a CPU it does not change the result.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub batch_tokens: Option<usize>,
     /// How neurons are summarised.

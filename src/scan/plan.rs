@@ -99,7 +99,8 @@ pub fn plan(
     let seconds_per_token = try_out(&job, &prepared, config)?;
     let n_neurons = u64::from(model.n_layers) * u64::from(model.d_mlp);
     let stats = &identity.policy.stats;
-    let expected = Block::expect(identity.kind(), stats, n_documents);
+    let share = n_tokens as f64 / job.n_rows(PartInfo { index: 0, of: 1 }).max(1) as f64;
+    let expected = Block::expect(identity.kind(), stats, n_documents, share);
     let tried = TRIED_BLOCKS.min(config.n_layers);
     let word = match (job.model.compute(), options.dtype.candle().size_in_bytes()) {
         (Compute::Kernels(_), 2) if options.dtype == super::ScanDtype::F16 => 4,

@@ -47,6 +47,36 @@ impl SampleCounts {
     }
 }
 
+impl SampleCounts {
+    /// How many a neuron keeps in a part that has this share of the corpus: those of which [`Samples::wants`] cannot say at its
+    /// end that no band will want them.
+    pub(super) fn expected(self, share: f64) -> f64 {
+        let mut tries: Vec<usize> = BANDS.into_iter().map(|band| self.tries(band)).collect();
+        tries.push(self.random);
+        tries.sort_unstable();
+        let (mut kept, mut first) = (0.0, 0);
+        for until in tries {
+            // the quantiles, in the part, of values that some band may want
+            let own = BANDS.into_iter().filter(|&band| self.tries(band) >= until);
+            let wanted = own.map(|(low, high)| {
+                let low = 1.0 - (1.0 - low) / share;
+                (low.max(0.0), (high / share).min(1.0))
+            });
+            // bands follow one another, so what they want has no gaps
+            let (low, high) = wanted.fold((1.0, 0.0), |(low, high): (f64, f64), band| {
+                (low.min(band.0), high.max(band.1))
+            });
+            let drawn = (until - first) as f64 * share;
+            kept += match until <= self.random {
+                true => drawn,
+                false => drawn * (high - low).max(0.0),
+            };
+            first = until;
+        }
+        kept
+    }
+}
+
 /// The positions that can be drawn, each with the rank of its hash, smallest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SamplePlan {
@@ -245,5 +275,42 @@ impl BinCounts for [u32] {
         let at = usize::from(bin);
         let sum = |counts: &[u32]| counts.iter().map(|&c| u64::from(c)).sum();
         (sum(&self[..at]), u64::from(self[at]), sum(&self[at + 1..]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of values spread evenly over many bins.
+    #[test]
+    fn as_many_are_kept_as_expected() {
+        let wanted = SampleCounts {
+            per_band: 5,
+            random: 10,
+        };
+        let value = |at: u64| (at as f32 / 50_000.0 * 20.0 - 10.0).exp2();
+        for parts in [1, 2, 4, 16] {
+            let n = 50_000;
+            let mut histogram = Histogram::default();
+            (0..n).for_each(|at| histogram.push(value(at)));
+            let mut kept = 0;
+            let rounds = 20;
+            for round in 0..rounds {
+                for rank in 0..wanted.most_tries() as u32 {
+                    let drawn = hash::position(round, DocId(rank), Pos(parts));
+                    let at = value((drawn >> 16) % n);
+                    let n_total = n * u64::from(parts);
+                    let is_here = drawn.is_multiple_of(u64::from(parts));
+                    if is_here && Samples::wants(&histogram, wanted, n_total, rank, at) {
+                        kept += 1;
+                    }
+                }
+            }
+            let found = f64::from(kept) / rounds as f64;
+            let expected = wanted.expected(1.0 / f64::from(parts));
+            let close = (found / expected - 1.0).abs() < 0.1;
+            assert!(close, "{found} in one of {parts} parts, not {expected}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What the tests share: the program, the small models, a corpus that is hard to show.
 
+pub mod weights;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

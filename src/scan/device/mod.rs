@@ -334,7 +334,8 @@ fn hooks_of(products: &MlpProducts) -> HookTensors<'_> {
             Activation::Silu => 0,
             Activation::Gelu => 1,
             Activation::GeluTanh => 2,
-            Activation::Relu | Activation::SoluLn => 3,
+            Activation::Relu => 3,
+            Activation::SoluLn => unreachable!("SoLU neurons are observed on the host"),
         },
     }
 }

@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
+
+#[path = "../../../tests/support/weights.rs"]
+mod weights;
 
 use super::*;
 use crate::corpus::{CorpusOptions, Source};
@@ -19,6 +20,7 @@ use crate::scan::part::{Job, Prepared};
 use crate::scan::{ScanOptions, Setup, With, tokenize};
 use crate::stats::histogram::bin;
 use crate::stats::neuron::Neuron;
+use weights::change_tensor;
 
 /// Documents of a few words or of many, some of them twice; without any that have no token.
 fn texts() -> Vec<String> {
@@ -43,32 +45,18 @@ fn fixture(name: &str) -> PathBuf {
 /// A copy of a model, one weight of which is as large as can be.
 fn broken(name: &str, tensor: &str, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for file in ["config.json", "tokenizer.json"] {
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
         fs::copy(fixture(name).join(file), to.join(file)).unwrap();
     }
-    let bytes = fs::read(fixture(name).join("model.safetensors")).unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let changed: Vec<_> = tensors
-        .iter()
-        .map(|(name, view)| {
-            let mut data = view.data().to_vec();
-            if name == tensor {
-                data[..4].copy_from_slice(&3e38f32.to_le_bytes());
-            }
-            (name.to_owned(), view.dtype(), view.shape().to_vec(), data)
-        })
-        .collect();
-    let views = changed.iter().map(|(name, dtype, shape, data)| {
-        (
-            name.as_str(),
-            TensorView::new(*dtype, shape.clone(), data).unwrap(),
-        )
+    change_tensor(&to.join("model.safetensors"), tensor, |data| {
+        data[..4].copy_from_slice(&3e38f32.to_le_bytes());
     });
-    fs::write(
-        to.join("model.safetensors"),
-        safetensors::serialize(views, None).unwrap(),
-    )
-    .unwrap();
+}
+
+/// The values of a tensor, as f32.
+fn values(tensor: &Tensor) -> Vec<f32> {
+    let wide = tensor.to_dtype(DType::F32).unwrap();
+    wide.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// Scans on the host and on the emulated device; the model's activation function is ReLU, which is exact on both.
@@ -221,13 +209,7 @@ fn values_are_read_and_activated_as_they_should_be() {
         Tensor::from_vec(all_f16.collect::<Vec<_>>(), (n, d), &Device::Cpu).unwrap(),
     ];
     for pre in &columns {
-        let expected: Vec<f32> = pre
-            .flatten_all()
-            .unwrap()
-            .to_dtype(DType::F32)
-            .unwrap()
-            .to_vec1()
-            .unwrap();
+        let expected = values(pre);
         let everything: Vec<Wanted> = (0..d as u32)
             .map(|neuron| Wanted {
                 neuron,
@@ -277,13 +259,7 @@ fn values_are_read_and_activated_as_they_should_be() {
         let (post, _) = state
             .observe(hooks, &mut rows, &vec![f32::INFINITY; 2 * d])
             .unwrap();
-        let post: Vec<f32> = post
-            .flatten_all()
-            .unwrap()
-            .to_dtype(DType::F32)
-            .unwrap()
-            .to_vec1()
-            .unwrap();
+        let post = values(&post);
         let counted = state.take().unwrap();
         let mut bins = vec![0; 256];
         for (x, post) in expected.iter().zip(post) {
