@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::atlas::AnalysisOptions;
 use crate::corpus::CorpusOptions;
 use crate::scan::ScanOptions;
 use crate::site::SiteOptions;
@@ -21,6 +22,8 @@ pub struct Project {
     pub corpus: CorpusOptions,
     /// How it is scanned.
     pub scan: ScanOptions,
+    /// How weights are analysed.
+    pub weights: AnalysisOptions,
     /// How the site is built.
     pub site: SiteOptions,
 }

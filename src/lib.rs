@@ -21,11 +21,11 @@
 //! | [`load`] | where models come from | model, tokens, demo |
 //! | [`shard`] | the files of a scan | stats |
 //! | [`scan`] | drives batches through a model into statistics | lanes, gpu, corpus, tokens, model, stats, shard, load |
-//! | [`atlas`] | parts merged and ranked; what the weights say | shard, stats, tokens, model |
+//! | [`atlas`] | parts merged and ranked; what the weights say | lanes, shard, stats, tokens, model |
 //! | [`site`] | views → theme → pages → files | atlas, tokens |
 //! | [`verify`] | whether an atlas is what it says | atlas, scan, shard, stats, tokens, model, load |
 //! | [`serve`] | preview server for a built site | nothing |
-//! | [`config`] | the project file, each stage's own options | corpus, scan, site |
+//! | [`config`] | the project file, each stage's own options | atlas, corpus, scan, site |
 //!
 //! The table is checked by `tests/architecture.rs`; every module may import [`ids`]. What holds everywhere:
 //!

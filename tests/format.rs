@@ -2,7 +2,8 @@
 //!
 //! `format/v1/` was written by
 //! `neuroscope scan --model tests/conformance/MODEL --corpus CORPUS --name MODEL --top-k 4 --case-k 2 --per-band 2 --random 3`,
-//! CORPUS being 12 documents of `support::corpus`; the models were those of the conformance fixtures at the time.
+//! CORPUS being 12 documents of `support::corpus`; the models were those of the conformance fixtures at the time. The folders
+//! `*_weights`, without their parts, are of the time when `weights.json` and `tokens.parquet` came; earlier analyses are not read.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,8 +36,19 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn version_1_is_read() {
-    for (name, layers, d_mlp) in [("llama", 3, 37), ("gpt2", 2, 33), ("solu", 3, 37)] {
-        let data = v1(name);
+    let all = [
+        ("llama", 3, 37),
+        ("gpt2", 2, 33),
+        ("solu", 3, 37),
+        ("llama_weights", 3, 37),
+        ("gpt2_weights", 2, 33),
+    ];
+    for (folder, layers, d_mlp) in all {
+        let data = v1(folder);
+        let (name, with_weights) = match folder.strip_suffix("_weights") {
+            Some(name) => (name, true),
+            None => (folder, false),
+        };
         let atlas = Atlas::open(&data.join("atlas")).unwrap();
         let mut n = 0;
         for layer in 0..layers {
@@ -54,7 +66,13 @@ fn version_1_is_read() {
                 assert_eq!(neuron.stats.post.is_some(), name == "solu");
                 let with_post = neuron.examples.iter().all(|row| row.example.post.is_some());
                 assert_eq!(with_post, name == "solu");
-                assert_eq!(neuron.weights.unwrap().top.len(), 10);
+                assert_eq!(neuron.weights.is_some(), with_weights);
+                if let Some(weights) = neuron.weights {
+                    assert_eq!((weights.top.len(), weights.bottom.len()), (20, 20));
+                    assert_eq!(weights.cosines.gate_in.is_some(), name == "llama");
+                    assert!(weights.class.is_some() && weights.neighbours[0].len() == 10);
+                    assert_eq!(weights.histogram.counts.iter().sum::<u32>(), 290);
+                }
                 n += 1;
             }
         }
@@ -62,6 +80,17 @@ fn version_1_is_read() {
         let store = TokenStore::open(&data.join("corpus"), 1 << 16).unwrap();
         assert_eq!(store.n_documents(), 12);
         assert_eq!(store.info(neuroscope::ids::DocId(3)).id, "doc-3");
+        if with_weights {
+            let tokens = atlas.tokens(100).unwrap().unwrap();
+            let tokens: Vec<_> = tokens.map(Result::unwrap).collect();
+            assert_eq!(
+                tokens.iter().map(Vec::len).collect::<Vec<_>>(),
+                [100, 100, 90]
+            );
+            assert!(tokens[1][7].1.by_v[1].len() == 10);
+            assert_eq!(atlas.weights_info().unwrap().layers.len(), layers as usize);
+            continue;
+        }
         let part: PartManifest = read_manifest(&data.join("parts/part-00000-of-00001")).unwrap();
         verify_files(&data.join("parts/part-00000-of-00001"), &part.files).unwrap();
     }
@@ -72,7 +101,8 @@ fn version_1_is_merged_and_built_as_it_always_was() {
     let dir = tempfile::tempdir().unwrap();
     let project = dir.path();
     for name in ["llama", "gpt2"] {
-        copy(&v1(name), &project.join("data").join(name));
+        let data = project.join("data").join(name);
+        copy(&v1(&format!("{name}_weights")), &data);
     }
     succeed(neuroscope(project).args([
         "build",
@@ -98,6 +128,8 @@ fn version_1_is_merged_and_built_as_it_always_was() {
     // merging the parts of that time gives the atlas of that time
     for name in ["llama", "gpt2"] {
         let data = project.join("data").join(name);
+        fs::remove_dir_all(&data).unwrap();
+        copy(&v1(name), &data);
         fs::remove_dir_all(data.join("atlas")).unwrap();
         succeed(neuroscope(project).arg("merge").arg(&data));
         let tables = |folder: &Path| -> Vec<_> {

@@ -13,3 +13,4 @@ mod records;
 mod scale;
 mod smollm2;
 mod support;
+mod weights;

@@ -240,7 +240,7 @@ fn parts_of_different_scans_are_not_merged() {
             .arg(&a)
             .arg("--model")
             .arg(model("gpt2")),
-        &["weights is not what was scanned"],
+        &["not the weights that were scanned"],
     );
 
     fs::create_dir_all(a.join("parts/part-copy")).unwrap();
@@ -448,7 +448,7 @@ fn refactored_neurons_have_their_signs_turned() {
         atlas(&dir.path().join("data/turned")),
     );
     for (plain, turned) in plain.iter().zip(&turned) {
-        let cos = |neuron: &AtlasNeuron| neuron.weights.as_ref().unwrap().cos_gate_in.unwrap();
+        let cos = |neuron: &AtlasNeuron| neuron.weights.as_ref().unwrap().cosines.gate_in.unwrap();
         assert!(cos(turned) >= 0.0 && (cos(plain).abs() - cos(turned)).abs() < 1e-6);
         let (a, b) = (&plain.stats, &turned.stats);
         match cos(plain) < 0.0 {
@@ -462,7 +462,7 @@ fn refactored_neurons_have_their_signs_turned() {
     }
     let n_turned = plain
         .iter()
-        .filter(|p| p.weights.as_ref().unwrap().cos_gate_in.unwrap() < 0.0)
+        .filter(|p| p.weights.as_ref().unwrap().cosines.gate_in.unwrap() < 0.0)
         .count();
     assert!(n_turned > 20 && n_turned < plain.len() - 20);
 }

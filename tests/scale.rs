@@ -230,7 +230,7 @@ fn an_atlas_is_verified_and_its_examples_are_computed_again() {
 
         fail(
             verify().arg("--model").arg(model(other)),
-            &["weights is not what was scanned"],
+            &["not the weights that were scanned"],
         );
         // what claims to be of another type does not reproduce
         if name == "llama" {
@@ -297,7 +297,11 @@ fn a_plan_says_what_a_scan_will_take() {
         .iter()
         .map(|line| line["job"].as_str().unwrap())
         .collect();
-    assert_eq!(jobs, ["scan", "merge"], "the corpus is tokenized by then");
+    assert_eq!(
+        jobs,
+        ["scan", "merge", "weights"],
+        "the corpus is tokenized by then"
+    );
     assert_eq!(done[0]["done"], plan["n_tokens"]);
     let part = files(&dir.path().join("data/llama/parts/part-00000-of-00001"));
     let found: usize = part

@@ -1,13 +1,8 @@
 //! Merges parts, layer by layer and neuron by neuron, so that memory does not grow with the model or the parts.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
-
-use crate::model::weights::Checkpoint;
-use crate::model::{Config, ModelError};
 use crate::shard::{
     AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Manifest, PartManifest,
     ScanIdentity, ShardError, neuron_from_rows, read_manifest, rows_of, verify_files,
@@ -18,87 +13,28 @@ use crate::stats::neuron::Neuron;
 use crate::stats::samples::{BANDS, Sample, band_name};
 
 use super::error::AtlasError;
-use super::interest::{Measure, Ranked, ranks};
+use super::interest::rank;
 use super::neurons::{self, NEURONS_FILE, Summary};
-use super::read::weights_file;
-use super::weights;
-
-/// The model whose weights are to be analysed.
-pub struct Weights<'a> {
-    /// Its config.
-    pub config: &'a Config,
-    /// Its weights.
-    pub checkpoint: &'a Checkpoint<'a>,
-    /// SHA-256 of the weights' files, which must be those that were scanned.
-    pub sha256: &'a BTreeMap<String, String>,
-}
 
 /// Merges the parts in a folder to the atlas folder `target`. `progress` is told the layers done.
 pub fn build(
     parts: &Path,
     target: &Path,
-    weights: Option<&Weights<'_>>,
     progress: &dyn Fn(u32) -> bool,
 ) -> Result<AtlasManifest, AtlasError> {
     let parts = find_parts(parts)?;
     let scan = parts[0].1.scan.clone();
-    if let Some(given) = weights.map(|w| w.sha256)
-        && *given != scan.model.weights_sha256
-    {
-        let short = |hashes: &BTreeMap<String, String>| {
-            hashes
-                .values()
-                .map(|hash| &hash[..6])
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
-        let (expected, found) = (short(&scan.model.weights_sha256), short(given));
-        return Err(AtlasError::OtherModel {
-            what: "weights",
-            expected,
-            found,
-        });
-    }
     let folder = Folder::create(target)?;
-    // the weights are looked at as they were scanned
-    let config = weights.map(|w| Config {
-        refactor_glu: scan.policy.refactor_glu,
-        ..w.config.clone()
-    });
-    let weights = weights.zip(config.as_ref());
-    let weights = weights
-        .map(|(with, config)| -> Result<_, ModelError> {
-            let analysis = with.checkpoint.analysis(config, &Device::Cpu);
-            let w_u = analysis.unembed()?;
-            Ok((config, analysis, w_u))
-        })
-        .transpose()?;
-
     let mut names = Vec::new();
     let mut summaries = Vec::new();
     for layer in 0..scan.model.n_layers {
         if !progress(layer) {
             return Err(AtlasError::Interrupted);
         }
-        let found = match &weights {
-            Some((config, analysis, w_u)) => {
-                let name = weights_file(layer);
-                let path = folder.path().join(&name);
-                let found = weights::write_layer(&path, config, analysis, w_u, layer as usize)?;
-                names.push(name);
-                Some(found)
-            }
-            None => None,
-        };
         let mut writer = LayerWriter::create(folder.path(), layer, scan.kind())?;
         let mut rows = Vec::with_capacity(scan.model.d_mlp as usize);
         merge_layer(&parts, &scan, layer, |neuron, merged| {
-            let mut summary = Summary::new(layer, neuron, &merged.stats);
-            let of_neuron = found.as_ref().and_then(|found| found.get(neuron as usize));
-            for (measure, ranked) in Measure::ALL.into_iter().zip(&mut summary.interest) {
-                ranked.value = measure.value(&merged.stats, of_neuron);
-            }
-            rows.push(summary);
+            rows.push(Summary::new(layer, neuron, &merged.stats));
             let examples = final_rows(&merged, &scan.policy.stats);
             Ok(writer.push(neuron, merged.stats, examples)?)
         })?;
@@ -273,27 +209,4 @@ fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
     }
     add("random", neuron.samples.random(options.samples()));
     rows
-}
-
-fn rank(layers: &mut [Vec<Summary>]) {
-    for at in 0..Measure::ALL.len() {
-        let values = |rows: &[Summary]| {
-            rows.iter()
-                .map(|row| row.interest[at].value)
-                .collect::<Vec<_>>()
-        };
-        let all: Vec<_> = layers.iter().flat_map(|rows| values(rows)).collect();
-        let mut in_model = ranks(&all).into_iter();
-        for rows in layers.iter_mut() {
-            let in_layer = ranks(&values(rows));
-            for (row, rank_in_layer) in rows.iter_mut().zip(in_layer) {
-                let Ranked { value, .. } = row.interest[at];
-                row.interest[at] = Ranked {
-                    value,
-                    rank_in_layer,
-                    rank_in_model: in_model.next().flatten(),
-                };
-            }
-        }
-    }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::ModelError;
 use crate::shard::ShardError;
+use crate::tokens::store::StoreError;
 
 /// What can go wrong with an atlas.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum AtlasError {
     /// The model is wrong.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The corpus is wrong.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// There is nothing to merge.
     #[error("no parts of a scan in `{0}`")]
     NoParts(PathBuf),
@@ -55,7 +59,7 @@ pub enum AtlasError {
         of: u32,
     },
     /// The model that was given is not the one that was scanned.
-    #[error("the model's {what} is not what was scanned (expected {expected}, found {found})")]
+    #[error("these are not the {what} that were scanned (expected {expected}, found {found})")]
     OtherModel {
         /// What differs.
         what: &'static str,

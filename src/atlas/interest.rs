@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::stats::neuron::NeuronStats;
 
+use super::neurons::Summary;
 use super::weights::NeuronWeights;
 
 /// A measure by which neurons are ranked, largest first.
@@ -95,8 +96,8 @@ impl Measure {
         }
     }
 
-    /// Its value for a neuron; `None` where it is not defined.
-    pub fn value(self, stats: &NeuronStats, weights: Option<&NeuronWeights>) -> Option<f64> {
+    /// Its value for a neuron from its activations; `None` where it is not defined, or only its weights tell.
+    pub(super) fn of_stats(self, stats: &NeuronStats) -> Option<f64> {
         let moments = &stats.moments;
         let value = match self {
             Self::Kurtosis => moments.kurtosis(),
@@ -110,17 +111,25 @@ impl Measure {
                 let quantile = stats.histogram.quantile(0.999, moments.min, moments.max)?;
                 (quantile > 0.0).then(|| f64::from(moments.max) / quantile)
             }
-            Self::LogitKurtosis => weights?.logits.kurtosis(),
-            Self::IoCosine => {
-                let weights = weights?;
-                [weights.cos_in_out, weights.cos_gate_out]
-                    .into_iter()
-                    .flatten()
-                    .map(|cos| f64::from(cos.abs()))
-                    .reduce(f64::max)
-            }
+            Self::LogitKurtosis | Self::IoCosine => None,
         };
         value.filter(|value| value.is_finite())
+    }
+
+    /// Its value from its weights, if it is one of those that they tell.
+    pub(super) fn of_weights(self, weights: &NeuronWeights) -> Option<Option<f64>> {
+        match self {
+            Self::LogitKurtosis => Some(weights.logits.kurtosis),
+            Self::IoCosine => {
+                let cosines = [weights.cosines.in_out, weights.cosines.gate_out];
+                let sizes = cosines
+                    .into_iter()
+                    .flatten()
+                    .map(|cos| f64::from(cos.abs()));
+                Some(sizes.reduce(f64::max))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -136,7 +145,7 @@ pub struct Ranked {
 }
 
 /// Ranks of values, largest first, from 1; equal values keep their order.
-pub(super) fn ranks(values: &[Option<f64>]) -> Vec<Option<u32>> {
+fn ranks(values: &[Option<f64>]) -> Vec<Option<u32>> {
     let mut order: Vec<(f64, usize)> = values
         .iter()
         .enumerate()
@@ -148,6 +157,29 @@ pub(super) fn ranks(values: &[Option<f64>]) -> Vec<Option<u32>> {
         ranks[at] = Some(rank);
     }
     ranks
+}
+
+/// Ranks all neurons of a model by every measure.
+pub(super) fn rank(layers: &mut [Vec<Summary>]) {
+    for at in 0..Measure::ALL.len() {
+        let values = |rows: &[Summary]| {
+            let values = rows.iter().map(|row| row.interest[at].value);
+            values.collect::<Vec<_>>()
+        };
+        let all: Vec<_> = layers.iter().flat_map(|rows| values(rows)).collect();
+        let mut in_model = ranks(&all).into_iter();
+        for rows in layers.iter_mut() {
+            let in_layer = ranks(&values(rows));
+            for (row, rank_in_layer) in rows.iter_mut().zip(in_layer) {
+                let Ranked { value, .. } = row.interest[at];
+                row.interest[at] = Ranked {
+                    value,
+                    rank_in_layer,
+                    rank_in_model: in_model.next().flatten(),
+                };
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Parts of a scan, merged and ranked, with what the weights say: what a site is built from.
 
+mod analyze;
 mod build;
 mod error;
 mod interest;
@@ -7,12 +8,17 @@ mod neurons;
 mod read;
 mod weights;
 
-pub use build::{Weights, build, find_parts};
+pub use analyze::{ScannedModel, analyze};
+pub use build::{build, find_parts};
 pub use error::AtlasError;
 pub use interest::{Measure, Ranked};
 pub use neurons::Summary;
 pub use read::{Atlas, AtlasNeuron, LayerNeurons};
-pub use weights::NeuronWeights;
+pub use weights::{
+    ALIGNED, AnalysisOptions, BINS, Class, Classed, Cosines, Histogram, NeuronWeights, Norms,
+    Peaks, Reads, Region, Regions, Relation, Role, RoleThresholds, Shape, TokenBatches, TokenIndex,
+    TokenNeurons, TokenRow, WeightsInfo, weights, work,
+};
 
 pub use crate::shard::{AtlasManifest, ExampleRow, ModelInfo, Policy, ScanIdentity};
 pub use crate::stats::examples::Example;

@@ -48,7 +48,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Without ranks and measures.
+    /// Without ranks, and without what only the weights tell.
     pub(super) fn new(layer: u32, neuron: u32, stats: &NeuronStats) -> Self {
         let moments = &stats.moments;
         let some = (moments.count > 0).then_some(moments);
@@ -63,7 +63,10 @@ impl Summary {
             frequency_abs,
             dead: stats.n_above_tau == 0,
             rare: stats.n_above_tau > 0 && frequency_abs.is_some_and(|share| share < RARE),
-            interest: Default::default(),
+            interest: Measure::ALL.map(|measure| Ranked {
+                value: measure.of_stats(stats),
+                ..Ranked::default()
+            }),
         }
     }
 
@@ -144,7 +147,7 @@ fn batch(rows: &[Summary]) -> Result<RecordBatch, arrow_schema::ArrowError> {
 /// Reads one layer's rows.
 pub(super) fn read(path: &Path, layer: u32) -> Result<Vec<Summary>, AtlasError> {
     let mut rows = Vec::new();
-    for batch in TableReader::open_group(path, &schema(), 4096, Some(layer as usize))? {
+    for batch in TableReader::open_group(path, &schema(), 4096, layer as usize)? {
         let batch = batch?;
         let f64s = |column: usize, row: usize| {
             let column = batch.column(column).as_primitive::<Float64Type>();

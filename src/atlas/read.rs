@@ -9,18 +9,14 @@ use crate::stats::neuron::NeuronStats;
 
 use super::error::AtlasError;
 use super::neurons::{self, NEURONS_FILE, Summary};
-use super::weights::{self, NeuronWeights};
-
-/// Name of a layer's table of weights.
-pub(super) fn weights_file(layer: u32) -> String {
-    format!("layer-{layer:03}.weights.parquet")
-}
+use super::weights::{self, NeuronWeights, TOKENS_FILE, TokenBatches, WeightsInfo};
 
 /// An atlas on disk.
 #[derive(Clone, Debug)]
 pub struct Atlas {
     folder: PathBuf,
     manifest: AtlasManifest,
+    weights: Option<WeightsInfo>,
 }
 
 /// All that an atlas says of a neuron.
@@ -45,6 +41,7 @@ impl Atlas {
         verify_files(folder, &manifest.files)?;
         Ok(Self {
             folder: folder.to_owned(),
+            weights: weights::read_info(folder, &manifest)?,
             manifest,
         })
     }
@@ -59,13 +56,30 @@ impl Atlas {
         neurons::read(&self.folder.join(NEURONS_FILE), layer)
     }
 
+    /// What holds for the weights of all neurons, if they were analysed.
+    pub fn weights_info(&self) -> Option<&WeightsInfo> {
+        self.weights.as_ref()
+    }
+
+    /// What the weights of a layer say, if they were analysed.
+    pub fn weights(&self, layer: u32) -> Result<Option<Vec<NeuronWeights>>, AtlasError> {
+        let path = self.folder.join(weights::layer_file(layer));
+        let analysed = self.weights.as_ref();
+        analysed.map(|_| weights::read_layer(&path)).transpose()
+    }
+
+    /// The token index, `rows` tokens at a time with their texts, if the weights were analysed.
+    pub fn tokens(&self, rows: usize) -> Result<Option<TokenBatches>, AtlasError> {
+        let path = self.folder.join(TOKENS_FILE);
+        let analysed = self.weights.as_ref();
+        analysed
+            .map(|_| weights::read_tokens(&path, rows))
+            .transpose()
+    }
+
     /// The neurons of a layer.
     pub fn layer(&self, layer: u32) -> Result<LayerNeurons, AtlasError> {
-        let file = weights_file(layer);
-        let weights = match self.manifest.files.iter().any(|entry| entry.name == file) {
-            true => Some(weights::read_layer(&self.folder.join(file))?.into_iter()),
-            false => None,
-        };
+        let weights = self.weights(layer)?.map(Vec::into_iter);
         Ok(LayerNeurons {
             layer,
             reader: LayerReader::open(&self.folder, layer, self.manifest.scan.kind())?,

@@ -9,7 +9,7 @@ use neuroscope::shard::{AtlasManifest, MANIFEST, PartInfo, read_manifest};
 use neuroscope::site::{self, BuildReport, Inputs, SiteOptions};
 
 use super::flags::Flags;
-use super::{Context, scan, shown};
+use super::{Context, analyze, scan, shown};
 
 #[derive(Args)]
 pub(super) struct BuildArgs {
@@ -72,6 +72,9 @@ pub(super) fn plan(
             );
         }
         data.push(scan_demo(context)?);
+    }
+    for data in &data {
+        analyze::complete(context, data)?;
     }
     Ok(Plan { data, out, options })
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use neuroscope::atlas::{self, Weights};
+use neuroscope::atlas;
 use neuroscope::load::ModelFiles;
 use neuroscope::shard::{AtlasManifest, DataManifest, MANIFEST, Manifest, replace_json};
 use serde_json::json;
 
-use super::{Context, model, shown};
+use super::{Context, analyze, model, shown};
 
 #[derive(Args)]
 pub(super) struct MergeArgs {
@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context, args: &MergeArgs) -> Result<()> {
     )
 }
 
-/// Merges the parts of a data folder into its atlas.
+/// Merges the parts of a data folder into its atlas, and analyses the weights if there is a model.
 pub(super) fn merge(
     context: &Context,
     data: &Path,
@@ -49,18 +49,7 @@ pub(super) fn merge(
     let bar = context.report.bar("merge", 0, "layers");
     let progress = |layer: u32| bar.set(u64::from(layer));
     let (parts, target) = (data.join("parts"), data.join("atlas"));
-    let manifest = match model {
-        Some(model) => {
-            let (config, checkpoint) = (model.config()?, model.checkpoint()?);
-            let weights = Weights {
-                config: &config,
-                checkpoint: &checkpoint,
-                sha256: &model.weights_sha256()?,
-            };
-            atlas::build(&parts, &target, Some(&weights), &progress)?
-        }
-        None => atlas::build(&parts, &target, None, &progress)?,
-    };
+    let manifest = atlas::build(&parts, &target, &progress)?;
     let summary = DataManifest {
         schema: DataManifest::SCHEMA.into(),
         neuroscope: env!("CARGO_PKG_VERSION").into(),
@@ -76,6 +65,9 @@ pub(super) fn merge(
         context.report.note(&format!(
             "note: the parts were scanned on {devices}, which round differently"
         ));
+    }
+    if let Some(model) = model {
+        analyze::analyze(context, data, model, &context.project.weights)?;
     }
     Ok(manifest)
 }

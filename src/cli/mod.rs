@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod analyze;
 mod bench;
 mod build;
 mod flags;
@@ -48,6 +49,8 @@ enum Command {
     Scan(scan::ScanArgs),
     /// Join the parts of a scan into an atlas
     Merge(merge::MergeArgs),
+    /// Find what the weights say: logit weights, roles, input-output classes, neighbours, tokens
+    Analyze(analyze::AnalyzeArgs),
     /// Build the website; without any scan, of the embedded demo model
     Build(build::BuildArgs),
     /// Check an atlas: its files, and examples computed again from weights and corpus
@@ -99,6 +102,7 @@ fn run(cli: Cli, report: Report) -> Result<()> {
         Command::Tokenize(args) => tokenize::run(&context, &args),
         Command::Scan(args) => scan::run(&context, &args),
         Command::Merge(args) => merge::run(&context, &args),
+        Command::Analyze(args) => analyze::run(&context, &args),
         Command::Build(args) => build::run(&context, &args),
         Command::Verify(args) => verify::run(&context, &args),
         Command::Bench(command) => bench::run(&context, &command),

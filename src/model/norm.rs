@@ -14,6 +14,15 @@ pub(super) struct Norm {
 }
 
 impl Norm {
+    /// Weights that read what leaves this norm, `[rows, d]`, as if they read what enters it, but for its length.
+    pub(super) fn fold_into(&self, w: &Tensor) -> Result<Tensor> {
+        let w = w.broadcast_mul(&self.weight)?;
+        match self.kind {
+            NormKind::Layer => w.broadcast_sub(&w.mean_keepdim(1)?),
+            NormKind::Rms => Ok(w),
+        }
+    }
+
     /// Over the last dimension, in f32, on tensors of any device.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let dtype = x.dtype();

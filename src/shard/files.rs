@@ -107,23 +107,44 @@ impl Folder {
         names.into_iter().map(entry).collect()
     }
 
+    /// Takes over a file of the folder that this one replaces; both have it until then.
+    pub fn keep(&self, name: &str) -> Result<(), ShardError> {
+        let (old, new) = (self.target.join(name), self.path().join(name));
+        // not every file system has links
+        let kept = fs::hard_link(&old, &new).or_else(|_| fs::copy(&old, &new).map(|_| ()));
+        kept.map_err(|source| ShardError::io("copy", &old, source))
+    }
+
+    /// Writes a value as readable JSON.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), ShardError> {
+        write_json(&self.path().join(name), value)
+    }
+
     /// Writes the manifest, and makes the folder appear in place of an older one.
     pub fn finish(self, manifest: &impl Serialize) -> Result<(), ShardError> {
-        let path = self.path().join(MANIFEST);
-        write_json(&path, manifest)?;
+        self.write_json(MANIFEST, manifest)?;
         let io = |source| ShardError::io("write", &self.target, source);
         sync_folder(self.path()).map_err(io)?;
+        let parent = self.target.parent().unwrap_or(Path::new("."));
+        let name = self
+            .target
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let mut older = None;
         if self.target.exists() {
-            // the older folder stops being complete before it stops being there
-            let old = self.target.join(MANIFEST);
-            if old.exists() {
-                fs::remove_file(old).map_err(io)?;
-            }
-            fs::remove_dir_all(&self.target).map_err(io)?;
+            // it goes aside whole, and is removed when the new one is there
+            let aside = tempfile::Builder::new()
+                .prefix(&format!(".{name}-"))
+                .tempdir_in(parent)
+                .map_err(io)?;
+            fs::rename(&self.target, aside.path().join("old")).map_err(io)?;
+            older = Some(aside);
         }
         fs::rename(self.path(), &self.target).map_err(io)?;
         let _ = self.temporary.keep(); // it is at its target now
-        self.target.parent().map_or(Ok(()), sync_folder).map_err(io)
+        sync_folder(parent).map_err(io)?;
+        older.map_or(Ok(()), tempfile::TempDir::close).map_err(io)
     }
 }
 

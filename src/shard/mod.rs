@@ -17,8 +17,8 @@ pub use manifest::{
     AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelInfo,
     PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, read_manifest,
 };
-pub use reader::{LayerReader, TableReader, verify_files};
-pub use schema::{ExampleRow, SAMPLE_LIST, neuron_from_rows, rows_of};
+pub use reader::{LayerReader, PeakReader, TableReader, verify_files};
+pub use schema::{ExampleRow, PeakRow, SAMPLE_LIST, neuron_from_rows, rows_of};
 pub use writer::{LayerWriter, TableWriter};
 
 use std::path::PathBuf;

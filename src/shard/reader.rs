@@ -7,6 +7,7 @@ use std::vec;
 
 use arrow_array::RecordBatch;
 use arrow_schema::Schema;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::stats::MlpKind;
@@ -14,7 +15,10 @@ use crate::stats::neuron::NeuronStats;
 
 use super::error::ShardError;
 use super::files::{FileEntry, hash_file};
-use super::schema::{ExampleRow, examples_of, examples_schema, stats_of, stats_schema};
+use super::schema::{
+    ExampleRow, PEAK_COLUMNS, PeakRow, examples_of, examples_schema, peaks_of, stats_of,
+    stats_schema,
+};
 use super::{examples_file, stats_file};
 
 /// Checks that files are there, with the length and checksum that their manifest says.
@@ -53,17 +57,33 @@ pub struct TableReader {
 impl TableReader {
     /// Opens a file that must have exactly these columns.
     pub fn open(path: &Path, schema: &Schema, rows: usize) -> Result<Self, ShardError> {
-        Self::open_group(path, schema, rows, None)
+        guarded(path, || {
+            Self::open_unguarded(path, schema, rows, None, None)
+        })
     }
 
-    /// Opens one row group of a file, or all of them.
+    /// Opens one row group of a file.
     pub fn open_group(
         path: &Path,
         schema: &Schema,
         rows: usize,
-        group: Option<usize>,
+        group: usize,
     ) -> Result<Self, ShardError> {
-        guarded(path, || Self::open_unguarded(path, schema, rows, group))
+        guarded(path, || {
+            Self::open_unguarded(path, schema, rows, Some(group), None)
+        })
+    }
+
+    /// Opens some columns of a file.
+    pub fn open_columns(
+        path: &Path,
+        schema: &Schema,
+        rows: usize,
+        columns: &[&str],
+    ) -> Result<Self, ShardError> {
+        guarded(path, || {
+            Self::open_unguarded(path, schema, rows, None, Some(columns))
+        })
     }
 
     fn open_unguarded(
@@ -71,6 +91,7 @@ impl TableReader {
         schema: &Schema,
         rows: usize,
         group: Option<usize>,
+        columns: Option<&[&str]>,
     ) -> Result<Self, ShardError> {
         let file = File::open(path).map_err(|source| ShardError::io("read", path, source))?;
         let error = |error: parquet::errors::ParquetError| ShardError::table("read", path, error);
@@ -108,6 +129,14 @@ impl TableReader {
             Some(group) => builder.with_row_groups(vec![group]),
             None => builder,
         };
+        let builder = match columns {
+            Some(columns) => {
+                let mask =
+                    ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+                builder.with_projection(mask)
+            }
+            None => builder,
+        };
         let reader = builder.with_batch_size(rows).build().map_err(error)?;
         Ok(Self {
             path: path.to_owned(),
@@ -141,6 +170,27 @@ fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, ShardError>) -> Resu
             "it is not what its own header says",
         ))
     })
+}
+
+/// Where the examples of a layer peak.
+pub struct PeakReader(TableReader);
+
+impl PeakReader {
+    /// Opens a layer's table of examples in a folder.
+    pub fn open(folder: &Path, layer: u32, kind: MlpKind) -> Result<Self, ShardError> {
+        let path = folder.join(examples_file(layer));
+        let reader =
+            TableReader::open_columns(&path, &examples_schema(kind), 16_384, &PEAK_COLUMNS)?;
+        Ok(Self(reader))
+    }
+}
+
+impl Iterator for PeakReader {
+    type Item = Result<Vec<PeakRow>, ShardError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.map(|batch| peaks_of(&batch)))
+    }
 }
 
 /// Reads the tables of one layer, neuron by neuron.

@@ -358,6 +358,39 @@ pub(super) fn examples_of(kind: MlpKind, batch: &RecordBatch) -> Vec<(u32, Examp
     (0..batch.num_rows()).map(row).collect()
 }
 
+/// Where one of a neuron's largest or smallest values is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeakRow {
+    /// Index in the layer.
+    pub neuron: u32,
+    /// Whether it is one of the smallest.
+    pub is_bottom: bool,
+    /// Document.
+    pub doc: DocId,
+    /// Position in it.
+    pub pos: Pos,
+}
+
+/// The columns that [`peaks_of`] needs.
+pub(super) const PEAK_COLUMNS: [&str; 4] = ["neuron", "list", "doc", "pos"];
+
+/// The peaks of the lists of largest and smallest values, from [`PEAK_COLUMNS`].
+pub(super) fn peaks_of(batch: &RecordBatch) -> Vec<PeakRow> {
+    let u32s = |column: usize| batch.column(column).as_primitive::<UInt32Type>().values();
+    let (neurons, docs, positions) = (u32s(0), u32s(2), u32s(3));
+    let lists = batch.column(1).as_string::<i32>();
+    let row = |row: usize| {
+        let list = ListKind::from_name(lists.value(row))?;
+        matches!(list, ListKind::Top | ListKind::Bottom).then(|| PeakRow {
+            neuron: neurons[row],
+            is_bottom: list == ListKind::Bottom,
+            doc: DocId(docs[row]),
+            pos: Pos(positions[row]),
+        })
+    };
+    (0..batch.num_rows()).filter_map(row).collect()
+}
+
 /// A neuron's lists and samples as rows.
 pub fn rows_of(neuron: &Neuron) -> Vec<ExampleRow> {
     let lists = neuron.lists.iter().flat_map(|list| {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::atlas::{Atlas, AtlasNeuron, Measure, Summary};
+use crate::atlas::{Atlas, AtlasNeuron, Measure, NeuronWeights, Regions, Summary};
 use crate::ids::{NeuronId, TokenId};
 use crate::tokens::Tokenizer;
 use crate::tokens::store::TokenStore;
@@ -17,7 +17,8 @@ use crate::tokens::store::TokenStore;
 use super::content::{Content, Page};
 use super::documents;
 use super::error::SiteError;
-use super::format::{number, percent};
+use super::figures::{LayerFigures, figures};
+use super::format::{count, number, percent};
 use super::indexes::{json, layer_index, model_index};
 use super::options::SiteOptions;
 use super::output::{Output, OutputReport};
@@ -27,9 +28,11 @@ use super::sitemap;
 use super::theme::Theme;
 use super::views::{
     Common, HomeView, LayerPageView, LayerRow, Link, ListView, ModelPageView, ModelView,
-    NeuronPageView, NoteRow, PageView, SiteView, TopRow, cards, hook_post_words, rank_row,
-    sign_rows, token_row,
+    NeuronPageView, NoteRow, PageView, SiteView, TokensPageView, TopRow, cards, hook_post_words,
+    rank_row, sign_rows,
 };
+use super::weights::WeightsView;
+use super::{terms::Terms, token_index};
 
 /// Neurons that are read and rendered at a time.
 const CHUNK: usize = 256;
@@ -94,6 +97,11 @@ impl Source {
 
     fn name(&self) -> &str {
         &self.atlas.manifest().scan.model.name
+    }
+
+    /// What chance explains of a layer's cosines.
+    fn regions(&self, layer: u32) -> Option<&Regions> {
+        self.atlas.weights_info()?.layers.get(layer as usize)
     }
 }
 
@@ -288,10 +296,11 @@ impl<'a> Build<'a> {
 
     fn model(&self, source: &Source, model: &'a ModelView) -> Result<(), SiteError> {
         let manifest = source.atlas.manifest();
-        let (scan, name) = (&manifest.scan, &model.name);
-        let writer = RecordWriter::new(scan, &source.store, source.tokenizer.vocabulary());
+        let name = &model.name;
+        let writer = RecordWriter::new(&source.atlas, &source.store, source.tokenizer.vocabulary());
 
         let mut in_model = [0; Measure::ALL.len()];
+        let mut of_weights = Vec::new();
         let mut layers = Vec::new();
         let mut top = Vec::new();
         for layer in 0..model.n_layers {
@@ -300,6 +309,9 @@ impl<'a> Build<'a> {
                 *total += n;
             }
             layers.push(layer_row(layer, &summaries));
+            if let Some(weights) = source.atlas.weights(layer)? {
+                of_weights.push(LayerFigures::new(&weights, source.regions(layer)));
+            }
             let best = summaries
                 .iter()
                 .filter_map(|s| Some((s.ranked(Measure::ALL[0]).rank_in_model?, s)));
@@ -330,6 +342,14 @@ impl<'a> Build<'a> {
                 author: page.author.clone(),
             });
 
+        let figures = figures(&of_weights)?;
+        for (file, bytes) in figures.files {
+            self.write(&format!("{name}/{file}"), &bytes)?;
+        }
+        let terms = source
+            .atlas
+            .weights_info()
+            .map(|info| Terms::new(info, model.gated, model.d_model));
         let index = format!("{name}/index.html");
         let description = format!(
             "{name}: {} neurons of {} layers, {} tokens of {}.",
@@ -340,8 +360,11 @@ impl<'a> Build<'a> {
             layers,
             top: top.into_iter().map(|(_, row)| row).collect(),
             notes: notes.collect(),
+            figures: figures.views,
+            terms,
         };
         self.page(&index, "model.html", &view)?;
+        self.tokens(source, model)?;
         self.write(
             &format!("{name}/index.json"),
             &json(&model_index(manifest, &view))?,
@@ -382,7 +405,14 @@ impl<'a> Build<'a> {
 
         for layer in 0..model.n_layers {
             let summaries = source.atlas.summaries(layer)?;
-            self.layer(model, layer, &summaries)?;
+            let weights = source.atlas.weights(layer)?;
+            let of_weights = of_weights.get(layer as usize);
+            self.layer(
+                source,
+                model,
+                layer,
+                (&summaries, weights.as_deref(), of_weights),
+            )?;
             let population = Population {
                 layer: with_value(&summaries),
                 model: in_model,
@@ -404,11 +434,56 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
+    /// The page on which tokens are searched, and its files, if the weights were analysed.
+    fn tokens(&self, source: &Source, model: &'a ModelView) -> Result<(), SiteError> {
+        let Some(batches) = source.atlas.tokens(token_index::TOKENS_PER_FILE)? else {
+            return Ok(());
+        };
+        let scan = &source.atlas.manifest().scan;
+        let name = &model.name;
+        let file = |file: &str| format!("{name}/tokens/{file}");
+        let mut texts: Vec<String> = Vec::new();
+        for batch in batches {
+            let batch = batch?;
+            let tokens = token_index::tokens(texts.len(), &batch, model.d_mlp);
+            self.write(&file(&token_index::file_name(texts.len())), &json(&tokens)?)?;
+            texts.extend(batch.into_iter().map(|(text, _)| text));
+        }
+        let (files, firsts) = token_index::names(&texts);
+        for (at, names) in files.iter().enumerate() {
+            self.write(&file(&format!("names-{at}.json")), &json(names)?)?;
+        }
+        let index = serde_json::json!({
+            "schema": "neuroscope/tokens/v1",
+            "model": name,
+            "n_layers": model.n_layers,
+            "d_mlp": model.d_mlp,
+            "n_tokens": texts.len(),
+            "top_k": scan.policy.stats.top_k,
+            "tokens_per_file": token_index::TOKENS_PER_FILE,
+            "names": firsts,
+        });
+        self.write(&file("index.json"), &json(&index)?)?;
+        let page = format!("{name}/tokens.html");
+        let description =
+            format!("Which neurons of {name} promote, suppress and answer to a token.");
+        let view = TokensPageView {
+            common: self.common(&page, format!("{name} · tokens"), description, Some(model)),
+            n_tokens: count(texts.len() as u64),
+        };
+        self.page(&page, "tokens.html", &view)
+    }
+
     fn layer(
         &self,
+        source: &Source,
         model: &'a ModelView,
         layer: u32,
-        summaries: &[Summary],
+        (summaries, weights, figures): (
+            &[Summary],
+            Option<&[NeuronWeights]>,
+            Option<&LayerFigures>,
+        ),
     ) -> Result<(), SiteError> {
         let name = format!("{}/{layer}", model.name);
         let index = format!("{name}/index.html");
@@ -452,11 +527,20 @@ impl<'a> Build<'a> {
             cells: cells(summaries),
             dead: summaries.iter().filter(|s| s.dead).count(),
             rare: summaries.iter().filter(|s| s.rare).count(),
+            classes: figures.map(LayerFigures::class_rows).unwrap_or_default(),
+            roles: figures.map(LayerFigures::role_rows).unwrap_or_default(),
         };
         self.page(&index, "layer.html", &view)?;
+        let weights = weights.zip(source.regions(layer));
         self.write(
             &format!("{name}/index.json"),
-            &json(&layer_index(&model.name, layer, summaries, &ranked))?,
+            &json(&layer_index(
+                &model.name,
+                layer,
+                summaries,
+                &ranked,
+                weights,
+            ))?,
         )?;
         let random = format!("{name}/random.html");
         #[derive(Serialize)]
@@ -490,13 +574,9 @@ impl<'a> Build<'a> {
         let record = writer.record(neuron, population)?;
         let name = format!("{}/{layer}/{index}.html", model.name);
         let vocabulary = source.tokenizer.vocabulary();
-        let tokens = |tokens: &[(TokenId, f32)]| {
-            tokens
-                .iter()
-                .map(|&(id, value)| token_row(&vocabulary.text(id), id.0, value))
-                .collect()
-        };
+        let info = source.atlas.weights_info();
         let weights = neuron.weights.as_ref();
+        let weights = weights.map(|of| WeightsView::new(of, layer, info, vocabulary));
         let at = |id: Option<(u32, u32)>| {
             id.map(|(to, index)| {
                 if to == layer {
@@ -547,13 +627,11 @@ impl<'a> Build<'a> {
             next: at(next),
             cards: cards(neuron, scan, population),
             signs: sign_rows(neuron),
-            promoted: weights.map(|w| tokens(&w.top)).unwrap_or_default(),
-            suppressed: weights.map(|w| tokens(&w.bottom)).unwrap_or_default(),
-            has_weights: weights.is_some(),
+            weights,
             dead: neuron.summary.dead,
             rare: neuron.summary.rare,
             not_finite: if neuron.stats.not_finite > 0 {
-                super::format::count(neuron.stats.not_finite)
+                count(neuron.stats.not_finite)
             } else {
                 String::new()
             },
@@ -597,6 +675,9 @@ impl<'a> Build<'a> {
         for source in sources {
             let info = &source.atlas.manifest().scan.model;
             names.push(format!("{}/", info.name));
+            if source.atlas.weights_info().is_some() {
+                names.push(format!("{}/tokens.html", info.name));
+            }
             for layer in 0..info.n_layers {
                 names.push(format!("{}/{layer}/", info.name));
                 names.extend(

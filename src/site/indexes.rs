@@ -1,8 +1,10 @@
 //! What a notebook reads of a model and of a layer, without their pages.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
-use crate::atlas::{AtlasManifest, Measure, Summary};
+use crate::atlas::{AtlasManifest, Class, Measure, NeuronWeights, Regions, Role, Summary};
 
 use super::error::SiteError;
 use super::format::round;
@@ -23,6 +25,11 @@ pub(super) fn model_index(manifest: &AtlasManifest, view: &ModelPageView<'_>) ->
         serde_json::json!({"layer": row.layer, "n_neurons": scan.model.d_mlp, "dead": row.dead, "rare": row.rare, "index": format!("{}/index.json", row.layer), "page": format!("{}/index.html", row.layer)})
     });
     let top = view.top.iter().map(|row| serde_json::json!({"layer": row.layer, "neuron": row.neuron, "page": format!("{}/{}.html", row.layer, row.neuron)}));
+    let figures: BTreeSet<&str> = view
+        .figures
+        .iter()
+        .map(|figure| figure.json.as_str())
+        .collect();
     let notes = view.notes.iter().map(
         |row| serde_json::json!({"layer": row.layer, "neuron": row.neuron, "title": row.title}),
     );
@@ -42,6 +49,8 @@ pub(super) fn model_index(manifest: &AtlasManifest, view: &ModelPageView<'_>) ->
         "n_counted": scan.policy.n_counted,
         "manifest": "manifest.json",
         "documents": "docs/index.json",
+        "tokens": view.terms.as_ref().map(|_| "tokens/index.json"),
+        "figures": figures,
         "measures": Measure::ALL.map(|m| serde_json::json!({"name": m.name(), "definition": m.definition()})),
         "layers": layers.collect::<Vec<_>>(),
         "top": {"measure": Measure::ALL[0].name(), "neurons": top.collect::<Vec<_>>()},
@@ -49,12 +58,29 @@ pub(super) fn model_index(manifest: &AtlasManifest, view: &ModelPageView<'_>) ->
     })
 }
 
+/// A column of a layer's index: its name, and how it is got from what the weights say.
+type WeightColumn = (&'static str, fn(&NeuronWeights) -> Option<f64>);
+
+const WEIGHT_COLUMNS: [WeightColumn; 10] = [
+    ("cos_in_out", |of| of.cosines.in_out.map(f64::from)),
+    ("cos_gate_out", |of| of.cosines.gate_out.map(f64::from)),
+    ("cos_gate_in", |of| of.cosines.gate_in.map(f64::from)),
+    ("norm_in", |of| Some(of.norms.input.into())),
+    ("norm_gate", |of| of.norms.gate.map(f64::from)),
+    ("norm_out", |of| Some(of.norms.out.into())),
+    ("null_share", |of| of.null_share.map(f64::from)),
+    ("v_variance", |of| of.v.variance),
+    ("v_skewness", |of| of.v.skewness),
+    ("v_kurtosis", |of| of.v.kurtosis),
+];
+
 /// `/<model>/<layer>/index.json`
 pub(super) fn layer_index(
     model: &str,
     layer: u32,
     summaries: &[Summary],
     ranked: &[&Summary],
+    weights: Option<(&[NeuronWeights], &Regions)>,
 ) -> serde_json::Value {
     let column = |get: &dyn Fn(&Summary) -> Option<f64>| {
         serde_json::json!(
@@ -79,6 +105,28 @@ pub(super) fn layer_index(
             .map(|s| s.neuron)
             .collect::<Vec<_>>()
     };
+    if let Some((weights, _)) = weights {
+        for (name, get) in WEIGHT_COLUMNS {
+            let values = weights.iter().map(|of| get(of).and_then(round));
+            let values: Vec<_> = values.collect();
+            if values.iter().any(Option::is_some) {
+                columns.insert(name.into(), serde_json::json!(values));
+            }
+        }
+    }
+    let weights = weights.map(|(weights, regions)| {
+        let class = |of: &NeuronWeights| of.class.map(|of| of.class as usize);
+        let atypical = weights.iter().enumerate();
+        let atypical = atypical.filter(|(_, of)| of.class.is_some_and(|of| !of.typical));
+        serde_json::json!({
+            "classes": Class::ALL.map(Class::name),
+            "class": weights.iter().map(class).collect::<Vec<_>>(),
+            "atypical": atypical.map(|(neuron, _)| neuron).collect::<Vec<_>>(),
+            "roles": Role::ALL.map(Role::name),
+            "role": weights.iter().map(|of| of.role.map(|role| role as usize)).collect::<Vec<_>>(),
+            "null": regions,
+        })
+    });
     serde_json::json!({
         "schema": "neuroscope/layer/v1",
         "model": model,
@@ -86,6 +134,7 @@ pub(super) fn layer_index(
         "n_neurons": summaries.len(),
         "page": "{neuron}.html",
         "columns": columns,
+        "weights": weights,
         "dead": flagged(&|s| s.dead),
         "rare": flagged(&|s| s.rare),
         "ranking": {"measure": Measure::ALL[0].name(), "neurons": ranked.iter().map(|s| s.neuron).collect::<Vec<_>>()},

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::atlas::{
-    AtlasNeuron, Example, Measure, Moments, NeuronStats, QUANTITIES, ScanIdentity, SignCase,
-    Window, histogram,
+    Atlas, AtlasNeuron, Example, Measure, Moments, NeuronStats, QUANTITIES, Regions, ScanIdentity,
+    SignCase, WeightsInfo, Window, histogram,
 };
 use crate::ids::{DocId, Pos, TokenId};
 use crate::tokens::store::TokenStore;
@@ -20,6 +20,7 @@ use crate::tokens::{Vocabulary, Windowing};
 use super::display::{escape, visible};
 use super::error::SiteError;
 use super::format::round;
+use super::weights::{ReadsRecord, WeightsRecord};
 
 /// The JSON Schema of the record.
 pub const NEURON_SCHEMA_JSON: &str = include_str!("../../schema/neuron.v1.json");
@@ -54,7 +55,8 @@ struct RecordJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     signs: Option<BTreeMap<&'static str, SignRecord>>,
     examples: &'a RawValue,
-    logits: Option<LogitsRecord>,
+    logits: Option<ReadsRecord>,
+    weights: Option<WeightsRecord>,
     interest: BTreeMap<&'static str, InterestRecord>,
 }
 
@@ -131,19 +133,6 @@ pub(super) struct ExtremeRecord {
 }
 
 #[derive(Serialize)]
-struct LogitsRecord {
-    top: Vec<TokenRecord>,
-    bottom: Vec<TokenRecord>,
-}
-
-#[derive(Serialize)]
-struct TokenRecord {
-    token: String,
-    id: u32,
-    value: Option<f64>,
-}
-
-#[derive(Serialize)]
 struct InterestRecord {
     value: Option<f64>,
     rank_in_layer: Option<u32>,
@@ -173,13 +162,15 @@ pub struct RecordWriter<'a> {
     scan: &'a ScanIdentity,
     store: &'a TokenStore,
     vocabulary: &'a Vocabulary,
+    info: Option<&'a WeightsInfo>,
     windowing: Windowing,
     token_json: Vec<Box<str>>,
 }
 
 impl<'a> RecordWriter<'a> {
     /// For the neurons of one atlas and the corpus it was scanned on.
-    pub fn new(scan: &'a ScanIdentity, store: &'a TokenStore, vocabulary: &'a Vocabulary) -> Self {
+    pub fn new(atlas: &'a Atlas, store: &'a TokenStore, vocabulary: &'a Vocabulary) -> Self {
+        let scan = &atlas.manifest().scan;
         let policy = &scan.policy;
         let windowing = Windowing {
             n_ctx: policy.n_ctx as usize,
@@ -192,6 +183,7 @@ impl<'a> RecordWriter<'a> {
             scan,
             store,
             vocabulary,
+            info: atlas.weights_info(),
             windowing,
             token_json: token_json.collect(),
         }
@@ -238,6 +230,7 @@ impl<'a> RecordWriter<'a> {
         let examples = RawValue::from_string(examples).unwrap_or_default();
         let stats = &neuron.stats;
         let histogram = histogram_record(stats);
+        let weights = neuron.weights.as_ref();
         let json = RecordJson {
             schema: SCHEMA,
             model: &self.scan.model.name,
@@ -247,14 +240,9 @@ impl<'a> RecordWriter<'a> {
             stats: self.stats(neuron, &histogram),
             signs: sign_records(stats),
             examples: &examples,
-            logits: neuron.weights.as_ref().map(|weights| LogitsRecord {
-                top: weights.top.iter().map(|&token| self.token(token)).collect(),
-                bottom: weights
-                    .bottom
-                    .iter()
-                    .map(|&token| self.token(token))
-                    .collect(),
-            }),
+            logits: weights.map(|w| ReadsRecord::new(&w.top, &w.bottom, self.vocabulary)),
+            weights: weights
+                .map(|w| WeightsRecord::new(w, self.regions(neuron.id.layer), self.vocabulary)),
             interest: interest(neuron, population),
         };
         let json = serde_json::to_string(&json).unwrap_or_default();
@@ -301,12 +289,9 @@ impl<'a> RecordWriter<'a> {
         }
     }
 
-    fn token(&self, (token, value): (TokenId, f32)) -> TokenRecord {
-        TokenRecord {
-            token: self.vocabulary.text(token).into_owned(),
-            id: token.0,
-            value: round(f64::from(value)),
-        }
+    /// What chance explains of a layer's cosines.
+    fn regions(&self, layer: u32) -> Option<&Regions> {
+        self.info?.layers.get(layer as usize)
     }
 
     fn examples(&self, neuron: &AtlasNeuron, main_list: &str) -> Result<Examples, SiteError> {

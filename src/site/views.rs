@@ -5,9 +5,11 @@ use serde::Serialize;
 use crate::atlas::{AtlasNeuron, Measure, ModelInfo, Moments, ScanIdentity, Summary};
 
 use super::content::Page;
-use super::display::lone_token;
+use super::figures::{CountRow, FigureView};
 use super::format::{count, human, number, percent};
 use super::record::{Population, sign_records};
+use super::terms::Terms;
+use super::weights::WeightsView;
 
 /// What every page has.
 #[derive(Clone, Serialize)]
@@ -211,6 +213,18 @@ pub(super) struct ModelPageView<'a> {
     pub(super) layers: Vec<LayerRow>,
     pub(super) top: Vec<TopRow>,
     pub(super) notes: Vec<NoteRow>,
+    /// What the weights of all layers say.
+    pub(super) figures: Vec<FigureView>,
+    /// What classes and roles are, if the weights were analysed.
+    pub(super) terms: Option<Terms>,
+}
+
+/// The page on which tokens are searched.
+#[derive(Serialize)]
+pub(super) struct TokensPageView<'a> {
+    #[serde(flatten)]
+    pub(super) common: Common<'a>,
+    pub(super) n_tokens: String,
 }
 
 /// A layer on its model's page.
@@ -256,6 +270,9 @@ pub(super) struct LayerPageView<'a> {
     pub(super) cells: String,
     pub(super) dead: usize,
     pub(super) rare: usize,
+    /// Input-output classes and roles of its neurons; empty if the weights were not analysed.
+    pub(super) classes: Vec<CountRow>,
+    pub(super) roles: Vec<CountRow>,
 }
 
 /// A neuron in its layer's table.
@@ -279,9 +296,8 @@ pub(super) struct NeuronPageView<'a> {
     pub(super) next: Option<String>,
     pub(super) cards: Vec<Card>,
     pub(super) signs: Vec<SignRow>,
-    pub(super) promoted: Vec<TokenRow>,
-    pub(super) suppressed: Vec<TokenRow>,
-    pub(super) has_weights: bool,
+    /// If the weights were analysed.
+    pub(super) weights: Option<WeightsView>,
     pub(super) dead: bool,
     pub(super) rare: bool,
     pub(super) not_finite: String,
@@ -317,15 +333,6 @@ pub(super) struct SignRow {
     pub(super) frequency: String,
     /// Mean and extreme of gate, act, in, post.
     pub(super) quantities: Vec<[String; 2]>,
-}
-
-/// A token with a logit weight.
-#[derive(Serialize)]
-pub(super) struct TokenRow {
-    /// In HTML.
-    pub(super) token: String,
-    pub(super) id: u32,
-    pub(super) value: String,
 }
 
 /// A list of examples.
@@ -502,15 +509,6 @@ pub(super) fn sign_rows(neuron: &AtlasNeuron) -> Vec<SignRow> {
             .collect(),
     };
     records.into_iter().map(row).collect()
-}
-
-/// A token with its logit weight, for the page.
-pub(super) fn token_row(text: &str, id: u32, value: f32) -> TokenRow {
-    TokenRow {
-        token: lone_token(text),
-        id,
-        value: format!("{value:+.2}"),
-    }
 }
 
 /// A neuron's row in its layer's table, in the order of [`Measure::ALL`].

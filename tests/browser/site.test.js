@@ -1,49 +1,11 @@
-// The site in a real Chromium. SITE is a folder that `run` built, of a tiny model over texts that are hard to show,
-// for the address /atlas/.
+// The site in a real Chromium.
 import assert from "node:assert/strict";
-import { after, before, beforeEach, afterEach, test } from "node:test";
-import { readFile, readdir } from "node:fs/promises";
+import { test } from "node:test";
+import { readdir } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
-import { chromium } from "playwright-core";
-import { serve } from "./server.js";
+import { SITE, at, browser, json, listen, page, root } from "./browser.js";
 
-const SITE = process.env.SITE;
-const BASE = "/atlas/";
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-let browser, host, root, context, page, problems;
-
-before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
-  host = await serve(SITE, BASE);
-  root = host.origin + BASE;
-});
-after(async () => {
-  await browser?.close();
-  host?.close();
-});
-
-const listen = (page) => {
-  page.on("console", (message) => ["error", "warning"].includes(message.type()) && problems.push(message.text()));
-  page.on("pageerror", (error) => problems.push(String(error)));
-  page.on("request", (request) => {
-    const url = request.url();
-    if (!url.startsWith(root) && !url.startsWith("data:") && !url.startsWith("file:")) problems.push(`request leaves the site: ${url}`);
-  });
-};
-beforeEach(async () => {
-  problems = [];
-  context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
-  page = await context.newPage();
-  listen(page);
-});
-afterEach(async () => {
-  await context.close();
-  assert.deepEqual(problems, [], "console errors, or requests that leave the site");
-});
-
-const json = async (name) => JSON.parse(await readFile(`${SITE}/${name}`, "utf8"));
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
-const at = () => page.url().slice(root.length);
 
 test("from the front page to a neuron and along its neighbours", async () => {
   await page.goto(root);

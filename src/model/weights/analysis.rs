@@ -1,6 +1,6 @@
 //! Weights as an analysis wants them: rows are neurons, and norms are folded in (DEFINITIONS 6).
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 
 use super::loader::Loader;
 use crate::model::config::{Layout, NormKind};
@@ -67,19 +67,36 @@ impl<'c> Analysis<'c> {
         })
     }
 
-    /// The unembedding, the last norm folded in, centred over the vocabulary: `[d_model, d_vocab]`.
+    /// The unembedding, the last norm folded in, centred over the vocabulary: `[d_vocab, d_model]`.
     pub fn unembed(&self) -> Result<Tensor, ModelError> {
         let unembedding = self.loader.unembedding(None)?;
-        let w_u = unembedding.w_u.weight.tensor()?; // [d_vocab, d_model]
+        let w_u = unembedding.w_u.weight.tensor()?;
         let w_u = match unembedding.project {
             Some(project) => w_u.matmul(project.weight.tensor()?)?,
             None => w_u.clone(),
         };
         let w_u = match self.loader.final_norm()? {
-            Some(norm) => w_u.broadcast_mul(&norm.weight)?,
+            Some(norm) => norm.fold_into(&w_u)?,
             None => w_u,
         };
-        let w_u = w_u.broadcast_sub(&w_u.mean_keepdim(0)?)?;
-        Ok(w_u.t()?.contiguous()?)
+        // so many tokens are summed in f64, some at a time
+        const ROWS: usize = 1024;
+        let n = w_u.dim(0)?;
+        let mut sum = Tensor::zeros((1, w_u.dim(1)?), DType::F64, w_u.device())?;
+        for first in (0..n).step_by(ROWS) {
+            let rows = w_u.narrow(0, first, ROWS.min(n - first))?;
+            sum = (sum + rows.to_dtype(DType::F64)?.sum_keepdim(0)?)?;
+        }
+        let mean = (sum / n as f64)?.to_dtype(DType::F32)?;
+        Ok(w_u.broadcast_sub(&mean)?)
+    }
+
+    /// The embedding of each token, without scale and positions: `[d_vocab, d_model]`.
+    pub fn embed(&self) -> Result<Tensor, ModelError> {
+        let embedding = self.loader.embedding()?;
+        Ok(match embedding.project {
+            Some(project) => embedding.tokens.matmul(&project.weight.tensor()?.t()?)?,
+            None => embedding.tokens,
+        })
     }
 }

@@ -502,13 +502,9 @@ impl<'c> Loader<'c> {
     /// Input weights of neurons, `[d_mlp, d_model]`, with the norm in front of the MLP folded in, in f32.
     pub(super) fn fold_in(&self, w: &Tensor, layer: usize) -> Result<Tensor> {
         let w = w.to_dtype(DType::F32)?;
-        let Some(norm) = self.norm_before_mlp(layer)? else {
-            return Ok(w);
-        };
-        let w = w.broadcast_mul(&norm.weight)?;
-        Ok(match norm.kind {
-            NormKind::Layer => w.broadcast_sub(&w.mean_keepdim(1)?)?,
-            NormKind::Rms => w,
+        Ok(match self.norm_before_mlp(layer)? {
+            Some(norm) => norm.fold_into(&w)?,
+            None => w,
         })
     }
 

@@ -1,0 +1,153 @@
+//! Adds to an atlas what the weights of its model say.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::error::AtlasError;
+use super::interest::{Measure, rank};
+use super::neurons::{self, NEURONS_FILE, Summary};
+use super::read::Atlas;
+use super::weights::{
+    self, AnalysisOptions, NeuronWeights, TOKENS_FILE, TokenIndex, WEIGHTS_FILE, layer_file,
+};
+use crate::ids::{NeuronId, TokenId};
+use crate::model::Config;
+use crate::model::weights::Checkpoint;
+use crate::shard::{AtlasManifest, FileEntry, Folder, PeakReader, PeakRow, ScanIdentity};
+use crate::tokens::store::TokenStore;
+use crate::tokens::{Vocabulary, Windowing};
+
+/// The model of an atlas.
+pub struct ScannedModel<'a> {
+    /// Its config.
+    pub config: &'a Config,
+    /// Its weights.
+    pub checkpoint: &'a Checkpoint<'a>,
+    /// SHA-256 of the weights' files, which must be those that were scanned.
+    pub weights_sha256: &'a BTreeMap<String, String>,
+    /// The corpus that it was scanned on.
+    pub store: &'a TokenStore,
+    /// Its tokens.
+    pub vocabulary: &'a Vocabulary,
+}
+
+/// Analyses the weights of the model of an atlas, in place of an earlier analysis. `progress` is told the floating-point
+/// operations done, of [`super::work`]. Until it is done the atlas stays as it was.
+pub fn analyze(
+    atlas: &Path,
+    model: &ScannedModel<'_>,
+    options: &AnalysisOptions,
+    progress: &dyn Fn(u64) -> bool,
+) -> Result<AtlasManifest, AtlasError> {
+    let old = Atlas::open(atlas)?;
+    let scan = &old.manifest().scan;
+    check(scan, model.weights_sha256)?;
+    let folder = Folder::create(atlas)?;
+
+    // the weights are looked at as they were scanned
+    let config = Config {
+        refactor_glu: scan.policy.refactor_glu,
+        ..model.config.clone()
+    };
+    let mut layers: Vec<Vec<Summary>> = Vec::new();
+    let each = |layer: u32, found: Vec<NeuronWeights>| {
+        weights::write_layer(&folder.path().join(layer_file(layer)), layer, &found)?;
+        let mut summaries = old.summaries(layer)?;
+        measure(&mut summaries, &found);
+        layers.push(summaries);
+        Ok(())
+    };
+    let (info, mut tokens) = weights::weights(&config, model.checkpoint, options, progress, each)?;
+    add_peaks(&mut tokens, atlas, scan, model.store)?;
+    tokens.write(&folder.path().join(TOKENS_FILE), model.vocabulary)?;
+    folder.write_json(WEIGHTS_FILE, &info)?;
+    rank(&mut layers);
+    neurons::write(&folder.path().join(NEURONS_FILE), &layers)?;
+
+    let tables = (0..scan.model.n_layers).map(layer_file);
+    let others = [TOKENS_FILE, WEIGHTS_FILE, NEURONS_FILE].map(str::to_owned);
+    let new: Vec<String> = tables.chain(others).collect();
+    let is_kept = |file: &&FileEntry| !new.contains(&file.name);
+    let mut files: Vec<FileEntry> = old
+        .manifest()
+        .files
+        .iter()
+        .filter(is_kept)
+        .cloned()
+        .collect();
+    files.iter().try_for_each(|file| folder.keep(&file.name))?;
+    files.extend(folder.entries(new)?);
+    let manifest = AtlasManifest {
+        files,
+        ..old.manifest().clone()
+    };
+    folder.finish(&manifest)?;
+    Ok(manifest)
+}
+
+/// Fails unless the weights are those that were scanned.
+fn check(scan: &ScanIdentity, found: &BTreeMap<String, String>) -> Result<(), AtlasError> {
+    let expected = &scan.model.weights_sha256;
+    let short = |hashes: &BTreeMap<String, String>| {
+        let hashes = hashes
+            .values()
+            .map(|hash| hash.chars().take(6).collect::<String>());
+        hashes.collect::<Vec<_>>().join(" ")
+    };
+    match found == expected {
+        true => Ok(()),
+        false => Err(AtlasError::OtherModel {
+            what: "weights",
+            expected: short(expected),
+            found: short(found),
+        }),
+    }
+}
+
+fn measure(summaries: &mut [Summary], weights: &[NeuronWeights]) {
+    for (summary, weights) in summaries.iter_mut().zip(weights) {
+        for (measure, ranked) in Measure::ALL.into_iter().zip(&mut summary.interest) {
+            if let Some(value) = measure.of_weights(weights) {
+                ranked.value = value;
+            }
+        }
+    }
+}
+
+/// Adds the tokens that the extreme examples of all neurons peak on.
+fn add_peaks(
+    tokens: &mut TokenIndex,
+    atlas: &Path,
+    scan: &ScanIdentity,
+    store: &TokenStore,
+) -> Result<(), AtlasError> {
+    let windowing = Windowing {
+        n_ctx: scan.policy.n_ctx as usize,
+        bos: scan.policy.bos.map(TokenId),
+        bos_in_document: scan.policy.count_special,
+    };
+    let token_at = |peak: &PeakRow| -> Result<Option<TokenId>, AtlasError> {
+        Ok(match windowing.token_at(peak.pos) {
+            Some(at) => store.tokens(peak.doc, at..at + 1)?.first().copied(),
+            None => windowing.bos,
+        })
+    };
+    for layer in 0..scan.model.n_layers {
+        let mut rows: Vec<PeakRow> = Vec::new();
+        for batch in PeakReader::open(atlas, layer, scan.kind())? {
+            rows.extend(batch?);
+        }
+        for of_neuron in rows.chunk_by(|a, b| a.neuron == b.neuron) {
+            let id = NeuronId {
+                layer,
+                neuron: of_neuron[0].neuron,
+            };
+            for (end, is_bottom) in [(0, false), (1, true)] {
+                let peaks = of_neuron.iter().filter(|peak| peak.is_bottom == is_bottom);
+                let found = peaks.map(token_at).collect::<Result<Vec<_>, _>>()?;
+                tokens.add_peaks(id, end, found.into_iter().flatten().collect());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! For many things at once, the few of largest score.
+
+use parking_lot::Mutex;
+
+/// Of each of some things, the `k` ids of largest score, ties by id.
+#[derive(Clone, Debug)]
+pub(super) struct Best {
+    k: usize,
+    /// `[n, k]`, best first; -∞ where there are fewer.
+    scores: Vec<f32>,
+    ids: Vec<u32>,
+    /// The scores that must be reached, `[n]`.
+    bounds: Vec<f32>,
+}
+
+impl Best {
+    pub(super) fn new(n: usize, k: usize) -> Self {
+        Self {
+            k,
+            scores: vec![f32::NEG_INFINITY; n * k],
+            ids: vec![u32::MAX; n * k],
+            bounds: vec![f32::NEG_INFINITY; n],
+        }
+    }
+
+    /// What a score must reach to change anything, thing by thing.
+    pub(super) fn bounds(&self) -> &[f32] {
+        &self.bounds
+    }
+
+    /// Offers an id to a thing. A score that is not finite is not taken.
+    pub(super) fn offer(&mut self, thing: usize, id: u32, score: f32) {
+        let scores = &mut self.scores[thing * self.k..(thing + 1) * self.k];
+        let ids = &mut self.ids[thing * self.k..(thing + 1) * self.k];
+        let before = |at: usize| scores[at] > score || (scores[at] == score && ids[at] < id);
+        if !score.is_finite() || before(self.k - 1) {
+            return;
+        }
+        let at = (0..self.k).find(|&at| !before(at)).unwrap_or(self.k - 1);
+        scores.copy_within(at..self.k - 1, at + 1);
+        ids.copy_within(at..self.k - 1, at + 1);
+        (scores[at], ids[at]) = (score, id);
+        self.bounds[thing] = scores[self.k - 1];
+    }
+
+    /// What a thing has, best first.
+    pub(super) fn of(&self, thing: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
+        let range = thing * self.k..(thing + 1) * self.k;
+        let both = self.ids[range.clone()].iter().zip(&self.scores[range]);
+        both.map(|(&id, &score)| (id, score))
+            .take_while(|(id, _)| *id != u32::MAX)
+    }
+}
+
+/// The same for very many things, some of which several threads may have at a time. What is found does not depend on the
+/// order of the offers.
+#[derive(Debug)]
+pub(super) struct Shared<T> {
+    step: usize,
+    parts: Vec<Mutex<T>>,
+}
+
+impl<T> Shared<T> {
+    /// For `n` things, `step` of them together.
+    pub(super) fn new(n: usize, step: usize, part: impl Fn(usize) -> T) -> Self {
+        let parts = (0..n).step_by(step);
+        let parts = parts.map(|first| Mutex::new(part(step.min(n - first))));
+        Self {
+            step,
+            parts: parts.collect(),
+        }
+    }
+
+    /// The part that begins with a thing.
+    pub(super) fn part(&self, first: usize) -> &Mutex<T> {
+        &self.parts[first / self.step]
+    }
+
+    /// What one thing has, of which [`Shared::part`]'s place of it is given to `get`.
+    pub(super) fn of<R>(&self, thing: usize, get: impl Fn(&T, usize) -> R) -> R {
+        get(&self.parts[thing / self.step].lock(), thing % self.step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn equals_sorting_everything(offers in prop::collection::vec((0usize..3, -4i8..4), 0..60), k in 1usize..5, turn in 0usize..60) {
+            let mut offers: Vec<_> = (0u32..).zip(&offers).map(|(id, &(thing, score))| (thing, id, f32::from(score))).collect();
+            let n = offers.len();
+            offers.rotate_left(turn.min(n));
+            let mut best = Best::new(3, k);
+            for &(thing, id, score) in &offers {
+                prop_assert!(score >= best.bounds()[thing] || best.of(thing).all(|(_, other)| other > score));
+                best.offer(thing, id, score);
+            }
+            for thing in 0..3 {
+                let own = offers.iter().filter(|offer| offer.0 == thing);
+                let mut own: Vec<_> = own.map(|&(_, id, score)| (id, score)).collect();
+                own.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+                own.truncate(k);
+                prop_assert_eq!(best.of(thing).collect::<Vec<_>>(), own);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_not_taken() {
+        let mut best = Best::new(1, 2);
+        for score in [f32::NAN, f32::NEG_INFINITY, f32::INFINITY] {
+            best.offer(0, 4, score);
+        }
+        best.offer(0, 5, -1.0);
+        assert_eq!(best.of(0).collect::<Vec<_>>(), [(5, -1.0)]);
+    }
+}

@@ -1,0 +1,381 @@
+//! What the weights of a model's layers say together: counts of classes and roles, quartiles of cosines; as figures with their
+//! data as CSV and JSON.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::atlas::{Class, Cosines, NeuronWeights, Region, Regions, Role};
+
+use super::error::SiteError;
+use super::format::{count, percent, round};
+use super::indexes::json as json_file;
+use super::plot::{self, Quartiles, Series};
+use super::weights::{class_id, class_label, role_id};
+
+/// What is counted of a layer.
+pub(super) struct LayerFigures {
+    n: usize,
+    /// Typical and atypical neurons of each class.
+    classes: [[usize; 2]; Class::ALL.len()],
+    roles: [usize; Role::ALL.len()],
+    /// Of the cosines in the order of [`COSINES`].
+    quartiles: [Option<Quartiles>; COSINES.len()],
+    null: [Option<Region>; COSINES.len()],
+}
+
+/// A cosine: its name, its label, how it is got from a neuron, and what chance explains of it.
+type CosineKind = (
+    &'static str,
+    &'static str,
+    fn(&Cosines) -> Option<f32>,
+    fn(&Regions) -> Option<Region>,
+);
+
+const COSINES: [CosineKind; 3] = [
+    ("in_out", "cos(w_in, w_out)", |c| c.in_out, |r| r.in_out),
+    (
+        "gate_out",
+        "cos(w_gate, w_out)",
+        |c| c.gate_out,
+        |r| r.gate_out,
+    ),
+    ("gate_in", "cos(w_gate, w_in)", |c| c.gate_in, |r| r.gate_in),
+];
+
+/// A number of neurons of a class or role.
+#[derive(Serialize)]
+pub(super) struct CountRow {
+    /// Id of the definition on the model's page.
+    pub(super) id: String,
+    pub(super) label: String,
+    pub(super) n: String,
+    pub(super) share: String,
+}
+
+/// A figure with its data.
+#[derive(Serialize)]
+pub(super) struct FigureView {
+    pub(super) title: &'static str,
+    pub(super) caption: &'static str,
+    pub(super) svg: String,
+    pub(super) legend: Vec<Key>,
+    /// Files beside the page with the data.
+    pub(super) csv: String,
+    pub(super) json: String,
+}
+
+/// A colour with its meaning.
+#[derive(Serialize)]
+pub(super) struct Key {
+    pub(super) class: String,
+    pub(super) label: String,
+}
+
+impl LayerFigures {
+    pub(super) fn new(neurons: &[NeuronWeights], regions: Option<&Regions>) -> Self {
+        let mut classes = [[0; 2]; Class::ALL.len()];
+        let mut roles = [0; Role::ALL.len()];
+        for neuron in neurons {
+            if let Some(of) = neuron.class {
+                classes[of.class as usize][usize::from(!of.typical)] += 1;
+            }
+            if let Some(role) = neuron.role {
+                roles[role as usize] += 1;
+            }
+        }
+        let quartiles = COSINES.map(|(_, _, get, _)| {
+            let values = neurons.iter().filter_map(|neuron| get(&neuron.cosines));
+            quartiles(values.map(f64::from).collect())
+        });
+        Self {
+            n: neurons.len(),
+            classes,
+            roles,
+            quartiles,
+            null: COSINES.map(|(_, _, _, null)| regions.and_then(null)),
+        }
+    }
+
+    fn share(&self, n: usize) -> f64 {
+        n as f64 / self.n.max(1) as f64
+    }
+
+    fn row(&self, id: String, label: String, n: usize) -> CountRow {
+        CountRow {
+            id,
+            label,
+            n: count(n as u64),
+            share: percent(Some(self.share(n))),
+        }
+    }
+
+    /// Its classes, those that occur.
+    pub(super) fn class_rows(&self) -> Vec<CountRow> {
+        let rows = kinds().map(|(class, typical)| {
+            let n = self.classes[class as usize][usize::from(!typical)];
+            (n > 0).then(|| self.row(class_id(class), class_label(class, typical), n))
+        });
+        rows.flatten().collect()
+    }
+
+    /// Its roles, those that occur, and how many neurons have none.
+    pub(super) fn role_rows(&self) -> Vec<CountRow> {
+        let rows = Role::ALL.into_iter().map(|role| {
+            let n = self.roles[role as usize];
+            (n > 0).then(|| self.row(role_id(role), role.name().to_owned(), n))
+        });
+        rows.flatten().collect()
+    }
+}
+
+/// Classes, typical and not, in the order in which they are drawn: from what strengthens to what weakens.
+fn kinds() -> impl Iterator<Item = (Class, bool)> {
+    let order = [
+        Class::Strengthening,
+        Class::ConditionalStrengthening,
+        Class::ProportionalChange,
+        Class::OrthogonalOutput,
+        Class::ConditionalWeakening,
+        Class::Weakening,
+    ];
+    order
+        .into_iter()
+        .flat_map(|class| [(class, true), (class, false)])
+}
+
+fn quartiles(mut values: Vec<f64>) -> Option<Quartiles> {
+    values.sort_unstable_by(f64::total_cmp);
+    let quantile = |q: f64| {
+        let at = q * (values.len() - 1) as f64;
+        let (below, share) = (at.floor() as usize, at.fract());
+        let above = values[(below + 1).min(values.len() - 1)];
+        values[below] + (above - values[below]) * share
+    };
+    (!values.is_empty()).then(|| [0.25, 0.5, 0.75].map(quantile))
+}
+
+/// The figures of a model.
+#[derive(Default)]
+pub(super) struct Figures {
+    pub(super) views: Vec<FigureView>,
+    /// Their data, by name within the model's folder.
+    pub(super) files: Vec<(String, Vec<u8>)>,
+}
+
+/// Draws the figures of a model; without layers, none.
+pub(super) fn figures(layers: &[LayerFigures]) -> Result<Figures, SiteError> {
+    if layers.is_empty() {
+        return Ok(Figures::default());
+    }
+    let mut files = Vec::new();
+    let mut table = |name: &str,
+                     columns: &[&str],
+                     rows: Vec<Vec<serde_json::Value>>|
+     -> Result<[String; 2], SiteError> {
+        let [csv, json] = ["csv", "json"].map(|kind| format!("figures/{name}.{kind}"));
+        files.push((csv.clone(), csv_file(columns, &rows)));
+        files.push((
+            json.clone(),
+            json_file(
+                &json!({"schema": "neuroscope/figure/v1", "columns": columns, "rows": rows}),
+            )?,
+        ));
+        Ok([csv, json])
+    };
+    let data = each_layer(layers, |layer, of| {
+        kinds()
+            .map(|(class, typical)| {
+                let n = of.classes[class as usize][usize::from(!typical)];
+                vec![
+                    json!(layer),
+                    json!(class.name()),
+                    json!(typical),
+                    json!(n),
+                    json!(round(of.share(n))),
+                ]
+            })
+            .collect()
+    });
+    let [csv, json] = table(
+        "classes",
+        &["layer", "class", "typical", "n", "share"],
+        data,
+    )?;
+    let fine: Vec<Series> = kinds()
+        .map(|(class, typical)| Series {
+            class: format!(
+                "{}{}",
+                class_id(class),
+                if typical { "" } else { " atypical" }
+            ),
+            name: class_label(class, typical),
+            shares: shares(layers, |of| {
+                of.classes[class as usize][usize::from(!typical)]
+            }),
+        })
+        .collect();
+    let coarse: Vec<Series> = kinds()
+        .filter(|(_, typical)| *typical)
+        .map(|(class, _)| Series {
+            class: class_id(class),
+            name: class.name().to_owned(),
+            shares: shares(layers, |of| of.classes[class as usize].iter().sum()),
+        })
+        .collect();
+    let class_figure = |title, caption, series: Vec<Series>| {
+        let series = present(series);
+        FigureView {
+            title,
+            caption,
+            svg: plot::stacked(&series, 1.0, title),
+            legend: legend(&series),
+            csv: csv.clone(),
+            json: json.clone(),
+        }
+    };
+    let mut views = vec![
+        class_figure(
+            "Input-output classes by layer",
+            "Share of the layer's neurons in each class, typical or not.",
+            coarse,
+        ),
+        class_figure(
+            "Input-output classes by layer, typical and atypical",
+            "The same; atypical neurons, whose cos(w_gate, w_in) does not fit the other two cosines, are lighter.",
+            fine,
+        ),
+    ];
+
+    let data = each_layer(layers, |layer, of| {
+        let role = |role: Role| {
+            let n = of.roles[role as usize];
+            vec![
+                json!(layer),
+                json!(role.name()),
+                json!(n),
+                json!(round(of.share(n))),
+            ]
+        };
+        Role::ALL.map(role).to_vec()
+    });
+    let [csv, json] = table("roles", &["layer", "role", "n", "share"], data)?;
+    let series = Role::ALL.map(|role| Series {
+        class: role_id(role),
+        name: role.name().to_owned(),
+        shares: shares(layers, |of| of.roles[role as usize]),
+    });
+    let series = present(series.into());
+    let total = |of: &LayerFigures| of.share(of.roles.iter().sum());
+    let most = layers.iter().map(total).fold(0.0f64, f64::max);
+    views.push(FigureView {
+        title: "Roles by layer",
+        caption: "Share of the layer's neurons with a role; the others have none.",
+        svg: plot::stacked(&series, nice(most), "Roles by layer"),
+        legend: legend(&series),
+        csv,
+        json,
+    });
+
+    let data = each_layer(layers, |layer, of| {
+        let row = |(at, (name, ..)): (usize, &CosineKind)| {
+            let [first, median, third] = of.quartiles[at]?.map(round);
+            let null = of.null[at].map(|null| [null.low, null.high].map(|x| round(x.into())));
+            let [low, high] = null.unwrap_or_default();
+            Some(vec![
+                json!(layer),
+                json!(name),
+                json!(first),
+                json!(median),
+                json!(third),
+                json!(low),
+                json!(high),
+            ])
+        };
+        COSINES.iter().enumerate().filter_map(row).collect()
+    });
+    let columns = [
+        "layer",
+        "cosine",
+        "first_quartile",
+        "median",
+        "third_quartile",
+        "null_low",
+        "null_high",
+    ];
+    let [csv, json] = table("cosines", &columns, data)?;
+    for (at, (_, label, ..)) in COSINES.iter().enumerate() {
+        let values: Vec<_> = layers.iter().map(|of| of.quartiles[at]).collect();
+        if values.iter().all(Option::is_none) {
+            continue;
+        }
+        let null = layers
+            .iter()
+            .map(|of| of.null[at].map(|null| [null.low, null.high].map(f64::from)));
+        views.push(FigureView {
+            title: label,
+            caption: "Median and quartiles of the layer's neurons; grey, what chance explains: 95 % of mismatched pairs.",
+            svg: plot::quartiles(&values, &null.collect::<Vec<_>>(), label),
+            legend: Vec::new(),
+            csv: csv.clone(),
+            json: json.clone(),
+        });
+    }
+    Ok(Figures { views, files })
+}
+
+fn each_layer(
+    layers: &[LayerFigures],
+    rows: impl Fn(usize, &LayerFigures) -> Vec<Vec<serde_json::Value>>,
+) -> Vec<Vec<serde_json::Value>> {
+    let layers = layers.iter().enumerate();
+    layers.flat_map(|(layer, of)| rows(layer, of)).collect()
+}
+
+fn shares(layers: &[LayerFigures], n: impl Fn(&LayerFigures) -> usize) -> Vec<f64> {
+    layers.iter().map(|of| of.share(n(of))).collect()
+}
+
+fn present(series: Vec<Series>) -> Vec<Series> {
+    let some = |series: &Series| series.shares.iter().any(|share| *share > 0.0);
+    series.into_iter().filter(some).collect()
+}
+
+fn legend(series: &[Series]) -> Vec<Key> {
+    let key = |series: &Series| Key {
+        class: series.class.clone(),
+        label: series.name.clone(),
+    };
+    series.iter().map(key).collect()
+}
+
+/// The end of an axis from 0 that holds a share.
+fn nice(share: f64) -> f64 {
+    let ends = [0.01, 0.02, 0.04, 0.1, 0.2, 0.4, 0.6, 0.8];
+    ends.into_iter().find(|end| share <= *end).unwrap_or(1.0)
+}
+
+fn csv_file(columns: &[&str], rows: &[Vec<serde_json::Value>]) -> Vec<u8> {
+    let mut csv = columns.join(",") + "\n";
+    for row in rows {
+        let cell = |value: &serde_json::Value| match value {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Null => String::new(),
+            value => value.to_string(),
+        };
+        csv.push_str(&row.iter().map(cell).collect::<Vec<_>>().join(","));
+        csv.push('\n');
+    }
+    csv.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quartiles_lie_between_neighbours() {
+        assert_eq!(quartiles(vec![4.0, 1.0, 2.0, 3.0]), Some([1.75, 2.5, 3.25]));
+        assert_eq!(quartiles(vec![7.0]), Some([7.0; 3]));
+        assert_eq!(quartiles(Vec::new()), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! The token index as files that a page searches without a server; described in docs/format.md.
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::atlas::{Peaks, TokenRow};
+use crate::ids::NeuronId;
+
+use super::format::round;
+
+/// Tokens whose neurons are in one file.
+pub(super) const TOKENS_PER_FILE: usize = 128;
+
+/// Tokens whose texts are in one file.
+const NAMES_PER_FILE: usize = 2048;
+
+/// A token with its neurons: pairs of `layer · d_mlp + neuron` and a value.
+#[derive(Serialize)]
+struct TokenRecord<'a> {
+    text: &'a str,
+    promoted_logit: Vec<(u32, f64)>,
+    suppressed_logit: Vec<(u32, f64)>,
+    promoted_v: Vec<(u32, f64)>,
+    suppressed_v: Vec<(u32, f64)>,
+    peaks_top: Vec<(u32, f64)>,
+    n_peaks_top: u32,
+    peaks_bottom: Vec<(u32, f64)>,
+    n_peaks_bottom: u32,
+}
+
+/// The neurons of some tokens, the first of which has the id `first`.
+pub(super) fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> serde_json::Value {
+    let flat = |list: &[(NeuronId, f32)]| {
+        let pair = |(id, value): &(NeuronId, f32)| {
+            let value = round(f64::from(*value)).unwrap_or_default();
+            (id.layer * d_mlp + id.neuron, value)
+        };
+        list.iter().map(pair).collect::<Vec<_>>()
+    };
+    let record = |(text, token): &TokenRow| {
+        let [promoted_logit, suppressed_logit] = [0, 1].map(|end| flat(&token.by_logit[end]));
+        let [promoted_v, suppressed_v] = [0, 1].map(|end| flat(&token.by_v[end]));
+        let [top, bottom]: [&Peaks; 2] = [&token.peaks[0], &token.peaks[1]];
+        json!(TokenRecord {
+            text,
+            promoted_logit,
+            suppressed_logit,
+            promoted_v,
+            suppressed_v,
+            peaks_top: flat(&top.neurons),
+            n_peaks_top: top.n_neurons,
+            peaks_bottom: flat(&bottom.neurons),
+            n_peaks_bottom: bottom.n_neurons,
+        })
+    };
+    let tokens: Vec<_> = tokens.iter().map(record).collect();
+    json!({"first": first, "tokens": tokens})
+}
+
+/// Name of the file that [`tokens`] of some go into.
+pub(super) fn file_name(first: usize) -> String {
+    format!("{first:06}.json")
+}
+
+/// What a text is sorted and searched by: without the spaces before it, in small letters. The same in tokenpage.js.
+fn key(text: &str) -> Vec<u16> {
+    let inner = text.trim_start_matches(' ');
+    let inner = if inner.is_empty() { text } else { inner };
+    inner.to_lowercase().encode_utf16().collect()
+}
+
+/// The files of texts, sorted by key, and the smallest key of each.
+pub(super) fn names(texts: &[String]) -> (Vec<serde_json::Value>, Vec<String>) {
+    let mut order: Vec<(Vec<u16>, usize)> =
+        (0..texts.len()).map(|id| (key(&texts[id]), id)).collect();
+    order.sort();
+    let files = order.chunks(NAMES_PER_FILE).map(|chunk| {
+        let tokens: Vec<_> = chunk.iter().map(|(_, id)| (id, &texts[*id])).collect();
+        let first = chunk.first().map(|(key, _)| String::from_utf16_lossy(key));
+        (json!({ "tokens": tokens }), first.unwrap_or_default())
+    });
+    files.unzip()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_as_javascript_compares_them() {
+        let texts = ["\u{ffe6}", "😀", " B", "a", "  ", "b"].map(str::to_owned);
+        let (files, firsts) = names(&texts);
+        let ids = files[0]["tokens"].as_array().unwrap().iter();
+        let ids: Vec<_> = ids.map(|pair| pair[0].as_u64().unwrap()).collect();
+        // the surrogates of 😀 come before U+FFE6
+        assert_eq!(ids, [4, 3, 2, 5, 1, 0]);
+        assert_eq!(firsts, ["  "]);
+    }
+}
