@@ -17,7 +17,7 @@ pub use read::{Atlas, AtlasNeuron, LayerNeurons};
 pub use weights::{
     ALIGNED, AnalysisOptions, BINS, Class, Classed, Cosines, Histogram, NeuronWeights, Norms,
     Peaks, Reads, Region, Regions, Relation, Role, RoleThresholds, Shape, TokenBatches, TokenIndex,
-    TokenNeurons, TokenRow, WeightsInfo, weights, work,
+    TokenNeurons, TokenRow, WeightsInfo, WeightsRound, bench_weights, weights, work,
 };
 
 pub use crate::shard::{AtlasManifest, ExampleRow, ModelInfo, Policy, ScanIdentity};

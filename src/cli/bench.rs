@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use neuroscope::atlas::{self, WeightsRound};
+use neuroscope::lanes::Isa;
 use neuroscope::scan::{self, BenchOptions, Round, ScanOptions, Setup};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::flags::Flags;
 use super::{Context, model, tokenize};
@@ -14,6 +16,18 @@ use super::{Context, model, tokenize};
 pub(super) enum BenchCommand {
     /// A scan beside the bare forward pass, in turns on the same text
     Scan(ScanBench),
+    /// The analysis of weights beside bare products of the same sizes
+    Weights(WeightsBench),
+}
+
+#[derive(Args)]
+pub(super) struct WeightsBench {
+    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (with @REVISION), or `demo`
+    #[arg(long, value_name = "MODEL", default_value = "demo")]
+    model: String,
+    /// Rounds, after one to warm up
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: usize,
 }
 
 #[derive(Args)]
@@ -59,7 +73,78 @@ fn next_turn(done: &[Round]) -> bool {
 }
 
 pub(super) fn run(context: &Context, command: &BenchCommand) -> Result<()> {
-    let BenchCommand::Scan(args) = command;
+    match command {
+        BenchCommand::Scan(args) => scan(context, args),
+        BenchCommand::Weights(args) => weights(context, args),
+    }
+}
+
+/// Median, smallest and largest of what rounds say, as JSON and as a line.
+fn spread<R>(rounds: &[R], name: &str, value: impl Fn(&R) -> f64) -> (Value, String) {
+    let mut values: Vec<f64> = rounds.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    let at = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
+    let (low, median, high) = (
+        at(0),
+        at(values.len() / 2),
+        at(values.len().saturating_sub(1)),
+    );
+    let line = format!("{name:26} {median:>9.2}  ({low:.2} to {high:.2})");
+    (json!({"median": median, "low": low, "high": high}), line)
+}
+
+/// Floating-point operations of a second, in thousands of millions.
+fn rate(flop: u64, seconds: f64) -> f64 {
+    flop as f64 / seconds / 1e9
+}
+
+fn weights(context: &Context, args: &WeightsBench) -> Result<()> {
+    let files = model::open(context, &args.model)?;
+    let (config, checkpoint) = (files.config()?, files.checkpoint()?);
+    let bar = context
+        .report
+        .bar("weights", args.rounds as u64 + 1, "rounds");
+    let rounds = atlas::bench_weights(&config, &checkpoint, args.rounds, &|done| {
+        bar.set(done as u64)
+    })?;
+    bar.finish(rounds.len() as u64 + 1);
+    type Get = fn(&WeightsRound) -> f64;
+    let rows: [(&str, &str, Get); 6] = [
+        ("logit_weights_gflop_s", "logit weights, GFLOP/s", |r| {
+            rate(r.vocabulary_flop, r.vocabulary_s)
+        }),
+        ("logit_weights_bare_gflop_s", "  bare matmul", |r| {
+            rate(r.vocabulary_flop, r.vocabulary_bare_s)
+        }),
+        ("logit_weights_over_bare", "  share of the bare rate", |r| {
+            r.vocabulary_bare_s / r.vocabulary_s
+        }),
+        ("pairs_gflop_s", "pairs of neurons, GFLOP/s", |r| {
+            rate(r.pairs_flop, r.pairs_s)
+        }),
+        ("pairs_bare_gflop_s", "  bare matmul", |r| {
+            rate(r.pairs_flop, r.pairs_bare_s)
+        }),
+        ("pairs_over_bare", "  share of the bare rate", |r| {
+            r.pairs_bare_s / r.pairs_s
+        }),
+    ];
+    let mut value = json!({
+        "model": files.origin(),
+        "threads": rayon::current_num_threads(),
+        "runs_on": Isa::best().name(),
+        "rounds": rounds,
+    });
+    let mut words = format!("{}, median of {} rounds", files.origin(), rounds.len());
+    for (key, name, get) in rows {
+        let (spread, line) = spread(&rounds, name, get);
+        value[key] = spread;
+        words.push_str(&format!("\n{line}"));
+    }
+    context.report.result(&value, &words)
+}
+
+fn scan(context: &Context, args: &ScanBench) -> Result<()> {
     let files = model::open(context, &args.model)?;
     let options = args.options.over(&context.project.scan)?;
     let folder = tempfile::tempdir()?;
@@ -81,21 +166,10 @@ pub(super) fn run(context: &Context, command: &BenchCommand) -> Result<()> {
         say(&rounds);
         return Ok(());
     }
-    let of = |name: &str, value: &dyn Fn(&Round) -> f64| {
-        let mut values: Vec<f64> = rounds.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        let at = |i: usize| values.get(i).copied().unwrap_or(f64::NAN);
-        let (low, median, high) = (
-            at(0),
-            at(values.len() / 2),
-            at(values.len().saturating_sub(1)),
-        );
-        let line = format!("{name:22} {median:>9.2}  ({low:.2} to {high:.2})");
-        (json!({"median": median, "low": low, "high": high}), line)
-    };
-    let forward = of("forward, tokens/s", &|r| r.n_tokens as f64 / r.forward_s);
-    let scan = of("scan, tokens/s", &|r| r.n_tokens as f64 / r.scan_s);
-    let cost = of("scan : forward, time", &|r| r.scan_s / r.forward_s);
+    let of = |name: &str, value: fn(&Round) -> f64| spread(&rounds, name, value);
+    let forward = of("forward, tokens/s", |r| r.n_tokens as f64 / r.forward_s);
+    let scan = of("scan, tokens/s", |r| r.n_tokens as f64 / r.scan_s);
+    let cost = of("scan : forward, time", |r| r.scan_s / r.forward_s);
     let runs_on = setup.runs_on();
     let value = json!({
         "model": files.origin(),

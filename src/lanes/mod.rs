@@ -70,6 +70,9 @@ pub(crate) trait Lanes: Copy {
 
     fn both(a: Self::Mask, b: Self::Mask) -> Self::Mask;
 
+    /// Whether any lane is set.
+    fn any(mask: Self::Mask) -> bool;
+
     /// `self + other` where the mask says so, else `self`.
     fn add_where(self, mask: Self::Mask, other: Self) -> Self;
 

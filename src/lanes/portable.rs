@@ -131,6 +131,11 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn any(mask: Self::Mask) -> bool {
+        mask.iter().fold(false, |any, &lane| any | lane)
+    }
+
+    #[inline(always)]
     fn add_where(self, mask: Self::Mask, other: Self) -> Self {
         self.pick(mask, self.add(other))
     }

@@ -110,6 +110,11 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    fn any(mask: Self::Mask) -> bool {
+        mask != 0
+    }
+
+    #[inline(always)]
     fn add_where(self, mask: Self::Mask, other: Self) -> Self {
         unsafe { Self(_mm512_mask_add_ps(self.0, mask, self.0, other.0)) }
     }
@@ -348,6 +353,11 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn both(a: Self::Mask, b: Self::Mask) -> Self::Mask {
         unsafe { (_mm256_and_ps(a.0, b.0), _mm256_and_ps(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    fn any(mask: Self::Mask) -> bool {
+        unsafe { _mm256_movemask_ps(_mm256_or_ps(mask.0, mask.1)) != 0 }
     }
 
     #[inline(always)]

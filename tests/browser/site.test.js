@@ -237,7 +237,7 @@ test("an address that leads nowhere", async () => {
 
 test("every kind of page fits a phone", async () => {
   await page.setViewportSize({ width: 360, height: 800 });
-  for (const name of ["index.html", "tiny/index.html", "tiny/0/index.html", "tiny/0/3.html", "404.html"]) {
+  for (const name of ["index.html", "tiny/index.html", "tiny/0/index.html", "tiny/0/3.html", "tiny/tokens.html", "404.html"]) {
     await page.goto(root + name);
     const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(over <= 0, `${name} is ${over} px too wide`);

@@ -9,7 +9,7 @@ pub(super) struct Best {
     /// `[n, k]`, best first; -∞ where there are fewer.
     scores: Vec<f32>,
     ids: Vec<u32>,
-    /// The scores that must be reached, `[n]`.
+    /// What scores must exceed to change anything, `[n]`.
     bounds: Vec<f32>,
 }
 
@@ -23,13 +23,27 @@ impl Best {
         }
     }
 
-    /// What a score must reach to change anything, thing by thing.
+    /// For `n` things, but none beyond the first `some` of them ever has anything.
+    pub(super) fn of_some(n: usize, some: usize, k: usize) -> Self {
+        let mut best = Self::new(n, k);
+        best.bounds[some..].fill(f32::INFINITY);
+        best
+    }
+
+    /// What a score must exceed to change anything, thing by thing.
     pub(super) fn bounds(&self) -> &[f32] {
         &self.bounds
     }
 
     /// Offers an id to a thing. A score that is not finite is not taken.
+    #[inline(always)]
     pub(super) fn offer(&mut self, thing: usize, id: u32, score: f32) {
+        if score > self.bounds[thing] {
+            self.insert(thing, id, score);
+        }
+    }
+
+    fn insert(&mut self, thing: usize, id: u32, score: f32) {
         let scores = &mut self.scores[thing * self.k..(thing + 1) * self.k];
         let ids = &mut self.ids[thing * self.k..(thing + 1) * self.k];
         let before = |at: usize| scores[at] > score || (scores[at] == score && ids[at] < id);
@@ -40,7 +54,8 @@ impl Best {
         scores.copy_within(at..self.k - 1, at + 1);
         ids.copy_within(at..self.k - 1, at + 1);
         (scores[at], ids[at]) = (score, id);
-        self.bounds[thing] = scores[self.k - 1];
+        // what equals the last may come before it
+        self.bounds[thing] = scores[self.k - 1].next_down();
     }
 
     /// What a thing has, best first.
@@ -96,7 +111,7 @@ mod tests {
             offers.rotate_left(turn.min(n));
             let mut best = Best::new(3, k);
             for &(thing, id, score) in &offers {
-                prop_assert!(score >= best.bounds()[thing] || best.of(thing).all(|(_, other)| other > score));
+                prop_assert!(score > best.bounds()[thing] || best.of(thing).all(|(_, other)| other > score));
                 best.offer(thing, id, score);
             }
             for thing in 0..3 {

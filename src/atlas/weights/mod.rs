@@ -5,6 +5,7 @@
 //! weights twice, the unembedding twice or [`COLUMN_BYTES`] of packed layers, and about a kB for each neuron and a third of one
 //! for each token.
 
+mod bench;
 mod best;
 mod classes;
 mod null_space;
@@ -16,12 +17,14 @@ mod tokens;
 mod vocabulary;
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use bench::{WeightsRound, bench_weights};
 pub use classes::{ALIGNED, Class, Classed, Cosines, Region};
 pub use pairs::Relation;
 pub use reads::Reads;
@@ -35,7 +38,7 @@ use super::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
 use crate::lanes::Isa;
 use crate::model::weights::{Analysis, Checkpoint, MlpWeights};
-use crate::model::{Columns, Config, ModelError};
+use crate::model::{Columns, Config, ModelError, Rows};
 use crate::shard::{AtlasManifest, ShardError};
 use null_space::NullSpace;
 use pairs::{Directions, Neighbours, PackedDirections};
@@ -194,11 +197,42 @@ struct RowChunk<'a> {
     vectors: &'a [f32],
 }
 
-impl RowChunk<'_> {
+impl<'a> RowChunk<'a> {
+    /// Vectors of `d` values, some at a time; `first` is the number of the first in the model.
+    fn all(first: u32, vectors: &'a [f32], d: usize) -> impl Iterator<Item = Self> {
+        let chunks = vectors.chunks(ROWS * d);
+        let firsts = (first..).step_by(ROWS);
+        firsts
+            .zip(chunks)
+            .map(|(first, vectors)| Self { first, vectors })
+    }
+
     /// Where to begin, of some panels that all chunks go through, so that threads do not wait for one another.
     fn first_panel(&self, n_panels: usize) -> usize {
         const STEP: usize = 37;
         self.first as usize / ROWS * STEP % n_panels.max(1)
+    }
+}
+
+/// Room for the products of some tiles of rows with one panel of columns.
+struct TileValues(Vec<f32>);
+
+impl TileValues {
+    fn new() -> Self {
+        // tiles are written whole
+        Self(vec![0.0; ROWS.next_multiple_of(64) * Columns::PANEL])
+    }
+
+    /// `[rows of the tiles, Columns::PANEL]`
+    fn multiply(
+        &mut self,
+        rows: &Rows,
+        tiles: Range<usize>,
+        columns: &Columns,
+        panel: usize,
+    ) -> &[f32] {
+        rows.multiply(tiles, columns, panel, &mut self.0);
+        &self.0
     }
 }
 
@@ -391,11 +425,7 @@ impl<'a> Work<'a> {
     /// A layer's vectors, some at a time.
     fn chunks<'v>(&self, layer: usize, vectors: &'v [f32]) -> impl Iterator<Item = RowChunk<'v>> {
         let first = (layer * self.config.d_mlp) as u32;
-        let chunks = vectors.chunks(ROWS * self.config.d_model);
-        let firsts = (first..).step_by(ROWS);
-        firsts
-            .zip(chunks)
-            .map(|(first, vectors)| RowChunk { first, vectors })
+        RowChunk::all(first, vectors, self.config.d_model)
     }
 
     /// What the input weights and the gate read; without an embedding, nothing.

@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use super::best::{Best, Shared};
-use super::{ROWS, RowChunk, TOP_NEURONS};
+use super::{ROWS, RowChunk, TOP_NEURONS, TileValues};
 use crate::ids::NeuronId;
 use crate::lanes::{Isa, Kernel, LANES, Lanes};
 use crate::model::{Columns, Rows};
@@ -126,9 +126,10 @@ fn signed(neuron: u32, cosine: f32) -> u32 {
 impl Neighbours {
     pub(super) fn new(isa: Isa, (n_layers, d_mlp): (usize, usize), d: usize, gated: bool) -> Self {
         let lists = |step: usize| -> Lists {
-            let layers = 0..n_layers;
-            let of_layer = |_| Shared::new(d_mlp, step, |n| Best::new(n, TOP_NEURONS));
-            layers.map(of_layer).collect()
+            let part = |n| Best::of_some(step, n, TOP_NEURONS);
+            (0..n_layers)
+                .map(|_| Shared::new(d_mlp, step, part))
+                .collect()
         };
         let found = || Found {
             of_rows: lists(ROWS),
@@ -233,35 +234,35 @@ impl Neighbours {
         of_rows: &mut Best,
         of_columns: Option<&Shared<Best>>,
     ) {
-        let mut values = vec![0.0; ROWS.next_multiple_of(64) * PANEL];
+        let mut values = TileValues::new();
+        let mut hits = Vec::new();
         let n_panels = columns.n_panels();
         let begin = chunk.first_panel(n_panels);
         for (tiles, own) in rows.groups() {
             for panel in (0..n_panels).map(|panel| (begin + panel) % n_panels) {
-                rows.multiply(tiles.clone(), columns, panel, &mut values);
+                let values = values.multiply(rows, tiles.clone(), columns, panel);
                 let from = panel * PANEL;
-                let n = PANEL.min(columns.n() - from);
                 let mut of_columns = of_columns.map(|lists| lists.part(from).lock());
-                for (row, values) in own.clone().zip(values.chunks_exact(PANEL)) {
-                    let look = Look {
-                        values: &values[..n],
-                        row_bound: of_rows.bounds()[row],
-                        bounds: of_columns.as_ref().map(|best| best.bounds()),
-                    };
-                    let wanted = match n {
-                        PANEL => self.isa.run(look),
-                        _ => true,
-                    };
-                    if wanted {
-                        let neuron = chunk.first + row as u32;
-                        let columns = of_columns.as_deref_mut();
-                        offer_panel(
-                            (row, neuron),
-                            first_column + from as u32,
-                            &values[..n],
-                            of_rows,
-                            columns,
-                        );
+                hits.clear();
+                self.isa.run(Look {
+                    values: &values[..own.len() * PANEL],
+                    row_bounds: &of_rows.bounds()[own.clone()],
+                    bounds: of_columns.as_ref().map(|best| best.bounds()),
+                    hits: &mut hits,
+                });
+                for &(row, first) in &hits {
+                    let neuron = chunk.first + (own.start + row) as u32;
+                    for at in (first..first + LANES).take_while(|at| from + at < columns.n()) {
+                        let cosine = values[row * PANEL + at];
+                        let other = first_column + (from + at) as u32;
+                        let size = cosine.abs();
+                        if neuron == other || size == 0.0 {
+                            continue;
+                        }
+                        of_rows.offer(own.start + row, signed(other, cosine), size);
+                        if let Some(best) = &mut of_columns {
+                            best.offer(at, signed(neuron, cosine), size);
+                        }
                     }
                 }
             }
@@ -313,59 +314,44 @@ fn joined(mut a: Vec<(u32, f32)>, b: Vec<(u32, f32)>) -> Vec<(u32, f32)> {
     a
 }
 
-#[cold]
-fn offer_panel(
-    (row, neuron): (usize, u32),
-    first_column: u32,
-    values: &[f32],
-    of_rows: &mut Best,
-    mut of_columns: Option<&mut Best>,
-) {
-    for (at, &cosine) in values.iter().enumerate() {
-        let other = first_column + at as u32;
-        let size = cosine.abs();
-        if neuron == other || size == 0.0 {
-            continue;
-        }
-        of_rows.offer(row, signed(other, cosine), size);
-        if let Some(best) = &mut of_columns {
-            best.offer(at, signed(neuron, cosine), size);
-        }
-    }
-}
-
-/// Whether any cosine of a row and a panel is large enough for either.
+/// Says where any cosine of some rows and a panel may be large enough for either.
 struct Look<'a> {
+    /// `[rows, PANEL]`
     values: &'a [f32],
-    row_bound: f32,
+    row_bounds: &'a [f32],
     bounds: Option<&'a [f32]>,
+    /// Row, and the first of sixteen columns.
+    hits: &'a mut Vec<(usize, usize)>,
 }
 
 impl Kernel for Look<'_> {
-    type Output = bool;
+    type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self) -> bool {
-        assert!(
-            self.values.len() == PANEL && self.bounds.is_none_or(|bounds| bounds.len() == PANEL)
-        );
-        let row_bound = L::splat(self.row_bound);
-        let (zero, mut best) = (L::splat(0.0), L::splat(f32::NEG_INFINITY));
-        let mut at = 0;
-        while at < PANEL {
-            // SAFETY: both have as many values as a panel
-            let (x, bound) = unsafe {
-                let bound = match self.bounds {
-                    Some(bounds) => row_bound.min(L::load(bounds.as_ptr().add(at))),
-                    None => row_bound,
+    fn run<L: Lanes>(self) {
+        assert!(self.values.len() == self.row_bounds.len() * PANEL);
+        let none = [f32::INFINITY; PANEL];
+        let bounds = self.bounds.unwrap_or(&none);
+        assert!(bounds.len() == PANEL);
+        let zero = L::splat(0.0);
+        for row in 0..self.row_bounds.len() {
+            let row_bound = L::splat(self.row_bounds[row]);
+            let mut at = 0;
+            while at < PANEL {
+                // SAFETY: `bounds` has as many values as a panel, and `values` a panel for each row
+                let (x, bound) = unsafe {
+                    (
+                        L::load(self.values.as_ptr().add(row * PANEL + at)),
+                        L::load(bounds.as_ptr().add(at)),
+                    )
                 };
-                (L::load(self.values.as_ptr().add(at)), bound)
-            };
-            let size = x.max(zero.sub(x));
-            best = size.sub(bound).max(best);
-            at += LANES;
+                let size = x.max(zero.sub(x));
+                if L::any(row_bound.min(bound).less(size)) {
+                    self.hits.push((row, at));
+                }
+                at += LANES;
+            }
         }
-        best.largest() >= 0.0
     }
 }
 

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::best::Best;
-use super::{ROWS, RowChunk, TOP_TOKENS};
+use super::{RowChunk, TOP_TOKENS, TileValues};
 use crate::lanes::{Isa, Kernel, LANES, Lanes};
 use crate::model::{Columns, Rows};
 
@@ -40,10 +40,10 @@ fn of_chunk(
     let n_rows = chunk.vectors.len() / d;
     let rows: Rows = embedding.rows(chunk.vectors);
     let mut tops = [0, 1].map(|_| Best::new(n_rows, TOP_TOKENS));
-    let mut values = vec![0.0; ROWS.next_multiple_of(64) * PANEL];
+    let mut values = TileValues::new();
     for (tiles, own) in rows.groups() {
         for panel in 0..embedding.n_panels() {
-            rows.multiply(tiles.clone(), embedding, panel, &mut values);
+            let values = values.multiply(&rows, tiles.clone(), embedding, panel);
             let from = panel * PANEL;
             let n = PANEL.min(embedding.n() - from);
             for (row, values) in own.clone().zip(values.chunks_exact(PANEL)) {
@@ -71,7 +71,7 @@ fn of_chunk(
     (0..n_rows).map(of_row).collect()
 }
 
-/// Whether any product with a panel of tokens, or its negative, reaches a bound.
+/// Whether any product with a panel of tokens, or its negative, exceeds a bound.
 struct Look<'a> {
     values: &'a [f32],
     bounds: [f32; 2],
@@ -83,14 +83,17 @@ impl Kernel for Look<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) -> bool {
         assert!(self.values.len() == PANEL);
-        let (mut high, mut low) = (L::splat(f32::NEG_INFINITY), L::splat(f32::INFINITY));
+        let zero = L::splat(0.0);
+        let (high, low) = (L::splat(self.bounds[0]), L::splat(self.bounds[1]));
+        let mut above = L::splat(f32::NEG_INFINITY);
         let mut at = 0;
         while at < PANEL {
             // SAFETY: there are as many values as a panel has
             let x = unsafe { L::load(self.values.as_ptr().add(at)) };
-            (high, low) = (x.max(high), x.min(low));
+            above = x.sub(high).max(above);
+            above = zero.sub(x).sub(low).max(above);
             at += LANES;
         }
-        high.largest() >= self.bounds[0] || L::splat(0.0).sub(low).largest() >= self.bounds[1]
+        L::any(zero.less(above))
     }
 }

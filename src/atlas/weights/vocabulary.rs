@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::best::{Best, Shared};
-use super::{ROWS, RowChunk, TOP_NEURONS, TOP_TOKENS};
+use super::{RowChunk, TOP_NEURONS, TOP_TOKENS, TileValues};
 use crate::lanes::{Isa, Kernel, LANES, Lanes};
 use crate::model::{Columns, Rows};
 
@@ -81,8 +81,9 @@ pub(super) struct Writers {
 }
 
 impl Writers {
-    fn new(n_tokens: usize) -> Self {
-        let both = || [0, 1].map(|_| Best::new(n_tokens, TOP_NEURONS));
+    /// For a panel, of which `n` tokens exist.
+    fn new(n: usize) -> Self {
+        let both = || [0, 1].map(|_| Best::of_some(PANEL, n, TOP_NEURONS));
         Self {
             by_logit: both(),
             by_v: both(),
@@ -95,9 +96,10 @@ pub(super) struct Vocabulary {
     isa: Isa,
     d: usize,
     columns: Columns,
-    /// 1 / norm of each token's column; 0 where that is 0.
+    /// 1 / norm of each token's column, of whole panels; 0 where that is 0, or there is no token.
     inverse_norms: Vec<f32>,
-    n_without_norm: usize,
+    /// Number of tokens whose column has a direction.
+    n_directions: usize,
     /// Mean of the columns, each divided by its norm.
     mean_direction: Vec<f64>,
     pub(super) writers: Shared<Writers>,
@@ -116,26 +118,24 @@ impl Vocabulary {
     /// From `[d_vocab, d_model]`.
     pub(super) fn new(isa: Isa, w_u: &[f32], d: usize) -> Self {
         let columns = Columns::new(isa, w_u, d);
-        let tokens = w_u.par_chunks_exact(d);
-        let inverse_norms: Vec<f32> = tokens.clone().map(inverse_norm).collect();
-        let n_without_norm = inverse_norms.iter().filter(|n| **n == 0.0).count();
+        let mut inverse_norms: Vec<f32> = w_u.par_chunks_exact(d).map(inverse_norm).collect();
+        let n_directions = inverse_norms.iter().filter(|n| **n > 0.0).count();
         let mut mean_direction = vec![0.0; d];
         for (token, inverse) in w_u.chunks_exact(d).zip(&inverse_norms) {
             for (sum, x) in mean_direction.iter_mut().zip(token) {
                 *sum += f64::from(*x) * f64::from(*inverse);
             }
         }
-        let n = columns.n() - n_without_norm;
-        mean_direction
-            .iter_mut()
-            .for_each(|sum| *sum /= n.max(1) as f64);
+        let n = n_directions.max(1) as f64;
+        mean_direction.iter_mut().for_each(|sum| *sum /= n);
+        inverse_norms.resize(columns.n_panels() * PANEL, 0.0);
         let writers = Shared::new(columns.n(), PANEL, Writers::new);
         Self {
             isa,
             d,
             columns,
             inverse_norms,
-            n_without_norm,
+            n_directions,
             mean_direction,
             writers,
         }
@@ -151,91 +151,71 @@ impl Vocabulary {
         let (n_tokens, n_panels) = (self.columns.n(), self.columns.n_panels());
         let begin = chunk.first_panel(n_panels);
         let rows: Rows = self.columns.rows(chunk.vectors);
-        let mut states: Vec<RowState> = chunk
-            .vectors
-            .chunks_exact(self.d)
-            .map(|row| self.begin(row))
-            .collect();
+        let vectors = chunk.vectors.chunks_exact(self.d);
+        let mut states: Vec<RowState> = vectors.map(|row| self.begin(row)).collect();
         let mut tops = [0, 1].map(|_| Best::new(states.len(), TOP_TOKENS));
-        let mut values = vec![0.0; ROWS.next_multiple_of(64) * PANEL];
+        let mut values = TileValues::new();
+        let mut hits = Vec::new();
         for (tiles, own) in rows.groups() {
             for panel in (0..n_panels).map(|panel| (begin + panel) % n_panels) {
-                rows.multiply(tiles.clone(), &self.columns, panel, &mut values);
+                let values = values.multiply(&rows, tiles.clone(), &self.columns, panel);
                 let from = panel * PANEL;
-                let n = PANEL.min(n_tokens - from);
+                let inverse_norms = &self.inverse_norms[from..from + PANEL];
                 let writers = &mut *self.writers.part(from).lock();
-                for (row, values) in own.clone().zip(values.chunks_exact(PANEL)) {
-                    let values = &values[..n];
-                    let mut v = [0.0; PANEL];
-                    let state = &mut states[row];
-                    let look = Look {
-                        values,
-                        v: &mut v,
-                        inverse_norms: &self.inverse_norms[from..from + n],
-                        row_bounds: [0, 1].map(|end| tops[end].bounds()[row]),
-                        bounds: [
-                            &writers.by_logit[0],
-                            &writers.by_logit[1],
-                            &writers.by_v[0],
-                            &writers.by_v[1],
-                        ]
-                        .map(Best::bounds),
-                        state,
-                    };
-                    let wanted = match n {
-                        PANEL => self.isa.run(look),
-                        _ => look.of_some(),
-                    };
-                    if wanted && state.inverse_norm > 0.0 {
-                        let neuron = chunk.first + row as u32;
-                        self.offer(row, neuron, from, values, &v, &mut tops, writers);
+                let [promote, suppress] = &writers.by_logit;
+                let [along, against] = &writers.by_v;
+                let bounds = [promote, suppress, along, against].map(Best::bounds);
+                hits.clear();
+                self.isa.run(Look {
+                    values: &values[..own.len() * PANEL],
+                    inverse_norms,
+                    row_bounds: [
+                        &tops[0].bounds()[own.clone()],
+                        &tops[1].bounds()[own.clone()],
+                    ],
+                    bounds,
+                    states: &mut states[own.clone()],
+                    hits: &mut hits,
+                });
+                for &(row, first) in &hits {
+                    let state = &states[own.start + row];
+                    if state.inverse_norm == 0.0 {
+                        continue;
+                    }
+                    let neuron = chunk.first + (own.start + row) as u32;
+                    for at in (first..first + LANES).take_while(|at| from + at < n_tokens) {
+                        let token = (from + at) as u32;
+                        let logit = values[row * PANEL + at];
+                        tops[0].offer(own.start + row, token, logit);
+                        tops[1].offer(own.start + row, token, -logit);
+                        writers.by_logit[0].offer(at, neuron, logit);
+                        writers.by_logit[1].offer(at, neuron, -logit);
+                        if inverse_norms[at] > 0.0 {
+                            let v = logit * state.inverse_norm * inverse_norms[at];
+                            writers.by_v[0].offer(at, neuron, v);
+                            writers.by_v[1].offer(at, neuron, -v);
+                        }
                     }
                 }
             }
         }
-        let n = n_tokens - self.n_without_norm;
-        let finish = |(row, state): (usize, RowState)| state.finish(&tops, row, (n_tokens, n));
+        let n_looked_at = n_panels * PANEL;
+        let finish = |(row, state): (usize, RowState)| {
+            let n_zeros = n_looked_at - self.n_directions;
+            state.finish(&tops, row, n_tokens, n_looked_at, n_zeros)
+        };
         states.into_iter().enumerate().map(finish).collect()
     }
 
     fn begin(&self, w_out: &[f32]) -> RowState {
         let inverse_norm = inverse_norm(w_out);
-        let along: f64 = w_out
-            .iter()
-            .zip(&self.mean_direction)
-            .map(|(x, m)| f64::from(*x) * m)
-            .sum();
+        let products = w_out.iter().zip(&self.mean_direction);
+        let along: f64 = products.map(|(x, m)| f64::from(*x) * m).sum();
         RowState {
             inverse_norm,
             pivot: (along * f64::from(inverse_norm)) as f32,
-            logit_sums: [0.0; 4],
-            v_sums: [0.0; 4],
-            bins: vec![0; FINE],
-        }
-    }
-
-    #[cold]
-    #[allow(clippy::too_many_arguments)]
-    fn offer(
-        &self,
-        row: usize,
-        neuron: u32,
-        from: usize,
-        values: &[f32],
-        v: &[f32; PANEL],
-        tops: &mut [Best; 2],
-        writers: &mut Writers,
-    ) {
-        for (at, (&logit, &v)) in values.iter().zip(v).enumerate() {
-            let token = (from + at) as u32;
-            tops[0].offer(row, token, logit);
-            tops[1].offer(row, token, -logit);
-            writers.by_logit[0].offer(at, neuron, logit);
-            writers.by_logit[1].offer(at, neuron, -logit);
-            if self.inverse_norms[from + at] > 0.0 {
-                writers.by_v[0].offer(at, neuron, v);
-                writers.by_v[1].offer(at, neuron, -v);
-            }
+            sums: [[0.0; LANES]; 8],
+            bins: Box::new([0; FINE]),
         }
     }
 }
@@ -245,30 +225,39 @@ struct RowState {
     inverse_norm: f32,
     /// About the mean of v: sums of powers of what is far from zero would cancel.
     pivot: f32,
-    logit_sums: [f64; 4],
-    v_sums: [f64; 4],
-    bins: Vec<u32>,
+    /// Lane by lane, of logit weights and of v: Σx to Σx⁴.
+    sums: [[f64; LANES]; 8],
+    bins: Box<[u32; FINE]>,
 }
 
 impl RowState {
-    /// `n_tokens` are all, and those whose column has a direction.
-    fn finish(mut self, tops: &[Best; 2], row: usize, (n_tokens, n): (usize, usize)) -> Written {
-        // tokens without a direction were counted as if their cosine were 0
-        let n_without_norm = n_tokens - n;
+    /// `n_zeros` of the `n_looked_at` values of v are 0 only because there is no direction, or no token.
+    fn finish(
+        mut self,
+        tops: &[Best; 2],
+        row: usize,
+        n_tokens: usize,
+        n_looked_at: usize,
+        n_zeros: usize,
+    ) -> Written {
+        let sum = |at: usize| self.sums[at].iter().sum::<f64>();
+        let logits = [0, 1, 2, 3].map(sum);
         let pivot = f64::from(self.pivot);
-        for (power, sum) in (1..).zip(&mut self.v_sums) {
-            *sum -= n_without_norm as f64 * (-pivot).powi(power);
-        }
-        self.bins[FINE / 2] -= n_without_norm as u32;
+        let zeros = |power: i32| n_zeros as f64 * (-pivot).powi(power);
+        let v = [0, 1, 2, 3].map(|at| sum(4 + at) - zeros(at as i32 + 1));
+        self.bins[FINE / 2] -= n_zeros as u32;
         let (v, histogram) = match self.inverse_norm > 0.0 {
-            true => (Shape::new(self.v_sums, n, pivot), coarse(&self.bins)),
+            true => (
+                Shape::new(v, n_looked_at - n_zeros, pivot),
+                coarse(&*self.bins),
+            ),
             false => Default::default(),
         };
         let minus = |(id, score): (u32, f32)| (id, 0.0 - score);
         Written {
             top: tops[0].of(row).collect(),
             bottom: tops[1].of(row).map(minus).collect(),
-            logits: Shape::new(self.logit_sums, n_tokens, 0.0),
+            logits: Shape::new(logits, n_tokens, 0.0),
             v,
             histogram,
         }
@@ -299,113 +288,97 @@ fn coarse(fine: &[u32]) -> Histogram {
     }
 }
 
-/// Looks at the products of one neuron with a panel of tokens. Writes v, and answers whether any value is good enough for a
-/// list.
+/// Looks at the products of some neurons with a panel of tokens, and says where any may be good enough for a list.
 struct Look<'a> {
+    /// `[rows, PANEL]`
     values: &'a [f32],
-    v: &'a mut [f32; PANEL],
     inverse_norms: &'a [f32],
-    /// What logit weights, and their negatives, must reach to be among the neuron's.
-    row_bounds: [f32; 2],
+    /// What logit weights, and their negatives, must exceed to be among the neuron's.
+    row_bounds: [&'a [f32]; 2],
     /// The same of the tokens: by logit weight, then by v.
     bounds: [&'a [f32]; 4],
-    state: &'a mut RowState,
-}
-
-impl Look<'_> {
-    /// Of fewer tokens than a panel has.
-    fn of_some(self) -> bool {
-        let state = self.state;
-        let mut wanted = false;
-        for (at, &x) in self.values.iter().enumerate() {
-            let y = x * state.inverse_norm * self.inverse_norms[at];
-            self.v[at] = y;
-            add(&mut state.logit_sums, powers(x));
-            add(&mut state.v_sums, powers(y - state.pivot));
-            state.bins[fine_bin(y)] += 1;
-            let scores = [x, -x, y, -y];
-            wanted |= scores
-                .iter()
-                .zip(self.bounds)
-                .any(|(score, bounds)| *score >= bounds[at]);
-            wanted |= x >= self.row_bounds[0] || -x >= self.row_bounds[1];
-        }
-        wanted
-    }
-}
-
-fn powers(x: f32) -> [f32; 4] {
-    [x, x * x, x * x * x, x * x * (x * x)]
-}
-
-#[inline(always)]
-fn add(sums: &mut [f64; 4], more: [f32; 4]) {
-    for (sum, more) in sums.iter_mut().zip(more) {
-        *sum += f64::from(more);
-    }
-}
-
-#[inline(always)]
-fn fine_bin(v: f32) -> usize {
-    const HALF: f32 = (FINE / 2) as f32;
-    (((v + 1.0) * HALF) as usize).min(FINE - 1)
+    states: &'a mut [RowState],
+    /// Row, and the first of sixteen tokens.
+    hits: &'a mut Vec<(usize, usize)>,
 }
 
 impl Kernel for Look<'_> {
-    type Output = bool;
+    type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self) -> bool {
-        const { assert!(PANEL.is_multiple_of(LANES)) };
-        assert!(self.values.len() == PANEL && self.inverse_norms.len() == PANEL);
+    fn run<L: Lanes>(self) {
+        const { assert!(PANEL.is_multiple_of(LANES) && FINE.is_power_of_two()) };
+        const MAGIC: f32 = (1 << 23) as f32; // from here on, a float's last bits are a whole number
+        let n_rows = self.states.len();
+        assert!(self.values.len() == n_rows * PANEL && self.inverse_norms.len() == PANEL);
         let [promote, suppress, along, against] = self.bounds;
         assert!(promote.len() == PANEL && suppress.len() == PANEL);
         assert!(along.len() == PANEL && against.len() == PANEL);
-        let state = self.state;
+        let [high, low] = self.row_bounds;
+        assert!(high.len() == n_rows && low.len() == n_rows);
         let zero = L::splat(0.0);
-        let mut best = L::splat(f32::NEG_INFINITY);
-        let (mut s1, mut s2, mut s3, mut s4) = (zero, zero, zero, zero);
-        let (mut t1, mut t2, mut t3, mut t4) = (zero, zero, zero, zero);
-        let (norm, pivot) = (L::splat(state.inverse_norm), L::splat(state.pivot));
-        let (high, low) = (L::splat(self.row_bounds[0]), L::splat(self.row_bounds[1]));
-        let mut at = 0;
-        while at < PANEL {
-            // SAFETY: all have as many values as a panel
-            unsafe {
-                let x = L::load(self.values.as_ptr().add(at));
-                let y = x
-                    .mul(norm)
-                    .mul(L::load(self.inverse_norms.as_ptr().add(at)));
-                y.store(self.v.as_mut_ptr().add(at));
-                let square = x.mul(x);
-                s1 = s1.add(x);
-                s2 = s2.add(square);
-                s3 = square.mul_add(x, s3);
-                s4 = square.mul_add(square, s4);
-                let off = y.sub(pivot);
-                let square = off.mul(off);
-                t1 = t1.add(off);
-                t2 = t2.add(square);
-                t3 = square.mul_add(off, t3);
-                t4 = square.mul_add(square, t4);
-                let bound = high.min(L::load(promote.as_ptr().add(at)));
-                best = x.sub(bound).max(best);
-                let bound = low.min(L::load(suppress.as_ptr().add(at)));
-                best = zero.sub(x).sub(bound).max(best);
-                best = y.sub(L::load(along.as_ptr().add(at))).max(best);
-                best = zero.sub(y).sub(L::load(against.as_ptr().add(at))).max(best);
-            }
-            at += LANES;
-        }
-        add(
-            &mut state.logit_sums,
-            [s1.sum(), s2.sum(), s3.sum(), s4.sum()],
+        let half = L::splat((FINE / 2) as f32);
+        let (offset, last) = (
+            L::splat((FINE / 2) as f32 - 0.5),
+            L::splat((FINE - 1) as f32),
         );
-        add(&mut state.v_sums, [t1.sum(), t2.sum(), t3.sum(), t4.sum()]);
-        for v in &*self.v {
-            state.bins[fine_bin(*v)] += 1;
+        let magic = L::splat(MAGIC);
+        for row in 0..n_rows {
+            let state = &mut self.states[row];
+            let (mut s1, mut s2, mut s3, mut s4) = (zero, zero, zero, zero);
+            let (mut t1, mut t2, mut t3, mut t4) = (zero, zero, zero, zero);
+            let (norm, pivot) = (L::splat(state.inverse_norm), L::splat(state.pivot));
+            let (high, low) = (L::splat(high[row]), L::splat(low[row]));
+            let mut places = [0f32; PANEL];
+            let mut at = 0;
+            while at < PANEL {
+                // SAFETY: all have as many values as a panel, and `values` a panel for each row
+                unsafe {
+                    let x = L::load(self.values.as_ptr().add(row * PANEL + at));
+                    let y = x
+                        .mul(norm)
+                        .mul(L::load(self.inverse_norms.as_ptr().add(at)));
+                    let square = x.mul(x);
+                    s1 = s1.add(x);
+                    s2 = s2.add(square);
+                    s3 = square.mul_add(x, s3);
+                    s4 = square.mul_add(square, s4);
+                    let off = y.sub(pivot);
+                    let square = off.mul(off);
+                    t1 = t1.add(off);
+                    t2 = t2.add(square);
+                    t3 = square.mul_add(off, t3);
+                    t4 = square.mul_add(square, t4);
+                    // bins begin at multiples of their width: rounding half a bin further down
+                    let place = y.mul_add(half, offset).max(zero).min(last);
+                    place.add(magic).store(places.as_mut_ptr().add(at));
+                    let bound = high.min(L::load(promote.as_ptr().add(at)));
+                    let mut above = x.sub(bound);
+                    let bound = low.min(L::load(suppress.as_ptr().add(at)));
+                    above = zero.sub(x).sub(bound).max(above);
+                    above = y.sub(L::load(along.as_ptr().add(at))).max(above);
+                    above = zero
+                        .sub(y)
+                        .sub(L::load(against.as_ptr().add(at)))
+                        .max(above);
+                    if L::any(zero.less(above)) {
+                        self.hits.push((row, at));
+                    }
+                }
+                at += LANES;
+            }
+            let sums = [s1, s2, s3, s4, t1, t2, t3, t4];
+            let mut at = 0;
+            while at < sums.len() {
+                let to = state.sums[at].as_mut_ptr();
+                // SAFETY: there are sixteen sums
+                unsafe { L::store_wide(L::add_wide(L::load_wide(to), sums[at].widen()), to) };
+                at += 1;
+            }
+            for place in places {
+                state.bins[place.to_bits() as usize & (FINE - 1)] += 1;
+            }
         }
-        best.largest() >= 0.0
     }
 }
 
@@ -451,11 +424,7 @@ mod tests {
         let row = |vectors: &[f32], at: usize| vectors[at * D..(at + 1) * D].to_vec();
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let vocabulary = Vocabulary::new(isa, &w_u, D);
-            let chunks: Vec<_> = (0..)
-                .step_by(ROWS)
-                .zip(w_out.chunks(ROWS * D))
-                .map(|(first, vectors)| RowChunk { first, vectors })
-                .collect();
+            let chunks: Vec<_> = RowChunk::all(0, &w_out, D).collect();
             let written = vocabulary.written(&chunks);
             assert_eq!(written.len(), n);
             for (neuron, of) in written.iter().enumerate() {
@@ -507,14 +476,14 @@ mod tests {
                 let Histogram { low, step, counts } = &of.histogram;
                 assert_eq!(counts.iter().sum::<u32>() as usize, v.len());
                 let bin = |v: f64| ((v - f64::from(*low)) / f64::from(*step)) as usize;
-                for at in 0..BINS {
+                for (at, counted) in counts.iter().enumerate() {
                     let near_edge = |v: &&f64| {
                         let place = (**v - f64::from(*low)) / f64::from(*step);
                         (place - place.round()).abs() < 1e-3
                     };
                     let exact = v.iter().filter(|v| bin(**v) == at).count() as i64;
                     let doubtful = v.iter().filter(near_edge).count() as i64;
-                    assert!((i64::from(counts[at]) - exact).abs() <= doubtful);
+                    assert!((i64::from(*counted) - exact).abs() <= doubtful);
                 }
             }
             for token in 0..n_tokens {

@@ -1,0 +1,125 @@
+// What the weights say, in a real Chromium: tags, neighbours, figures, the scatter of a layer.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readFile } from "node:fs/promises";
+import { SITE, at, json, page, root } from "./browser.js";
+
+const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
+
+test("a neuron's tags lead to what they mean", async () => {
+  await page.goto(`${root}tiny/0/5.html`);
+  const { weights } = await record();
+  const tags = await page.$$eval(".tag", (tags) => tags.map((tag) => tag.textContent));
+  const name = weights.class.typical ? weights.class.name : `atypical ${weights.class.name}`;
+  assert.deepEqual(tags, [name, ...(weights.role ? [`${weights.role} neuron`] : [])]);
+  await page.click(".tag");
+  assert.equal(at(), `tiny/index.html#class-${weights.class.name.replaceAll(" ", "-")}`);
+  assert.equal(await page.textContent(":target"), weights.class.name);
+});
+
+test("neighbours are folded away, by keyboard as well, and lead to their pages", async () => {
+  await page.goto(`${root}tiny/0/5.html`);
+  const { weights } = await record();
+  assert.equal(await page.isVisible("#neighbours ol"), false);
+  await page.focus("#neighbours summary");
+  await page.keyboard.press("Enter");
+  const shown = await page.$$eval("#neighbours > .lists:first-of-type > div", (lists) =>
+    lists.map((list) => [...list.querySelectorAll("li")].map((item) => item.textContent)));
+  const words = ([layer, neuron, cosine]) => `${layer}.${neuron} ${cosine < 0 ? "-" : "+"}${Math.abs(cosine).toFixed(2)}`;
+  const names = ["in_in_layer", "in_in_others", "out_out_layer", "out_out_others", "upstream_in", "upstream_gate", "downstream_in", "downstream_gate"];
+  assert.deepEqual(shown, names.map((name) => weights.neighbours[name].map(words)));
+  assert.equal(weights.neighbours.upstream_in.length, 0);
+  assert.equal(weights.neighbours.downstream_gate.length, 10);
+  const [layer, neuron] = weights.neighbours.downstream_in[0];
+  await page.click(`#neighbours a >> text="${layer}.${neuron}"`);
+  assert.equal(at(), `tiny/${layer}/${neuron}.html`);
+});
+
+test("a logit weight's token leads to its page", async () => {
+  await page.goto(`${root}tiny/1/4.html`);
+  const { logits } = await record();
+  await page.click(".logits .token");
+  await page.waitForSelector(".lists, .logits");
+  assert.equal(at(), `tiny/tokens.html#${logits.top[0].id}`);
+});
+
+test("cosines are drawn where they are, on what chance explains", async () => {
+  await page.goto(`${root}tiny/2/3.html`);
+  const { weights } = await record();
+  const svg = 'svg[aria-label="Cosines between the neuron\'s weights"]';
+  const dots = await page.$$eval(`${svg} circle`, (dots) => dots.map((dot) => Number(dot.getAttribute("cx"))));
+  const order = ["in_out", "gate_out", "gate_in"];
+  const ends = await page.$$eval(`${svg} text[text-anchor=middle]`, (texts) => texts.map((text) => [Number(text.textContent), Number(text.getAttribute("x"))]));
+  const [from, to] = [ends.find(([value]) => value === -1)[1], ends.find(([value]) => value === 1)[1]];
+  const place = (cosine) => from + ((cosine + 1) / 2) * (to - from);
+  order.forEach((name, i) => assert.ok(Math.abs(dots[i] - place(weights.cosines[name].value)) < 0.2, name));
+  const bands = await page.$$eval(`${svg} .null`, (bands) => bands.map((band) => band.getBBox()).map(({ x, width }) => [x, x + width]));
+  order.forEach((name, i) => weights.cosines[name].null.forEach((end, side) => assert.ok(Math.abs(bands[i][side] - place(end)) < 0.2, name)));
+});
+
+test("a layer's scatter names the neuron under the pointer, and leads to it", async () => {
+  await page.goto(`${root}tiny/0/index.html`);
+  await page.waitForSelector("#scatter canvas");
+  const { columns } = await json("tiny/0/index.json");
+  const canvas = page.locator("#scatter canvas");
+  await canvas.scrollIntoViewIfNeeded();
+  const box = await canvas.boundingBox();
+  // the neuron furthest to the right
+  const best = columns.cos_in_out.indexOf(Math.max(...columns.cos_in_out));
+  const [left, low] = [30, 30];
+  const inner = box.width - left - 6;
+  const x = box.x + left + ((columns.cos_in_out[best] + 1) / 2) * inner;
+  const y = box.y + box.width - low - ((columns.cos_gate_out[best] + 1) / 2) * inner;
+  await page.mouse.move(x, y);
+  const text = await page.textContent("#scatter-text");
+  assert.ok(text.startsWith(`0.${best}: `), text);
+  await page.mouse.click(x, y);
+  await page.waitForURL(`${root}tiny/0/${best}.html`);
+  // by keyboard: the last of those from left to right
+  await page.goBack();
+  await canvas.focus();
+  await page.keyboard.press("End");
+  assert.ok((await page.textContent("#scatter-text")).startsWith(`0.${best}: `));
+  await page.keyboard.press("Enter");
+  await page.waitForURL(`${root}tiny/0/${best}.html`);
+});
+
+test("the scatter's colours follow dark and light", async () => {
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.goto(`${root}tiny/0/index.html`);
+  await page.waitForSelector("#scatter canvas");
+  const pixels = () => page.$eval("#scatter canvas", (canvas) => canvas.toDataURL());
+  const light = await pixels();
+  const colors = await page.$eval("#scatter canvas", (canvas) => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return new Set(Array.from({ length: data.length / 4 }, (_, i) => data.slice(4 * i, 4 * i + 3).join())).size;
+  });
+  assert.ok(colors > 20, `${colors} colours`);
+  await page.click("button.mode");
+  await page.waitForTimeout(50);
+  assert.notEqual(await pixels(), light);
+});
+
+test("a model's figures have their data beside them", async () => {
+  await page.goto(`${root}tiny/index.html`);
+  const links = await page.$$eval(".figures a", (links) => [...new Set(links.map((link) => link.getAttribute("href")))]);
+  assert.deepEqual(links.sort(), ["classes", "cosines", "roles"].flatMap((name) => [`figures/${name}.csv`, `figures/${name}.json`]));
+  for (const link of links.filter((link) => link.endsWith(".csv"))) {
+    const csv = (await readFile(`${SITE}/tiny/${link}`, "utf8")).trim().split("\n").map((row) => row.split(","));
+    const { columns, rows } = await json(`tiny/${link.replace("csv", "json")}`);
+    assert.deepEqual(csv[0], columns);
+    const read = (cell) => (cell === "" ? null : ["true", "false"].includes(cell) ? cell === "true" : Number.isNaN(Number(cell)) ? cell : Number(cell));
+    assert.deepEqual(csv.slice(1).map((row) => row.map(read)), rows);
+  }
+  // the bars of a layer add up to what the data say
+  const { rows } = await json("tiny/figures/classes.json");
+  const bars = await page.$$eval(".figures figure:first-child .plot path[class^=class-]", (paths) =>
+    paths.map((path) => [path.querySelector("title").textContent, path.getBBox().height]));
+  for (const [name, height] of bars) {
+    const shares = rows.filter((row) => row[1] === name);
+    assert.ok(height > 0 && shares.some((row) => row[3] > 0), name);
+  }
+  const total = new Map();
+  for (const [layer, , , n] of rows) total.set(layer, (total.get(layer) ?? 0) + n);
+  assert.deepEqual([...total.values()], [37, 37, 37]);
+});
