@@ -25,5 +25,6 @@ pub use crate::stats::examples::Example;
 pub use crate::stats::histogram;
 pub use crate::stats::moments::Moments;
 pub use crate::stats::neuron::NeuronStats;
+pub use crate::stats::quantile::quantile;
 pub use crate::stats::signs::{QUANTITIES, SignCase};
 pub use crate::stats::window::Window;

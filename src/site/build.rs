@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::atlas::{Atlas, AtlasNeuron, Measure, NeuronWeights, Regions, Summary};
+use crate::atlas::{Atlas, AtlasNeuron, Measure, NeuronWeights, Regions, Summary, quantile};
 use crate::ids::{NeuronId, TokenId};
 use crate::tokens::Tokenizer;
 use crate::tokens::store::TokenStore;
@@ -706,9 +706,8 @@ fn with_value(summaries: &[Summary]) -> [u32; Measure::ALL.len()] {
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    (n > 0).then(|| (values[(n - 1) / 2] + values[n / 2]) / 2.0)
+    values.sort_unstable_by(f64::total_cmp);
+    quantile(&values, 0.5)
 }
 
 fn layer_row(layer: u32, summaries: &[Summary]) -> LayerRow {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::atlas::{Class, Cosines, NeuronWeights, Region, Regions, Role};
+use crate::atlas::{Class, Cosines, NeuronWeights, Region, Regions, Role, quantile};
 
 use super::error::SiteError;
 use super::format::{count, percent, round};
@@ -145,13 +145,8 @@ fn kinds() -> impl Iterator<Item = (Class, bool)> {
 
 fn quartiles(mut values: Vec<f64>) -> Option<Quartiles> {
     values.sort_unstable_by(f64::total_cmp);
-    let quantile = |q: f64| {
-        let at = q * (values.len() - 1) as f64;
-        let (below, share) = (at.floor() as usize, at.fract());
-        let above = values[(below + 1).min(values.len() - 1)];
-        values[below] + (above - values[below]) * share
-    };
-    (!values.is_empty()).then(|| [0.25, 0.5, 0.75].map(quantile))
+    let [first, median, third] = [0.25, 0.5, 0.75].map(|q| quantile(&values, q));
+    Some([first?, median?, third?])
 }
 
 /// The figures of a model.
@@ -366,16 +361,4 @@ fn csv_file(columns: &[&str], rows: &[Vec<serde_json::Value>]) -> Vec<u8> {
         csv.push('\n');
     }
     csv.into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quartiles_lie_between_neighbours() {
-        assert_eq!(quartiles(vec![4.0, 1.0, 2.0, 3.0]), Some([1.75, 2.5, 3.25]));
-        assert_eq!(quartiles(vec![7.0]), Some([7.0; 3]));
-        assert_eq!(quartiles(Vec::new()), None);
-    }
 }

@@ -13,23 +13,9 @@ pub(super) fn log_histogram(edges: &[f64], counts: &[u64], label: &str) -> Strin
     let n = counts.len().max(1) as f64;
     let most = (counts.iter().max().copied().unwrap_or(0) as f64 + 1.0).ln();
     let x = |bin: f64| bin / n * WIDTH;
-    let bars = |keep: &dyn Fn(usize) -> bool| {
-        let mut path = String::new();
-        for (bin, &count) in counts
-            .iter()
-            .enumerate()
-            .filter(|(bin, count)| **count > 0 && keep(*bin))
-        {
-            let height = ((count as f64 + 1.0).ln() / most * (BASE - 6.0)).max(1.0);
-            let (left, right) = (x(bin as f64), x(bin as f64 + 1.0));
-            let _ = write!(
-                path,
-                "M{left:.1} {BASE}V{:.1}H{right:.1}V{BASE}Z",
-                BASE - height
-            );
-        }
-        path
-    };
+    let heights = counts.iter().map(|&count| (count as f64 + 1.0).ln() / most);
+    let heights: Vec<f64> = heights.collect();
+    let bars = |keep: &dyn Fn(usize) -> bool| bars(&heights, 0.0, keep);
     let mut svg = begin(label);
     let _ = write!(
         svg,
@@ -74,19 +60,7 @@ pub(super) fn distribution(values: &[f64], label: &str) -> String {
         counts[(bin as usize).min(BINS - 1)] += 1;
     }
     let most = f64::from(counts.iter().max().copied().unwrap_or(1));
-    let mut path = String::new();
-    for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let (left, right) = (
-            bin as f64 / BINS as f64 * WIDTH,
-            (bin + 1) as f64 / BINS as f64 * WIDTH,
-        );
-        let top = BASE - (f64::from(count) / most * (BASE - 6.0)).max(1.0);
-        let _ = write!(
-            path,
-            "M{left:.1} {BASE}V{top:.1}H{:.1}V{BASE}Z",
-            right - 1.0
-        );
-    }
+    let path = bars(&counts.map(|count| f64::from(count) / most), 1.0, |_| true);
     let _ = write!(svg, r#"<path class="positive" d="{path}"/>"#);
     for at in 0..=4 {
         let share = f64::from(at) / 4.0;
@@ -102,21 +76,12 @@ pub(super) fn histogram(low: f64, step: f64, counts: &[u32], label: &str) -> Str
     let last = (0..counts.len()).rev().find(used).unwrap_or(first);
     let n = (last + 1 - first) as f64;
     let most = f64::from(counts.iter().max().copied().unwrap_or(0).max(1));
-    let x = |bin: usize| (bin - first) as f64 / n * WIDTH;
     let edge = |bin: usize| low + bin as f64 * step;
-    let bars = |positive: bool| {
-        let mut path = String::new();
-        for bin in (first..=last).filter(|&bin| counts[bin] > 0 && (edge(bin) >= 0.0) == positive) {
-            let height = (f64::from(counts[bin]) / most * (BASE - 6.0)).max(1.0);
-            let (left, right) = (x(bin), x(bin + 1));
-            let _ = write!(
-                path,
-                "M{left:.1} {BASE}V{:.1}H{right:.1}V{BASE}Z",
-                BASE - height
-            );
-        }
-        path
-    };
+    let heights = counts[first..=last]
+        .iter()
+        .map(|&count| f64::from(count) / most);
+    let heights: Vec<f64> = heights.collect();
+    let bars = |positive: bool| bars(&heights, 0.0, |bin| (edge(first + bin) >= 0.0) == positive);
     let mut svg = begin(label);
     let _ = write!(svg, r#"<path class="negative" d="{}"/>"#, bars(false));
     let _ = write!(svg, r#"<path class="positive" d="{}"/>"#, bars(true));
@@ -355,6 +320,20 @@ fn layer_axis(svg: &mut String, n: usize) {
             TALL_BASE + 18.0
         );
     }
+}
+
+/// Bars side by side over the whole width as one path; of height 0 to 1, and those of 0 are left out.
+fn bars(heights: &[f64], gap: f64, keep: impl Fn(usize) -> bool) -> String {
+    let mut path = String::new();
+    let width = WIDTH / heights.len().max(1) as f64;
+    for (bin, &height) in heights.iter().enumerate() {
+        if height > 0.0 && keep(bin) {
+            let (left, right) = (bin as f64 * width, (bin + 1) as f64 * width - gap);
+            let top = BASE - (height * (BASE - 6.0)).max(1.0);
+            let _ = write!(path, "M{left:.1} {BASE}V{top:.1}H{right:.1}V{BASE}Z");
+        }
+    }
+    path
 }
 
 fn open(label: &str, height: f64) -> String {

@@ -10,6 +10,7 @@ pub mod hash;
 pub mod histogram;
 pub mod moments;
 pub mod neuron;
+pub mod quantile;
 pub mod samples;
 pub mod signs;
 pub mod window;

@@ -5,9 +5,10 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 
+use super::chunks::RowChunk;
+use super::directions::{layer_directions, values};
 use super::pairs::{Neighbours, PackedDirections};
 use super::vocabulary::Vocabulary;
-use super::{RowChunk, layer_directions, values};
 use crate::atlas::error::AtlasError;
 use crate::lanes::Isa;
 use crate::model::Config;

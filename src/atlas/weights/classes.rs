@@ -3,8 +3,10 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::directions::dot;
 use crate::ids::{DocId, Pos};
 use crate::stats::hash;
+use crate::stats::quantile::quantile;
 
 /// Size of a cosine from which two directions count as aligned.
 pub const ALIGNED: f32 = 0.5;
@@ -109,25 +111,6 @@ impl Cosines {
     }
 }
 
-/// The product of two vectors.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
-    // eight sums, which the compiler keeps in one register
-    let mut sums = [0f64; 8];
-    let (a, b) = (a.chunks_exact(8), b.chunks_exact(8));
-    let rest: f64 = a
-        .remainder()
-        .iter()
-        .zip(b.remainder())
-        .map(|(x, y)| f64::from(*x) * f64::from(*y))
-        .sum();
-    for (a, b) in a.zip(b) {
-        for at in 0..8 {
-            sums[at] += f64::from(a[at]) * f64::from(b[at]);
-        }
-    }
-    sums.iter().sum::<f64>() + rest
-}
-
 /// The range of a layer's cosines that chance explains: quantiles of those of mismatched neurons, 2.5 and 97.5 %.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Region {
@@ -154,24 +137,17 @@ impl Region {
         };
         let mut found: Vec<f64> = shifts.into_par_iter().flat_map_iter(of_shift).collect();
         found.par_sort_unstable_by(f64::total_cmp);
-        // linear between neighbours, as numpy.quantile
-        let quantile = |q: f64| {
-            let at = q * (found.len() - 1) as f64;
-            let (below, share) = (at.floor() as usize, at.fract());
-            let above = found[(below + 1).min(found.len() - 1)];
-            (found[below] + (above - found[below]) * share) as f32
-        };
-        match (found.is_empty(), of_sizes) {
-            (true, _) => None,
-            (false, true) => Some(Self {
-                low: -quantile(0.95),
-                high: quantile(0.95),
-            }),
-            (false, false) => Some(Self {
-                low: quantile(0.025),
-                high: quantile(0.975),
-            }),
-        }
+        let at = |q: f64| quantile(&found, q).map(|cosine| cosine as f32);
+        Some(match of_sizes {
+            true => {
+                let high = at(0.95)?;
+                Self { low: -high, high }
+            }
+            false => Self {
+                low: at(0.025)?,
+                high: at(0.975)?,
+            },
+        })
     }
 
     /// Whether chance does not explain a cosine.

@@ -2,12 +2,14 @@
 //!
 //! Nothing of the size neurons × vocabulary or neurons² is ever held: products are looked at some thousand at a time, while
 //! they are in the cache ([`vocabulary`], [`pairs`]). In memory are at most, beside the checkpoint's own pages, one layer's
-//! weights twice, the unembedding twice or [`COLUMN_BYTES`] of packed layers, and about a kB for each neuron and a third of one
+//! weights twice, the unembedding twice or 2 GiB of packed layers, and about a kB for each neuron and a third of one
 //! for each token.
 
 mod bench;
 mod best;
+mod chunks;
 mod classes;
+mod directions;
 mod null_space;
 mod pairs;
 mod reads;
@@ -15,13 +17,11 @@ mod roles;
 mod table;
 mod tokens;
 mod vocabulary;
+mod work;
 
 use std::fs;
-use std::ops::Range;
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use bench::{WeightsRound, bench_weights};
@@ -33,35 +33,17 @@ pub(super) use table::{read_layer, write_layer};
 pub use tokens::{Peaks, TokenBatches, TokenIndex, TokenNeurons, TokenRow};
 pub(super) use tokens::{TOKENS_FILE, read as read_tokens};
 pub use vocabulary::{BINS, Histogram, Shape};
+pub use work::{weights, work};
 
 use super::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
-use crate::lanes::Isa;
-use crate::model::weights::{Analysis, Checkpoint, MlpWeights};
-use crate::model::{Columns, Config, ModelError, Rows};
 use crate::shard::{AtlasManifest, ShardError};
-use null_space::NullSpace;
-use pairs::{Directions, Neighbours, PackedDirections};
-use roles::Evidence;
-use vocabulary::{Vocabulary, Written};
 
 /// Tokens kept at each end of a neuron's logit weights.
 pub(super) const TOP_TOKENS: usize = 20;
 
 /// Neurons kept of a token, and of each relation of a neuron.
 const TOP_NEURONS: usize = 10;
-
-/// Neurons that a thread takes at a time: as many as are multiplied with one panel after another.
-const ROWS: usize = 126;
-
-/// Chunks of [`ROWS`] neurons for each thread, so that no thread is long without.
-const CHUNKS_PER_THREAD: usize = 8;
-
-/// Bytes of packed layers that others are compared with; those are read again for each such batch.
-const COLUMN_BYTES: usize = 2 << 30;
-
-/// Share of the layers, from the first, of which it is said which tokens their neurons read.
-const EARLY_LAYERS: f64 = 0.25;
 
 /// How weights are analysed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -187,368 +169,4 @@ pub(super) fn read_info(
 /// Name of a layer's table.
 pub(super) fn layer_file(layer: u32) -> String {
     format!("layer-{layer:03}.weights.parquet")
-}
-
-/// Some neurons, one vector each.
-struct RowChunk<'a> {
-    /// Number of the first in the model.
-    first: u32,
-    /// `[at most ROWS, d_model]`
-    vectors: &'a [f32],
-}
-
-impl<'a> RowChunk<'a> {
-    /// Vectors of `d` values, some at a time; `first` is the number of the first in the model.
-    fn all(first: u32, vectors: &'a [f32], d: usize) -> impl Iterator<Item = Self> {
-        let chunks = vectors.chunks(ROWS * d);
-        let firsts = (first..).step_by(ROWS);
-        firsts
-            .zip(chunks)
-            .map(|(first, vectors)| Self { first, vectors })
-    }
-
-    /// Where to begin, of some panels that all chunks go through, so that threads do not wait for one another.
-    fn first_panel(&self, n_panels: usize) -> usize {
-        const STEP: usize = 37;
-        self.first as usize / ROWS * STEP % n_panels.max(1)
-    }
-}
-
-/// Room for the products of some tiles of rows with one panel of columns.
-struct TileValues(Vec<f32>);
-
-impl TileValues {
-    fn new() -> Self {
-        // tiles are written whole
-        Self(vec![0.0; ROWS.next_multiple_of(64) * Columns::PANEL])
-    }
-
-    /// `[rows of the tiles, Columns::PANEL]`
-    fn multiply(
-        &mut self,
-        rows: &Rows,
-        tiles: Range<usize>,
-        columns: &Columns,
-        panel: usize,
-    ) -> &[f32] {
-        rows.multiply(tiles, columns, panel, &mut self.0);
-        &self.0
-    }
-}
-
-/// A tensor's values, row after row.
-fn values(tensor: &Tensor) -> Result<Vec<f32>, ModelError> {
-    Ok(tensor.flatten_all()?.to_vec1()?)
-}
-
-/// Vectors of length 1, or 0 where there is no direction, and their lengths.
-fn directions(tensor: &Tensor, d: usize) -> Result<(Vec<f32>, Vec<f32>), ModelError> {
-    let mut vectors = values(tensor)?;
-    let length = |vector: &mut [f32]| {
-        let inverse = vocabulary::inverse_norm(vector);
-        let norm = classes::dot(vector, vector).sqrt() as f32;
-        vector.iter_mut().for_each(|x| *x *= inverse);
-        norm
-    };
-    let norms = vectors.par_chunks_exact_mut(d).map(length).collect();
-    Ok((vectors, norms))
-}
-
-/// Unit vectors of a layer, and the lengths that the vectors had.
-fn layer_directions(mlp: &MlpWeights, d: usize) -> Result<(Directions, Vec<Norms>), ModelError> {
-    let (input, input_norms) = directions(&mlp.w_in, d)?;
-    let (out, out_norms) = directions(&mlp.w_out, d)?;
-    let gate = mlp.w_gate.as_ref().map(|w_gate| directions(w_gate, d));
-    let (gate, gate_norms) = gate.transpose()?.unzip();
-    let norms = (0..input_norms.len()).map(|at| Norms {
-        input: input_norms[at],
-        gate: gate_norms.as_ref().map(|norms| norms[at]),
-        out: out_norms[at],
-    });
-    let norms = norms.collect();
-    Ok((Directions { input, gate, out }, norms))
-}
-
-/// How many floating-point operations an analysis takes.
-pub fn work(n_layers: u64, d_mlp: u64, d_model: u64, d_vocab: u64, gated: bool) -> u64 {
-    let n_early = early_layers(n_layers as usize) as u64;
-    let inputs = 1 + u64::from(gated);
-    let vocabulary = n_layers * d_mlp * d_vocab + n_early * d_mlp * d_vocab * inputs;
-    let layers = n_layers * (n_layers + 1) / 2 * 2 + n_layers * (n_layers - 1) / 2 * inputs;
-    2 * d_model * (vocabulary + layers * d_mlp * d_mlp)
-}
-
-fn early_layers(n_layers: usize) -> usize {
-    (n_layers as f64 * EARLY_LAYERS).ceil() as usize
-}
-
-/// Finds what the weights of a model say. `progress` is told the floating-point operations done, of [`work`], and answers
-/// whether to go on; `each` is given every layer's neurons, in order.
-pub fn weights(
-    config: &Config,
-    checkpoint: &Checkpoint<'_>,
-    options: &AnalysisOptions,
-    progress: &dyn Fn(u64) -> bool,
-    each: impl FnMut(u32, Vec<NeuronWeights>) -> Result<(), AtlasError>,
-) -> Result<(WeightsInfo, TokenIndex), AtlasError> {
-    let work = Work {
-        config,
-        analysis: checkpoint.analysis(config, &Device::Cpu),
-        options,
-        isa: Isa::best(),
-        done: 0,
-        progress,
-    };
-    work.run(each)
-}
-
-/// An analysis under way.
-struct Work<'a> {
-    config: &'a Config,
-    analysis: Analysis<'a>,
-    options: &'a AnalysisOptions,
-    isa: Isa,
-    done: u64,
-    progress: &'a dyn Fn(u64) -> bool,
-}
-
-impl<'a> Work<'a> {
-    /// Adds to what is done.
-    fn did(&mut self, n_products: usize) -> Result<(), AtlasError> {
-        self.done += 2 * (n_products * self.config.d_model) as u64;
-        match (self.progress)(self.done) {
-            true => Ok(()),
-            false => Err(AtlasError::Interrupted),
-        }
-    }
-
-    fn run(
-        mut self,
-        mut each: impl FnMut(u32, Vec<NeuronWeights>) -> Result<(), AtlasError>,
-    ) -> Result<(WeightsInfo, TokenIndex), AtlasError> {
-        let neighbours = self.neighbours()?;
-        let c = self.config;
-        let (n_layers, d) = (c.n_layers, c.d_model);
-        let w_u = values(&self.analysis.unembed()?)?;
-        let null_space = NullSpace::new(&w_u, d);
-        let vocabulary = Vocabulary::new(self.isa, &w_u, d);
-        drop(w_u);
-        let early = early_layers(n_layers);
-        let late = (n_layers as f64 * self.options.roles.late_layers).ceil() as usize;
-        let mut embedding = Some(Columns::new(self.isa, &values(&self.analysis.embed()?)?, d));
-        let mut info = WeightsInfo {
-            schema: WeightsInfo::SCHEMA.into(),
-            neuroscope: env!("CARGO_PKG_VERSION").into(),
-            options: self.options.clone(),
-            null_dim: null_space.as_ref().map(NullSpace::dim),
-            early_layers: early as u32,
-            late_layers: late as u32,
-            layers: Vec::new(),
-        };
-        // enough layers at a time for all threads to have work
-        let wanted = ROWS * CHUNKS_PER_THREAD * rayon::current_num_threads();
-        let at_once = wanted.div_ceil(c.d_mlp).clamp(1, n_layers);
-        for first in (0..n_layers).step_by(at_once) {
-            let layers = first..(first + at_once).min(n_layers);
-            let mlps = layers.clone().map(|layer| self.analysis.mlp(layer));
-            let mlps = mlps.collect::<Result<Vec<_>, _>>()?;
-            let mut written = self.written(&vocabulary, first, &mlps)?.into_iter();
-            for (layer, mlp) in layers.zip(&mlps) {
-                if layer == early {
-                    embedding = None;
-                }
-                let reads = self.reads(embedding.as_ref().filter(|_| layer < early), layer, mlp)?;
-                let (directions, norms) = layer_directions(mlp, d)?;
-                info.layers.push(self.regions(layer, &directions));
-                let of_layer = LayerParts {
-                    layer,
-                    norms,
-                    directions,
-                    written: written.by_ref().take(c.d_mlp).collect(),
-                    reads,
-                    late: layer + late >= n_layers,
-                };
-                let found = self.neurons(of_layer, &neighbours, null_space.as_ref());
-                each(layer as u32, found)?;
-            }
-        }
-        Ok((
-            info,
-            TokenIndex::new(vocabulary.writers, c.d_vocab, c.d_mlp),
-        ))
-    }
-
-    fn neighbours(&mut self) -> Result<Neighbours, AtlasError> {
-        let c = self.config;
-        let (n_layers, d) = (c.n_layers, c.d_model);
-        let neighbours = Neighbours::new(self.isa, (n_layers, c.d_mlp), d, c.gated);
-        let n_matrices = 2 + usize::from(c.gated);
-        let layer_bytes =
-            n_matrices * c.d_mlp.next_multiple_of(Columns::PANEL) * d * size_of::<f32>();
-        let at_once = (COLUMN_BYTES / layer_bytes).clamp(1, n_layers);
-        for first in (0..n_layers).step_by(at_once) {
-            let others = first..(first + at_once).min(n_layers);
-            let pack = |layer| -> Result<_, ModelError> {
-                let (directions, _) = layer_directions(&self.analysis.mlp(layer)?, d)?;
-                Ok((layer, PackedDirections::new(self.isa, &directions, d)))
-            };
-            let columns = others.clone().map(pack).collect::<Result<Vec<_>, _>>()?;
-            for layer in 0..others.end {
-                let (rows, _) = layer_directions(&self.analysis.mlp(layer)?, d)?;
-                neighbours.offer(layer, &rows, &columns);
-                let later = others.end - others.start.max(layer + 1).min(others.end);
-                let own = usize::from(others.contains(&layer));
-                self.did(c.d_mlp * c.d_mlp * (later * (n_matrices + 1) + own * 2))?;
-            }
-        }
-        Ok(neighbours)
-    }
-
-    fn written(
-        &mut self,
-        vocabulary: &Vocabulary,
-        first: usize,
-        mlps: &[MlpWeights],
-    ) -> Result<Vec<Written>, AtlasError> {
-        let c = self.config;
-        let w_outs = mlps.iter().map(|mlp| values(&mlp.w_out));
-        let w_outs = w_outs.collect::<Result<Vec<_>, _>>()?;
-        let layers = (first..).zip(&w_outs);
-        let chunks: Vec<_> = layers
-            .flat_map(|(layer, w_out)| self.chunks(layer, w_out))
-            .collect();
-        let written = vocabulary.written(&chunks);
-        self.did(mlps.len() * c.d_mlp * c.d_vocab)?;
-        Ok(written)
-    }
-
-    /// A layer's vectors, some at a time.
-    fn chunks<'v>(&self, layer: usize, vectors: &'v [f32]) -> impl Iterator<Item = RowChunk<'v>> {
-        let first = (layer * self.config.d_mlp) as u32;
-        RowChunk::all(first, vectors, self.config.d_model)
-    }
-
-    /// What the input weights and the gate read; without an embedding, nothing.
-    fn reads(
-        &mut self,
-        embedding: Option<&Columns>,
-        layer: usize,
-        mlp: &MlpWeights,
-    ) -> Result<[LayerReads; 2], AtlasError> {
-        let (d, d_mlp) = (self.config.d_model, self.config.d_mlp);
-        let mut of = |w: Option<&Tensor>| -> Result<_, AtlasError> {
-            let (Some(embedding), Some(w)) = (embedding, w) else {
-                return Ok(Vec::new());
-            };
-            let vectors = values(w)?;
-            let chunks: Vec<_> = self.chunks(layer, &vectors).collect();
-            let found = reads::reads(self.isa, embedding, &chunks, d);
-            self.did(d_mlp * embedding.n())?;
-            Ok(found)
-        };
-        Ok([of(Some(&mlp.w_in))?, of(mlp.w_gate.as_ref())?])
-    }
-
-    fn regions(&self, layer: usize, of: &Directions) -> Regions {
-        let (d, seed) = (self.config.d_model, self.options.seed);
-        let gate = of.gate.as_ref();
-        Regions {
-            layer: layer as u32,
-            in_out: Region::of(&of.input, &of.out, d, seed, false),
-            gate_out: gate.and_then(|gate| Region::of(gate, &of.out, d, seed, false)),
-            gate_in: gate.and_then(|gate| Region::of(gate, &of.input, d, seed, true)),
-        }
-    }
-
-    fn neurons(
-        &self,
-        of: LayerParts,
-        neighbours: &Neighbours,
-        null_space: Option<&NullSpace>,
-    ) -> Vec<NeuronWeights> {
-        let d = self.config.d_model;
-        let norms: Vec<f64> = of.norms.iter().map(|norms| norms.out.into()).collect();
-        let variances = of
-            .written
-            .iter()
-            .map(|written| written.v.variance.unwrap_or(f64::INFINITY));
-        let norm_ranks = roles::share_below(&norms);
-        let variance_ranks = roles::share_below(&variances.collect::<Vec<_>>());
-        let LayerParts {
-            layer,
-            norms,
-            directions,
-            written,
-            reads: [reads_in, reads_gate],
-            late,
-        } = of;
-        let one = |(neuron, written): (usize, Written)| {
-            let row = |vectors: &Vec<f32>| vectors[neuron * d..(neuron + 1) * d].to_vec();
-            let (input, out) = (row(&directions.input), row(&directions.out));
-            let gate = directions.gate.as_ref().map(row);
-            let cosines = Cosines {
-                in_out: cosine(&input, &out),
-                gate_out: gate.as_ref().and_then(|gate| cosine(gate, &out)),
-                gate_in: gate.as_ref().and_then(|gate| cosine(gate, &input)),
-            };
-            let null_share = null_space.and_then(|space| space.share(&out));
-            let role = self.options.roles.role(&Evidence {
-                v: written.v,
-                null_share,
-                late,
-                norm_rank: norm_ranks[neuron],
-                variance_rank: variance_ranks[neuron],
-            });
-            let reads = |reads: &[Reads<(u32, f32)>]| {
-                let reads = reads.get(neuron).cloned().unwrap_or_default();
-                Reads {
-                    top: tokens_of(reads.top),
-                    bottom: tokens_of(reads.bottom),
-                }
-            };
-            NeuronWeights {
-                norms: norms[neuron],
-                cosines,
-                class: cosines.class(self.config.gated),
-                role,
-                null_share,
-                logits: written.logits,
-                v: written.v,
-                histogram: written.histogram,
-                top: tokens_of(written.top),
-                bottom: tokens_of(written.bottom),
-                reads_in: reads(&reads_in),
-                reads_gate: reads(&reads_gate),
-                neighbours: Relation::ALL.map(|relation| neighbours.of(relation, layer, neuron)),
-            }
-        };
-        written.into_par_iter().enumerate().map(one).collect()
-    }
-}
-
-/// What the neurons of a layer read; empty where that is not said.
-type LayerReads = Vec<Reads<(u32, f32)>>;
-
-/// What is known of a layer before it is put together.
-struct LayerParts {
-    layer: usize,
-    norms: Vec<Norms>,
-    directions: Directions,
-    written: Vec<Written>,
-    reads: [LayerReads; 2],
-    late: bool,
-}
-
-/// Of vectors of length 1, or 0.
-fn cosine(a: &[f32], b: &[f32]) -> Option<f32> {
-    let has_direction = |vector: &[f32]| vector.iter().any(|&x| x != 0.0);
-    let cosine = classes::dot(a, b).clamp(-1.0, 1.0) as f32;
-    (has_direction(a) && has_direction(b)).then_some(cosine)
-}
-
-fn tokens_of(tokens: Vec<(u32, f32)>) -> Vec<(TokenId, f32)> {
-    tokens
-        .into_iter()
-        .map(|(id, value)| (TokenId(id), value))
-        .collect()
 }

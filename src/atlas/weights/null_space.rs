@@ -3,6 +3,8 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par, Side};
 
+use super::directions::dot;
+
 /// An orthonormal basis of the bottom of W_U's left singular space.
 pub(super) struct NullSpace {
     d: usize,
@@ -57,7 +59,7 @@ impl NullSpace {
 
     /// ρ: the length of a vector's projection, as a share of its own.
     pub(super) fn share(&self, vector: &[f32]) -> Option<f32> {
-        let square: f64 = super::classes::dot(vector, vector);
+        let square: f64 = dot(vector, vector);
         let along = |direction: &[f64]| {
             let products = direction.iter().zip(vector).map(|(a, b)| a * f64::from(*b));
             products.sum::<f64>().powi(2)

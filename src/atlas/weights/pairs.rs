@@ -4,8 +4,10 @@
 
 use rayon::prelude::*;
 
+use super::TOP_NEURONS;
 use super::best::{Best, Shared};
-use super::{ROWS, RowChunk, TOP_NEURONS, TileValues};
+use super::chunks::{ROWS, RowChunk, TileValues};
+use super::directions::Directions;
 use crate::ids::NeuronId;
 use crate::lanes::{Isa, Kernel, LANES, Lanes};
 use crate::model::{Columns, Rows};
@@ -62,14 +64,7 @@ impl Relation {
     }
 }
 
-/// Unit vectors of the neurons of a layer, zero where there is no direction: `[d_mlp, d_model]` each.
-pub(super) struct Directions {
-    pub(super) input: Vec<f32>,
-    pub(super) gate: Option<Vec<f32>>,
-    pub(super) out: Vec<f32>,
-}
-
-/// The same, packed.
+/// The directions of a layer, packed.
 pub(super) struct PackedDirections {
     input: Columns,
     gate: Option<Columns>,
@@ -358,7 +353,7 @@ impl Kernel for Look<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::atlas::weights::classes::dot;
+    use crate::atlas::weights::directions::dot;
     use crate::ids::{DocId, Pos};
     use crate::stats::hash;
 

@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::TOP_TOKENS;
 use super::best::Best;
-use super::{RowChunk, TOP_TOKENS, TileValues};
+use super::chunks::{RowChunk, TileValues};
 use crate::lanes::{Isa, Kernel, LANES, Lanes};
 use crate::model::{Columns, Rows};
 

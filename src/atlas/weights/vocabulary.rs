@@ -6,7 +6,9 @@
 use rayon::prelude::*;
 
 use super::best::{Best, Shared};
-use super::{RowChunk, TOP_NEURONS, TOP_TOKENS, TileValues};
+use super::chunks::{RowChunk, TileValues};
+use super::directions::inverse_norm;
+use super::{TOP_NEURONS, TOP_TOKENS};
 use crate::lanes::{Isa, Kernel, LANES, Lanes};
 use crate::model::{Columns, Rows};
 
@@ -103,15 +105,6 @@ pub(super) struct Vocabulary {
     /// Mean of the columns, each divided by its norm.
     mean_direction: Vec<f64>,
     pub(super) writers: Shared<Writers>,
-}
-
-/// 1 / norm, and 0 where there is no direction.
-pub(super) fn inverse_norm(vector: &[f32]) -> f32 {
-    let norm = super::classes::dot(vector, vector).sqrt();
-    match norm > 0.0 && norm.is_finite() {
-        true => (1.0 / norm) as f32,
-        false => 0.0,
-    }
 }
 
 impl Vocabulary {
@@ -384,7 +377,7 @@ impl Kernel for Look<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::classes::dot;
+    use super::super::directions::dot;
     use super::*;
     use crate::ids::{DocId, Pos};
     use crate::stats::hash;
