@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 
-use crate::atlas::{Atlas, AtlasError, ExampleRow};
+use crate::atlas::{Atlas, AtlasError, ExampleRow, check_model};
 use crate::ids::{DocId, NeuronId, Pos, TokenId};
 use crate::load::{LoadError, ModelFiles};
 use crate::model::{Compute, Hook, Model, ModelError};
@@ -221,19 +221,7 @@ fn recompute(
     options: &VerifyOptions,
 ) -> Result<Recomputed, VerifyError> {
     let scan = &atlas.manifest().scan;
-    let found = files.weights_sha256()?;
-    if found != scan.model.weights_sha256 {
-        let short = |hashes: &BTreeMap<String, String>| {
-            let hashes = hashes.values().map(|hash| hash.chars().take(6).collect());
-            hashes.collect::<Vec<String>>().join(" ")
-        };
-        return Err(AtlasError::OtherModel {
-            what: "weights",
-            expected: short(&scan.model.weights_sha256),
-            found: short(&found),
-        }
-        .into());
-    }
+    check_model(scan, &files.hashes()?)?;
     let mut config = files.config()?;
     config.refactor_glu = scan.policy.refactor_glu;
     let hook = config.ranking_hook();

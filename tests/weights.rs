@@ -6,12 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use neuroscope::atlas::{
-    AnalysisOptions, Atlas, Class, NeuronWeights, Reads, Region, Relation, Role, TokenIndex,
-    WeightsInfo, weights,
+    AnalysisOptions, Atlas, Class, NeuronWeights, Reads, Region, Relation, Role, RoleThresholds,
+    TokenIndex, WeightsInfo, weights,
 };
-use neuroscope::ids::{NeuronId, TokenId};
+use neuroscope::ids::{DocId, NeuronId, Pos, TokenId};
 use neuroscope::load::ModelFiles;
 use neuroscope::model::Config;
+use neuroscope::stats::hash;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -25,6 +26,10 @@ struct Analysis {
 }
 
 fn analysis_of(folder: &Path, change: impl Fn(&mut Config)) -> Analysis {
+    analysis_by(folder, change, &AnalysisOptions::default())
+}
+
+fn analysis_by(folder: &Path, change: impl Fn(&mut Config), options: &AnalysisOptions) -> Analysis {
     let files = ModelFiles::open(folder.to_str().unwrap()).unwrap();
     let mut config = files.config().unwrap();
     change(&mut config);
@@ -35,13 +40,7 @@ fn analysis_of(folder: &Path, change: impl Fn(&mut Config)) -> Analysis {
         layers.push(neurons);
         Ok(())
     };
-    let found = weights(
-        &config,
-        &checkpoint,
-        &AnalysisOptions::default(),
-        &|_| true,
-        each,
-    );
+    let found = weights(&config, &checkpoint, options, &|_| true, each);
     let (info, tokens) = found.unwrap();
     Analysis {
         layers,
@@ -192,6 +191,40 @@ fn the_analysis_agrees_with_an_independent_reference() {
     }
 }
 
+/// With thresholds among what random weights have, every role occurs, and those of the reference.
+#[test]
+fn roles_agree_where_all_of_them_occur() {
+    let options = AnalysisOptions {
+        roles: RoleThresholds {
+            kurtosis: 3.1,
+            variance: 0.05,
+            null_share: 0.1,
+            late_layers: 0.5,
+            norm_rank: 0.3,
+            variance_rank: 0.7,
+        },
+        ..AnalysisOptions::default()
+    };
+    let mut counts = [0; 5];
+    for name in FIXTURES {
+        let found = analysis_by(&model(name), |_| (), &options);
+        let expected = reference(name);
+        for (layer, neurons) in found.layers.iter().enumerate() {
+            let expected = &expected[&format!("{layer}.role_by_others")];
+            for (neuron, (of, expected)) in neurons.iter().zip(expected).enumerate() {
+                let role = role_number(of.role);
+                assert_eq!(role as f64, *expected, "{name} {layer}.{neuron}");
+                counts[role] += 1;
+            }
+        }
+    }
+    assert!(counts.iter().all(|n| *n > 0), "{counts:?}");
+}
+
+fn role_number(role: Option<Role>) -> usize {
+    role.map_or(0, |role| role as usize + 1)
+}
+
 /// `get` gives a neuron's row of a tensor of the reference, if there is one.
 fn compare_neuron<'a>(
     what: &str,
@@ -243,9 +276,7 @@ fn compare_neuron<'a>(
         get("typical", 1).unwrap()[0],
         "{what}"
     );
-    let role = of.role.map_or(0, |role| {
-        Role::ALL.iter().position(|r| *r == role).unwrap() + 1
-    });
+    let role = role_number(of.role);
     assert_eq!(role as f64, get("role", 1).unwrap()[0], "{what}");
     let Reads { top, bottom } = &of.reads_in;
     let gate = &of.reads_gate;
@@ -359,7 +390,7 @@ fn floats(data: &mut [u8], change: impl FnOnce(&mut Vec<f32>)) {
 const D: usize = 24; // d_model of the fixture
 const N: usize = 37; // its d_mlp
 
-/// Neuron 3 writes nothing, 4 reads nothing, 5 has no gate, 7 is 6 again, 8 and 9 are large and small.
+/// In layer 0 neuron 2 reads nothing. In layer 1 neuron 3 writes nothing, 4 reads nothing, 5 has no gate, 7 is 6 again, 8 and 9 are large and small.
 fn degenerate(folder: &Path) {
     copied("llama", folder);
     let file = folder.join("model.safetensors");
@@ -380,6 +411,9 @@ fn degenerate(folder: &Path) {
             rows(values);
             values[5 * D..6 * D].fill(0.0);
         });
+    });
+    change_tensor(&file, "model.layers.0.mlp.up_proj.weight", |data| {
+        floats(data, |values| values[2 * D..3 * D].fill(0.0));
     });
     change_tensor(&file, "model.layers.1.mlp.down_proj.weight", |data| {
         floats(data, |values| {
@@ -449,8 +483,21 @@ fn degenerate_weights_have_defined_results() {
             1e-6,
         );
         near("variance", b.v.variance, a.v.variance.unwrap(), 1e-6);
+        for (a, b) in [
+            (a.logits.kurtosis, b.logits.kurtosis),
+            (a.logits.skewness, b.logits.skewness),
+        ] {
+            near("shape of logit weights", b, a.unwrap(), 1e-4);
+        }
         assert_eq!(a.class, b.class);
     }
+    // who does not read at all reads no token
+    let [deaf, other] = [2, 3].map(|neuron| &found.layers[0][neuron]);
+    assert!(deaf.reads_in.top.is_empty() && deaf.reads_in.bottom.is_empty());
+    assert_eq!(
+        (deaf.reads_gate.top.len(), other.reads_in.top.len()),
+        (20, 20)
+    );
     // nobody names a neuron without a direction, nor itself
     for (layer, neurons) in found.layers.iter().enumerate() {
         for (neuron, of) in neurons.iter().enumerate() {
@@ -483,7 +530,7 @@ fn pages_of_degenerate_weights_have_no_nan() {
             && [".html", ".json", ".csv"]
                 .iter()
                 .any(|end| name.ends_with(end));
-        let nan = ["NaN", ">inf", ":inf", "Infinity"]
+        let nan = ["NaN", ">inf", ">+inf", ">-inf", "Infinity"]
             .into_iter()
             .find(|word| text.contains(word));
         assert!(!shows || nan.is_none(), "{nan:?} in {name}");
@@ -732,7 +779,21 @@ fn analyze_completes_an_atlas() {
     change_tensor(&file, "model.norm.weight", <[u8]>::reverse);
     let mut analyze = neuroscope(dir.path());
     let analyze = analyze.arg("analyze").arg(&data).arg("--model").arg(&other);
-    fail(analyze, &["not the weights that were scanned"]);
+    fail(analyze, &["other weights"]);
+    // the same weights in another config are another model
+    let other = dir.path().join("other-config");
+    copied("llama", &other);
+    let config = fs::read_to_string(other.join("config.json")).unwrap();
+    fs::write(other.join("config.json"), config + "\n").unwrap();
+    let mut analyze = neuroscope(dir.path());
+    let analyze = analyze.arg("analyze").arg(&data).arg("--model").arg(&other);
+    fail(analyze, &["other config"]);
+    assert_eq!(atlas_files(&data), before);
+
+    // nor does a merge with another model touch what is there
+    let mut merge = neuroscope(dir.path());
+    let merge = merge.arg("merge").arg(&data).arg("--model").arg(&other);
+    fail(merge, &["other config"]);
     assert_eq!(atlas_files(&data), before);
 
     for _ in 0..2 {
@@ -786,3 +847,160 @@ fn thresholds_can_be_chosen() {
     let (n, variance) = roles();
     assert!(n > 0 && variance == 0.04, "{n}");
 }
+
+/// A model of random weights with more neurons than one thread takes at a time.
+fn wide(folder: &Path) {
+    const WIDE: usize = 300;
+    copied("llama", folder);
+    let config = folder.join("config.json");
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
+    json["intermediate_size"] = WIDE.into();
+    json["mlp_bias"] = false.into();
+    fs::write(&config, json.to_string()).unwrap();
+    change_tensors(&folder.join("model.safetensors"), |name, shape, data| {
+        if !name.contains("mlp.") {
+            return;
+        }
+        let seed = name.bytes().map(u64::from).sum::<u64>();
+        let value = |at: usize| {
+            let drawn = hash::position(seed, DocId(at as u32), Pos(0));
+            (drawn % 2001) as f32 / 1000.0 - 1.0
+        };
+        match shape.as_mut_slice() {
+            [_, columns] if name.contains("down_proj") => *columns = WIDE,
+            [rows, _] => *rows = WIDE,
+            _ => return,
+        }
+        let n: usize = shape.iter().product();
+        *data = (0..n).flat_map(|at| value(at).to_le_bytes()).collect();
+    });
+}
+
+/// Nor does it depend on which thread is first.
+#[test]
+fn the_analysis_does_not_depend_on_the_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    wide(dir.path());
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| analysis_of(dir.path(), |_| ()))
+    };
+    let one = with(1);
+    assert_eq!(one.layers[0].len(), 300);
+    for threads in [2, 5, 5] {
+        let other = with(threads);
+        assert!(one.layers == other.layers && one.info == other.info);
+        let tokens = (0..290).map(TokenId);
+        tokens.for_each(|token| assert_eq!(one.tokens.of(token), other.tokens.of(token)));
+    }
+}
+
+/// Neurons of layer 1 whose weights make them what their names say.
+#[test]
+fn atypical_neurons_are_said_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("made");
+    copied("llama", &folder);
+    let file = folder.join("model.safetensors");
+    // neuron by neuron: the directions of in, gate and out in a plane
+    let h = 0.5f32.sqrt();
+    let made: [Made; 8] = [
+        (
+            [1.0, 0.0],
+            [1.0, 0.0],
+            [1.0, 0.0],
+            Class::Strengthening,
+            true,
+        ),
+        ([1.0, 0.0], [0.0, 1.0], [h, h], Class::Strengthening, false),
+        (
+            [1.0, 0.0],
+            [0.0, 1.0],
+            [1.0, 0.0],
+            Class::ConditionalStrengthening,
+            true,
+        ),
+        (
+            [1.0, 0.0],
+            [0.0, 1.0],
+            [0.0, -1.0],
+            Class::ProportionalChange,
+            true,
+        ),
+        (
+            [1.0, 0.0],
+            [1.0, 0.0],
+            [0.0, 1.0],
+            Class::OrthogonalOutput,
+            true,
+        ),
+        ([1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0], Class::Weakening, true),
+        ([1.0, 0.0], [0.0, 1.0], [-h, h], Class::Weakening, false),
+        (
+            [1.0, 0.0],
+            [0.0, 1.0],
+            [-1.0, 0.0],
+            Class::ConditionalWeakening,
+            true,
+        ),
+    ];
+    change_tensor(
+        &file,
+        "model.layers.1.post_attention_layernorm.weight",
+        |data| {
+            floats(data, |values| values.fill(1.0));
+        },
+    );
+    let rows = |tensor: &str, of: fn(&Made) -> [f32; 2]| {
+        change_tensor(&file, tensor, |data| {
+            floats(data, |values| {
+                for (row, made) in values.chunks_exact_mut(D).zip(&made) {
+                    row.fill(0.0);
+                    row[4..6].copy_from_slice(&of(made));
+                }
+            });
+        });
+    };
+    rows("model.layers.1.mlp.up_proj.weight", |made| made.0);
+    rows("model.layers.1.mlp.gate_proj.weight", |made| made.1);
+    change_tensor(&file, "model.layers.1.mlp.down_proj.weight", |data| {
+        floats(data, |values| {
+            for (neuron, made) in made.iter().enumerate() {
+                for d in 0..D {
+                    values[d * N + neuron] = if (4..6).contains(&d) {
+                        made.2[d - 4]
+                    } else {
+                        0.0
+                    };
+                }
+            }
+        });
+    });
+    scan(
+        dir.path(),
+        folder.to_str().unwrap(),
+        12,
+        &["--name", "made"],
+    );
+    succeed(neuroscope(dir.path()).arg("build"));
+    let atlas = Atlas::open(&dir.path().join("data/made/atlas")).unwrap();
+    let neurons = atlas.weights(1).unwrap().unwrap();
+    for (neuron, (_, _, _, class, typical)) in made.iter().enumerate() {
+        let found = neurons[neuron].class.unwrap();
+        assert_eq!((found.class, found.typical), (*class, *typical), "{neuron}");
+        let page = dir.path().join(format!("site/made/1/{neuron}.html"));
+        let page = fs::read_to_string(page).unwrap();
+        assert_eq!(page.contains(">atypical</a>"), !typical);
+        assert!(page.contains(&format!(">{}</a>", class.name())));
+    }
+    let figures = fs::read_to_string(dir.path().join("site/made/figures/classes.csv")).unwrap();
+    assert!(figures.contains("\n1,strengthening,false,1,"), "{figures}");
+    let index = fs::read_to_string(dir.path().join("site/made/index.html")).unwrap();
+    assert!(index.contains("typical and atypical") && index.contains("id=\"typical\""));
+}
+
+/// Directions of in, gate and out, and what they make of a neuron.
+type Made = ([f32; 2], [f32; 2], [f32; 2], Class, bool);

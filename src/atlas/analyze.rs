@@ -1,19 +1,19 @@
 //! Adds to an atlas what the weights of its model say.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::build::lock;
 use super::error::AtlasError;
 use super::interest::{Measure, rank};
 use super::neurons::{self, NEURONS_FILE, Summary};
 use super::read::Atlas;
-use super::weights::{
-    self, AnalysisOptions, NeuronWeights, TOKENS_FILE, TokenIndex, WEIGHTS_FILE, layer_file,
-};
+use super::weights::{self, AnalysisOptions, NeuronWeights, TOKENS_FILE, TokenIndex, layer_file};
 use crate::ids::{NeuronId, TokenId};
 use crate::model::Config;
 use crate::model::weights::Checkpoint;
-use crate::shard::{AtlasManifest, FileEntry, Folder, PeakReader, PeakRow, ScanIdentity};
+use crate::shard::{
+    AtlasManifest, FileEntry, Folder, ModelHashes, PeakReader, PeakRow, ScanIdentity, WEIGHTS_FILE,
+};
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Vocabulary, Windowing};
 
@@ -23,8 +23,8 @@ pub struct ScannedModel<'a> {
     pub config: &'a Config,
     /// Its weights.
     pub checkpoint: &'a Checkpoint<'a>,
-    /// SHA-256 of the weights' files, which must be those that were scanned.
-    pub weights_sha256: &'a BTreeMap<String, String>,
+    /// SHA-256 of its files, which must be those that were scanned.
+    pub hashes: &'a ModelHashes,
     /// The corpus that it was scanned on.
     pub store: &'a TokenStore,
     /// Its tokens.
@@ -39,10 +39,23 @@ pub fn analyze(
     options: &AnalysisOptions,
     progress: &dyn Fn(u64) -> bool,
 ) -> Result<AtlasManifest, AtlasError> {
+    let lock = lock(atlas)?;
     let old = Atlas::open(atlas)?;
     let scan = &old.manifest().scan;
-    check(scan, model.weights_sha256)?;
+    check_model(scan, model.hashes)?;
     let folder = Folder::create(atlas)?;
+    let tables = (0..scan.model.n_layers).map(layer_file);
+    let others = [TOKENS_FILE, WEIGHTS_FILE, NEURONS_FILE].map(str::to_owned);
+    let new: Vec<String> = tables.chain(others).collect();
+    let is_kept = |file: &&FileEntry| !new.contains(&file.name);
+    let mut files: Vec<FileEntry> = old
+        .manifest()
+        .files
+        .iter()
+        .filter(is_kept)
+        .cloned()
+        .collect();
+    files.iter().try_for_each(|file| folder.keep(&file.name))?;
 
     // the weights are looked at as they were scanned
     let config = Config {
@@ -58,48 +71,30 @@ pub fn analyze(
         Ok(())
     };
     let (info, mut tokens) = weights::weights(&config, model.checkpoint, options, progress, each)?;
-    add_peaks(&mut tokens, atlas, scan, model.store)?;
+    add_peaks(&mut tokens, folder.path(), scan, model.store)?;
     tokens.write(&folder.path().join(TOKENS_FILE), model.vocabulary)?;
     folder.write_json(WEIGHTS_FILE, &info)?;
     rank(&mut layers);
     neurons::write(&folder.path().join(NEURONS_FILE), &layers)?;
 
-    let tables = (0..scan.model.n_layers).map(layer_file);
-    let others = [TOKENS_FILE, WEIGHTS_FILE, NEURONS_FILE].map(str::to_owned);
-    let new: Vec<String> = tables.chain(others).collect();
-    let is_kept = |file: &&FileEntry| !new.contains(&file.name);
-    let mut files: Vec<FileEntry> = old
-        .manifest()
-        .files
-        .iter()
-        .filter(is_kept)
-        .cloned()
-        .collect();
-    files.iter().try_for_each(|file| folder.keep(&file.name))?;
     files.extend(folder.entries(new)?);
     let manifest = AtlasManifest {
         files,
         ..old.manifest().clone()
     };
     folder.finish(&manifest)?;
+    drop(lock);
     Ok(manifest)
 }
 
-/// Fails unless the weights are those that were scanned.
-fn check(scan: &ScanIdentity, found: &BTreeMap<String, String>) -> Result<(), AtlasError> {
-    let expected = &scan.model.weights_sha256;
-    let short = |hashes: &BTreeMap<String, String>| {
-        let hashes = hashes
-            .values()
-            .map(|hash| hash.chars().take(6).collect::<String>());
-        hashes.collect::<Vec<_>>().join(" ")
-    };
-    match found == expected {
-        true => Ok(()),
-        false => Err(AtlasError::OtherModel {
-            what: "weights",
-            expected: short(expected),
-            found: short(found),
+/// Fails unless a model is the one that was scanned.
+pub fn check_model(scan: &ScanIdentity, found: &ModelHashes) -> Result<(), AtlasError> {
+    match scan.model.difference(found) {
+        None => Ok(()),
+        Some((what, expected, found)) => Err(AtlasError::OtherModel {
+            what,
+            expected,
+            found,
         }),
     }
 }
@@ -117,7 +112,7 @@ fn measure(summaries: &mut [Summary], weights: &[NeuronWeights]) {
 /// Adds the tokens that the extreme examples of all neurons peak on.
 fn add_peaks(
     tokens: &mut TokenIndex,
-    atlas: &Path,
+    folder: &Path,
     scan: &ScanIdentity,
     store: &TokenStore,
 ) -> Result<(), AtlasError> {
@@ -134,7 +129,7 @@ fn add_peaks(
     };
     for layer in 0..scan.model.n_layers {
         let mut rows: Vec<PeakRow> = Vec::new();
-        for batch in PeakReader::open(atlas, layer, scan.kind())? {
+        for batch in PeakReader::open(folder, layer, scan.kind())? {
             rows.extend(batch?);
         }
         for of_neuron in rows.chunk_by(|a, b| a.neuron == b.neuron) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::shard::{
-    AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Manifest, PartManifest,
+    AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Lock, Manifest, PartManifest,
     ScanIdentity, ShardError, neuron_from_rows, read_manifest, rows_of, verify_files,
 };
 use crate::stats::StatsOptions;
@@ -16,14 +16,31 @@ use super::error::AtlasError;
 use super::interest::rank;
 use super::neurons::{self, NEURONS_FILE, Summary};
 
-/// Merges the parts in a folder to the atlas folder `target`. `progress` is told the layers done.
+/// A part with its folder.
+pub type Part = (PathBuf, PartManifest);
+
+/// Takes the lock of an atlas, and removes what killed processes left.
+pub(super) fn lock(atlas: &Path) -> Result<Lock, AtlasError> {
+    let Some(lock) = Lock::try_take(atlas)? else {
+        return Err(AtlasError::InWork(atlas.to_owned()));
+    };
+    if lock.is_held() {
+        Folder::remove_unfinished(atlas)?;
+    }
+    Ok(lock)
+}
+
+/// Merges the parts of a scan, as [`find_parts`] finds them, to the atlas folder `target`. `progress` is told the layers done.
 pub fn build(
-    parts: &Path,
+    parts: &[Part],
     target: &Path,
     progress: &dyn Fn(u32) -> bool,
 ) -> Result<AtlasManifest, AtlasError> {
-    let parts = find_parts(parts)?;
-    let scan = parts[0].1.scan.clone();
+    let Some((_, first)) = parts.first() else {
+        return Err(AtlasError::NoParts(target.to_owned()));
+    };
+    let lock = lock(target)?;
+    let scan = first.scan.clone();
     let folder = Folder::create(target)?;
     let mut names = Vec::new();
     let mut summaries = Vec::new();
@@ -33,7 +50,7 @@ pub fn build(
         }
         let mut writer = LayerWriter::create(folder.path(), layer, scan.kind())?;
         let mut rows = Vec::with_capacity(scan.model.d_mlp as usize);
-        merge_layer(&parts, &scan, layer, |neuron, merged| {
+        merge_layer(parts, &scan, layer, |neuron, merged| {
             rows.push(Summary::new(layer, neuron, &merged.stats));
             let examples = final_rows(&merged, &scan.policy.stats);
             Ok(writer.push(neuron, merged.stats, examples)?)
@@ -53,13 +70,14 @@ pub fn build(
         files: folder.entries(names)?,
     };
     folder.finish(&manifest)?;
+    drop(lock);
     Ok(manifest)
 }
 
 /// The parts in a folder, complete, undamaged, of one scan, by one version, and in order.
-pub fn find_parts(folder: &Path) -> Result<Vec<(PathBuf, PartManifest)>, AtlasError> {
+pub fn find_parts(folder: &Path) -> Result<Vec<Part>, AtlasError> {
     let io = |source| ShardError::io("read", folder, source);
-    let mut parts: Vec<(PathBuf, PartManifest)> = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     if folder.is_dir() {
         let mut paths = fs::read_dir(folder)
             .map_err(io)?
@@ -137,7 +155,7 @@ pub fn find_parts(folder: &Path) -> Result<Vec<(PathBuf, PartManifest)>, AtlasEr
 }
 
 fn merge_layer(
-    parts: &[(PathBuf, PartManifest)],
+    parts: &[Part],
     scan: &ScanIdentity,
     layer: u32,
     mut each: impl FnMut(u32, Neuron) -> Result<(), AtlasError>,

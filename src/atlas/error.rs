@@ -59,7 +59,9 @@ pub enum AtlasError {
         of: u32,
     },
     /// The model that was given is not the one that was scanned.
-    #[error("these are not the {what} that were scanned (expected {expected}, found {found})")]
+    #[error(
+        "this is not the model that was scanned: other {what} (expected {expected}, found {found})"
+    )]
     OtherModel {
         /// What differs.
         what: &'static str,
@@ -68,6 +70,9 @@ pub enum AtlasError {
         /// As given.
         found: String,
     },
+    /// Another process is writing it.
+    #[error("`{0}` is being written by another process")]
+    InWork(PathBuf),
     /// A table's rows do not fit its manifest.
     #[error("`{path}` does not fit its manifest: {reason}")]
     Rows {

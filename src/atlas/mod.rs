@@ -8,8 +8,8 @@ mod neurons;
 mod read;
 mod weights;
 
-pub use analyze::{ScannedModel, analyze};
-pub use build::{build, find_parts};
+pub use analyze::{ScannedModel, analyze, check_model};
+pub use build::{Part, build, find_parts};
 pub use error::AtlasError;
 pub use interest::{Measure, Ranked};
 pub use neurons::Summary;

@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use neuroscope::atlas::{self, AnalysisOptions, Atlas, ScannedModel};
+use neuroscope::atlas::{self, AnalysisOptions, ScannedModel};
 use neuroscope::load::ModelFiles;
 use neuroscope::shard::{AtlasManifest, ModelInfo, read_manifest};
 use neuroscope::tokens::store::TokenStore;
 use serde_json::json;
 
 use super::flags::Flags;
-use super::{Context, model, shown};
+use super::{Context, interrupt, model, shown};
 
 /// Unpacked tokens kept in memory: a corpus of this size is read once.
 const CACHE_TOKENS: usize = 64 << 20;
@@ -84,7 +84,7 @@ pub(super) fn analyze(
     let model = ScannedModel {
         config: &config,
         checkpoint: &checkpoint,
-        weights_sha256: &model.weights_sha256()?,
+        hashes: &model.hashes()?,
         store: &TokenStore::open(&data.join("corpus"), CACHE_TOKENS)?,
         vocabulary: tokenizer.vocabulary(),
     };
@@ -94,29 +94,28 @@ pub(super) fn analyze(
     Ok(flops)
 }
 
-/// Analyses the weights of an atlas where that is missing and its model can be found.
+/// Analyses the weights of an atlas where that is missing and its model can be found. Without it the site lacks what the weights
+/// say, which is no reason to have no site.
 pub(super) fn complete(context: &Context, data: &Path) -> Result<()> {
-    let atlas = Atlas::open(&data.join("atlas"))?;
-    if atlas.weights_info().is_some() {
+    let manifest: AtlasManifest = read_manifest(&data.join("atlas"))?;
+    if manifest.has_weights() {
         return Ok(());
     }
-    let info = &atlas.manifest().scan.model;
-    let without = |reason: &str| {
-        let data = shown(data);
-        context.report.note(&format!(
-            "note: the weights of {} are not analysed, {reason}: `neuroscope analyze {data} --model MODEL` does it",
-            info.name
-        ));
-        Ok(())
+    let info = &manifest.scan.model;
+    let found = match origin(info) {
+        Some(named) => model::open(context, &named)
+            .and_then(|model| analyze(context, data, &model, &context.project.weights)),
+        None => Err(anyhow!("since `{}` may be anywhere", info.source)),
     };
-    let Some(named) = origin(info) else {
-        return without("and it is not known where they are");
-    };
-    match model::open(context, &named) {
-        Ok(model) => {
-            analyze(context, data, &model, &context.project.weights)?;
+    match found {
+        Err(error) if !interrupt::asked() => {
+            context.report.note(&format!(
+                "note: what the weights of {} say is missing ({error}); `neuroscope analyze {} --model MODEL` finds it",
+                info.name,
+                shown(data)
+            ));
             Ok(())
         }
-        Err(error) => without(&format!("since `{named}` cannot be opened ({error})")),
+        found => found.map(|_| ()),
     }
 }

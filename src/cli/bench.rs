@@ -136,7 +136,10 @@ fn weights(context: &Context, args: &WeightsBench) -> Result<()> {
         "rounds": rounds,
     });
     let mut words = format!("{}, median of {} rounds", files.origin(), rounds.len());
-    for (key, name, get) in rows {
+    // one layer has no pairs with later ones
+    let has_pairs = config.n_layers > 1;
+    let rows = rows.into_iter();
+    for (key, name, get) in rows.filter(|(key, ..)| has_pairs || !key.starts_with("pairs")) {
         let (spread, line) = spread(&rounds, name, get);
         value[key] = spread;
         words.push_str(&format!("\n{line}"));

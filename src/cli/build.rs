@@ -19,6 +19,9 @@ pub(super) struct BuildArgs {
     /// Folder that the website is written to [default: site]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Build without what the weights say where that is missing, instead of analysing them first
+    #[arg(long)]
+    no_analyze: bool,
     #[command(flatten)]
     options: Flags<SiteOptions>,
 }
@@ -32,6 +35,9 @@ pub(super) struct Plan {
 
 pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
     let plan = plan(context, &args.data, args.out.as_deref(), &args.options)?;
+    if !args.no_analyze {
+        complete(context, &plan)?;
+    }
     let report = build(context, &plan)?;
     let out = shown(&plan.out);
     let program = std::env::args()
@@ -73,10 +79,13 @@ pub(super) fn plan(
         }
         data.push(scan_demo(context)?);
     }
-    for data in &data {
-        analyze::complete(context, data)?;
-    }
     Ok(Plan { data, out, options })
+}
+
+/// Analyses the weights of the models of which that is missing.
+pub(super) fn complete(context: &Context, plan: &Plan) -> Result<()> {
+    let mut data = plan.data.iter();
+    data.try_for_each(|data| analyze::complete(context, data))
 }
 
 /// Builds the site.

@@ -46,9 +46,12 @@ pub(super) fn merge(
     data: &Path,
     model: Option<&ModelFiles>,
 ) -> Result<AtlasManifest> {
+    let (parts, target) = (atlas::find_parts(&data.join("parts"))?, data.join("atlas"));
+    if let (Some(model), Some((_, part))) = (model, parts.first()) {
+        atlas::check_model(&part.scan, &model.hashes()?)?;
+    }
     let bar = context.report.bar("merge", 0, "layers");
     let progress = |layer: u32| bar.set(u64::from(layer));
-    let (parts, target) = (data.join("parts"), data.join("atlas"));
     let manifest = atlas::build(&parts, &target, &progress)?;
     let summary = DataManifest {
         schema: DataManifest::SCHEMA.into(),
@@ -58,8 +61,7 @@ pub(super) fn merge(
     };
     replace_json(&data.join(MANIFEST), &summary)?;
     bar.finish(u64::from(manifest.scan.model.n_layers));
-    let found = atlas::find_parts(&parts)?;
-    let devices: BTreeSet<&str> = found.iter().map(|(_, part)| part.device.as_str()).collect();
+    let devices: BTreeSet<&str> = parts.iter().map(|(_, part)| part.device.as_str()).collect();
     if devices.len() > 1 {
         let devices = Vec::from_iter(devices).join(", ");
         context.report.note(&format!(

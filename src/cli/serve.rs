@@ -38,6 +38,7 @@ pub(super) fn run(mut context: Context, args: &ServeArgs) -> Result<()> {
     let mut rebuild: Box<dyn FnMut() -> bool + Send> = Box::new(|| false);
     if !args.no_build {
         let plan = build::plan(&context, &args.data, args.out.as_deref(), &args.options)?;
+        build::complete(&context, &plan)?;
         build::build(&context, &plan)?;
         let own = ["theme", "content", FILE].map(|name| context.folder.join(name));
         watch.extend(own);

@@ -71,6 +71,7 @@ pub(crate) trait Lanes: Copy {
     fn both(a: Self::Mask, b: Self::Mask) -> Self::Mask;
 
     /// Whether any lane is set.
+    #[cfg_attr(not(feature = "atlas"), allow(dead_code))] // only weights are looked at so
     fn any(mask: Self::Mask) -> bool;
 
     /// `self + other` where the mask says so, else `self`.

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::weights::{Checkpoint, SafetensorsFile, TensorFile};
 use crate::model::{Config, ModelError};
+use crate::shard::ModelHashes;
 use crate::tokens::{Tokenizer, TokenizerError};
 
 pub use error::LoadError;
@@ -280,6 +281,15 @@ impl ModelFiles {
             },
         });
         lengths.sum()
+    }
+
+    /// SHA-256 of all its files.
+    pub fn hashes(&self) -> Result<ModelHashes, LoadError> {
+        Ok(ModelHashes {
+            weights: self.weights_sha256()?,
+            config: self.config_sha256(),
+            tokenizer: self.tokenizer_sha256()?,
+        })
     }
 
     /// SHA-256 of the config.

@@ -111,7 +111,11 @@ impl Folder {
     pub fn keep(&self, name: &str) -> Result<(), ShardError> {
         let (old, new) = (self.target.join(name), self.path().join(name));
         // not every file system has links
-        let kept = fs::hard_link(&old, &new).or_else(|_| fs::copy(&old, &new).map(|_| ()));
+        let copy = |_| {
+            fs::copy(&old, &new)?;
+            File::open(&new)?.sync_all()
+        };
+        let kept = fs::hard_link(&old, &new).or_else(copy);
         kept.map_err(|source| ShardError::io("copy", &old, source))
     }
 
@@ -131,21 +135,60 @@ impl Folder {
             .file_name()
             .unwrap_or_default()
             .to_string_lossy();
-        let mut older = None;
-        if self.target.exists() {
-            // it goes aside whole, and is removed when the new one is there
-            let aside = tempfile::Builder::new()
-                .prefix(&format!(".{name}-"))
-                .tempdir_in(parent)
-                .map_err(io)?;
-            fs::rename(&self.target, aside.path().join("old")).map_err(io)?;
-            older = Some(aside);
+        let parent = if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        };
+        if !self.target.exists() {
+            fs::rename(self.path(), &self.target).map_err(io)?;
+            let _ = self.temporary.keep(); // it is at its target now
+            return sync_folder(parent).map_err(io);
         }
-        fs::rename(self.path(), &self.target).map_err(io)?;
-        let _ = self.temporary.keep(); // it is at its target now
-        sync_folder(parent).map_err(io)?;
-        older.map_or(Ok(()), tempfile::TempDir::close).map_err(io)
+        if !exchange(self.path(), &self.target) {
+            // the older one goes aside whole; if the new one cannot take its place, it comes back
+            let aside = parent.join(format!(".{name}-old"));
+            let _ = fs::remove_dir_all(&aside);
+            fs::rename(&self.target, &aside).map_err(io)?;
+            let swapped = fs::rename(self.path(), &self.target);
+            let swapped = swapped.and_then(|()| fs::rename(&aside, self.path()));
+            if let Err(source) = swapped {
+                if !self.target.exists() {
+                    let _ = fs::rename(&aside, &self.target);
+                }
+                return Err(io(source));
+            }
+        }
+        // what is in the temporary folder now is the older one, which goes with it
+        sync_folder(parent).map_err(io)
     }
+}
+
+/// Lets two folders change places at once, where the system can.
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> bool {
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+    let names = [a, b].map(|path| CString::new(path.as_os_str().as_bytes()));
+    let [Ok(a), Ok(b)] = names else {
+        return false;
+    };
+    // SAFETY: both are strings that end in 0
+    let exchanged = unsafe {
+        libc::renameat2(
+            libc::AT_FDCWD,
+            a.as_ptr(),
+            libc::AT_FDCWD,
+            b.as_ptr(),
+            libc::RENAME_EXCHANGE,
+        )
+    };
+    exchanged == 0
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> bool {
+    false
 }
 
 /// Writes a value as readable JSON and syncs it.

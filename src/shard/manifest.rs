@@ -12,6 +12,9 @@ use crate::stats::{MlpKind, StatsOptions};
 use super::error::ShardError;
 use super::files::FileEntry;
 
+/// Name of the file of an atlas that says how its weights were analysed.
+pub const WEIGHTS_FILE: &str = "weights.json";
+
 /// Name of a folder's manifest.
 pub const MANIFEST: &str = "manifest.json";
 
@@ -50,6 +53,38 @@ pub struct ModelInfo {
     pub config_sha256: String,
     /// SHA-256 of `tokenizer.json`.
     pub tokenizer_sha256: String,
+}
+
+/// SHA-256 of the files of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelHashes {
+    /// Of the weights' files, by name.
+    pub weights: BTreeMap<String, String>,
+    /// Of `config.json`.
+    pub config: String,
+    /// Of `tokenizer.json`.
+    pub tokenizer: String,
+}
+
+impl ModelInfo {
+    /// The first kind of file that is another one: what, its hash here, the other's; in short.
+    pub fn difference(&self, other: &ModelHashes) -> Option<(&'static str, String, String)> {
+        let short = |hash: &str| hash.chars().take(6).collect::<String>();
+        let all = |hashes: &BTreeMap<String, String>| {
+            let hashes = hashes.values().map(|hash| short(hash));
+            hashes.collect::<Vec<_>>().join(" ")
+        };
+        if self.weights_sha256 != other.weights {
+            return Some(("weights", all(&self.weights_sha256), all(&other.weights)));
+        }
+        let pairs = [
+            ("config", &self.config_sha256, &other.config),
+            ("tokenizer", &self.tokenizer_sha256, &other.tokenizer),
+        ];
+        let mut different = pairs.into_iter().filter(|(_, own, other)| own != other);
+        let (what, own, other) = different.next()?;
+        Some((what, short(own), short(other)))
+    }
 }
 
 /// A source of a corpus and how much it gave.
@@ -226,6 +261,13 @@ pub struct AtlasManifest {
     pub n_parts: u32,
     /// The files.
     pub files: Vec<FileEntry>,
+}
+
+impl AtlasManifest {
+    /// Whether it says what the weights of its model say.
+    pub fn has_weights(&self) -> bool {
+        self.files.iter().any(|file| file.name == WEIGHTS_FILE)
+    }
 }
 
 /// Manifest of a tokenized corpus.

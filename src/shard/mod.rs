@@ -14,8 +14,9 @@ mod writer;
 pub use error::ShardError;
 pub use files::{FileEntry, Folder, Lock, hash_file, hex, replace_json, sync_folder};
 pub use manifest::{
-    AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelInfo,
-    PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, read_manifest,
+    AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelHashes,
+    ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, WEIGHTS_FILE,
+    read_manifest,
 };
 pub use reader::{LayerReader, PeakReader, TableReader, verify_files};
 pub use schema::{ExampleRow, PeakRow, SAMPLE_LIST, neuron_from_rows, rows_of};

@@ -118,7 +118,7 @@ impl LayerFigures {
         rows.flatten().collect()
     }
 
-    /// Its roles, those that occur, and how many neurons have none.
+    /// Its roles, those that occur.
     pub(super) fn role_rows(&self) -> Vec<CountRow> {
         let rows = Role::ALL.into_iter().map(|role| {
             let n = self.roles[role as usize];
@@ -228,18 +228,19 @@ pub(super) fn figures(layers: &[LayerFigures]) -> Result<Figures, SiteError> {
             json: json.clone(),
         }
     };
-    let mut views = vec![
-        class_figure(
-            "Input-output classes by layer",
-            "Share of the layer's neurons in each class, typical or not.",
-            coarse,
-        ),
-        class_figure(
+    let mut views = vec![class_figure(
+        "Input-output classes by layer",
+        "Share of the layer's neurons in each class, typical or not.",
+        coarse,
+    )];
+    let of_atypical = |of: &LayerFigures| of.classes.iter().any(|[_, atypical]| *atypical > 0);
+    if layers.iter().any(of_atypical) {
+        views.push(class_figure(
             "Input-output classes by layer, typical and atypical",
             "The same; atypical neurons, whose cos(w_gate, w_in) does not fit the other two cosines, are lighter.",
             fine,
-        ),
-    ];
+        ));
+    }
 
     let data = each_layer(layers, |layer, of| {
         let role = |role: Role| {
@@ -262,14 +263,16 @@ pub(super) fn figures(layers: &[LayerFigures]) -> Result<Figures, SiteError> {
     let series = present(series.into());
     let total = |of: &LayerFigures| of.share(of.roles.iter().sum());
     let most = layers.iter().map(total).fold(0.0f64, f64::max);
-    views.push(FigureView {
+    let roles = FigureView {
         title: "Roles by layer",
         caption: "Share of the layer's neurons with a role; the others have none.",
         svg: plot::stacked(&series, nice(most), "Roles by layer"),
         legend: legend(&series),
         csv,
         json,
-    });
+    };
+    // nothing to draw where no neuron has one
+    views.extend(Some(roles).filter(|_| most > 0.0));
 
     let data = each_layer(layers, |layer, of| {
         let row = |(at, (name, ..)): (usize, &CosineKind)| {

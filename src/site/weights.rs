@@ -276,9 +276,13 @@ impl WeightsView {
         vocabulary: &Vocabulary,
     ) -> Self {
         let gated = of.norms.gate.is_some();
-        let class = of.class.map(|Classed { class, typical }| Tag {
-            label: class_label(class, typical),
-            id: class_id(class),
+        let atypical = of.class.filter(|of| !of.typical).map(|_| Tag {
+            label: "atypical".to_owned(),
+            id: "typical".to_owned(),
+        });
+        let class = of.class.map(|of| Tag {
+            label: of.class.name().to_owned(),
+            id: class_id(of.class),
         });
         let role = of.role.map(|role| Tag {
             label: format!("{} neuron", role.name()),
@@ -295,6 +299,7 @@ impl WeightsView {
             value: value.map(f64::from),
             null: region.map(|r| [r.low.into(), r.high.into()]),
         });
+        let rows: Vec<_> = rows.collect();
         let reads = [
             (
                 &of.reads_in,
@@ -327,11 +332,8 @@ impl WeightsView {
             }
         });
         Self {
-            tags: class.into_iter().chain(role).collect(),
-            cosines: plot::cosines(
-                &rows.collect::<Vec<_>>(),
-                "Cosines between the neuron's weights",
-            ),
+            tags: atypical.into_iter().chain(class).chain(role).collect(),
+            cosines: plot::cosines(&rows, &cosine_words(&rows)),
             histogram: histogram_svg(&of.histogram),
             facts: facts(of),
             promoted: tokens_html(&of.top, vocabulary),
@@ -340,6 +342,22 @@ impl WeightsView {
             neighbours: neighbours.collect(),
         }
     }
+}
+
+/// The cosines for those who do not see the figure.
+fn cosine_words(rows: &[plot::CosineRow]) -> String {
+    let words = rows.iter().map(|row| {
+        let chance = row.value.zip(row.null).map(|(value, [low, high])| {
+            match (low..=high).contains(&value) {
+                true => ", within chance",
+                false => ", outside chance",
+            }
+        });
+        let value = number(row.value);
+        format!("{} {value}{}", row.label, chance.unwrap_or_default())
+    });
+    let words: Vec<String> = words.collect();
+    format!("Cosines between the neuron's weights: {}", words.join("; "))
 }
 
 fn histogram_svg(histogram: &Histogram) -> String {
@@ -430,11 +448,18 @@ fn tokens_html(tokens: &[(TokenId, f32)], vocabulary: &Vocabulary) -> String {
     for (id, value) in tokens {
         let token = lone_token(&vocabulary.text(*id));
         html.push_str(&format!(
-            "<li><a class=\"token\" href=\"../tokens.html#{}\">{token}</a> <span class=\"num\">{value:+.2}</span></li>",
-            id.0
+            "<li><a class=\"token\" href=\"../tokens.html#{}\">{token}</a> <span class=\"num\">{}</span></li>",
+            id.0,
+            signed(*value)
         ));
     }
     html
+}
+
+/// A number with its sign, also where it is positive.
+fn signed(value: f32) -> String {
+    let plus = if value > 0.0 { "+" } else { "" };
+    format!("{plus}{}", number(Some(value.into())))
 }
 
 /// Neurons with their cosines, each a link to its page from one of a layer.
@@ -446,8 +471,9 @@ fn neurons_html(neurons: &[(NeuronId, f32)], layer: u32) -> String {
             false => format!("../{}/", id.layer),
         };
         html.push_str(&format!(
-            "<li><a href=\"{folder}{}.html\">{id}</a> <span class=\"num\">{cosine:+.2}</span></li>",
-            id.neuron
+            "<li><a href=\"{folder}{}.html\">{id}</a> <span class=\"num\">{}</span></li>",
+            id.neuron,
+            signed(*cosine)
         ));
     }
     html

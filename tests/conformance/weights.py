@@ -17,6 +17,7 @@ i64. A neuron is a row of `w_in`, `w_gate` and `w_out`, folded as DEFINITIONS 6 
     L.v_moments                                   [n, 4] mean, variance, skewness, kurtosis of v = cos(w_out, w_u[t])
     L.null_share                                  [n] share of w_out in the bottom singular space of the unembedding
     L.role                                        [n] 0 none, 1 prediction, 2 suppression, 3 partition, 4 entropy
+    L.role_by_others                              [n] the same by OTHER_THRESHOLDS, so that more than one occurs
     L.read_{in,gate}_{top,bottom}_{ids,values}    [n, 20] tokens by w_e @ w_in, in the first quarter of the layers
 
 and of the whole model, N = n_layers * n, a neuron's id being layer * n + neuron; -1 and 0 where there are fewer than 10:
@@ -28,6 +29,7 @@ and of the whole model, N = n_layers * n, a neuron's id being layer * n + neuron
 What belongs to the gate is missing where there is none. ../smollm2/weights.py does the same to a real model.
 """
 import json
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -56,6 +58,7 @@ class Weights:
     w_out: list  # the same
     w_u: np.ndarray  # [d_vocab, d_model]
     w_e: np.ndarray  # [d_vocab, d_model]
+    unembed_is_centred: bool  # whether the final norm is a LayerNorm
 
 
 @dataclass
@@ -78,7 +81,8 @@ def read_through(w, norm):
 
 def folded(layers, stream_is_centred, w_u, final, w_e):
     """layers: one (w_in, w_gate, w_out, norm before, norm behind, norm inside) each, with None for what is not there."""
-    found = Weights([], [], [], centred(read_through(w_u, final), 0), w_e)
+    is_centred = final is not None and final.centres
+    found = Weights([], [], [], centred(read_through(w_u, final), 0), w_e, is_centred)
     for w_in, w_gate, w_out, before, behind, inside in layers:
         found.w_in.append(read_through(w_in, before))
         if w_gate is not None:
@@ -296,13 +300,14 @@ def on_tokens(w_out, w_u):
         yield rows, logits, logits[:, used] / length[:, None] / lengths[used]
 
 
-def bottom_space(w_u):
-    """Columns that span what the unembedding reads least of, [d_model, k]."""
+def bottom_space(w_u, is_centred=False):
+    """Columns that span what the unembedding reads least of, [d_model, k]. Behind a LayerNorm it reads nothing of the mean, and
+    nothing is written there: then at least one direction besides."""
     d_model = w_u.shape[1]
     # the unembedding [d_model, d_vocab] has w_u's right singular vectors on its left, and so has the triangle of its QR
     _, values, vectors = np.linalg.svd(np.linalg.qr(w_u, mode="r"), full_matrices=True)
     values = np.concatenate([values, np.zeros(d_model - len(values))])
-    k = max(1, int(d_model / 64 + 0.5), int((values <= 1e-6 * values[0]).sum()))
+    k = max(1 + is_centred, int(d_model / 64 + 0.5), int((values <= 1e-6 * values[0]).sum()))
     return vectors[d_model - k :].T
 
 
@@ -316,20 +321,26 @@ def share_below(x):
     return np.searchsorted(np.sort(x), x, side="left") / len(x)
 
 
-def roles(is_late, v_moments, share, norm_share, variance_share):
+# kurtosis, variance, share of the null space, share of the layers, share of shorter neurons, share of neurons of smaller variance
+THRESHOLDS = (10, 0.005, 0.4, 0.25, 0.9, 0.1)
+OTHER_THRESHOLDS = (3.1, 0.05, 0.1, 0.5, 0.3, 0.7)
+
+
+def roles(layer, n_layers, v_moments, share, norm_share, variance_share, thresholds=THRESHOLDS):
     """DEFINITIONS 6; `norm_share` and `variance_share` are the shares of the layer's neurons below this one."""
+    most_peaked, most_variance, least_share, late, least_norm, most_variance_rank = thresholds
     _, variance, skewness, kurtosis = v_moments.T
-    entropy = is_late & (share > 0.4) & (norm_share >= 0.9) & (variance_share <= 0.1)
-    peaked = kurtosis > 10
-    return np.select([peaked & (skewness > 0), peaked & (skewness < 0), variance > 0.005, entropy], [1, 2, 3, 4], 0)
+    entropy = is_late(layer, n_layers, late) & (share > least_share) & (norm_share >= least_norm) & (variance_share <= most_variance_rank)
+    peaked = kurtosis > most_peaked
+    return np.select([peaked & (skewness > 0), peaked & (skewness < 0), variance > most_variance, entropy], [1, 2, 3, 4], 0)
 
 
 def is_early(layer, n_layers):
     return layer < -(-n_layers // 4)
 
 
-def is_late(layer, n_layers):
-    return layer >= n_layers - -(-n_layers // 4)
+def is_late(layer, n_layers, share=0.25):
+    return layer >= n_layers - math.ceil(n_layers * share)
 
 
 def lists_of(scores, prefix=""):
@@ -346,7 +357,9 @@ def layer_of_tokens(weights, layer, space):
     w_out, n_layers = weights.w_out[layer], len(weights.w_out)
     found["null_share"] = null_share(w_out, space)
     variance = found["v_moments"][:, 1]
-    found["role"] = roles(is_late(layer, n_layers), found["v_moments"], found["null_share"], share_below(norms(w_out)), share_below(variance))
+    for name, thresholds in (("role", THRESHOLDS), ("role_by_others", OTHER_THRESHOLDS)):
+        ranks = share_below(norms(w_out)), share_below(variance)
+        found[name] = roles(layer, n_layers, found["v_moments"], found["null_share"], *ranks, thresholds)
     if is_early(layer, n_layers):
         for name, rows in (("in", weights.w_in), ("gate", weights.w_gate)):
             if rows:
@@ -391,7 +404,7 @@ def neighbours(weights, neurons, dtype=np.float64):
 
 def make(name):
     weights = load(name)
-    space = bottom_space(weights.w_u)
+    space = bottom_space(weights.w_u, weights.unembed_is_centred)
     n_layers, n = len(weights.w_in), len(weights.w_in[0])
     found = {}
     for layer in range(n_layers):

@@ -180,7 +180,7 @@ def compare_roles(report, table, layer, moments, share, weights):
     n_layers, length, variance = len(weights.w_out), reference.norms(weights.w_out[layer]), moments[:, 1]
 
     def decide(mean, variance, skewness, kurtosis, share, norm_share, variance_share):
-        return reference.roles(reference.is_late(layer, n_layers), np.stack([mean, variance, skewness, kurtosis], 1), share, norm_share, variance_share)
+        return reference.roles(layer, n_layers, np.stack([mean, variance, skewness, kurtosis], 1), share, norm_share, variance_share)
 
     quantities = dict(zip(("mean", "variance", "skewness", "kurtosis"), moments.T)) | {"share": share}
     quantities |= {"norm_share": reference.share_below(length), "variance_share": reference.share_below(variance)}
@@ -255,7 +255,7 @@ def main(model, data):
 
     weights = load(model)
     n_layers, n = len(weights.w_in), len(weights.w_in[0])
-    space = reference.bottom_space(weights.w_u)
+    space = reference.bottom_space(weights.w_u, weights.unembed_is_centred)
     lap("loading and singular vectors")
     with open(f"{data}/atlas/weights.json") as file:
         regions = {layer["layer"]: layer for layer in json.load(file)["layers"]}

@@ -34,7 +34,7 @@ pub struct WeightsRound {
     pub pairs_s: f64,
 }
 
-/// Layers whose columns are packed, once for all rounds as an analysis packs them once for all rows.
+/// Layers whose columns are packed, once for all rounds as an analysis packs them once for all rows; at most half of them.
 const LAYERS: usize = 4;
 
 /// Analyses one layer after the other, its weights multiplied once without and once with looking at the products: all tokens,
@@ -49,10 +49,12 @@ pub fn bench_weights(
     let (d, d_mlp, isa) = (config.d_model, config.d_mlp, Isa::best());
     let analysis = checkpoint.analysis(config, &Device::Cpu);
     let w_u = analysis.unembed()?;
-    let vocabulary = Vocabulary::new(isa, &values(&w_u)?, d);
+    let tokens = values(&w_u)?;
+    let mut vocabulary = Vocabulary::new(isa, &tokens, d);
     let w_u = w_u.t().map_err(model_error)?;
-    let neighbours = Neighbours::new(isa, (config.n_layers, d_mlp), d, config.gated);
-    let n_rows = config.n_layers.saturating_sub(LAYERS).max(1);
+    let neighbours = || Neighbours::new(isa, (config.n_layers, d_mlp), d, config.gated);
+    let n_rows = config.n_layers - LAYERS.min(config.n_layers / 2);
+    let mut found = neighbours();
     let mut packed = Vec::new();
     let mut columns = Vec::new();
     for layer in n_rows..config.n_layers {
@@ -68,6 +70,11 @@ pub fn bench_weights(
         }
         // different layers, so that lists grow as they do in an analysis
         let layer = round % n_rows;
+        if layer == 0 {
+            // from here on it would be the same neurons again
+            vocabulary = Vocabulary::new(isa, &tokens, d);
+            found = neighbours();
+        }
         let mlp = analysis.mlp(layer)?;
 
         let started = Instant::now();
@@ -103,7 +110,7 @@ pub fn bench_weights(
             pairs_bare_s += started.elapsed().as_secs_f64();
         }
         let started = Instant::now();
-        neighbours.offer(layer, &rows, &packed);
+        found.offer(layer, &rows, &packed);
         let pairs_s = started.elapsed().as_secs_f64();
         if round > 0 {
             done.push(WeightsRound {

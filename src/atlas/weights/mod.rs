@@ -1,9 +1,10 @@
 //! What the weights say about neurons, without any text (DEFINITIONS 6 to 8).
 //!
 //! Nothing of the size neurons × vocabulary or neurons² is ever held: products are looked at some thousand at a time, while
-//! they are in the cache ([`vocabulary`], [`pairs`]). In memory are at most, beside the checkpoint's own pages, one layer's
-//! weights twice, the unembedding twice or 2 GiB of packed layers, and about a kB for each neuron and a third of one
-//! for each token.
+//! they are in the cache ([`vocabulary`], [`pairs`]). In memory are, beside the checkpoint's own pages, lists of 0.9 kB for
+//! each neuron and 0.7 kB for each token, and first at most 2 GiB of packed layers (or one) with the weights of another layer
+//! twice, then the packed unembedding with either itself three times more, while it is packed, or the packed embedding and the weights of as many
+//! layers as fit into 1 GiB (or one).
 
 mod bench;
 mod best;
@@ -37,7 +38,7 @@ pub use work::{weights, work};
 
 use super::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{AtlasManifest, ShardError};
+use crate::shard::{AtlasManifest, ShardError, WEIGHTS_FILE};
 
 /// Tokens kept at each end of a neuron's logit weights.
 pub(super) const TOP_TOKENS: usize = 20;
@@ -137,15 +138,12 @@ impl WeightsInfo {
     pub const SCHEMA: &'static str = "neuroscope/weights/v1";
 }
 
-/// Name of the file of [`WeightsInfo`].
-pub(super) const WEIGHTS_FILE: &str = "weights.json";
-
 /// Reads what holds for the weights of an atlas, if they were analysed; by an earlier version is as if not.
 pub(super) fn read_info(
     folder: &Path,
     manifest: &AtlasManifest,
 ) -> Result<Option<WeightsInfo>, AtlasError> {
-    if !manifest.files.iter().any(|file| file.name == WEIGHTS_FILE) {
+    if !manifest.has_weights() {
         return Ok(None);
     }
     let path = folder.join(WEIGHTS_FILE);

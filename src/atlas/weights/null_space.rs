@@ -23,8 +23,9 @@ const NOTHING: f64 = 1e-12;
 
 impl NullSpace {
     /// Of an unembedding `[d_vocab, d_model]`: as many directions as make up 1/64 of all, or all that it does not read at all if
-    /// they are more. `None` if it has no singular values, since it holds infinities.
-    pub(super) fn new(w_u: &[f32], d: usize) -> Option<Self> {
+    /// they are more. Where nothing is written along the mean either (`is_centred`), at least one besides. `None` if it has no
+    /// singular values, since it holds infinities.
+    pub(super) fn new(w_u: &[f32], d: usize, is_centred: bool) -> Option<Self> {
         let mut gram = Mat::<f64>::zeros(d, d);
         for tokens in w_u.chunks(TOKENS * d) {
             let block = Mat::from_fn(tokens.len() / d, d, |token, at| {
@@ -44,7 +45,10 @@ impl NullSpace {
         let (values, vectors) = (eigen.S().column_vector(), eigen.U());
         let largest = values[d - 1];
         let n_nothing = (0..d).filter(|at| values[*at] <= NOTHING * largest).count();
-        let k = ((d as f64 / SHARE).round() as usize).max(1).max(n_nothing);
+        let least = 1 + usize::from(is_centred);
+        let k = ((d as f64 / SHARE).round() as usize)
+            .max(least)
+            .max(n_nothing);
         let basis = (0..k.min(d)).flat_map(|k| (0..d).map(move |at| (at, k)));
         Some(Self {
             d,
@@ -87,13 +91,14 @@ mod tests {
                 ]
             })
             .collect();
-        let space = NullSpace::new(&tokens, 4).unwrap();
+        let space = NullSpace::new(&tokens, 4, false).unwrap();
         assert_eq!(space.dim(), 1);
         assert!(space.share(&[0.0, 0.0, 0.0, -2.0]).unwrap() > 0.9999);
         assert!(space.share(&[1.0, -1.0, 2.0, 0.0]).unwrap() < 1e-3);
         let half = space.share(&[1.0, 0.0, 0.0, 1.0]).unwrap();
         assert!((half - 0.5f32.sqrt()).abs() < 1e-3, "{half}");
         assert_eq!(space.share(&[0.0; 4]), None);
+        assert_eq!(NullSpace::new(&tokens, 4, true).unwrap().dim(), 2);
     }
 
     #[test]
@@ -102,7 +107,7 @@ mod tests {
         let tokens: Vec<f32> = (0..64)
             .flat_map(|t: i32| [t as f32, (t % 7) as f32, 0.0, 0.0, 0.0, 0.0])
             .collect();
-        let space = NullSpace::new(&tokens, 6).unwrap();
+        let space = NullSpace::new(&tokens, 6, false).unwrap();
         assert_eq!(space.dim(), 4);
         assert!((space.share(&[3.0, 0.0, 4.0, 0.0, 0.0, 0.0]).unwrap() - 0.8).abs() < 1e-6);
     }

@@ -62,6 +62,11 @@ fn of_chunk(
             }
         }
     }
+    let is_zero = |row: usize| {
+        chunk.vectors[row * d..(row + 1) * d]
+            .iter()
+            .all(|x| *x == 0.0)
+    };
     let of_row = |row| Reads {
         top: tops[0].of(row).collect(),
         bottom: tops[1]
@@ -69,7 +74,11 @@ fn of_chunk(
             .map(|(token, score)| (token, 0.0 - score))
             .collect(),
     };
-    (0..n_rows).map(of_row).collect()
+    let found = (0..n_rows).map(|row| match is_zero(row) {
+        true => Reads::default(),
+        false => of_row(row),
+    });
+    found.collect()
 }
 
 /// Whether any product with a panel of tokens, or its negative, exceeds a bound.

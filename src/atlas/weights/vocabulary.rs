@@ -51,6 +51,17 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// Of all values times a factor.
+    fn scaled(self, factor: f64) -> Self {
+        Self {
+            mean: self.mean.map(|mean| mean * factor),
+            variance: self.variance.map(|variance| variance * factor * factor),
+            ..self
+        }
+    }
+}
+
 /// Counts of values in bins of equal width.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
@@ -218,7 +229,7 @@ struct RowState {
     inverse_norm: f32,
     /// About the mean of v: sums of powers of what is far from zero would cancel.
     pivot: f32,
-    /// Lane by lane, of logit weights and of v: Σx to Σx⁴.
+    /// Lane by lane, of the logit weights of `w_out` at length 1 and of v: Σx to Σx⁴.
     sums: [[f64; LANES]; 8],
     bins: Box<[u32; FINE]>,
 }
@@ -238,9 +249,12 @@ impl RowState {
         let pivot = f64::from(self.pivot);
         let zeros = |power: i32| n_zeros as f64 * (-pivot).powi(power);
         let v = [0, 1, 2, 3].map(|at| sum(4 + at) - zeros(at as i32 + 1));
-        self.bins[FINE / 2] -= n_zeros as u32;
-        let (v, histogram) = match self.inverse_norm > 0.0 {
+        let of_zero = &mut self.bins[FINE / 2];
+        *of_zero = of_zero.saturating_sub(n_zeros as u32);
+        let norm = 1.0 / f64::from(self.inverse_norm);
+        let (logits, v, histogram) = match self.inverse_norm > 0.0 {
             true => (
+                Shape::new(logits, n_tokens, 0.0).scaled(norm),
                 Shape::new(v, n_looked_at - n_zeros, pivot),
                 coarse(&*self.bins),
             ),
@@ -250,7 +264,7 @@ impl RowState {
         Written {
             top: tops[0].of(row).collect(),
             bottom: tops[1].of(row).map(minus).collect(),
-            logits: Shape::new(logits, n_tokens, 0.0),
+            logits,
             v,
             histogram,
         }
@@ -328,13 +342,13 @@ impl Kernel for Look<'_> {
                 // SAFETY: all have as many values as a panel, and `values` a panel for each row
                 unsafe {
                     let x = L::load(self.values.as_ptr().add(row * PANEL + at));
-                    let y = x
-                        .mul(norm)
-                        .mul(L::load(self.inverse_norms.as_ptr().add(at)));
-                    let square = x.mul(x);
-                    s1 = s1.add(x);
+                    // powers of the logit weights themselves could be too small or too large for an f32
+                    let scaled = x.mul(norm);
+                    let y = scaled.mul(L::load(self.inverse_norms.as_ptr().add(at)));
+                    let square = scaled.mul(scaled);
+                    s1 = s1.add(scaled);
                     s2 = s2.add(square);
-                    s3 = square.mul_add(x, s3);
+                    s3 = square.mul_add(scaled, s3);
                     s4 = square.mul_add(square, s4);
                     let off = y.sub(pivot);
                     let square = off.mul(off);

@@ -24,6 +24,9 @@ const CHUNKS_PER_THREAD: usize = 8;
 /// Bytes of packed layers that others are compared with; those are read again for each such batch.
 const COLUMN_BYTES: usize = 2 << 30;
 
+/// Bytes of the weights of layers that are looked at together.
+const LAYER_BYTES: usize = 1 << 30;
+
 /// Share of the layers, from the first, of which it is said which tokens their neurons read.
 const EARLY_LAYERS: f64 = 0.25;
 
@@ -88,12 +91,14 @@ impl<'a> Work<'a> {
         let c = self.config;
         let (n_layers, d) = (c.n_layers, c.d_model);
         let w_u = values(&self.analysis.unembed()?)?;
-        let null_space = NullSpace::new(&w_u, d);
+        let null_space = NullSpace::new(&w_u, d, self.analysis.unembed_is_centred());
         let vocabulary = Vocabulary::new(self.isa, &w_u, d);
         drop(w_u);
         let early = early_layers(n_layers);
         let late = (n_layers as f64 * self.options.roles.late_layers).ceil() as usize;
-        let mut embedding = Some(Columns::new(self.isa, &values(&self.analysis.embed()?)?, d));
+        let w_e = values(&self.analysis.embed()?)?;
+        let mut embedding = Some(Columns::new(self.isa, &w_e, d));
+        drop(w_e);
         let mut info = WeightsInfo {
             schema: WeightsInfo::SCHEMA.into(),
             neuroscope: env!("CARGO_PKG_VERSION").into(),
@@ -105,7 +110,8 @@ impl<'a> Work<'a> {
         };
         // enough layers at a time for all threads to have work
         let wanted = ROWS * CHUNKS_PER_THREAD * rayon::current_num_threads();
-        let at_once = wanted.div_ceil(c.d_mlp).clamp(1, n_layers);
+        let fit = LAYER_BYTES / self.layer_bytes();
+        let at_once = wanted.div_ceil(c.d_mlp).min(fit).clamp(1, n_layers);
         for first in (0..n_layers).step_by(at_once) {
             let layers = first..(first + at_once).min(n_layers);
             let mlps = layers.clone().map(|layer| self.analysis.mlp(layer));
@@ -136,14 +142,19 @@ impl<'a> Work<'a> {
         ))
     }
 
+    /// Bytes of the weights of a layer.
+    fn layer_bytes(&self) -> usize {
+        let c = self.config;
+        let n_matrices = 2 + usize::from(c.gated);
+        n_matrices * c.d_mlp.next_multiple_of(Columns::PANEL) * c.d_model * size_of::<f32>()
+    }
+
     fn neighbours(&mut self) -> Result<Neighbours, AtlasError> {
         let c = self.config;
         let (n_layers, d) = (c.n_layers, c.d_model);
         let neighbours = Neighbours::new(self.isa, (n_layers, c.d_mlp), d, c.gated);
         let n_matrices = 2 + usize::from(c.gated);
-        let layer_bytes =
-            n_matrices * c.d_mlp.next_multiple_of(Columns::PANEL) * d * size_of::<f32>();
-        let at_once = (COLUMN_BYTES / layer_bytes).clamp(1, n_layers);
+        let at_once = (COLUMN_BYTES / self.layer_bytes()).clamp(1, n_layers);
         for first in (0..n_layers).step_by(at_once) {
             let others = first..(first + at_once).min(n_layers);
             let pack = |layer| -> Result<_, ModelError> {

@@ -91,6 +91,12 @@ impl<'c> Analysis<'c> {
         Ok(w_u.broadcast_sub(&mean)?)
     }
 
+    /// Whether the unembedding reads nothing of the mean over d_model.
+    pub fn unembed_is_centred(&self) -> bool {
+        let final_norm = self.loader.config().final_norm;
+        final_norm.is_some_and(|norm| norm.kind == NormKind::Layer)
+    }
+
     /// The embedding of each token, without scale and positions: `[d_vocab, d_model]`.
     pub fn embed(&self) -> Result<Tensor, ModelError> {
         let embedding = self.loader.embedding()?;
