@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::build::lock;
 use super::error::AtlasError;
-use super::interest::{Measure, rank};
+use super::interest::Measure;
 use super::neurons::{self, NEURONS_FILE, Summary};
 use super::read::Atlas;
 use super::weights::{self, AnalysisOptions, NeuronWeights, TOKENS_FILE, TokenIndex, layer_file};
@@ -74,7 +74,7 @@ pub fn analyze(
     add_peaks(&mut tokens, folder.path(), scan, model.store)?;
     tokens.write(&folder.path().join(TOKENS_FILE), model.vocabulary)?;
     folder.write_json(WEIGHTS_FILE, &info)?;
-    rank(&mut layers);
+    neurons::rank(&mut layers);
     neurons::write(&folder.path().join(NEURONS_FILE), &layers)?;
 
     files.extend(folder.entries(new)?);

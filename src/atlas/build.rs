@@ -13,7 +13,6 @@ use crate::stats::neuron::Neuron;
 use crate::stats::samples::{BANDS, Sample, band_name};
 
 use super::error::AtlasError;
-use super::interest::rank;
 use super::neurons::{self, NEURONS_FILE, Summary};
 
 /// A part with its folder.
@@ -58,7 +57,7 @@ pub fn build(
         names.extend(writer.finish()?);
         summaries.push(rows);
     }
-    rank(&mut summaries);
+    neurons::rank(&mut summaries);
     neurons::write(&folder.path().join(NEURONS_FILE), &summaries)?;
     names.push(NEURONS_FILE.into());
 

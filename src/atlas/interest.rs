@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::stats::neuron::NeuronStats;
 
-use super::neurons::Summary;
 use super::weights::NeuronWeights;
 
 /// A measure by which neurons are ranked, largest first.
@@ -145,7 +144,7 @@ pub struct Ranked {
 }
 
 /// Ranks of values, largest first, from 1; equal values keep their order.
-fn ranks(values: &[Option<f64>]) -> Vec<Option<u32>> {
+pub(super) fn ranks(values: &[Option<f64>]) -> Vec<Option<u32>> {
     let mut order: Vec<(f64, usize)> = values
         .iter()
         .enumerate()
@@ -157,29 +156,6 @@ fn ranks(values: &[Option<f64>]) -> Vec<Option<u32>> {
         ranks[at] = Some(rank);
     }
     ranks
-}
-
-/// Ranks all neurons of a model by every measure.
-pub(super) fn rank(layers: &mut [Vec<Summary>]) {
-    for at in 0..Measure::ALL.len() {
-        let values = |rows: &[Summary]| {
-            let values = rows.iter().map(|row| row.interest[at].value);
-            values.collect::<Vec<_>>()
-        };
-        let all: Vec<_> = layers.iter().flat_map(|rows| values(rows)).collect();
-        let mut in_model = ranks(&all).into_iter();
-        for rows in layers.iter_mut() {
-            let in_layer = ranks(&values(rows));
-            for (row, rank_in_layer) in rows.iter_mut().zip(in_layer) {
-                let Ranked { value, .. } = row.interest[at];
-                row.interest[at] = Ranked {
-                    value,
-                    rank_in_layer,
-                    rank_in_model: in_model.next().flatten(),
-                };
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::shard::{TableReader, TableWriter};
 use crate::stats::neuron::NeuronStats;
 
 use super::error::AtlasError;
-use super::interest::{Measure, Ranked};
+use super::interest::{Measure, Ranked, ranks};
 
 /// Name of the table.
 pub(super) const NEURONS_FILE: &str = "neurons.parquet";
@@ -73,6 +73,29 @@ impl Summary {
     /// A measure's value and ranks.
     pub fn ranked(&self, measure: Measure) -> Ranked {
         self.interest[measure as usize]
+    }
+}
+
+/// Ranks all neurons of a model by every measure.
+pub(super) fn rank(layers: &mut [Vec<Summary>]) {
+    for at in 0..Measure::ALL.len() {
+        let values = |rows: &[Summary]| {
+            let values = rows.iter().map(|row| row.interest[at].value);
+            values.collect::<Vec<_>>()
+        };
+        let all: Vec<_> = layers.iter().flat_map(|rows| values(rows)).collect();
+        let mut in_model = ranks(&all).into_iter();
+        for rows in layers.iter_mut() {
+            let in_layer = ranks(&values(rows));
+            for (row, rank_in_layer) in rows.iter_mut().zip(in_layer) {
+                let Ranked { value, .. } = row.interest[at];
+                row.interest[at] = Ranked {
+                    value,
+                    rank_in_layer,
+                    rank_in_model: in_model.next().flatten(),
+                };
+            }
+        }
     }
 }
 
