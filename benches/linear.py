@@ -13,48 +13,22 @@ import tempfile
 
 import matplotlib
 import numpy as np
-from safetensors.numpy import save_file
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
+
+from random_llama import random_llama
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("neuroscope")
 parser.add_argument("out")
 args = parser.parse_args()
-fixture = pathlib.Path(__file__).parents[1] / "tests/conformance/llama"
 
 
 def rounds(model, tokens, n, after=0):
     command = [args.neuroscope, "--json", "bench", "scan", "--model", str(model), "--n-ctx", "256"]
     command += ["--tokens", str(tokens), "--rounds", str(n), "--after", str(after)]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["rounds"]
-
-
-def random_model(folder, n_layers, d_model):
-    """The fixture in another size. Returns the parameters of its blocks."""
-    config = json.loads((fixture / "config.json").read_text())
-    d_mlp, d_head = d_model * 8 // 3 // 64 * 64, 64
-    config |= dict(
-        hidden_size=d_model, intermediate_size=d_mlp, num_hidden_layers=n_layers, num_attention_heads=d_model // d_head,
-        num_key_value_heads=d_model // d_head, head_dim=d_head, max_position_embeddings=1024, tie_word_embeddings=True,
-        attention_bias=False, mlp_bias=False,
-    )
-    random = np.random.default_rng(0)
-    tensor = lambda *shape: (random.standard_normal(shape) * 0.02).astype(np.float32)
-    tensors = {"model.embed_tokens.weight": tensor(config["vocab_size"], d_model), "model.norm.weight": np.ones(d_model, np.float32)}
-    for layer in range(n_layers):
-        at = f"model.layers.{layer}."
-        for name in ["q", "k", "v", "o"]:
-            tensors[f"{at}self_attn.{name}_proj.weight"] = tensor(d_model, d_model)
-        tensors |= {f"{at}mlp.{name}_proj.weight": tensor(d_mlp, d_model) for name in ["gate", "up"]}
-        tensors[f"{at}mlp.down_proj.weight"] = tensor(d_model, d_mlp)
-        tensors |= {f"{at}{name}_layernorm.weight": np.ones(d_model, np.float32) for name in ["input", "post_attention"]}
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config))
-    shutil.copy(fixture / "tokenizer.json", folder)
-    save_file(tensors, folder / "model.safetensors")
-    return sum(tensor.size for name, tensor in tensors.items() if ".layers." in name)
 
 
 def panel(axis, x, y, labels):
@@ -77,7 +51,7 @@ parameters, per_token = [], []
 with tempfile.TemporaryDirectory() as temporary:
     for n_layers, d_model in [(4, 256), (8, 384), (12, 512), (14, 640), (16, 768), (20, 896), (24, 1024)]:
         folder = pathlib.Path(temporary) / str(d_model)
-        n = random_model(folder, n_layers, d_model)
+        n = random_llama(folder, n_layers, d_model, d_model * 8 // 3 // 64 * 64, 64)
         found = rounds(folder, 4096, 5, after=8192)
         parameters.append(n / 1e6)
         per_token.append(np.median([r["scan_s"] / r["n_tokens"] for r in found]) * 1e3)

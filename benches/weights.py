@@ -7,39 +7,14 @@ and runs `neuroscope bench weights` and `neuroscope analyze`. Prints the rates, 
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
 
 import numpy as np
-from safetensors.numpy import save_file
+from random_llama import random_llama
 
 D_MODEL, D_MLP, D_VOCAB, N_LAYERS = 4096, 11008, 50304, 32
-fixture = pathlib.Path(__file__).parents[1] / "tests/conformance/llama"
-
-
-def random_model(folder, n_layers):
-    config = json.loads((fixture / "config.json").read_text())
-    config |= dict(
-        hidden_size=D_MODEL, intermediate_size=D_MLP, num_hidden_layers=n_layers, num_attention_heads=32, num_key_value_heads=32,
-        head_dim=128, vocab_size=D_VOCAB, max_position_embeddings=2048, tie_word_embeddings=False, attention_bias=False, mlp_bias=False,
-    )
-    random = np.random.default_rng(0)
-    tensor = lambda *shape: (random.standard_normal(shape, np.float32) * 0.02).astype(np.float16)
-    ones = np.ones(D_MODEL, np.float16)
-    tensors = {"model.embed_tokens.weight": tensor(D_VOCAB, D_MODEL), "lm_head.weight": tensor(D_VOCAB, D_MODEL), "model.norm.weight": ones}
-    for layer in range(n_layers):
-        at = f"model.layers.{layer}."
-        for name in ["q", "k", "v", "o"]:
-            tensors[f"{at}self_attn.{name}_proj.weight"] = tensor(D_MODEL, D_MODEL)
-        tensors |= {f"{at}mlp.{name}_proj.weight": tensor(D_MLP, D_MODEL) for name in ["gate", "up"]}
-        tensors[f"{at}mlp.down_proj.weight"] = tensor(D_MODEL, D_MLP)
-        tensors |= {f"{at}{name}_layernorm.weight": ones for name in ["input", "post_attention"]}
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(config))
-    shutil.copy(fixture / "tokenizer.json", folder)
-    save_file(tensors, folder / "model.safetensors")
 
 
 def flop(n_layers):
@@ -54,7 +29,7 @@ program = sys.argv[1]
 n_layers = int(sys.argv[2]) if len(sys.argv) > 2 else 3
 with tempfile.TemporaryDirectory() as temporary:
     folder = pathlib.Path(temporary)
-    random_model(folder / "model", n_layers)
+    random_llama(folder / "model", n_layers, D_MODEL, D_MLP, 128, D_VOCAB, np.float16)
     run = lambda *command: subprocess.run([program, "--project", folder, "--json", *command], check=True, capture_output=True, text=True)
     bench = json.loads(run("bench", "weights", "--model", folder / "model", "--rounds", "2").stdout)
     for name in ["logit_weights", "pairs"]:

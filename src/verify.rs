@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 
 use crate::atlas::{Atlas, AtlasError, ExampleRow, check_model};
-use crate::ids::{DocId, NeuronId, Pos, TokenId};
+use crate::ids::{DocId, NeuronId, Pos};
 use crate::load::{LoadError, ModelFiles};
 use crate::model::{Compute, Hook, Model, ModelError};
 use crate::scan::ScanDtype;
@@ -233,11 +233,7 @@ fn recompute(
     let again = Again {
         model: model.map_err(|source| files.model_error(source))?,
         store,
-        windowing: Windowing {
-            n_ctx,
-            bos: scan.policy.bos.map(TokenId),
-            bos_in_document: scan.policy.count_special,
-        },
+        windowing: atlas.windowing(),
         hook,
     };
     let mut out = Recomputed::default();

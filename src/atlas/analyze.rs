@@ -14,8 +14,8 @@ use crate::model::weights::Checkpoint;
 use crate::shard::{
     AtlasManifest, FileEntry, Folder, ModelHashes, PeakReader, PeakRow, ScanIdentity, WEIGHTS_FILE,
 };
+use crate::tokens::Vocabulary;
 use crate::tokens::store::TokenStore;
-use crate::tokens::{Vocabulary, Windowing};
 
 /// The model of an atlas.
 pub struct ScannedModel<'a> {
@@ -71,7 +71,7 @@ pub fn analyze(
         Ok(())
     };
     let (info, mut tokens) = weights::weights(&config, model.checkpoint, options, progress, each)?;
-    add_peaks(&mut tokens, folder.path(), scan, model.store)?;
+    add_peaks(&mut tokens, folder.path(), &old, model.store)?;
     tokens.write(&folder.path().join(TOKENS_FILE), model.vocabulary)?;
     folder.write_json(WEIGHTS_FILE, &info)?;
     neurons::rank(&mut layers);
@@ -113,14 +113,10 @@ fn measure(summaries: &mut [Summary], weights: &[NeuronWeights]) {
 fn add_peaks(
     tokens: &mut TokenIndex,
     folder: &Path,
-    scan: &ScanIdentity,
+    atlas: &Atlas,
     store: &TokenStore,
 ) -> Result<(), AtlasError> {
-    let windowing = Windowing {
-        n_ctx: scan.policy.n_ctx as usize,
-        bos: scan.policy.bos.map(TokenId),
-        bos_in_document: scan.policy.count_special,
-    };
+    let (windowing, scan) = (atlas.windowing(), &atlas.manifest().scan);
     let token_at = |peak: &PeakRow| -> Result<Option<TokenId>, AtlasError> {
         Ok(match windowing.token_at(peak.pos) {
             Some(at) => store.tokens(peak.doc, at..at + 1)?.first().copied(),

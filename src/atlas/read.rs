@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::vec;
 
-use crate::ids::NeuronId;
+use crate::ids::{NeuronId, TokenId};
 use crate::shard::{AtlasManifest, ExampleRow, LayerReader, read_manifest, verify_files};
 use crate::stats::neuron::NeuronStats;
+use crate::tokens::Windowing;
 
 use super::error::AtlasError;
 use super::neurons::{self, NEURONS_FILE, Summary};
@@ -49,6 +50,16 @@ impl Atlas {
     /// What was scanned and how.
     pub fn manifest(&self) -> &AtlasManifest {
         &self.manifest
+    }
+
+    /// How the corpus was cut into windows.
+    pub fn windowing(&self) -> Windowing {
+        let policy = &self.manifest.scan.policy;
+        Windowing {
+            n_ctx: policy.n_ctx as usize,
+            bos: policy.bos.map(TokenId),
+            bos_in_document: policy.count_special,
+        }
     }
 
     /// The summaries of a layer's neurons.

@@ -439,37 +439,16 @@ impl<'a> Build<'a> {
         let Some(batches) = source.atlas.tokens(token_index::TOKENS_PER_FILE)? else {
             return Ok(());
         };
-        let scan = &source.atlas.manifest().scan;
-        let name = &model.name;
-        let file = |file: &str| format!("{name}/tokens/{file}");
-        let mut texts: Vec<String> = Vec::new();
-        for batch in batches {
-            let batch = batch?;
-            let tokens = token_index::tokens(texts.len(), &batch, model.d_mlp);
-            self.write(&file(&token_index::file_name(texts.len())), &json(&tokens)?)?;
-            texts.extend(batch.into_iter().map(|(text, _)| text));
-        }
-        let (files, firsts) = token_index::names(&texts);
-        for (at, names) in files.iter().enumerate() {
-            self.write(&file(&format!("names-{at}.json")), &json(names)?)?;
-        }
-        let index = serde_json::json!({
-            "schema": "neuroscope/tokens/v1",
-            "model": name,
-            "n_layers": model.n_layers,
-            "d_mlp": model.d_mlp,
-            "n_tokens": texts.len(),
-            "top_k": scan.policy.stats.top_k,
-            "tokens_per_file": token_index::TOKENS_PER_FILE,
-            "names": firsts,
-        });
-        self.write(&file("index.json"), &json(&index)?)?;
+        let (name, scan) = (&model.name, &source.atlas.manifest().scan);
+        let n_tokens = token_index::write(scan, batches, &|file, value| {
+            self.write(&format!("{name}/tokens/{file}"), &json(value)?)
+        })?;
         let page = format!("{name}/tokens.html");
         let description =
             format!("Which neurons of {name} promote, suppress and answer to a token.");
         let view = TokensPageView {
             common: self.common(&page, format!("{name} · tokens"), description, Some(model)),
-            n_tokens: count(texts.len() as u64),
+            n_tokens: count(n_tokens as u64),
         };
         self.page(&page, "tokens.html", &view)
     }

@@ -171,12 +171,7 @@ impl<'a> RecordWriter<'a> {
     /// For the neurons of one atlas and the corpus it was scanned on.
     pub fn new(atlas: &'a Atlas, store: &'a TokenStore, vocabulary: &'a Vocabulary) -> Self {
         let scan = &atlas.manifest().scan;
-        let policy = &scan.policy;
-        let windowing = Windowing {
-            n_ctx: policy.n_ctx as usize,
-            bos: policy.bos.map(TokenId),
-            bos_in_document: policy.count_special,
-        };
+        let windowing = atlas.windowing();
         let token_json = (0..vocabulary.len() as u32)
             .map(|id| json_string(&vocabulary.text(TokenId(id))).into());
         Self {

@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::json;
 
-use crate::atlas::{Peaks, TokenRow};
+use crate::atlas::{Peaks, ScanIdentity, TokenBatches, TokenRow};
 use crate::ids::NeuronId;
 
+use super::error::SiteError;
 use super::format::round;
 
 /// Tokens whose neurons are in one file.
@@ -28,8 +29,43 @@ struct TokenRecord<'a> {
     n_peaks_bottom: u32,
 }
 
+/// Gives `write` every file with its name, and answers the number of tokens.
+pub(super) fn write(
+    scan: &ScanIdentity,
+    batches: TokenBatches,
+    write: &dyn Fn(&str, &serde_json::Value) -> Result<(), SiteError>,
+) -> Result<usize, SiteError> {
+    let model = &scan.model;
+    let mut texts: Vec<String> = Vec::new();
+    for batch in batches {
+        let batch = batch?;
+        let first = texts.len();
+        write(
+            &format!("{first:06}.json"),
+            &tokens(first, &batch, model.d_mlp),
+        )?;
+        texts.extend(batch.into_iter().map(|(text, _)| text));
+    }
+    let (files, firsts) = names(&texts);
+    for (at, names) in files.iter().enumerate() {
+        write(&format!("names-{at}.json"), names)?;
+    }
+    let index = json!({
+        "schema": "neuroscope/tokens/v1",
+        "model": model.name,
+        "n_layers": model.n_layers,
+        "d_mlp": model.d_mlp,
+        "n_tokens": texts.len(),
+        "top_k": scan.policy.stats.top_k,
+        "tokens_per_file": TOKENS_PER_FILE,
+        "names": firsts,
+    });
+    write("index.json", &index)?;
+    Ok(texts.len())
+}
+
 /// The neurons of some tokens, the first of which has the id `first`.
-pub(super) fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> serde_json::Value {
+fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> serde_json::Value {
     let flat = |list: &[(NeuronId, f32)]| {
         let pair = |(id, value): &(NeuronId, f32)| {
             let value = round(f64::from(*value)).unwrap_or_default();
@@ -57,11 +93,6 @@ pub(super) fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> serde_jso
     json!({"first": first, "tokens": tokens})
 }
 
-/// Name of the file that [`tokens`] of some go into.
-pub(super) fn file_name(first: usize) -> String {
-    format!("{first:06}.json")
-}
-
 /// What a text is sorted and searched by: without the spaces before it, in small letters. The same in tokenpage.js.
 fn key(text: &str) -> Vec<u16> {
     let inner = text.trim_start_matches(' ');
@@ -70,7 +101,7 @@ fn key(text: &str) -> Vec<u16> {
 }
 
 /// The files of texts, sorted by key, and the smallest key of each.
-pub(super) fn names(texts: &[String]) -> (Vec<serde_json::Value>, Vec<String>) {
+fn names(texts: &[String]) -> (Vec<serde_json::Value>, Vec<String>) {
     let mut order: Vec<(Vec<u16>, usize)> =
         (0..texts.len()).map(|id| (key(&texts[id]), id)).collect();
     order.sort();
