@@ -846,6 +846,17 @@ fn thresholds_can_be_chosen() {
     succeed(analyze.args(["--role-variance", "0.04"]));
     let (n, variance) = roles();
     assert!(n > 0 && variance == 0.04, "{n}");
+    let mut analyze = neuroscope(dir.path());
+    let analyze = analyze
+        .arg("analyze")
+        .arg(&data)
+        .arg("--model")
+        .arg(model("llama"));
+    fail(
+        analyze.args(["--role-kurtosis", "nan"]),
+        &["`kurtosis`", "NaN"],
+    );
+    assert_eq!(roles(), (n, 0.04));
 }
 
 /// A model of random weights with more neurons than one thread takes at a time.

@@ -70,6 +70,14 @@ pub enum AtlasError {
         /// As given.
         found: String,
     },
+    /// A threshold cannot be compared with anything.
+    #[error("the threshold `{name}` of roles is {value}; expected a finite number")]
+    Threshold {
+        /// Its name in the project file.
+        name: &'static str,
+        /// What it is.
+        value: f64,
+    },
     /// Another process is writing it.
     #[error("`{0}` is being written by another process")]
     InWork(PathBuf),

@@ -97,6 +97,19 @@ pub(super) struct Evidence {
 }
 
 impl RoleThresholds {
+    /// The first that is no number to compare with.
+    pub(super) fn not_finite(&self) -> Option<(&'static str, f64)> {
+        let all = [
+            ("kurtosis", self.kurtosis),
+            ("variance", self.variance),
+            ("null_share", self.null_share),
+            ("late_layers", self.late_layers),
+            ("norm_rank", self.norm_rank),
+            ("variance_rank", self.variance_rank),
+        ];
+        all.into_iter().find(|(_, value)| !value.is_finite())
+    }
+
     /// The role, if there is one. Entropy comes last: its neurons write what no token reads.
     pub(super) fn role(&self, evidence: &Evidence) -> Option<Role> {
         let v = &evidence.v;

@@ -52,6 +52,9 @@ pub fn weights(
     progress: &dyn Fn(u64) -> bool,
     each: impl FnMut(u32, Vec<NeuronWeights>) -> Result<(), AtlasError>,
 ) -> Result<(WeightsInfo, TokenIndex), AtlasError> {
+    if let Some((name, value)) = options.roles.not_finite() {
+        return Err(AtlasError::Threshold { name, value });
+    }
     let work = Work {
         config,
         analysis: checkpoint.analysis(config, &Device::Cpu),
