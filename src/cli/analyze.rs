@@ -71,13 +71,7 @@ pub(super) fn analyze(
 ) -> Result<u64> {
     let (config, checkpoint) = (model.config()?, model.checkpoint()?);
     let tokenizer = model.tokenizer()?;
-    let flops = atlas::work(
-        config.n_layers as u64,
-        config.d_mlp as u64,
-        config.d_model as u64,
-        config.d_vocab as u64,
-        config.gated,
-    );
+    let flops = atlas::work(&config);
     let bar = context
         .report
         .bar("weights", flops / 1_000_000_000, "GFLOP");

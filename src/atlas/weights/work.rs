@@ -31,12 +31,19 @@ const LAYER_BYTES: usize = 1 << 30;
 const EARLY_LAYERS: f64 = 0.25;
 
 /// How many floating-point operations an analysis takes.
-pub fn work(n_layers: u64, d_mlp: u64, d_model: u64, d_vocab: u64, gated: bool) -> u64 {
-    let n_early = early_layers(n_layers as usize) as u64;
-    let inputs = 1 + u64::from(gated);
-    let vocabulary = n_layers * d_mlp * d_vocab + n_early * d_mlp * d_vocab * inputs;
-    let layers = n_layers * (n_layers + 1) / 2 * 2 + n_layers * (n_layers - 1) / 2 * inputs;
-    2 * d_model * (vocabulary + layers * d_mlp * d_mlp)
+pub fn work(config: &Config) -> u64 {
+    let [n_layers, d_mlp, d_model, d_vocab] = [
+        config.n_layers,
+        config.d_mlp,
+        config.d_model,
+        config.d_vocab,
+    ]
+    .map(|n| n as u64);
+    let n_early = early_layers(config.n_layers) as u64;
+    let inputs = 1 + u64::from(config.gated);
+    let vocabulary = (n_layers + n_early * inputs) * d_mlp * d_vocab;
+    let pairs = n_layers * (n_layers + 1) + n_layers * (n_layers - 1) / 2 * inputs;
+    2 * d_model * (vocabulary + pairs * d_mlp * d_mlp)
 }
 
 fn early_layers(n_layers: usize) -> usize {
