@@ -6,7 +6,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{corpus, fail, files, model, neuroscope, run, scan, succeed};
+use crate::support::{
+    corpus, examples, fail, files, model, neuroscope, record, run, scan, succeed,
+};
 
 /// A copy of a fixture model with one file changed.
 fn changed(dir: &Path, file: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) -> PathBuf {
@@ -253,10 +255,10 @@ fn one_huge_document_is_scanned_in_windows() {
         .args(["--name", "huge"]);
     succeed(&mut command);
     succeed(neuroscope(project).arg("build"));
-    let record = crate::support::record(&project.join("site/huge/0/0.html"));
+    let record = record(&project.join("site/huge/0/0.html"));
     // one document gives one example of the largest values, but as many samples as asked for
-    assert_eq!(record["examples"]["top"].as_array().unwrap().len(), 1);
-    assert_eq!(record["examples"]["random"].as_array().unwrap().len(), 10);
+    assert_eq!(examples(&record, "top").len(), 1);
+    assert_eq!(examples(&record, "random").len(), 10);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{model, neuroscope, scan, succeed};
+use crate::support::{examples, model, neuroscope, scan, succeed};
 
 #[test]
 fn flags_go_over_the_project_file() {
@@ -20,7 +20,7 @@ fn flags_go_over_the_project_file() {
     assert!(home.contains("From the file"));
     let record: serde_json::Value =
         serde_json::from_slice(&fs::read(project.join("site/tiny/0/0.json")).unwrap()).unwrap();
-    assert_eq!(record["examples"]["top"].as_array().unwrap().len(), 4);
+    assert_eq!(examples(&record, "top").len(), 4);
     assert_eq!(record["stats"]["frequency_abs"]["tau"], 0.25);
     succeed(neuroscope(project).args(["build", "--title", "From the flag", "--neuron-json=false"]));
     assert!(
@@ -114,7 +114,9 @@ fn the_preview_rebuilds_on_change_and_stays_in_its_folder() {
     assert!(status == 200 && body.contains("First") && body.contains("reload.js"));
     assert_eq!(preview.get("/tiny/0/0.html").0, 200);
     assert_eq!(preview.get("/tiny/0").0, 301);
-    assert_eq!(preview.get("/assets/site.js").0, 200);
+    let (_, script) = body.split_once("src=\"assets/site.").unwrap();
+    let (hash, _) = script.split_once('"').unwrap();
+    assert_eq!(preview.get(&format!("/assets/site.{hash}")).0, 200);
     let (status, body) = preview.get("/nothing/here.html");
     assert!(status == 404 && body.contains("Not found"));
     for path in [

@@ -1,11 +1,12 @@
 //! The pages and the records that they embed.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{files, neuroscope, record, scan, succeed};
+use crate::support::{Example, examples, files, neuroscope, record, scan, succeed, tokens};
 
 fn numbers_are_finite(value: &Value, at: &str) {
     match value {
@@ -33,7 +34,8 @@ fn built(name: &str, documents: usize) -> (tempfile::TempDir, std::path::PathBuf
 
 #[test]
 fn every_record_is_valid_and_agrees_with_itself() {
-    let schema: Value = serde_json::from_str(neuroscope::site::NEURON_SCHEMA_JSON).unwrap();
+    let schema = neuroscope::site::schema("neuron.json").unwrap();
+    let schema: Value = serde_json::from_str(schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     for (name, gated, n_layers, d_mlp) in [
         ("llama", true, 3, 37),
@@ -64,9 +66,10 @@ fn every_record_is_valid_and_agrees_with_itself() {
                 );
                 assert_eq!(record["hook"], hook.as_str());
                 assert_eq!(record["stats"]["hook_post"]["count"].is_u64(), solu);
-                let examples = record["examples"].as_object().unwrap().values();
-                let mut examples = examples.flat_map(|list| list.as_array().unwrap());
-                assert!(examples.all(|example| example["hook_post"].is_number() == solu));
+                let posts = record["examples"]["hook_post"].as_array();
+                assert_eq!(posts.is_some(), solu);
+                let n = record["examples"]["value"].as_array().unwrap().len();
+                assert!(posts.is_none_or(|posts| posts.len() == n));
             }
         }
     }
@@ -81,60 +84,67 @@ fn check_record(record: &Value, gated: bool) {
         .map(|c| c.as_u64().unwrap())
         .sum();
     assert_eq!(count, stats["count"].as_u64().unwrap());
-    let edges = stats["histogram"]["edges"].as_array().unwrap();
-    assert_eq!(
-        edges.len(),
-        stats["histogram"]["counts"].as_array().unwrap().len() + 1
-    );
-    assert!(
-        edges
-            .windows(2)
-            .all(|pair| pair[0].as_f64() <= pair[1].as_f64())
-    );
+    let first = stats["histogram"]["first_bin"].as_u64().unwrap() as usize;
+    let n_bins = stats["histogram"]["counts"].as_array().unwrap().len();
+    let last = first + n_bins - 1;
+    assert!(last < 256);
+    for (bin, end) in [(first, "min"), (last, "max")] {
+        let value = stats[end].as_f64().unwrap();
+        let (from, until) = neuroscope::atlas::histogram::edges(bin);
+        assert!(from <= value && value <= until, "{end}: {value}");
+    }
     assert_eq!(record.get("signs").is_some(), gated);
-    let lists = record["examples"].as_object().unwrap();
+    let lists = record["lists"].as_object().unwrap();
     // fewer than 20 where documents peak on the same eight tokens
     for (list, n) in [("top", 10..=20), ("bottom", 10..=20), ("random", 10..=10)] {
-        assert!(n.contains(&lists[list].as_array().unwrap().len()), "{list}");
+        assert!(n.contains(&examples(record, list).len()), "{list}");
     }
-    assert_eq!(lists["top"][0]["value"].as_f64(), stats["max"].as_f64());
-    assert_eq!(lists["bottom"][0]["value"].as_f64(), stats["min"].as_f64());
-    for (list, examples) in lists {
-        let examples = examples.as_array().unwrap();
-        let value = |e: &Value| e["value"].as_f64().unwrap();
-        let docs: std::collections::HashSet<u64> = examples
-            .iter()
-            .map(|e| e["doc"].as_u64().unwrap())
-            .collect();
+    let first = |list| Some(examples(record, list)[0].value);
+    assert_eq!(first("top"), stats["max"].as_f64());
+    assert_eq!(first("bottom"), stats["min"].as_f64());
+    let mut seen = HashSet::new();
+    for (list, of) in lists {
+        let examples = examples(record, list);
+        for example in &examples {
+            assert_eq!(example.tokens.len(), example.values.len());
+            assert!(example.tokens.len() <= 61 && example.peak <= 50);
+            assert_eq!(example.values[example.peak], Some(example.value));
+            assert!(example.peak == 50 || example.start == 0);
+        }
+        let rows = of["rows"].as_array().unwrap();
+        seen.extend(rows.iter().map(|row| row.as_u64().unwrap()));
+        if let Some(duplicates) = of["duplicates"].as_array() {
+            assert_eq!(duplicates.len(), rows.len());
+            assert!(duplicates.iter().any(|n| *n != 0), "left out if all are 0");
+        }
+        let ordered = |before: fn(&Example) -> f64| {
+            let mut pairs = examples.windows(2);
+            assert!(
+                pairs.all(|pair| before(&pair[0]) >= before(&pair[1])),
+                "{list}"
+            );
+        };
         match list.as_str() {
-            "top" => assert!(examples.windows(2).all(|p| value(&p[0]) >= value(&p[1]))),
-            "bottom" => assert!(examples.windows(2).all(|p| value(&p[0]) <= value(&p[1]))),
-            case if case.starts_with("gate") => {
-                assert!(
-                    examples
-                        .windows(2)
-                        .all(|p| value(&p[0]).abs() >= value(&p[1]).abs())
-                )
-            }
+            "top" => ordered(|example| example.value),
+            "bottom" => ordered(|example| -example.value),
+            case if case.starts_with("gate") => ordered(|example| example.value.abs()),
             _ => continue,
         }
+        let docs: HashSet<u64> = examples.iter().map(|example| example.doc).collect();
         assert_eq!(
             docs.len(),
             examples.len(),
             "{list}: one example per document"
         );
     }
-    for example in lists.values().flat_map(|list| list.as_array().unwrap()) {
-        let (tokens, peak) = (
-            example["tokens"].as_array().unwrap(),
-            example["peak"].as_u64().unwrap() as usize,
-        );
-        assert_eq!(tokens.len(), example["ids"].as_array().unwrap().len());
-        assert_eq!(tokens.len(), example["values"].as_array().unwrap().len());
-        assert!(tokens.len() <= 61 && peak <= 50 && peak < tokens.len());
-        assert_eq!(example["values"][peak].as_f64(), example["value"].as_f64());
-        assert!(peak == 50 || example["start"] == 0);
-    }
+    // each example is there once, and for a list
+    let n = record["examples"]["value"].as_array().unwrap().len();
+    assert_eq!(seen.len(), n);
+    let row = |at: usize| {
+        let of = |name: &str| record["examples"][name][at].to_string();
+        ["doc", "start", "peak", "value", "values"].map(of)
+    };
+    assert_eq!((0..n).map(row).collect::<HashSet<_>>().len(), n);
 }
 
 /// Links and sources of a page, relative to it.
@@ -167,7 +177,7 @@ fn every_link_leads_somewhere() {
                 !link.contains("://"),
                 "{name} points to another host: {link}"
             );
-            let path = link.split('#').next().unwrap();
+            let path = link.split(['#', '?']).next().unwrap();
             if path.is_empty() {
                 continue;
             }
@@ -178,7 +188,7 @@ fn every_link_leads_somewhere() {
             assert!(target.is_file(), "{name}: {link}");
             n += 1;
         }
-        assert!(name != "404.html" || html.contains("href=\"/atlas/assets/neuroscope.css\""));
+        assert!(name != "404.html" || html.contains("href=\"/atlas/assets/neuroscope."));
     }
     assert!(n > 1000);
 }
@@ -250,20 +260,9 @@ fn documents_are_the_corpus() {
         let file = site.join(format!("tiny/docs/{:06}.json", start.as_u64().unwrap()));
         let file: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
         for document in file["documents"].as_array().unwrap() {
-            let mut bytes = Vec::new();
-            for (at, token) in document["tokens"].as_array().unwrap().iter().enumerate() {
-                match document["bytes"]
-                    .get(at.to_string())
-                    .and_then(Value::as_str)
-                {
-                    Some(hex) => bytes.extend(
-                        (0..hex.len())
-                            .step_by(2)
-                            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()),
-                    ),
-                    None => bytes.extend_from_slice(token.as_str().unwrap().as_bytes()),
-                }
-            }
+            let tokens = tokens(&document["text"], &document["lengths"], &document["bytes"]);
+            assert_eq!(tokens.len(), document["ids"].as_array().unwrap().len());
+            let bytes = tokens.concat();
             let original = texts.next().unwrap();
             assert_eq!(
                 String::from_utf8(bytes).unwrap(),
@@ -351,7 +350,9 @@ fn a_theme_overrides_blocks_and_notes_are_merged() {
             && read("index.html").contains("<a href=\"about.html\">About</a>")
     );
     assert!(!read("about.html").contains("alert(1)</script>"));
-    assert_eq!(read("assets/neuroscope.css"), "body { color: teal }");
+    let (_, style) = page.split_once("rel=\"stylesheet\" href=\"../../").unwrap();
+    let (style, _) = style.split_once('"').unwrap();
+    assert_eq!(read(style), "body { color: teal }");
 
     write(
         "theme/templates/neuron.html",
@@ -379,7 +380,8 @@ fn the_site_of_two_models_is_complete() {
         "gpt2/random.html",
         "llama/2/random.html",
         ".nojekyll",
-        "schema/neuron.v1.json",
+        "api/v1/schema/neuron.json",
+        "llama/0/0/card.html",
     ] {
         assert!(
             project.join("site").join(Path::new(file)).is_file(),

@@ -17,7 +17,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::support::weights::{change_tensor, change_tensors};
-use crate::support::{fail, files, model, neuroscope, scan, succeed};
+use crate::support::{examples, fail, files, model, neuroscope, record, scan, succeed};
 
 struct Analysis {
     layers: Vec<Vec<NeuronWeights>>,
@@ -526,7 +526,7 @@ fn pages_of_degenerate_weights_have_no_nan() {
     succeed(neuroscope(dir.path()).args(["build", "--neuron-json"]));
     for (name, bytes) in files(&dir.path().join("site")) {
         let text = String::from_utf8_lossy(&bytes);
-        let shows = !name.starts_with("schema/")
+        let shows = !name.starts_with("api/v1/")
             && [".html", ".json", ".csv"]
                 .iter()
                 .any(|end| name.ends_with(end));
@@ -655,12 +655,16 @@ fn classes_occur_in_the_columns_and_on_the_pages() {
         let id = format!("class-{}", class.name().replace(' ', "-"));
         assert!(page.contains(&format!("href=\"../index.html#{id}\"")));
         assert!(read("index.html").contains(&format!("id=\"{id}\"")));
-        for (id, _) in &neurons[0].neighbours[Relation::OutOutOthers as usize] {
-            assert!(page.contains(&format!(
-                "href=\"../{}/{}.html\">{id}</a>",
-                id.layer, id.neuron
-            )));
-        }
+        let record = record(&dir.path().join(format!("site/llama/{layer}/0.html")));
+        let found = record["weights"]["neighbours"]["out_out_others"]
+            .as_array()
+            .unwrap();
+        let found = found
+            .iter()
+            .map(|of| [of[0].as_u64().unwrap(), of[1].as_u64().unwrap()]);
+        let expected = neurons[0].neighbours[Relation::OutOutOthers as usize].iter();
+        let expected = expected.map(|(id, _)| [id.layer, id.neuron].map(u64::from));
+        assert!(found.eq(expected));
         let index: Value = serde_json::from_str(&read(&format!("{layer}/index.json"))).unwrap();
         for (neuron, of) in neurons.iter().enumerate() {
             let cosine = index["columns"]["cos_in_out"][neuron].as_f64().unwrap();
@@ -683,14 +687,23 @@ fn the_token_index_knows_where_examples_peak() {
         serde_json::from_str(&fs::read_to_string(dir.path().join("site/llama").join(name)).unwrap())
             .unwrap()
     };
+    let mut ids: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for start in read("docs/index.json")["starts"].as_array().unwrap() {
+        let file = read(&format!("docs/{:06}.json", start.as_u64().unwrap()));
+        for document in file["documents"].as_array().unwrap() {
+            let of = document["ids"].as_array().unwrap().iter();
+            let of = of.map(|id| id.as_u64().unwrap()).collect();
+            ids.insert(document["doc"].as_u64().unwrap(), of);
+        }
+    }
     let mut counts: BTreeMap<(usize, u64), BTreeMap<u64, usize>> = BTreeMap::new();
     for layer in 0..3 {
         for neuron in 0..37u64 {
             let record = read(&format!("{layer}/{neuron}.json"));
             for (end, list) in ["top", "bottom"].iter().enumerate() {
-                for example in record["examples"][list].as_array().unwrap() {
-                    let peak = example["peak"].as_u64().unwrap() as usize;
-                    let token = example["ids"][peak].as_u64().unwrap();
+                for example in examples(&record, list) {
+                    let at = example.start as usize + example.peak;
+                    let token = ids[&example.doc][at];
                     *counts
                         .entry((end, token))
                         .or_default()

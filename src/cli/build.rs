@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use neuroscope::shard::{AtlasManifest, MANIFEST, PartInfo, read_manifest};
-use neuroscope::site::{self, BuildReport, Inputs, SiteOptions};
+use neuroscope::site::{self, BuildReport, Inputs, OutputReport, SiteOptions};
 
 use super::flags::Flags;
 use super::{Context, analyze, scan, shown};
@@ -44,17 +44,45 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
         .next()
         .unwrap_or_else(|| "neuroscope".into());
     let mut words = format!(
-        "\n{} pages of neurons, {} files, {:.1} MB ({} written, {} removed)\n\n  look at   {out}/index.html\n  preview   {program} serve\n  publish   any file host will do: copy {out}/ there",
+        "\n{} pages of neurons, {} files, {} ({} written, {} removed)\n\n{}\n\n  look at   {out}/index.html\n  preview   {program} serve\n  publish   any file host will do: copy {out}/ there",
         report.n_neurons,
         report.output.n_files,
-        report.output.bytes as f64 / 1e6,
+        size(report.output.bytes),
         report.output.n_written,
         report.output.n_removed,
+        weight(&report.output),
     );
     if plan.options.base_url.is_none() {
         words.push_str("\n\nno sitemap was written, since the site's address is not known: `--base-url URL` or neuroscope.toml says it");
     }
     context.report.result(&report, &words)
+}
+
+/// What GitHub Pages serves: a site of at most so many bytes, in files of at most so many.
+const PAGES_SITE: u64 = 1_000_000_000;
+const PAGES_FILE: u64 = 100_000_000;
+
+/// The largest files, and whether GitHub Pages takes the site.
+fn weight(output: &OutputReport) -> String {
+    let largest = output.largest.iter();
+    let largest = largest.map(|(name, bytes)| format!("{name} {}", size(*bytes)));
+    let largest = format!("  largest   {}", largest.collect::<Vec<_>>().join(", "));
+    let largest_file = output.largest.first().map_or(0, |(_, bytes)| *bytes);
+    let fits = match (output.bytes > PAGES_SITE, largest_file > PAGES_FILE) {
+        (false, false) => "fits GitHub Pages (1 GB a site, 100 MB a file)".to_owned(),
+        (true, _) => "too large for GitHub Pages (1 GB a site): give each model a site of its own with `--data`, build with `--cards=false`, or choose a host without that limit (docs/hosting.md)".to_owned(),
+        (false, true) => "a file is too large for GitHub Pages (100 MB): choose a host without that limit (docs/hosting.md)".to_owned(),
+    };
+    format!("{largest}\n  hosting   {fits}")
+}
+
+/// A number of bytes in words.
+fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
+        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.0} kB", bytes / 1e3),
+    }
 }
 
 /// Finds what to build; scans the demo if there is nothing.

@@ -4,6 +4,7 @@ mod analyze;
 mod bench;
 mod build;
 mod flags;
+mod init;
 mod interrupt;
 mod merge;
 mod model;
@@ -41,6 +42,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write the folder of a new project: options, content, a workflow for GitHub Pages
+    Init(init::InitArgs),
     /// Describe a model: its sizes, norms, positions, parameters
     Model(model::ModelArgs),
     /// Turn a corpus into tokens, for a model's tokenizer
@@ -98,6 +101,7 @@ fn run(cli: Cli, report: Report) -> Result<()> {
     };
     interrupt::listen()?;
     match cli.command {
+        Command::Init(args) => init::run(&context, &args),
         Command::Model(args) => model::run(&context, &args),
         Command::Tokenize(args) => tokenize::run(&context, &args),
         Command::Scan(args) => scan::run(&context, &args),

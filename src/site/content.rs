@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pulldown_cmark::{Options, Parser, html};
+use pulldown_cmark::{Event, Options, Parser, html};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::NeuronId;
@@ -30,10 +30,23 @@ pub enum ContentError {
         /// Why.
         reason: String,
     },
+    /// A line is not an explanation of a neuron.
+    #[error("`{path}` line {line}: {reason}")]
+    Explanation {
+        /// The file.
+        path: PathBuf,
+        /// Its line.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
     /// A note is not named after a neuron.
     #[error("`{0}` is not a note on a neuron: expected `notes/<model>/<layer>/<neuron>.md`")]
     NoteName(PathBuf),
 }
+
+/// Folder of explanations.
+const EXPLANATIONS: &str = "explanations";
 
 /// Front matter: TOML between two lines of `+++`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -62,9 +75,34 @@ pub(super) struct Page {
     pub(super) menu: Option<i32>,
     /// The text in HTML.
     pub(super) html: String,
+    /// Its words, without any markup.
+    #[serde(skip)]
+    pub(super) plain: String,
 }
 
-/// All Markdown of a project.
+/// What somebody or something says that a neuron does: a line of `explanations/<model>.jsonl`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Explanation {
+    #[serde(skip_serializing)]
+    layer: u32,
+    #[serde(skip_serializing)]
+    neuron: u32,
+    /// What it says.
+    pub(super) text: String,
+    /// Who or what says it: a person, or a model's name.
+    pub(super) author: Option<String>,
+    /// How it was found.
+    pub(super) method: Option<String>,
+    /// How well it predicts the activations.
+    pub(super) score: Option<f64>,
+    /// What the score is, such as `simulation, Pearson`.
+    pub(super) score_kind: Option<String>,
+    /// Where more is said.
+    pub(super) url: Option<String>,
+}
+
+/// All that a project says in words of its own.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     /// `index.md`, the introduction of the front page.
@@ -73,6 +111,12 @@ pub(super) struct Content {
     pub(super) pages: Vec<Page>,
     /// Notes, by model and neuron.
     pub(super) notes: BTreeMap<(String, NeuronId), Page>,
+    /// `footer.md`, which stands at the foot of every page.
+    pub(super) footer: Option<Page>,
+    /// Other files, by address: pictures, and `logo.svg` or `logo.png`.
+    pub(super) files: BTreeMap<String, PathBuf>,
+    /// Explanations, by model and neuron.
+    pub(super) explanations: BTreeMap<(String, NeuronId), Vec<Explanation>>,
 }
 
 impl Content {
@@ -88,19 +132,31 @@ impl Content {
                 source: error.into(),
             })?;
             let path = entry.path();
-            if !entry.file_type().is_file()
-                || path.extension().is_none_or(|extension| extension != "md")
-            {
+            if !entry.file_type().is_file() {
+                continue;
+            }
+            if entry.file_name().to_string_lossy().starts_with('.') {
                 continue;
             }
             let inner = path.strip_prefix(folder).unwrap_or(path).with_extension("");
-            let parts: Vec<String> = inner
-                .iter()
-                .map(|part| part.to_string_lossy().into_owned())
-                .collect();
+            let parts = inner.iter().map(|part| part.to_string_lossy().into_owned());
+            let parts: Vec<String> = parts.collect();
+            match (path.extension().and_then(|of| of.to_str()), &parts[..]) {
+                (Some("jsonl"), [folder, model]) if folder == EXPLANATIONS => {
+                    content.read_explanations(path, model)?;
+                    continue;
+                }
+                (Some("md"), _) => {}
+                _ => {
+                    let name = inner_name(path, folder);
+                    content.files.insert(name, path.to_owned());
+                    continue;
+                }
+            }
             let page = read_page(path, parts.join("/"), raw_html)?;
             match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 ["index"] => content.index = Some(page),
+                ["footer"] => content.footer = Some(page),
                 ["notes", model, layer, neuron] => match (layer.parse(), neuron.parse()) {
                     (Ok(layer), Ok(neuron)) => {
                         content
@@ -115,13 +171,51 @@ impl Content {
         }
         Ok(content)
     }
+
+    fn read_explanations(&mut self, path: &Path, model: &str) -> Result<(), ContentError> {
+        for (at, line) in read(path)?.lines().enumerate() {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let bad = |reason: String| ContentError::Explanation {
+                path: path.to_owned(),
+                line: at + 1,
+                reason,
+            };
+            let mut one: Explanation =
+                serde_json::from_str(line).map_err(|error| bad(error.to_string()))?;
+            let is_link = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+            if one.url.as_deref().is_some_and(|url| !is_link(url)) {
+                return Err(bad("`url` is not an address of http or https".into()));
+            }
+            one.score = one.score.filter(|score| score.is_finite());
+            let id = NeuronId {
+                layer: one.layer,
+                neuron: one.neuron,
+            };
+            let of = (model.to_owned(), id);
+            self.explanations.entry(of).or_default().push(one);
+        }
+        Ok(())
+    }
+}
+
+/// A file's path within a folder, with `/` between its parts.
+fn inner_name(path: &Path, folder: &Path) -> String {
+    let inner = path.strip_prefix(folder).unwrap_or(path);
+    let parts = inner.iter().map(|part| part.to_string_lossy());
+    parts.collect::<Vec<_>>().join("/")
+}
+
+fn read(path: &Path) -> Result<String, ContentError> {
+    fs::read_to_string(path).map_err(|source| ContentError::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read_page(path: &Path, slug: String, raw_html: bool) -> Result<Page, ContentError> {
-    let text = fs::read_to_string(path).map_err(|source| ContentError::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = read(path)?;
     let (front, markdown) =
         split_front_matter(&text).map_err(|reason| ContentError::FrontMatter {
             path: path.to_owned(),
@@ -147,6 +241,7 @@ fn read_page(path: &Path, slug: String, raw_html: bool) -> Result<Page, ContentE
         date,
         menu,
         html: to_html(markdown, raw_html),
+        plain: to_plain(markdown),
     })
 }
 
@@ -177,14 +272,30 @@ fn first_heading(markdown: &str) -> Option<String> {
         .map(|title| title.trim().to_owned())
 }
 
-/// Markdown to HTML; unless `raw_html`, nothing that is not plain formatting survives.
-fn to_html(markdown: &str, raw_html: bool) -> String {
-    let options = Options::ENABLE_TABLES
+/// The text of Markdown.
+fn to_plain(markdown: &str) -> String {
+    let mut plain = String::new();
+    for event in Parser::new_ext(markdown, options()) {
+        match event {
+            Event::Text(text) | Event::Code(text) => plain.push_str(&text),
+            Event::SoftBreak | Event::HardBreak | Event::End(_) => plain.push(' '),
+            _ => {}
+        }
+    }
+    plain
+}
+
+fn options() -> Options {
+    Options::ENABLE_TABLES
         | Options::ENABLE_FOOTNOTES
         | Options::ENABLE_STRIKETHROUGH
-        | Options::ENABLE_HEADING_ATTRIBUTES;
+        | Options::ENABLE_HEADING_ATTRIBUTES
+}
+
+/// Markdown to HTML; unless `raw_html`, nothing that is not plain formatting survives.
+fn to_html(markdown: &str, raw_html: bool) -> String {
     let mut out = String::new();
-    html::push_html(&mut out, Parser::new_ext(markdown, options));
+    html::push_html(&mut out, Parser::new_ext(markdown, options()));
     match raw_html {
         true => out,
         false => ammonia::Builder::default()

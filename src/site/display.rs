@@ -1,7 +1,5 @@
 //! Tokens as people can read them, in HTML.
 
-use std::fmt::Write;
-
 /// Escapes text for HTML, in content and in quoted attributes.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
@@ -22,45 +20,55 @@ fn escape_char(c: char, out: &mut String) {
     }
 }
 
-/// Text of a document with nothing invisible: a newline is `↵`, a tab `→`, and other control and direction
-/// characters are shown by name or code.
+/// What stands for a character that is drawn as nothing or as a space, or that turns the direction of what follows: a
+/// newline is `↵`, a tab `→`, others are shown by name or code.
+fn stand_in(c: char) -> Option<String> {
+    let sign = match c {
+        '\n' => '↵',
+        '\t' => '→',
+        '\r' => '␍',
+        '\u{0}'..='\u{1f}' => char::from_u32(0x2400 + c as u32)?,
+        '\u{7f}' => '␡',
+        '\u{80}'..='\u{a0}'
+        | '\u{ad}'
+        | '\u{61c}'
+        | '\u{1680}'
+        | '\u{2000}'..='\u{200f}'
+        | '\u{2028}'..='\u{202f}'
+        | '\u{205f}'..='\u{206f}'
+        | '\u{3000}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' => return Some(format!("⟨{:04X}⟩", c as u32)),
+        _ => return None,
+    };
+    Some(sign.into())
+}
+
+/// Text of a document with nothing invisible, in HTML. The same as in tokens.js.
 pub(super) fn visible(text: &str, out: &mut String) {
     for c in text.chars() {
         match c {
-            '\n' => out.push('↵'),
-            '\t' => out.push('→'),
-            '\r' => out.push('␍'),
-            '\u{0}'..='\u{1f}' => out.extend(char::from_u32(0x2400 + c as u32)),
-            '\u{7f}' => out.push('␡'),
-            // characters that are drawn as nothing, or that turn the direction of what follows
-            '\u{80}'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' => {
-                let _ = write!(out, "⟨{:04X}⟩", c as u32);
-            }
-            c => escape_char(c, out),
+            ' '..='~' => escape_char(c, out),
+            c => match stand_in(c) {
+                Some(sign) => out.push_str(&sign),
+                None => escape_char(c, out),
+            },
         }
     }
 }
 
-/// A token on its own, such as in a list of logit weights: spaces at its ends are visible as well.
+/// A token on its own, such as in a list of logit weights, not escaped: every space is visible as well.
 pub(super) fn lone_token(text: &str) -> String {
     let mut out = String::new();
-    let inner = text.trim_matches(' ');
-    let lead = text.len() - text.trim_start_matches(' ').len();
-    let trail = if inner.is_empty() {
-        0
-    } else {
-        text.len() - text.trim_end_matches(' ').len()
-    };
-    out.extend(std::iter::repeat_n('␣', lead));
-    visible(inner, &mut out);
-    out.extend(std::iter::repeat_n('␣', trail));
+    for c in text.chars() {
+        match c {
+            ' ' => out.push('␣'),
+            c => match stand_in(c) {
+                Some(sign) => out.push_str(&sign),
+                None => out.push(c),
+            },
+        }
+    }
     if out.is_empty() {
         out.push('∅');
     }
@@ -87,15 +95,15 @@ mod tests {
         );
         assert_eq!(lone_token("  May "), "␣␣May␣");
         assert_eq!(
-            (lone_token(" "), lone_token(""), lone_token("</script>")),
-            ("␣".into(), "∅".into(), "&lt;/script&gt;".into())
+            (lone_token(" "), lone_token(""), lone_token("a\u{a0}<b>")),
+            ("␣".into(), "∅".into(), "a⟨00A0⟩<b>".into())
         );
     }
 
     proptest! {
         #[test]
         fn any_text_is_escaped(text in any::<String>()) {
-            for html in [escape(&text), shown(&text), lone_token(&text)] {
+            for html in [escape(&text), shown(&text)] {
                 prop_assert!(!html.contains(['<', '>', '"', '\'']));
                 for (at, _) in html.match_indices('&') {
                     prop_assert!(["&amp;", "&lt;", "&gt;", "&quot;", "&#39;"].iter().any(|e| html[at..].starts_with(e)));

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::ids::DocId;
 
 use super::error::SiteError;
-use super::record::RecordWriter;
+use super::examples::Corpus;
 
 /// Tokens in one file.
 const FILE_TOKENS: u32 = 8192;
@@ -24,39 +24,41 @@ pub(super) fn file_name(first: u32) -> String {
 }
 
 /// Where the documents' files begin.
-pub(super) fn starts(writer: &RecordWriter<'_>) -> Vec<u32> {
+pub(super) fn starts(corpus: &Corpus<'_>) -> Vec<u32> {
     let mut starts = Vec::new();
     let mut n = FILE_TOKENS;
-    for doc in 0..writer.store().n_documents() as u32 {
+    for doc in 0..corpus.store.n_documents() as u32 {
         if n >= FILE_TOKENS {
             starts.push(doc);
             n = 0;
         }
-        n += writer.n_positions(DocId(doc));
+        n += corpus.n_positions(DocId(doc));
     }
     starts
 }
 
 /// The index of the documents' files.
-pub(super) fn index(writer: &RecordWriter<'_>, starts: &[u32]) -> Vec<u8> {
-    let n_documents = writer.store().n_documents() as u32;
+pub(super) fn index(corpus: &Corpus<'_>, starts: &[u32]) -> Vec<u8> {
+    let n_documents = corpus.store.n_documents() as u32;
     let index = Index {
         schema: "neuroscope/documents/v1",
         n_documents,
         starts: starts.to_vec(),
     };
-    serde_json::to_vec(&index).unwrap_or_default()
+    let mut json = serde_json::to_vec(&index).unwrap_or_default();
+    json.push(b'\n');
+    json
 }
 
 /// The file that begins with `first` and ends before `end`.
-pub(super) fn file(writer: &RecordWriter<'_>, first: u32, end: u32) -> Result<Vec<u8>, SiteError> {
+pub(super) fn file(corpus: &Corpus<'_>, first: u32, end: u32) -> Result<Vec<u8>, SiteError> {
     let mut json =
-        format!("{{\"schema\":\"neuroscope/documents/v1\",\"first\":{first},\"documents\":[");
+        format!("{{\"schema\":\"neuroscope/document-texts/v1\",\"first\":{first},\"documents\":[");
     for doc in (first..end).map(DocId) {
         if doc.0 > first {
             json.push(',');
         }
-        writer.document_json(&mut json, doc)?;
+        corpus.document_json(&mut json, doc)?;
     }
     json.push_str("]}\n");
     Ok(json.into_bytes())

@@ -38,6 +38,11 @@ pub enum SiteError {
         /// Why.
         reason: String,
     },
+    /// An asset refers to itself by way of others.
+    #[error(
+        "asset `{0}` refers to itself by way of others, so that none can be named by its bytes"
+    )]
+    AssetCircle(String),
     /// A file cannot be read or written.
     #[error("cannot {action} `{path}`: {source}")]
     Io {
@@ -51,6 +56,9 @@ pub enum SiteError {
     /// A file of the site would take the place of somebody's own.
     #[error("`{0}` was not written by neuroscope, and is in the place of a page")]
     Foreign(PathBuf),
+    /// Two of the site's files would have one address.
+    #[error("`{0}` would be two pages at once")]
+    Twice(String),
     /// Two models have one name.
     #[error("two atlases are named `{0}`")]
     SameName(String),
@@ -59,6 +67,9 @@ pub enum SiteError {
         "`{0}` cannot be a model's name: use letters, digits, `-`, `_` and `.`, and not the name of a folder of the site"
     )]
     BadName(String),
+    /// A file of the content would be among a model's files.
+    #[error("`{0}` would be among the files of a model, or of the site itself")]
+    BadFolder(PathBuf),
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -84,6 +95,8 @@ impl SiteError {
             Self::Interrupted => {
                 Some("pages that were written are whole; run the same command to go on")
             }
+            Self::Twice(_) => Some("give the page in `content/` another name"),
+            Self::BadFolder(_) => Some("choose another folder in `content/`"),
             Self::SameName(_) | Self::BadName(_) => Some("scan with another `--name`"),
             _ => None,
         }

@@ -149,34 +149,34 @@ fn quartiles(mut values: Vec<f64>) -> Option<Quartiles> {
     Some([first?, median?, third?])
 }
 
-/// The figures of a model.
+/// The data of figures, by name within the model's folder.
 #[derive(Default)]
-pub(super) struct Figures {
-    pub(super) views: Vec<FigureView>,
-    /// Their data, by name within the model's folder.
-    pub(super) files: Vec<(String, Vec<u8>)>,
+pub(super) struct Tables(pub(super) Vec<(String, Vec<u8>)>);
+
+impl Tables {
+    /// Adds a table. The names of its files, as CSV and as JSON.
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        columns: &[&str],
+        rows: Vec<Vec<serde_json::Value>>,
+    ) -> Result<[String; 2], SiteError> {
+        let [csv, json] = ["csv", "json"].map(|kind| format!("figures/{name}.{kind}"));
+        self.0.push((csv.clone(), csv_file(columns, &rows)));
+        let value = json!({"schema": "neuroscope/figure/v1", "columns": columns, "rows": rows});
+        self.0.push((json.clone(), json_file(&value)?));
+        Ok([csv, json])
+    }
 }
 
-/// Draws the figures of a model; without layers, none.
-pub(super) fn figures(layers: &[LayerFigures]) -> Result<Figures, SiteError> {
+/// Draws what the weights say of a model; without layers, nothing.
+pub(super) fn weight_figures(
+    layers: &[LayerFigures],
+    tables: &mut Tables,
+) -> Result<Vec<FigureView>, SiteError> {
     if layers.is_empty() {
-        return Ok(Figures::default());
+        return Ok(Vec::new());
     }
-    let mut files = Vec::new();
-    let mut table = |name: &str,
-                     columns: &[&str],
-                     rows: Vec<Vec<serde_json::Value>>|
-     -> Result<[String; 2], SiteError> {
-        let [csv, json] = ["csv", "json"].map(|kind| format!("figures/{name}.{kind}"));
-        files.push((csv.clone(), csv_file(columns, &rows)));
-        files.push((
-            json.clone(),
-            json_file(
-                &json!({"schema": "neuroscope/figure/v1", "columns": columns, "rows": rows}),
-            )?,
-        ));
-        Ok([csv, json])
-    };
     let data = each_layer(layers, |layer, of| {
         kinds()
             .map(|(class, typical)| {
@@ -191,7 +191,7 @@ pub(super) fn figures(layers: &[LayerFigures]) -> Result<Figures, SiteError> {
             })
             .collect()
     });
-    let [csv, json] = table(
+    let [csv, json] = tables.add(
         "classes",
         &["layer", "class", "typical", "n", "share"],
         data,
@@ -254,7 +254,7 @@ pub(super) fn figures(layers: &[LayerFigures]) -> Result<Figures, SiteError> {
         };
         Role::ALL.map(role).to_vec()
     });
-    let [csv, json] = table("roles", &["layer", "role", "n", "share"], data)?;
+    let [csv, json] = tables.add("roles", &["layer", "role", "n", "share"], data)?;
     let series = Role::ALL.map(|role| Series {
         class: role_id(role),
         name: role.name().to_owned(),
@@ -300,7 +300,7 @@ pub(super) fn figures(layers: &[LayerFigures]) -> Result<Figures, SiteError> {
         "null_low",
         "null_high",
     ];
-    let [csv, json] = table("cosines", &columns, data)?;
+    let [csv, json] = tables.add("cosines", &columns, data)?;
     for (at, (_, label, ..)) in COSINES.iter().enumerate() {
         let values: Vec<_> = layers.iter().map(|of| of.quartiles[at]).collect();
         if values.iter().all(Option::is_none) {
@@ -318,7 +318,7 @@ pub(super) fn figures(layers: &[LayerFigures]) -> Result<Figures, SiteError> {
             json: json.clone(),
         });
     }
-    Ok(Figures { views, files })
+    Ok(views)
 }
 
 fn each_layer(

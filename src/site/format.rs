@@ -56,10 +56,25 @@ pub(super) fn human(value: u64) -> String {
 
 /// A number rounded to six significant digits, for JSON; `None` if it is not finite.
 pub(super) fn round(value: f64) -> Option<f64> {
-    value
-        .is_finite()
-        .then(|| format!("{value:.5e}").parse().unwrap_or(0.0))
-        .map(|value: f64| value + 0.0)
+    if value == 0.0 || !value.is_finite() {
+        return value.is_finite().then_some(0.0);
+    }
+    let magnitude = value.abs();
+    // powers of ten up to 10²² are exact, and so is a whole number of six digits: the quotient is the nearest to
+    // what the six digits say
+    let decimals = 5 - magnitude.log10().floor() as i32;
+    let rounded = match decimals {
+        0..=22 => {
+            let power = 10f64.powi(decimals);
+            (value * power).round() / power
+        }
+        -15..0 => {
+            let power = 10f64.powi(-decimals);
+            (value / power).round() * power
+        }
+        _ => format!("{value:.5e}").parse().unwrap_or(0.0),
+    };
+    Some(rounded)
 }
 
 #[cfg(test)]
@@ -98,5 +113,16 @@ mod tests {
             (round(-0.0), round(f64::INFINITY), round(1.0 / 3.0)),
             (Some(0.0), None, Some(0.333333))
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn rounding_keeps_six_digits(value in proptest::num::f64::NORMAL) {
+            let (rounded, digits) = (round(value).unwrap(), format!("{value:.5e}"));
+            // both are six digits; where the seventh is a five they may go either way
+            proptest::prop_assert_eq!(format!("{rounded:.5e}").parse::<f64>().unwrap(), rounded);
+            let off = (rounded - digits.parse::<f64>().unwrap()).abs() / value.abs();
+            proptest::prop_assert!(off == 0.0 || (value - rounded).abs() <= value.abs() * 5.01e-6);
+        }
     }
 }

@@ -6,10 +6,13 @@ use serde::Serialize;
 
 use crate::atlas::{AtlasManifest, Class, Measure, NeuronWeights, Regions, Role, Summary};
 
+use super::columns::columns;
 use super::error::SiteError;
+use super::explore;
 use super::format::round;
-use super::record::safe_in_html;
-use super::views::ModelPageView;
+use super::lines;
+use super::texts::safe_in_html;
+use super::views::{MeasureView, ModelPageView};
 
 /// A value as a file of the site.
 pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>, SiteError> {
@@ -19,15 +22,21 @@ pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>, SiteError> {
 }
 
 /// `/<model>/index.json`
-pub(super) fn model_index(manifest: &AtlasManifest, view: &ModelPageView<'_>) -> serde_json::Value {
+pub(super) fn model_index(
+    manifest: &AtlasManifest,
+    view: &ModelPageView,
+    statistics: &[MeasureView],
+    neuron_json: bool,
+) -> serde_json::Value {
     let (scan, name) = (&manifest.scan, &manifest.scan.model.name);
     let layers = view.layers.iter().map(|row| {
         serde_json::json!({"layer": row.layer, "n_neurons": scan.model.d_mlp, "dead": row.dead, "rare": row.rare, "index": format!("{}/index.json", row.layer), "page": format!("{}/index.html", row.layer)})
     });
     let top = view.top.iter().map(|row| serde_json::json!({"layer": row.layer, "neuron": row.neuron, "page": format!("{}/{}.html", row.layer, row.neuron)}));
     let figures: BTreeSet<&str> = view
-        .figures
+        .spread
         .iter()
+        .chain(&view.figures)
         .map(|figure| figure.json.as_str())
         .collect();
     let notes = view.notes.iter().map(
@@ -51,28 +60,19 @@ pub(super) fn model_index(manifest: &AtlasManifest, view: &ModelPageView<'_>) ->
         "documents": "docs/index.json",
         "tokens": view.terms.as_ref().map(|_| "tokens/index.json"),
         "figures": figures,
-        "measures": Measure::ALL.map(|m| serde_json::json!({"name": m.name(), "definition": m.definition()})),
+        "explore": explore::FILE,
+        "words": "words/index.json",
+        "lines": "lines/",
+        "lines_per_file": lines::PER_FILE,
+        "neuron": "{layer}/{neuron}.html",
+        "neuron_json": neuron_json,
+        "statistics": statistics,
+        "measures": Measure::ALL.map(|m| serde_json::json!({"name": m.name(), "label": m.label(), "definition": m.definition()})),
         "layers": layers.collect::<Vec<_>>(),
         "top": {"measure": Measure::ALL[0].name(), "neurons": top.collect::<Vec<_>>()},
         "notes": notes.collect::<Vec<_>>(),
     })
 }
-
-/// A column of a layer's index: its name, and how it is got from what the weights say.
-type WeightColumn = (&'static str, fn(&NeuronWeights) -> Option<f64>);
-
-const WEIGHT_COLUMNS: [WeightColumn; 10] = [
-    ("cos_in_out", |of| of.cosines.in_out.map(f64::from)),
-    ("cos_gate_out", |of| of.cosines.gate_out.map(f64::from)),
-    ("cos_gate_in", |of| of.cosines.gate_in.map(f64::from)),
-    ("norm_in", |of| Some(of.norms.input.into())),
-    ("norm_gate", |of| of.norms.gate.map(f64::from)),
-    ("norm_out", |of| Some(of.norms.out.into())),
-    ("null_share", |of| of.null_share.map(f64::from)),
-    ("v_variance", |of| of.v.variance),
-    ("v_skewness", |of| of.v.skewness),
-    ("v_kurtosis", |of| of.v.kurtosis),
-];
 
 /// `/<model>/<layer>/index.json`
 pub(super) fn layer_index(
@@ -82,22 +82,17 @@ pub(super) fn layer_index(
     ranked: &[&Summary],
     weights: Option<(&[NeuronWeights], &Regions)>,
 ) -> serde_json::Value {
-    let column = |get: &dyn Fn(&Summary) -> Option<f64>| {
-        serde_json::json!(
-            summaries
-                .iter()
-                .map(|s| get(s).and_then(round))
-                .collect::<Vec<_>>()
-        )
-    };
-    let mut columns = serde_json::Map::new();
-    for measure in Measure::ALL {
-        columns.insert(measure.name().into(), column(&|s| s.ranked(measure).value));
+    let mut named = serde_json::Map::new();
+    for column in columns() {
+        let values = summaries.iter().enumerate().map(|(at, summary)| {
+            let weights = weights.map(|(weights, _)| &weights[at]);
+            column.of(summary, weights).and_then(round)
+        });
+        let values: Vec<_> = values.collect();
+        if column.is_ranked() || column.is_scanned() || values.iter().any(Option::is_some) {
+            named.insert(column.name.into(), serde_json::json!(values));
+        }
     }
-    columns.insert("min".into(), column(&|s| s.min));
-    columns.insert("max".into(), column(&|s| s.max));
-    columns.insert("mean".into(), column(&|s| s.mean));
-    columns.insert("frequency_abs".into(), column(&|s| s.frequency_abs));
     let flagged = |get: &dyn Fn(&Summary) -> bool| {
         summaries
             .iter()
@@ -105,15 +100,6 @@ pub(super) fn layer_index(
             .map(|s| s.neuron)
             .collect::<Vec<_>>()
     };
-    if let Some((weights, _)) = weights {
-        for (name, get) in WEIGHT_COLUMNS {
-            let values = weights.iter().map(|of| get(of).and_then(round));
-            let values: Vec<_> = values.collect();
-            if values.iter().any(Option::is_some) {
-                columns.insert(name.into(), serde_json::json!(values));
-            }
-        }
-    }
     let weights = weights.map(|(weights, regions)| {
         let class = |of: &NeuronWeights| of.class.map(|of| of.class as usize);
         let atypical = weights.iter().enumerate();
@@ -133,7 +119,7 @@ pub(super) fn layer_index(
         "layer": layer,
         "n_neurons": summaries.len(),
         "page": "{neuron}.html",
-        "columns": columns,
+        "columns": named,
         "weights": weights,
         "dead": flagged(&|s| s.dead),
         "rare": flagged(&|s| s.rare),

@@ -10,6 +10,9 @@ pub struct SiteOptions {
     /// Title of the site.
     #[cfg_attr(feature = "cli", arg(long))]
     pub title: String,
+    /// Further links of the menu, `[[site.menu]]` with `label` and `href`.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub menu: Vec<MenuLink>,
     /// Where the site will be, such as `https://example.org/atlas/`: for the sitemap and the not-found page.
     #[cfg_attr(feature = "cli", arg(long, value_name = "URL"))]
     pub base_url: Option<String>,
@@ -22,16 +25,35 @@ pub struct SiteOptions {
     /// Whether each neuron's record is also written as a file of its own, `<neuron>.json`.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub neuron_json: bool,
+    /// Whether each neuron has a card, `<neuron>/card.html`: a small page without scripts, for frames of other pages.
+    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
+    pub cards: bool,
+    /// Whether each neuron is also written as DeepDecipher's clients read it, `/api/<model>/all/<layer>/<neuron>`.
+    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
+    pub deepdecipher: bool,
+}
+
+/// A link of the menu.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MenuLink {
+    /// What it says.
+    pub label: String,
+    /// Where it leads: an address on the site, such as `demo/explore.html`, or a full one.
+    pub href: String,
 }
 
 impl Default for SiteOptions {
     fn default() -> Self {
         Self {
             title: "neuroscope".into(),
+            menu: Vec::new(),
             base_url: None,
             language: "en".into(),
             raw_html: false,
             neuron_json: false,
+            cards: true,
+            deepdecipher: false,
         }
     }
 }

@@ -20,8 +20,11 @@ const JOURNAL: &str = ".neuroscope-build.journal";
 const TEMPORARY: &str = ".neuroscope-new-";
 const SCHEMA: &str = "neuroscope/site/v1";
 
+/// Files that the report names.
+const LARGEST: usize = 5;
+
 /// What was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OutputReport {
     /// Files of the site.
     pub n_files: u64,
@@ -31,6 +34,8 @@ pub struct OutputReport {
     pub n_written: u64,
     /// Files of the last build that were removed.
     pub n_removed: u64,
+    /// The largest files with their bytes, the largest first.
+    pub largest: Vec<(String, u64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,16 +49,33 @@ struct List {
 pub(super) struct Output {
     root: PathBuf,
     /// Files of the last build; the hash of one that was being written is not known.
-    before: HashMap<String, Option<String>>,
+    before: HashMap<String, Option<Hash>>,
     state: Mutex<State>,
     bytes: AtomicU64,
     n_written: AtomicU64,
     n_temporary: AtomicU64,
 }
 
+/// The first half of a file's SHA-256.
+type Hash = [u8; 16];
+
 struct State {
-    now: HashMap<String, String>,
+    now: HashMap<String, Hash>,
+    largest: Vec<(String, u64)>,
     journal: File,
+}
+
+impl State {
+    /// Remembers a file, if it is one of the largest.
+    fn weigh(&mut self, name: &str, bytes: u64) {
+        let at = self
+            .largest
+            .partition_point(|(other, size)| (*size, name) >= (bytes, other.as_str()));
+        if at < LARGEST {
+            self.largest.insert(at, (name.to_owned(), bytes));
+            self.largest.truncate(LARGEST);
+        }
+    }
 }
 
 impl Output {
@@ -70,7 +92,7 @@ impl Output {
                 before.extend(
                     list.files
                         .into_iter()
-                        .map(|(name, hash)| (name, Some(hash))),
+                        .map(|(name, hash)| (name, from_hex(&hash))),
                 );
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -99,6 +121,7 @@ impl Output {
             before,
             state: Mutex::new(State {
                 now: HashMap::new(),
+                largest: Vec::new(),
                 journal,
             }),
             bytes: AtomicU64::new(0),
@@ -114,11 +137,8 @@ impl Output {
     /// Makes `name`, with `/` between folders, hold `bytes`.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), SiteError> {
         let path = self.root.join(name);
-        let hash: String = Sha256::digest(bytes)
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut hash = Hash::default();
+        hash.copy_from_slice(&Sha256::digest(bytes)[..16]);
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let known = self.before.get(name);
         let metadata = fs::symlink_metadata(&path);
@@ -127,7 +147,10 @@ impl Output {
             .is_ok_and(|m| m.is_file() && m.len() == bytes.len() as u64);
         {
             let mut state = self.state();
-            state.now.insert(name.to_owned(), hash.clone());
+            if state.now.insert(name.to_owned(), hash).is_some() {
+                return Err(SiteError::Twice(name.to_owned()));
+            }
+            state.weigh(name, bytes.len() as u64);
             if known.is_some_and(|known| known.as_ref() == Some(&hash)) && there {
                 return Ok(());
             }
@@ -142,29 +165,29 @@ impl Output {
                     .map_err(|source| SiteError::io("write", self.root.join(JOURNAL), source))?;
             }
         }
-        let temporary = self.root.join(format!(
-            "{TEMPORARY}{}",
-            self.n_temporary.fetch_add(1, Ordering::Relaxed)
-        ));
-        let written =
-            fs::write(&temporary, bytes).and_then(|()| match fs::rename(&temporary, &path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => path
-                    .parent()
-                    .map_or(Ok(()), fs::create_dir_all)
-                    .and_then(|()| fs::rename(&temporary, &path)),
-                renamed => renamed,
-            });
-        if let Err(source) = written {
-            let _ = fs::remove_file(&temporary);
-            return Err(SiteError::io("write", path, source));
-        }
+        let written = match metadata {
+            Ok(_) => self.replace(&path, bytes),
+            Err(_) => create(&path, bytes),
+        };
+        written.map_err(|source| SiteError::io("write", path, source))?;
         self.n_written.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Puts a file in the place of an older one, which others may be reading.
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let n = self.n_temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.root.join(format!("{TEMPORARY}{n}"));
+        let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
     /// Removes the files of the last build that this one does not have, and writes the list.
     pub(super) fn finish(self) -> Result<OutputReport, SiteError> {
-        let State { now, .. } = self
+        let State { now, largest, .. } = self
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
@@ -187,7 +210,10 @@ impl Output {
         let n_files = now.len() as u64;
         let list = List {
             schema: SCHEMA.into(),
-            files: now.into_iter().collect(),
+            files: now
+                .into_iter()
+                .map(|(name, hash)| (name, to_hex(&hash)))
+                .collect(),
         };
         let path = self.root.join(LIST);
         let json = serde_json::to_vec(&list)
@@ -205,8 +231,31 @@ impl Output {
             bytes,
             n_written,
             n_removed,
+            largest,
         })
     }
+}
+
+/// Writes a new file; one that an interruption leaves cut short is in the journal, without its hash.
+fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let open = || File::create_new(path);
+    let mut file = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(path.parent().unwrap_or(path))?;
+            open()
+        }
+        opened => opened,
+    }?;
+    file.write_all(bytes)
+}
+
+fn to_hex(hash: &Hash) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<Hash> {
+    let number = u128::from_str_radix(text, 16).ok()?;
+    Some(number.to_be_bytes())
 }
 
 #[cfg(test)]
@@ -230,6 +279,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!((first.n_files, first.n_written), (3, 3));
+        let sizes = [("a.html", 1), ("m/0/b.html", 1), ("m/0/c.html", 1)];
+        assert_eq!(
+            first.largest,
+            sizes.map(|(name, size)| (name.to_owned(), size))
+        );
         let again = build(
             dir.path(),
             &[("a.html", "1"), ("m/0/b.html", "2"), ("m/0/c.html", "3")],
@@ -264,6 +318,13 @@ mod tests {
             fs::read_to_string(dir.path().join("index.html")).unwrap(),
             "mine"
         );
+    }
+
+    #[test]
+    fn two_pages_cannot_have_one_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = build(dir.path(), &[("a.html", "1"), ("a.html", "2")]).unwrap_err();
+        assert!(error.to_string().contains("a.html"), "{error}");
     }
 
     #[test]

@@ -8,35 +8,6 @@ const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 150.0;
 const BASE: f64 = 124.0; // y of the axis
 
-/// Counts between edges, bins of equal width, heights logarithmic: for bins that are themselves logarithmic.
-pub(super) fn log_histogram(edges: &[f64], counts: &[u64], label: &str) -> String {
-    let n = counts.len().max(1) as f64;
-    let most = (counts.iter().max().copied().unwrap_or(0) as f64 + 1.0).ln();
-    let x = |bin: f64| bin / n * WIDTH;
-    let heights = counts.iter().map(|&count| (count as f64 + 1.0).ln() / most);
-    let heights: Vec<f64> = heights.collect();
-    let bars = |keep: &dyn Fn(usize) -> bool| bars(&heights, 0.0, keep);
-    let mut svg = begin(label);
-    let _ = write!(
-        svg,
-        r#"<path class="negative" d="{}"/>"#,
-        bars(&|bin| edges[bin + 1] <= 0.0)
-    );
-    let _ = write!(
-        svg,
-        r#"<path class="positive" d="{}"/>"#,
-        bars(&|bin| edges[bin + 1] > 0.0)
-    );
-    // about eight labels, zero among them
-    let zero = edges.iter().position(|&edge| edge == 0.0);
-    let step = (edges.len() / 8).max(1);
-    let offset = zero.unwrap_or(0) % step;
-    for at in (offset..edges.len()).step_by(step) {
-        tick(&mut svg, x(at as f64), edges[at]);
-    }
-    end(svg)
-}
-
 /// Values in bins of equal width on a linear or, where they span much, logarithmic axis.
 pub(super) fn distribution(values: &[f64], label: &str) -> String {
     const BINS: usize = 48;
@@ -65,107 +36,6 @@ pub(super) fn distribution(values: &[f64], label: &str) -> String {
     for at in 0..=4 {
         let share = f64::from(at) / 4.0;
         tick(&mut svg, share * WIDTH, backward(from + share * span));
-    }
-    end(svg)
-}
-
-/// Counts in bins of equal width, on a linear axis.
-pub(super) fn histogram(low: f64, step: f64, counts: &[u32], label: &str) -> String {
-    let used = |at: &usize| counts[*at] > 0;
-    let first = (0..counts.len()).find(used).unwrap_or(0);
-    let last = (0..counts.len()).rev().find(used).unwrap_or(first);
-    let n = (last + 1 - first) as f64;
-    let most = f64::from(counts.iter().max().copied().unwrap_or(0).max(1));
-    let edge = |bin: usize| low + bin as f64 * step;
-    let heights = counts[first..=last]
-        .iter()
-        .map(|&count| f64::from(count) / most);
-    let heights: Vec<f64> = heights.collect();
-    let bars = |positive: bool| bars(&heights, 0.0, |bin| (edge(first + bin) >= 0.0) == positive);
-    let mut svg = begin(label);
-    let _ = write!(svg, r#"<path class="negative" d="{}"/>"#, bars(false));
-    let _ = write!(svg, r#"<path class="positive" d="{}"/>"#, bars(true));
-    for at in 0..=4 {
-        let share = f64::from(at) / 4.0;
-        tick(&mut svg, share * WIDTH, edge(first) + share * n * step);
-    }
-    end(svg)
-}
-
-/// A cosine with what chance explains.
-pub(super) struct CosineRow {
-    pub(super) label: &'static str,
-    pub(super) value: Option<f64>,
-    pub(super) null: Option<[f64; 2]>,
-}
-
-/// Cosines from -1 to 1, one below the other, each on its null band.
-pub(super) fn cosines(rows: &[CosineRow], label: &str) -> String {
-    const ROW: f64 = 34.0;
-    const LEFT: f64 = 110.0;
-    const RIGHT: f64 = 70.0;
-    let base = rows.len() as f64 * ROW + 6.0;
-    let x = |cosine: f64| LEFT + (cosine + 1.0) / 2.0 * (WIDTH - LEFT - RIGHT);
-    let mut svg = few_labels(label, base + 26.0);
-    let _ = write!(
-        svg,
-        r#"<path class="axis" d="M{:.1} {base}H{:.1}"/>"#,
-        x(-1.0),
-        x(1.0)
-    );
-    for at in [-1.0, -0.5, 0.0, 0.5, 1.0] {
-        let dashed = if at == 0.0 { "axis" } else { "axis dashed" };
-        let _ = write!(
-            svg,
-            r#"<path class="{dashed}" d="M{:.1} 2V{base}"/>"#,
-            x(at)
-        );
-        let _ = write!(
-            svg,
-            r#"<text x="{:.1}" y="{:.0}" text-anchor="middle">{at}</text>"#,
-            x(at),
-            base + 19.0
-        );
-    }
-    for (at, row) in rows.iter().enumerate() {
-        let y = at as f64 * ROW + ROW / 2.0 + 2.0;
-        let _ = write!(
-            svg,
-            r#"<text x="0" y="{:.1}">{}</text>"#,
-            y + 4.0,
-            row.label
-        );
-        if let Some([low, high]) = row.null {
-            let _ = write!(
-                svg,
-                r#"<path class="null" d="M{:.1} {:.1}H{:.1}v16H{:.1}Z"/>"#,
-                x(low),
-                y - 8.0,
-                x(high),
-                x(low)
-            );
-        }
-        let Some(value) = row.value else { continue };
-        let sign = if value < 0.0 { "negative" } else { "positive" };
-        let _ = write!(
-            svg,
-            r#"<path class="{sign}" d="M{:.1} {:.1}H{:.1}v4H{:.1}Z"/>"#,
-            x(0.0),
-            y - 2.0,
-            x(value),
-            x(0.0)
-        );
-        let _ = write!(
-            svg,
-            r#"<circle class="{sign}" cx="{:.1}" cy="{y:.1}" r="5"/>"#,
-            x(value)
-        );
-        let text = format::number(Some(value));
-        let _ = write!(
-            svg,
-            r#"<text x="{WIDTH}" y="{:.1}" text-anchor="end">{text}</text>"#,
-            y + 4.0
-        );
     }
     end(svg)
 }
@@ -281,6 +151,89 @@ pub(super) fn quartiles(
     );
     layer_axis(&mut svg, n);
     end(svg)
+}
+
+/// The 5th, 25th, 50th, 75th and 95th percentile.
+pub(super) type Spread = [f64; 5];
+
+/// Boxes with medians and whiskers layer by layer, on a logarithmic axis where all is positive and spans much.
+pub(super) fn spreads(values: &[Option<Spread>], label: &str) -> String {
+    let n = values.len().max(1);
+    let width = (WIDTH - AXIS) / n as f64;
+    let all = || values.iter().flatten().flatten().copied();
+    let (low, high) = (
+        all().fold(f64::INFINITY, f64::min),
+        all().fold(f64::NEG_INFINITY, f64::max),
+    );
+    let mut svg = few_labels(label, TALL);
+    if low > high {
+        return end(svg);
+    }
+    let axis = Axis::new(low, high);
+    let y = |value: f64| TALL_BASE - axis.place(value) * (TALL_BASE - 8.0);
+    side_axis(&mut svg, &axis.ticks(), &y, &|value| {
+        format::number(Some(value))
+    });
+    let [mut whiskers, mut boxes, mut medians] = [const { String::new() }; 3];
+    for (layer, spread) in values.iter().enumerate() {
+        let Some([lowest, first, median, third, highest]) = spread.map(|of| of.map(y)) else {
+            continue;
+        };
+        let x = AXIS + (layer as f64 + 0.5) * width;
+        let (left, right) = (x - width * 0.36, x + width * 0.36);
+        let _ = write!(
+            whiskers,
+            "M{x:.1} {lowest:.1}V{first:.1}M{x:.1} {third:.1}V{highest:.1}"
+        );
+        let _ = write!(
+            boxes,
+            "M{left:.1} {third:.1}H{right:.1}V{first:.1}H{left:.1}Z"
+        );
+        let _ = write!(medians, "M{left:.1} {median:.1}H{right:.1}");
+    }
+    let _ = write!(
+        svg,
+        r#"<path class="whisker" d="{whiskers}"/><path class="box" d="{boxes}"/><path class="median" d="{medians}"/>"#
+    );
+    layer_axis(&mut svg, n);
+    end(svg)
+}
+
+/// An axis that holds some values.
+struct Axis {
+    low: f64,
+    high: f64,
+    logarithmic: bool,
+}
+
+impl Axis {
+    fn new(low: f64, high: f64) -> Self {
+        let logarithmic = low > 0.0 && high / low > 20.0;
+        let low = if logarithmic { low } else { low.min(0.0) };
+        Self {
+            low,
+            high: if high > low { high } else { low + 1.0 },
+            logarithmic,
+        }
+    }
+
+    /// Where a value lies, from 0 to 1.
+    fn place(&self, value: f64) -> f64 {
+        match self.logarithmic {
+            true => (value / self.low).ln() / (self.high / self.low).ln(),
+            false => (value - self.low) / (self.high - self.low),
+        }
+    }
+
+    fn ticks(&self) -> [f64; 5] {
+        std::array::from_fn(|at| {
+            let share = at as f64 / 4.0;
+            match self.logarithmic {
+                true => self.low * (self.high / self.low).powf(share),
+                false => self.low + share * (self.high - self.low),
+            }
+        })
+    }
 }
 
 fn side_axis(

@@ -23,9 +23,9 @@ struct TokenRecord<'a> {
     suppressed_logit: Vec<(u32, f64)>,
     promoted_v: Vec<(u32, f64)>,
     suppressed_v: Vec<(u32, f64)>,
-    peaks_top: Vec<(u32, f64)>,
+    peaks_top: Vec<(u32, u32)>,
     n_peaks_top: u32,
-    peaks_bottom: Vec<(u32, f64)>,
+    peaks_bottom: Vec<(u32, u32)>,
     n_peaks_bottom: u32,
 }
 
@@ -77,20 +77,24 @@ fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> serde_json::Value {
         let [promoted_logit, suppressed_logit] = [0, 1].map(|end| flat(&token.by_logit[end]));
         let [promoted_v, suppressed_v] = [0, 1].map(|end| flat(&token.by_v[end]));
         let [top, bottom]: [&Peaks; 2] = [&token.peaks[0], &token.peaks[1]];
+        let counts = |peaks: &Peaks| {
+            let pair = |(id, n): &(NeuronId, f32)| (id.layer * d_mlp + id.neuron, *n as u32);
+            peaks.neurons.iter().map(pair).collect()
+        };
         json!(TokenRecord {
             text,
             promoted_logit,
             suppressed_logit,
             promoted_v,
             suppressed_v,
-            peaks_top: flat(&top.neurons),
+            peaks_top: counts(top),
             n_peaks_top: top.n_neurons,
-            peaks_bottom: flat(&bottom.neurons),
+            peaks_bottom: counts(bottom),
             n_peaks_bottom: bottom.n_neurons,
         })
     };
     let tokens: Vec<_> = tokens.iter().map(record).collect();
-    json!({"first": first, "tokens": tokens})
+    json!({"schema": "neuroscope/token-neurons/v1", "first": first, "tokens": tokens})
 }
 
 /// What a text is sorted and searched by: without the spaces before it, in small letters. The same in tokenpage.js.
@@ -108,7 +112,8 @@ fn names(texts: &[String]) -> (Vec<serde_json::Value>, Vec<String>) {
     let files = order.chunks(NAMES_PER_FILE).map(|chunk| {
         let tokens: Vec<_> = chunk.iter().map(|(_, id)| (id, &texts[*id])).collect();
         let first = chunk.first().map(|(key, _)| String::from_utf16_lossy(key));
-        (json!({ "tokens": tokens }), first.unwrap_or_default())
+        let names = json!({"schema": "neuroscope/token-names/v1", "tokens": tokens});
+        (names, first.unwrap_or_default())
     });
     files.unzip()
 }

@@ -2,19 +2,19 @@
 
 use serde::Serialize;
 
-use crate::atlas::{AtlasNeuron, Measure, ModelInfo, Moments, ScanIdentity, Summary};
+use crate::atlas::{Atlas, Measure, ModelInfo, Moments, Summary};
 
-use super::content::Page;
+use super::columns::{Column, columns};
+use super::content::{Explanation, Page};
 use super::figures::{CountRow, FigureView};
 use super::format::{count, human, number, percent};
-use super::record::{Population, sign_records};
+use super::record::Population;
 use super::terms::Terms;
-use super::weights::WeightsView;
+use super::weights::Tag;
 
-/// What every page has.
+/// What every page has, beside the site, its assets and the page's model.
 #[derive(Clone, Serialize)]
-pub(super) struct Common<'a> {
-    pub(super) site: &'a SiteView,
+pub(super) struct Common {
     /// Relative path to the site's root: empty, or `../` some times.
     pub(super) root: String,
     /// Title of the page.
@@ -23,8 +23,6 @@ pub(super) struct Common<'a> {
     pub(super) description: String,
     /// Full address of the page, if the site's is known.
     pub(super) canonical: Option<String>,
-    /// The model that the page is about.
-    pub(super) model: Option<&'a ModelView>,
 }
 
 /// The site.
@@ -34,14 +32,21 @@ pub(super) struct SiteView {
     pub(super) language: String,
     pub(super) version: &'static str,
     pub(super) menu: Vec<Link>,
+    /// Address of the logo.
+    pub(super) logo: Option<&'static str>,
+    /// The project's own words at the foot of every page, in HTML.
+    pub(super) footer: Option<String>,
     pub(super) models: Vec<ModelView>,
 }
 
-/// A link relative to the root.
+/// A link of the menu.
 #[derive(Clone, Serialize)]
 pub(super) struct Link {
+    /// Relative to the root, unless it is a full address.
     pub(super) href: String,
     pub(super) label: String,
+    /// Whether it leads to another site.
+    pub(super) external: bool,
 }
 
 /// A model, in words.
@@ -51,6 +56,8 @@ pub(super) struct ModelView {
     pub(super) mlp: String,
     pub(super) family: String,
     pub(super) gated: bool,
+    /// Whether its weights were analysed.
+    pub(super) analysed: bool,
     pub(super) hook: String,
     pub(super) corpus: String,
     pub(super) n_layers: u32,
@@ -76,7 +83,10 @@ pub(super) struct ModelView {
     pub(super) corpus_sha256: String,
     pub(super) neuroscope: String,
     pub(super) sources: Vec<SourceView>,
+    /// Measures of interest, by which neurons are ranked.
     pub(super) measures: Vec<MeasureView>,
+    /// The statistics that have no rank.
+    pub(super) statistics: Vec<MeasureView>,
 }
 
 #[derive(Clone, Serialize)]
@@ -91,7 +101,7 @@ pub(super) struct SourceView {
 pub(super) struct MeasureView {
     pub(super) name: &'static str,
     pub(super) label: &'static str,
-    pub(super) definition: &'static str,
+    pub(super) definition: String,
 }
 
 /// `hook_post` of a SoLU neuron, in words.
@@ -126,7 +136,9 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
 }
 
 impl ModelView {
-    pub(super) fn new(scan: &ScanIdentity, neuroscope: &str, bos: Option<String>) -> Self {
+    pub(super) fn new(atlas: &Atlas, bos: Option<String>) -> Self {
+        let manifest = atlas.manifest();
+        let (scan, neuroscope) = (&manifest.scan, &manifest.neuroscope);
         let (model, policy) = (&scan.model, &scan.policy);
         let short = |hash: &str| hash.chars().take(12).collect::<String>();
         Self {
@@ -134,6 +146,7 @@ impl ModelView {
             mlp: model.mlp.clone(),
             family: model.family.clone(),
             gated: model.gated,
+            analysed: atlas.weights_info().is_some(),
             hook: policy.hook.clone(),
             corpus: scan.corpus.name.clone(),
             n_layers: model.n_layers,
@@ -161,7 +174,7 @@ impl ModelView {
                 .collect::<Vec<_>>()
                 .join(" "),
             corpus_sha256: short(&scan.corpus.sha256),
-            neuroscope: neuroscope.to_owned(),
+            neuroscope: neuroscope.clone(),
             sources: scan
                 .corpus
                 .sources
@@ -174,8 +187,23 @@ impl ModelView {
                 })
                 .collect(),
             measures: Measure::ALL.map(MeasureView::of).to_vec(),
+            statistics: statistics(model.gated, atlas.weights_info().is_some()),
         }
     }
+}
+
+/// The numbers that have no rank, with their definitions, as far as neurons of the model have them.
+fn statistics(gated: bool, analysed: bool) -> Vec<MeasureView> {
+    let unranked = columns().into_iter().filter(|column| !column.is_ranked());
+    let known = unranked.filter(|column| {
+        column.is_scanned() || analysed && (gated || !column.name.contains("gate"))
+    });
+    let view = |column: Column| MeasureView {
+        name: column.name,
+        label: column.label,
+        definition: column.definition.to_owned(),
+    };
+    known.map(view).collect()
 }
 
 impl MeasureView {
@@ -183,7 +211,7 @@ impl MeasureView {
         Self {
             name: measure.name(),
             label: measure.label(),
-            definition: measure.definition(),
+            definition: measure.definition().to_owned(),
         }
     }
 }
@@ -192,7 +220,7 @@ impl MeasureView {
 #[derive(Serialize)]
 pub(super) struct HomeView<'a> {
     #[serde(flatten)]
-    pub(super) common: Common<'a>,
+    pub(super) common: Common,
     /// `content/index.md`
     pub(super) introduction: Option<&'a Page>,
 }
@@ -201,18 +229,20 @@ pub(super) struct HomeView<'a> {
 #[derive(Serialize)]
 pub(super) struct PageView<'a> {
     #[serde(flatten)]
-    pub(super) common: Common<'a>,
+    pub(super) common: Common,
     pub(super) page: &'a Page,
 }
 
 /// A model's page.
 #[derive(Serialize)]
-pub(super) struct ModelPageView<'a> {
+pub(super) struct ModelPageView {
     #[serde(flatten)]
-    pub(super) common: Common<'a>,
+    pub(super) common: Common,
     pub(super) layers: Vec<LayerRow>,
     pub(super) top: Vec<TopRow>,
     pub(super) notes: Vec<NoteRow>,
+    /// How activations spread in each layer.
+    pub(super) spread: Vec<FigureView>,
     /// What the weights of all layers say.
     pub(super) figures: Vec<FigureView>,
     /// What classes and roles are, if the weights were analysed.
@@ -221,9 +251,9 @@ pub(super) struct ModelPageView<'a> {
 
 /// The page on which tokens are searched.
 #[derive(Serialize)]
-pub(super) struct TokensPageView<'a> {
+pub(super) struct TokensPageView {
     #[serde(flatten)]
-    pub(super) common: Common<'a>,
+    pub(super) common: Common,
     pub(super) n_tokens: String,
 }
 
@@ -258,9 +288,9 @@ pub(super) struct NoteRow {
 
 /// A layer's page.
 #[derive(Serialize)]
-pub(super) struct LayerPageView<'a> {
+pub(super) struct LayerPageView {
     #[serde(flatten)]
-    pub(super) common: Common<'a>,
+    pub(super) common: Common,
     pub(super) layer: u32,
     pub(super) previous: Option<u32>,
     pub(super) next: Option<u32>,
@@ -284,164 +314,74 @@ pub(super) struct RankRow {
     pub(super) max: String,
 }
 
-/// A neuron's page, without the record.
+/// A neuron's page.
 #[derive(Serialize)]
 pub(super) struct NeuronPageView<'a> {
     #[serde(flatten)]
-    pub(super) common: Common<'a>,
+    pub(super) common: Common,
     pub(super) layer: u32,
     pub(super) neuron: u32,
     pub(super) hook: String,
     pub(super) previous: Option<String>,
     pub(super) next: Option<String>,
     pub(super) cards: Vec<Card>,
-    pub(super) signs: Vec<SignRow>,
-    /// If the weights were analysed.
-    pub(super) weights: Option<WeightsView>,
+    /// Class and role; empty if the weights were not analysed.
+    pub(super) tags: Vec<Tag>,
+    /// Whether the weights were analysed.
+    pub(super) analysed: bool,
     pub(super) dead: bool,
     pub(super) rare: bool,
     pub(super) not_finite: String,
     /// `hook_post` in words, where it stands beside the ranking hook.
     pub(super) hook_post: Option<String>,
-    pub(super) histogram: String,
-    pub(super) lists: Vec<ListView>,
-    /// Name of the list of the stronger side.
+    /// The list of the stronger side: `top` or `bottom`.
     pub(super) main_list: &'static str,
-    /// Its examples as plain HTML.
+    pub(super) main_title: &'static str,
+    /// Its first examples as plain HTML.
     pub(super) main_html: &'a str,
     pub(super) note: Option<&'a Page>,
+    pub(super) explanations: &'a [Explanation],
     /// The record, ready to stand in a `<script>` element.
     pub(super) record: &'a str,
 }
 
-/// One statistic with its definition.
+/// A neuron's card.
+#[derive(Serialize)]
+pub(super) struct CardView<'a> {
+    #[serde(flatten)]
+    pub(super) common: Common,
+    pub(super) layer: u32,
+    pub(super) neuron: u32,
+    /// A few statistics.
+    pub(super) cards: &'a [&'a Card],
+    pub(super) tags: &'a [Tag],
+    /// Tokens that it promotes most.
+    pub(super) promoted: &'a [String],
+    /// Its first examples as heat maps, items of an `<ol>`.
+    pub(super) examples: &'a str,
+}
+
+/// One statistic.
 #[derive(Serialize)]
 pub(super) struct Card {
+    /// Id of its definition on the model's page.
+    pub(super) id: &'static str,
     pub(super) label: &'static str,
     pub(super) value: String,
     /// Place in the layer's ranking, such as `#3 of 640`.
     pub(super) in_layer: Option<String>,
     /// Place in the model's ranking.
     pub(super) in_model: Option<String>,
-    pub(super) definition: String,
-}
-
-/// A sign case.
-#[derive(Serialize)]
-pub(super) struct SignRow {
-    pub(super) name: &'static str,
-    pub(super) frequency: String,
-    /// Mean and extreme of gate, act, in, post.
-    pub(super) quantities: Vec<[String; 2]>,
-}
-
-/// A list of examples.
-#[derive(Serialize)]
-pub(super) struct ListView {
-    /// Name in the record.
-    pub(super) name: String,
-    /// Id of its section.
-    pub(super) id: String,
-    pub(super) title: String,
-    pub(super) explanation: String,
-    pub(super) n: usize,
-    /// Whether it is of a sign case.
-    pub(super) is_case: bool,
-}
-
-impl ListView {
-    pub(super) fn new(name: &str, n: usize, model: &ModelView) -> Self {
-        let (title, explanation) = match name {
-            "top" => (
-                "Largest activations".into(),
-                "The largest values, one per document.".into(),
-            ),
-            "bottom" => (
-                "Smallest activations".into(),
-                "The smallest values, one per document.".into(),
-            ),
-            "random" => (
-                "Random positions".into(),
-                "Drawn from all counted positions, for how the neuron mostly behaves.".into(),
-            ),
-            "pre_top" | "pre_bottom" | "pre_linear_top" | "pre_linear_bottom" => {
-                let (hook, end) = name.rsplit_once('_').unwrap_or((name, ""));
-                let size = if end == "top" { "Largest" } else { "Smallest" };
-                (
-                    format!("{size} hook_{hook}"),
-                    "Values are those of this hook.".into(),
-                )
-            }
-            name => {
-                match (name.strip_prefix("band_"), name.split_once("_in")) {
-                    (Some(band), _) => {
-                        let ends: Vec<f64> =
-                            band.split('_').filter_map(|end| end.parse().ok()).collect();
-                        let text = ends.iter().map(|end| {
-                            number(Some(end * 100.0))
-                                .trim_end_matches('0')
-                                .trim_end_matches('.')
-                                .to_owned()
-                        });
-                        let text = text
-                            .map(|end| if end.is_empty() { "0".into() } else { end })
-                            .collect::<Vec<_>>()
-                            .join("–");
-                        (format!("Population band {text} %"), "Drawn at random from the positions whose activation ranks in this band.".into())
-                    }
-                    (None, Some((gate, input))) => {
-                        let sign = |text: &str| {
-                            if text.ends_with('+') {
-                                "positive"
-                            } else {
-                                "negative"
-                            }
-                        };
-                        (
-                            format!("Gate {}, in {}", sign(gate), sign(input)),
-                            format!(
-                                "The largest |{}| among positions with these signs, one per document.",
-                                model.hook
-                            ),
-                        )
-                    }
-                    _ => (name.to_owned(), String::new()),
-                }
-            }
-        };
-        let id = name
-            .replace('+', "p")
-            .replace("gate-", "gaten")
-            .replace("in-", "inn")
-            .replace('.', "-");
-        Self {
-            name: name.to_owned(),
-            id,
-            title,
-            explanation,
-            n,
-            is_case: name.starts_with("gate"),
-        }
-    }
 }
 
 /// The cards of a neuron.
-pub(super) fn cards(
-    neuron: &AtlasNeuron,
-    scan: &ScanIdentity,
-    population: &Population,
-) -> Vec<Card> {
-    let (stats, summary) = (&neuron.stats, &neuron.summary);
-    let moments = &stats.moments;
-    let n = count(moments.count);
-    let tau = number(Some(f64::from(scan.policy.stats.tau)));
-    let hook = &scan.policy.hook;
-    let plain = |label, value, definition: String| Card {
+pub(super) fn cards(summary: &Summary, population: &Population) -> Vec<Card> {
+    let plain = |id, label, value| Card {
+        id,
         label,
         value,
         in_layer: None,
         in_model: None,
-        definition,
     };
     let ranked = |measure: Measure| {
         let ranked = summary.ranked(measure);
@@ -449,74 +389,35 @@ pub(super) fn cards(
         let place = |rank: Option<u32>, n: u32| {
             rank.map(|rank| format!("#{} of {}", count(rank.into()), count(n.into())))
         };
-        let [in_layer, in_model] = [
-            place(ranked.rank_in_layer, n_layer),
-            place(ranked.rank_in_model, n_model),
-        ];
-        let value = match measure {
-            Measure::Frequency => percent(ranked.value),
-            _ => number(ranked.value),
-        };
         Card {
+            id: measure.name(),
             label: measure.label(),
-            value,
-            in_layer,
-            in_model,
-            definition: measure.definition().to_owned(),
+            value: measure_value(measure, ranked.value),
+            in_layer: place(ranked.rank_in_layer, n_layer),
+            in_model: place(ranked.rank_in_model, n_model),
         }
     };
     let mut cards = vec![
-        plain(
-            "Max",
-            number(summary.max),
-            format!("Largest {hook} over {n} counted tokens."),
-        ),
-        plain(
-            "Min",
-            number(summary.min),
-            format!("Smallest {hook} over {n} counted tokens."),
-        ),
-        plain(
-            "Mean",
-            number(summary.mean),
-            format!("Mean {hook} over {n} counted tokens."),
-        ),
-        plain(
-            "Active",
-            percent(summary.frequency_abs),
-            format!("Share of counted tokens with |hook_post| > τ = {tau}."),
-        ),
+        plain("max", "Max", number(summary.max)),
+        plain("min", "Min", number(summary.min)),
+        plain("mean", "Mean", number(summary.mean)),
+        plain("frequency_abs", "Active", percent(summary.frequency_abs)),
     ];
     cards.extend(Measure::ALL.map(ranked));
     cards
 }
 
-/// The sign-case table of a gated neuron.
-pub(super) fn sign_rows(neuron: &AtlasNeuron) -> Vec<SignRow> {
-    let records = sign_records(&neuron.stats).unwrap_or_default();
-    let row = |(name, record): (&'static str, super::record::SignRecord)| SignRow {
-        name,
-        frequency: percent(record.frequency),
-        quantities: crate::atlas::QUANTITIES
-            .iter()
-            .map(|quantity| {
-                let found = record.quantities.get(quantity);
-                [
-                    number(found.and_then(|f| f.mean)),
-                    number(found.and_then(|f| f.extreme)),
-                ]
-            })
-            .collect(),
-    };
-    records.into_iter().map(row).collect()
+/// A measure's value in words.
+fn measure_value(measure: Measure, value: Option<f64>) -> String {
+    match measure {
+        Measure::Frequency => percent(value),
+        _ => number(value),
+    }
 }
 
 /// A neuron's row in its layer's table, in the order of [`Measure::ALL`].
 pub(super) fn rank_row(summary: &Summary) -> RankRow {
-    let value = |measure: Measure| match measure {
-        Measure::Frequency => percent(summary.ranked(measure).value),
-        _ => number(summary.ranked(measure).value),
-    };
+    let value = |measure: Measure| measure_value(measure, summary.ranked(measure).value);
     RankRow {
         neuron: summary.neuron,
         values: Measure::ALL.map(value).to_vec(),

@@ -92,6 +92,13 @@ impl Windowing {
         positions: Range<u32>,
         mut read: impl FnMut(Range<usize>) -> Result<Vec<TokenId>, E>,
     ) -> Result<Vec<TokenId>, E> {
+        let ends = positions.clone().next().zip(positions.clone().next_back());
+        if let Some((first, last)) = ends
+            && let (Some(from), Some(to)) = (self.token_at(Pos(first)), self.token_at(Pos(last)))
+            && to - from == (last - first) as usize
+        {
+            return read(from..to + 1); // no BOS among them, as nearly always
+        }
         let indices: Vec<_> = positions.map(|pos| self.token_at(Pos(pos))).collect();
         let first = indices.iter().flatten().next().copied().unwrap_or(0);
         let last = indices

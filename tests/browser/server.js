@@ -2,17 +2,23 @@
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
+import { gzipSync } from "node:zlib";
 
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".json": "application/json", ".svg": "image/svg+xml", ".xml": "application/xml", ".txt": "text/plain" };
 
-export async function serve(folder, base) {
+/** `published`: compressed, and cached for ten minutes, as GitHub Pages does it. */
+export async function serve(folder, base, { published = false } = {}) {
+  const packed = new Map();
+  const pack = (file, bytes) => packed.get(file) ?? packed.set(file, gzipSync(bytes)).get(file);
   const server = createServer(async (request, response) => {
-    const headers = { "content-security-policy": "default-src 'self'" };
+    const headers = { "content-security-policy": "default-src 'self'", ...(published && { "cache-control": "max-age=600" }) };
     let path = decodeURIComponent(new URL(request.url, "http://host").pathname);
     const send = async (status, file) => {
       const bytes = await readFile(file);
-      response.writeHead(status, { ...headers, "content-type": TYPES[extname(file)] ?? "application/octet-stream" });
-      response.end(bytes);
+      const type = TYPES[extname(file)];
+      const packs = published && type;
+      response.writeHead(status, { ...headers, ...(packs && { "content-encoding": "gzip" }), "content-type": type ?? "application/octet-stream" });
+      response.end(packs ? pack(file, bytes) : bytes);
     };
     try {
       if (!path.startsWith(base)) throw new Error("outside the sub-path");

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { access, readdir } from "node:fs/promises";
 import { SITE, at, browser, json, listen, page, root } from "./browser.js";
+import { tokenText } from "../../theme/assets/tokens.js";
+import { filesOf, key as keyOf, matches, order, parseQuery, summary } from "../../theme/assets/tokensearch.js";
 
 const PAGE = "tiny/tokens.html";
 const LISTS = ["promoted_logit", "suppressed_logit", "promoted_v", "suppressed_v", "peaks_top", "peaks_bottom"];
@@ -56,8 +58,6 @@ async function search(typed, whole = false) {
   return results();
 }
 const shows = (id) => page.waitForFunction((id) => document.querySelector("#token-title .id")?.textContent === `#${id}` && !document.getElementById("token").hidden, id);
-/** A module of the page, to be asked in the page. */
-const ask = (work, data) => page.evaluate(`import(${JSON.stringify(`${root}assets/tokenpage.js`)}).then((module) => (${work})(module, ${JSON.stringify(data) ?? "undefined"}))`);
 
 test("the names that are searched are all tokens, in order", async () => {
   assert.equal(index.schema, "neuroscope/tokens/v1");
@@ -72,8 +72,7 @@ test("the names that are searched are all tokens, in order", async () => {
   for (const [id, text] of names) assert.equal(text, tokens[id].text);
   const sorted = tokens.map(({ text }, id) => [id, text]).sort(([i, a], [j, b]) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : i - j));
   assert.deepEqual(names, sorted);
-  await page.goto(root + PAGE);
-  assert.deepEqual(await ask("({ key }, texts) => texts.map(key)", tokens.map(({ text }) => text)), tokens.map(({ text }) => key(text)));
+  assert.deepEqual(tokens.map(({ text }) => keyOf(text)), tokens.map(({ text }) => key(text)));
 });
 
 test("a token is found as it is typed", async () => {
@@ -107,8 +106,7 @@ test("spaces, newlines and tabs can be typed", async () => {
   }
   assert.deepEqual((await search("\\\\")).ids, expected("\\"));
   // whatever the page shows of a token finds it
-  const found = await ask("({ matches, parseQuery, tokenText }, texts) => texts.map((text) => matches(text, parseQuery(tokenText(text), true)))", tokens.map(({ text }) => text));
-  tokens.forEach(({ text }, id) => assert.ok(text === "" || found[id], JSON.stringify(text)));
+  for (const { text } of tokens) assert.ok(text === "" || matches(text, parseQuery(tokenText(text), true)), JSON.stringify(text));
 });
 
 test("whole tokens, with and without the space in front", async () => {
@@ -157,38 +155,30 @@ test("the answer is the same however the names are split, until too many files a
   assert.ok(asked.size <= 8);
   assert.match(says, new RegExp(`^(At least ${ids.length} tokens begin|At least 1 token begins) with this; 8 of ${parts.length} files were searched`));
   // each prefix of each token and each token as a whole, without the network
-  const wrong = await ask(`({ filesOf, matches, order, parseQuery }, { parts, names }) => {
-    const wrong = [];
-    const all = parts.flat();
-    const look = (text, whole) => {
-      const query = { text, whole, caseCounts: text !== text.toLowerCase() };
-      const near = filesOf(names, query).flatMap((i) => parts[i]).filter(([, text]) => matches(text, query));
-      const far = all.filter(([, text]) => matches(text, query));
-      if (JSON.stringify(order(near, query)) !== JSON.stringify(order(far, query))) wrong.push([text, whole]);
-    };
-    for (const [, text] of all) for (let n = 1; n <= text.length; n++) for (const whole of [false, true]) {
-      for (const prefix of [text.slice(0, n), text.slice(0, n).toUpperCase(), text.slice(0, n).trimStart()]) if (prefix) look(prefix, whole);
-    }
-    return wrong;
-  }`, { parts, names: parts.map(([[, text]]) => key(text)) });
+  const wrong = [];
+  const [all, names] = [parts.flat(), parts.map(([[, text]]) => key(text))];
+  const look = (text, whole) => {
+    const query = { text, whole, caseCounts: text !== text.toLowerCase() };
+    const near = filesOf(names, query).flatMap((i) => parts[i]).filter(([, text]) => matches(text, query));
+    const far = all.filter(([, text]) => matches(text, query));
+    if (JSON.stringify(order(near, query)) !== JSON.stringify(order(far, query))) wrong.push([text, whole]);
+  };
+  for (const [, text] of all) for (let n = 1; n <= text.length; n++) for (const whole of [false, true]) {
+    for (const prefix of [text.slice(0, n), text.slice(0, n).toUpperCase(), text.slice(0, n).trimStart()]) if (prefix) look(prefix, whole);
+  }
   assert.deepEqual(wrong, []);
 });
 
-test("cases that fold unlike their letters, and long answers", async () => {
-  await page.goto(root + PAGE);
-  const found = await ask(`({ matches, parseQuery }, pairs) => pairs.map(([text, typed]) => matches(text, parseQuery(typed)))`, [
-    ["ΟΔΟΣΑ", "ΟΔΟΣ"], ["οδοσα", "οδος"], ["ΟΔΟΣ", "οδοσ"], ["Monday", "mon"], ["monday", "Mon"], ["  x", "x"], ["  x", " x"], ["  x", "  x"],
-  ]);
+test("cases that fold unlike their letters, and long answers", () => {
+  const pairs = [["ΟΔΟΣΑ", "ΟΔΟΣ"], ["οδοσα", "οδος"], ["ΟΔΟΣ", "οδοσ"], ["Monday", "mon"], ["monday", "Mon"], ["  x", "x"], ["  x", " x"], ["  x", "  x"]];
+  const found = pairs.map(([text, typed]) => matches(text, parseQuery(typed)));
   assert.deepEqual(found, [true, true, true, true, false, true, false, true]);
   // the key of ΟΔΟΣΑ has σ where that of ΟΔΟΣ has ς
-  const files = await ask(`({ filesOf, key, parseQuery }) => filesOf(["α", key("ΟΔΟΣ"), key("ΟΔΟΣΑ"), "ω"], parseQuery("ΟΔΟΣ"))`);
+  const files = filesOf(["α", keyOf("ΟΔΟΣ"), keyOf("ΟΔΟΣΑ"), "ω"], parseQuery("ΟΔΟΣ"));
   assert.ok(files.includes(1) && files.includes(2) && !files.includes(3));
-  const words = await ask(`({ summary }) => [summary({ n: 1234, searched: 2, of: 2 }, {}), summary({ n: 0, searched: 8, of: 9 }, {}), summary({ n: 2, searched: 1, of: 1 }, { whole: true })]`);
-  assert.deepEqual(words, [
-    "1\u202f234 tokens begin with this, the first 200 shown",
-    "No token so far; 8 of 9 files were searched, type more for the others",
-    "2 tokens are this",
-  ]);
+  assert.equal(summary({ n: 1234, searched: 2, of: 2 }, {}), "1\u202f234 tokens begin with this, the first 200 shown");
+  assert.equal(summary({ n: 0, searched: 8, of: 9 }, {}), "No token so far; 8 of 9 files were searched, type more for the others");
+  assert.equal(summary({ n: 2, searched: 1, of: 1 }, { whole: true }), "2 tokens are this");
 });
 
 test("a token's lists are those of its record, and lead to neurons", async () => {

@@ -43,7 +43,7 @@ test("a logit weight's token leads to its page", async () => {
   const { logits } = await record();
   await page.click(".logits .token");
   await page.waitForSelector(".lists, .logits");
-  assert.equal(at(), `tiny/tokens.html#${logits.top[0].id}`);
+  assert.equal(at(), `tiny/tokens.html#${logits.top.id[0]}`);
 });
 
 test("cosines are drawn where they are, on what chance explains", async () => {
@@ -106,7 +106,7 @@ test("the scatter's colours follow dark and light", async () => {
 test("a model's figures have their data beside them", async () => {
   await page.goto(`${root}tiny/index.html`);
   const links = await page.$$eval(".figures a", (links) => [...new Set(links.map((link) => link.getAttribute("href")))]);
-  assert.deepEqual(links.sort(), ["classes", "cosines", "roles"].flatMap((name) => [`figures/${name}.csv`, `figures/${name}.json`]));
+  assert.deepEqual(links.sort(), ["classes", "cosines", "frequency", "kurtosis", "roles"].flatMap((name) => [`figures/${name}.csv`, `figures/${name}.json`]));
   for (const link of links.filter((link) => link.endsWith(".csv"))) {
     const csv = (await readFile(`${SITE}/tiny/${link}`, "utf8")).trim().split("\n").map((row) => row.split(","));
     const { columns, rows } = await json(`tiny/${link.replace("csv", "json")}`);

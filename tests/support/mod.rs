@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use assert_cmd::cargo::CommandCargoExt;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 /// A model of the conformance fixtures.
@@ -129,6 +131,76 @@ pub fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         }
     }
     out
+}
+
+/// An example of a record, decoded.
+#[derive(Debug)]
+pub struct Example {
+    /// Document.
+    pub doc: u64,
+    /// Position of the first token.
+    pub start: u64,
+    /// Index of the peak.
+    pub peak: usize,
+    /// Value at the peak.
+    pub value: f64,
+    /// Bytes of the tokens.
+    pub tokens: Vec<Vec<u8>>,
+    /// Values of the tokens, the one at the peak exact.
+    pub values: Vec<Option<f64>>,
+}
+
+/// The examples of a list of a record.
+pub fn examples(record: &Value, list: &str) -> Vec<Example> {
+    let columns = &record["examples"];
+    let rows = record["lists"][list]["rows"].as_array().unwrap();
+    let example = |row: &Value| {
+        let row = row.as_u64().unwrap() as usize;
+        let of = |name: &str| &columns[name][row];
+        let (peak, value) = (
+            of("peak").as_u64().unwrap() as usize,
+            of("value").as_f64().unwrap(),
+        );
+        let steps = STANDARD.decode(of("values").as_str().unwrap()).unwrap();
+        let scale = of("scale").as_f64().unwrap();
+        let value_of = |(at, step): (usize, &u8)| match *step as i8 {
+            _ if at == peak => Some(value),
+            i8::MIN => None,
+            step => Some(f64::from(step) * scale),
+        };
+        Example {
+            doc: of("doc").as_u64().unwrap(),
+            start: of("start").as_u64().unwrap(),
+            peak,
+            value,
+            tokens: tokens(
+                of("text"),
+                of("lengths"),
+                &columns["bytes"][row.to_string()],
+            ),
+            values: steps.iter().enumerate().map(value_of).collect(),
+        }
+    };
+    rows.iter().map(example).collect()
+}
+
+/// Tokens of a text, by their lengths in bytes.
+pub fn tokens(text: &Value, lengths: &Value, bytes: &Value) -> Vec<Vec<u8>> {
+    let bytes = match bytes.as_str() {
+        Some(bytes) => STANDARD.decode(bytes).unwrap(),
+        None => text.as_str().unwrap().as_bytes().to_vec(),
+    };
+    let (mut tokens, mut rest, mut length) = (Vec::new(), &bytes[..], 0);
+    for digit in lengths.as_str().unwrap().chars() {
+        length += digit.to_digit(36).unwrap() as usize;
+        if digit != 'z' {
+            let (token, others) = rest.split_at(length);
+            tokens.push(token.to_vec());
+            (rest, length) = (others, 0);
+        }
+    }
+    assert!(rest.is_empty() && length == 0);
+    tokens
 }
 
 /// The record that a neuron's page embeds.

@@ -1,7 +1,9 @@
 // The ranking of a layer by any measure, from its index.json.
 
+import { element } from "./dom.js";
+import { distribution } from "./plots.js";
 import { drawScatter } from "./scatter.js";
-import { number } from "./tokens.js";
+import { number, percent } from "./tokens.js";
 
 const { layer } = document.body.dataset;
 const select = document.getElementById("measure");
@@ -33,7 +35,7 @@ function order() {
   });
 }
 
-const format = (name, value) => (name === "frequency" && value !== null ? `${number(value * 100)} %` : number(value));
+const format = (name, value) => (name === "frequency" ? percent(value) : number(value));
 
 function rows(ranking) {
   const shown = state.all ? ranking : ranking.slice(0, SHOWN);
@@ -72,40 +74,7 @@ function cells(ranking) {
 // the same picture as src/site/plot.rs draws for the default measure
 function plot() {
   const values = columns[state.column].filter((value) => value !== null);
-  const svg = document.querySelector("#plot svg");
-  const [WIDTH, BASE, BINS] = [640, 124, 48];
-  const draw = (name, attributes, text = "") => {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-    node.textContent = text;
-    svg.append(node);
-  };
-  svg.replaceChildren();
-  svg.setAttribute("aria-label", `Distribution of ${state.column} in layer ${layer}`);
-  draw("path", { class: "axis", d: `M0 ${BASE}H${WIDTH}` });
-  if (values.length === 0) return;
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of values) [low, high] = [Math.min(low, value), Math.max(high, value)];
-  const logarithmic = low > 0 && high / low > 30;
-  const [forward, backward] = logarithmic ? [Math.log, Math.exp] : [(x) => x, (x) => x];
-  const [from, to] = [forward(low), forward(high)];
-  const span = to > from ? to - from : 1;
-  const counts = new Array(BINS).fill(0);
-  for (const value of values) counts[Math.min(BINS - 1, Math.floor(((forward(value) - from) / span) * BINS))]++;
-  const most = Math.max(...counts);
-  const bar = (count, bin) => {
-    if (count === 0) return "";
-    const [left, right] = [(bin / BINS) * WIDTH, ((bin + 1) / BINS) * WIDTH - 1];
-    const top = BASE - Math.max((count / most) * (BASE - 6), 1);
-    return `M${left.toFixed(1)} ${BASE}V${top.toFixed(1)}H${right.toFixed(1)}V${BASE}Z`;
-  };
-  draw("path", { class: "positive", d: counts.map(bar).join("") });
-  for (let i = 0; i <= 4; i++) {
-    const x = (i / 4) * WIDTH;
-    const anchor = i === 0 ? "start" : i === 4 ? "end" : "middle";
-    draw("path", { class: "axis", d: `M${x} ${BASE}v4` });
-    draw("text", { x, y: BASE + 19, "text-anchor": anchor }, number(backward(from + (i / 4) * span)));
-  }
+  document.getElementById("plot").replaceChildren(distribution(values, `Distribution of ${state.column} in layer ${layer}`));
 }
 
 function show() {
@@ -121,6 +90,7 @@ function show() {
     const own = header.dataset.column === state.column;
     header.ariaSort = own ? (state.descending ? "descending" : "ascending") : "none";
   }
+  for (const [name, button] of multiples) button.ariaPressed = String(name === state.column);
   more.hidden = state.all || n_neurons <= SHOWN;
 }
 
@@ -135,11 +105,20 @@ for (const header of headers) {
     show();
   });
 }
-select.addEventListener("change", () => {
-  Object.assign(state, { column: select.value, descending: true });
-  history.replaceState(null, "", `#by=${select.value}`);
+function rankBy(column) {
+  Object.assign(state, { column, descending: true });
+  history.replaceState(null, "", `#by=${column}`);
   show();
-});
+}
+select.addEventListener("change", () => rankBy(select.value));
+
+// every measure in small, each a button that ranks by it
+const multiples = new Map([...select.options].map(({ value: name, label }) => {
+  const figure = distribution(columns[name].filter((value) => value !== null), "");
+  figure.setAttribute("aria-hidden", "true");
+  return [name, element("button", { type: "button", click: () => rankBy(name) }, element("span", {}, label), figure)];
+}));
+document.getElementById("multiples").append(...multiples.values());
 more.addEventListener("click", () => {
   state.all = true;
   show();

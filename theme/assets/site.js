@@ -1,35 +1,29 @@
-// What every page has: going to a neuron, keys, dark and light.
+// What every page has: the box for searching, keys, dark and light.
 
-const root = document.body.dataset.root;
+const { root } = document.body.dataset;
 const models = JSON.parse(document.getElementById("models").textContent);
-
-/** Where `layer.neuron`, `model/layer.neuron` or `L2N17` leads: an address, or what is wrong. */
-export function resolve(text, current = document.body.dataset.model) {
-  const names = Object.keys(models);
-  const match = /^\s*(?:(\S+?)[\s/:]+)?[lL]?(\d+)\s*[./,nN\s]\s*[nN]?(\d+)\s*$/.exec(text);
-  if (!match) return { error: "write layer.neuron, such as 2.17" };
-  const model = match[1] ?? current ?? (names.length === 1 ? names[0] : undefined);
-  if (!Object.hasOwn(models, model ?? "")) {
-    return { error: model ? `there is no model ${model}` : "write model/layer.neuron" };
-  }
-  const [layers, neurons] = models[model];
-  const [layer, neuron] = [Number(match[2]), Number(match[3])];
-  if (layer >= layers) return { error: `${model} has layers 0 to ${layers - 1}` };
-  if (neuron >= neurons) return { error: `layers of ${model} have neurons 0 to ${neurons - 1}` };
-  return { href: `${root}${encodeURIComponent(model)}/${layer}/${neuron}.html` };
-}
-
 const form = document.querySelector("form.goto");
 const input = document.getElementById("goto");
 const output = document.getElementById("goto-error");
-form.hidden = false;
-form.addEventListener("submit", (event) => {
-  event.preventDefault();
-  const { href, error } = resolve(input.value);
-  output.value = error ?? "";
-  if (href) location.href = href;
-});
+
+// the search itself is loaded when someone comes to the box
+let loading;
+function search() {
+  const failed = () => {
+    loading = undefined; // to be tried again
+    output.value = "the search cannot be loaded";
+  };
+  loading ??= import("./searchbox.js").catch(failed);
+  return loading;
+}
+form.hidden = Object.keys(models).length === 0;
+input.addEventListener("focus", search);
 input.addEventListener("input", () => (output.value = ""));
+input.addEventListener("keydown", (event) => event.key === "Escape" && input.ariaExpanded !== "true" && input.blur());
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  (await search())?.submit();
+});
 
 const mode = document.querySelector("button.mode");
 mode.hidden = false;
@@ -46,7 +40,7 @@ mode.addEventListener("click", () => {
 
 const follow = (rel) => document.querySelector(`main a[rel="${rel}"]`)?.click();
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest?.("input, select, textarea, dialog");
+  const typing = event.target.closest?.("input, select, textarea, dialog, .scroll");
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing) return;
   if (event.key === "/") {
     event.preventDefault();
@@ -59,4 +53,3 @@ document.addEventListener("keydown", (event) => {
     if (model) location.href = `${root}${model}/random.html`;
   }
 });
-input.addEventListener("keydown", (event) => event.key === "Escape" && input.blur());

@@ -1,7 +1,7 @@
-// Tokens as people can read them: the same rules as src/site/display.rs.
+// Tokens and numbers as people can read them: the same rules as src/site/display.rs and src/site/format.rs.
 
 const NAMED = new Map([["\n", "↵"], ["\t", "→"], ["\r", "␍"], ["\x7f", "␡"]]);
-const UNSEEN = /[\u0080-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/u;
+const UNSEEN = /[\u0080-\u00a0\u00ad\u061c\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]/u;
 
 /** Text with nothing invisible. */
 export function visible(text) {
@@ -16,38 +16,56 @@ export function visible(text) {
   return out;
 }
 
-const bytesOf = (hex) => hex.match(/../g).map((pair) => parseInt(pair, 16));
-const lengthOf = (byte) => (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1);
+/** A token on its own: its spaces are visible as well. */
+export const tokenText = (text) => visible(text).replaceAll(" ", "␣") || "∅";
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const hex = (byte) => byte.toString(16).toUpperCase().padStart(2, "0");
+
+/** Bytes in hexadecimal. */
+export const hexOf = (bytes) => Array.from(bytes, hex).join(" ");
+
+/** The character at a place of some bytes, `undefined` if no whole one begins there. */
+function characterAt(bytes, at) {
+  const first = bytes[at];
+  if (first < 0x80) return String.fromCharCode(first);
+  const length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  try {
+    return utf8.decode(bytes.subarray(at, at + length));
+  } catch {
+    return undefined;
+  }
+}
+
+const lengthOf = (character) => {
+  const code = character.codePointAt(0);
+  return code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+};
 
 /**
- * What to show for each token. Tokens that hold pieces of one character show it where it begins; the other pieces
- * show nothing of their own. `bytes` are the record's, for the tokens that need it.
+ * Tokens, given as their bytes, in cells of whole characters: tokens from `from` to before `until`, and their text. Nearly all
+ * cells are one token; tokens that share a character are one cell. A byte whose character is not all here is shown as `⟨E6⟩`.
  */
-export function shown(tokens, bytes = {}) {
-  const out = tokens.map((token) => ({ text: visible(token), piece: false }));
-  for (let from = 0; from < tokens.length; from++) {
-    if (!(from in bytes)) continue;
-    let until = from;
-    const run = []; // [byte, token]
-    while (until < tokens.length && until in bytes) {
-      for (const byte of bytesOf(bytes[until])) run.push([byte, until]);
-      out[until++] = { text: "", piece: true };
-    }
-    for (let at = 0; at < run.length; ) {
-      const [first, owner] = run[at];
-      const piece = run.slice(at, at + lengthOf(first)).map(([byte]) => byte);
-      let text;
-      try {
-        text = visible(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(new Uint8Array(piece)));
-        at += piece.length;
-      } catch {
-        text = `⟨${first.toString(16).toUpperCase().padStart(2, "0")}⟩`; // the rest of the character is not here
-        at += 1;
-      }
-      out[owner] = { text: out[owner].text + text, piece: false };
-    }
-    from = until;
+export function cells(tokens) {
+  const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + token.length, 0));
+  const out = [];
+  let [end, at, from, text] = [0, 0, 0, ""];
+  for (const token of tokens) {
+    bytes.set(token, end);
+    end += token.length;
   }
+  end = 0;
+  tokens.forEach((token, i) => {
+    end += token.length;
+    while (at < end) {
+      const character = characterAt(bytes, at);
+      text += character === undefined ? `⟨${hex(bytes[at])}⟩` : visible(character);
+      at += character === undefined ? 1 : lengthOf(character);
+    }
+    if (at > end) return; // the next token has the rest of the character
+    out.push({ from, until: i + 1, text });
+    [from, text] = [i + 1, ""];
+  });
   return out;
 }
 
@@ -64,4 +82,13 @@ export function number(value) {
   if (magnitude === 0) return "0";
   if (magnitude < 1e-4 || magnitude >= 1e6) return value.toExponential(2);
   return value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(magnitude))));
+}
+
+/** The same with its sign, also where it is positive. */
+export const signed = (value) => `${value > 0 ? "+" : ""}${number(value)}`;
+
+/** A share as a percentage. */
+export function percent(share) {
+  if (share === null || share === undefined) return "–";
+  return `${share > 0 && share < 1e-4 ? (share * 100).toExponential(1) : number(share * 100)} %`;
 }

@@ -1,0 +1,119 @@
+//! The page and the files of one layer.
+
+use serde::Serialize;
+
+use crate::atlas::{Measure, NeuronWeights, Summary};
+
+use super::error::SiteError;
+use super::figures::LayerFigures;
+use super::indexes::{json, layer_index};
+use super::model::{ModelPages, with_value};
+use super::plot;
+use super::views::{Common, LayerPageView, rank_row};
+
+/// Rows of a layer's table that stand in the page itself; the script loads the others.
+const TABLE_ROWS: usize = 50;
+
+/// What is known of a layer.
+pub(super) struct Layer<'a> {
+    pub(super) pages: &'a ModelPages<'a>,
+    pub(super) layer: u32,
+    pub(super) summaries: &'a [Summary],
+    pub(super) weights: Option<&'a [NeuronWeights]>,
+    pub(super) figures: Option<&'a LayerFigures>,
+}
+
+/// A page of a layer that a script fills.
+#[derive(Serialize)]
+struct EmptyView {
+    #[serde(flatten)]
+    common: Common,
+    layer: u32,
+}
+
+impl Layer<'_> {
+    /// Writes the page, the index, and the pages that explore the layer and draw a neuron.
+    pub(super) fn write(&self) -> Result<(), SiteError> {
+        let Self {
+            pages,
+            layer,
+            summaries,
+            figures,
+            ..
+        } = *self;
+        let (build, model) = (pages.build, pages.model);
+        let name = format!("{}/{layer}", model.name);
+        let index = format!("{name}/index.html");
+        let default = Measure::ALL[0];
+        let mut ranked: Vec<&Summary> = summaries.iter().collect();
+        ranked.sort_by_key(|s| {
+            let rank = s.ranked(default).rank_in_layer;
+            (rank.unwrap_or(u32::MAX), s.neuron)
+        });
+        let values = summaries.iter().filter_map(|s| s.ranked(default).value);
+        let values: Vec<f64> = values.collect();
+        let description = format!(
+            "Layer {layer} of {}: its {} neurons, ranked.",
+            model.name,
+            summaries.len()
+        );
+        let title = format!("{} · layer {layer}", model.name);
+        let view = LayerPageView {
+            common: build.common(&index, title, description),
+            layer,
+            previous: layer.checked_sub(1),
+            next: (layer + 1 < model.n_layers).then_some(layer + 1),
+            rows: ranked
+                .iter()
+                .take(TABLE_ROWS)
+                .map(|s| rank_row(s))
+                .collect(),
+            n_rows: summaries.len(),
+            plot: plot::distribution(
+                &values,
+                &format!("Distribution of {} in layer {layer}", default.label()),
+            ),
+            cells: cells(summaries),
+            dead: summaries.iter().filter(|s| s.dead).count(),
+            rare: summaries.iter().filter(|s| s.rare).count(),
+            classes: figures.map(LayerFigures::class_rows).unwrap_or_default(),
+            roles: figures.map(LayerFigures::role_rows).unwrap_or_default(),
+        };
+        build.page(&index, "layer.html", Some(model), &view)?;
+        let weights = self.weights.zip(pages.source.regions(layer));
+        let columns = layer_index(&model.name, layer, summaries, &ranked, weights);
+        build.write(&format!("{name}/index.json"), &json(&columns)?)?;
+        let pages = [
+            (
+                "explore.html",
+                format!("Explore layer {layer} of {}", model.name),
+            ),
+            ("random.html", format!("Random neuron of layer {layer}")),
+        ];
+        for (template, title) in pages {
+            let page = format!("{name}/{template}");
+            let common = build.common(&page, title, String::new());
+            build.page(&page, template, Some(model), &EmptyView { common, layer })?;
+        }
+        Ok(())
+    }
+}
+
+/// All neurons of a layer as a grid of links, shaded by the default measure's rank.
+fn cells(summaries: &[Summary]) -> String {
+    const SHADES: u32 = 9;
+    let n = with_value(summaries)[0].max(1);
+    let mut out = String::with_capacity(summaries.len() * 48);
+    for s in summaries {
+        let shade = s
+            .ranked(Measure::ALL[0])
+            .rank_in_layer
+            .map_or(0, |rank| SHADES - (rank - 1) * SHADES / n);
+        let state = if s.dead { " dead" } else { "" };
+        out.push_str(&format!(
+            "<a class=\"s{shade}{state}\" href=\"{0}.html\">{0}</a>\n",
+            s.neuron
+        ));
+    }
+    out
+}

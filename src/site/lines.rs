@@ -1,0 +1,91 @@
+//! One line per neuron: its first example around the peak, and what was said of it. Lists of neurons show them.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::texts::json_string;
+
+/// Neurons in one file.
+pub(super) const PER_FILE: usize = 32;
+/// Characters of a line before the peak, and behind it.
+const BEFORE: usize = 44;
+const AFTER: usize = 24;
+/// Characters of what was said.
+const SAID: usize = 200;
+
+const SCHEMA: &str = "neuroscope/lines/v1";
+
+/// Lines of files that are not complete yet.
+pub(super) struct Lines {
+    n_neurons: usize,
+    open: Mutex<HashMap<usize, Vec<Option<String>>>>,
+}
+
+impl Lines {
+    /// Of a model of so many neurons.
+    pub(super) fn new(n_neurons: usize) -> Self {
+        Self {
+            n_neurons,
+            open: Mutex::default(),
+        }
+    }
+
+    /// Takes a neuron's line. The name and the bytes of its file, if that was the last of it.
+    pub(super) fn put(&self, flat: usize, line: String) -> Option<(String, String)> {
+        let first = flat / PER_FILE * PER_FILE;
+        let n = PER_FILE.min(self.n_neurons - first);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = open.entry(first).or_insert_with(|| vec![None; n]);
+        lines[flat - first] = Some(line);
+        if lines.iter().any(Option::is_none) {
+            return None;
+        }
+        let lines: Vec<String> = open.remove(&first)?.into_iter().flatten().collect();
+        let lines = lines.join(",");
+        let json = format!("{{\"schema\":\"{SCHEMA}\",\"first\":{first},\"lines\":[{lines}]}}\n");
+        Some((format!("lines/{first:07}.json"), json))
+    }
+}
+
+/// A line: the value at the peak, the text before it, at it and after it, and what was said of the neuron.
+pub(super) fn line(value: f32, [before, at, after]: [&str; 3], said: Option<&str>) -> String {
+    let start = before.char_indices().rev().nth(BEFORE - 1);
+    let before = &before[start.map_or(0, |(at, _)| at)..];
+    let texts = [before, at, first(after, AFTER)].map(json_string).join(",");
+    let said = said.map(|said| json_string(first(said, SAID)));
+    let said = said.map_or(String::new(), |said| format!(",{said}"));
+    format!("[{value},{texts}{said}]")
+}
+
+/// The beginning of a text.
+fn first(text: &str, n: usize) -> &str {
+    let end = text.char_indices().nth(n);
+    &text[..end.map_or(text.len(), |(at, _)| at)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_done_with_its_last_neuron() {
+        let lines = Lines::new(130);
+        assert_eq!(lines.put(129, "null".into()), None);
+        let (name, json) = lines.put(128, "[1]".into()).unwrap();
+        assert_eq!(name, "lines/0000128.json");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["lines"], serde_json::json!([[1], null]));
+    }
+
+    #[test]
+    fn a_line_is_cut_at_characters() {
+        let text = "ä".repeat(100);
+        let line = line(1.5, [&text, "<b>", &text], Some("a note"));
+        let line: (f32, String, String, String, String) = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (line.1.chars().count(), line.3.chars().count()),
+            (BEFORE, AFTER)
+        );
+        assert_eq!((line.2.as_str(), line.4.as_str()), ("<b>", "a note"));
+    }
+}

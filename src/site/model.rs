@@ -1,0 +1,301 @@
+//! The pages and files of one model.
+//!
+//! Neurons are read and rendered some at a time, so memory does not grow with the model but for one line per neuron
+//! of the layer at hand and one hash per file.
+
+use std::sync::Mutex;
+
+use rayon::prelude::*;
+
+use crate::atlas::{Measure, Summary, quantile};
+
+use super::build::{Build, Source};
+use super::documents;
+use super::error::SiteError;
+use super::figures::{FigureView, LayerFigures, Tables, weight_figures};
+use super::format::{count, number, percent};
+use super::indexes::{json, model_index};
+use super::layer::Layer;
+use super::neuron::NeuronPages;
+use super::plot;
+use super::record::{Population, RecordWriter};
+use super::spread::{self, LayerSpread};
+use super::terms::Terms;
+use super::token_index;
+use super::views::{LayerRow, ModelPageView, ModelView, NoteRow, TokensPageView, TopRow};
+
+/// Neurons that are read at a time.
+const CHUNK: usize = 32;
+/// Neurons named on a model's page.
+const TOP_NEURONS: usize = 20;
+
+/// A model whose pages are being written.
+pub(super) struct ModelPages<'a> {
+    pub(super) build: &'a Build<'a>,
+    pub(super) source: &'a Source,
+    pub(super) model: &'a ModelView,
+}
+
+impl<'a> ModelPages<'a> {
+    pub(super) fn new(build: &'a Build<'a>, source: &'a Source, model: &'a ModelView) -> Self {
+        Self {
+            build,
+            source,
+            model,
+        }
+    }
+
+    /// Writes everything of the model.
+    pub(super) fn write(&self) -> Result<(), SiteError> {
+        let Self {
+            build,
+            source,
+            model,
+        } = self;
+        let name = &model.name;
+        let writer = RecordWriter::new(&source.atlas, &source.store, source.tokenizer.vocabulary());
+        let mut in_model = [0; Measure::ALL.len()];
+        let mut of_weights = Vec::new();
+        let mut spreads = Vec::new();
+        let mut layers = Vec::new();
+        let mut top = Vec::new();
+        for layer in 0..model.n_layers {
+            let summaries = source.atlas.summaries(layer)?;
+            for (total, n) in in_model.iter_mut().zip(with_value(&summaries)) {
+                *total += n;
+            }
+            layers.push(layer_row(layer, &summaries));
+            spreads.push(LayerSpread::new(&summaries));
+            if let Some(weights) = source.atlas.weights(layer)? {
+                of_weights.push(LayerFigures::new(&weights, source.regions(layer)));
+            }
+            top.extend(summaries.iter().filter_map(first_in_model));
+        }
+        top.sort_by_key(|(rank, _)| *rank);
+        let top = top.into_iter().map(|(_, row)| row).collect();
+        let mut tables = Tables::default();
+        let spread = spread::figures(&spreads, &mut tables)?;
+        let figures = weight_figures(&of_weights, &mut tables)?;
+        for (file, bytes) in tables.0 {
+            build.write(&format!("{name}/{file}"), &bytes)?;
+        }
+        self.index(layers, top, spread, figures)?;
+        self.tokens()?;
+        let manifest = source.atlas.manifest();
+        build.write(&format!("{name}/manifest.json"), &json(manifest)?)?;
+        let explored = format!("Filter, sort and plot the neurons of {name} by any number.");
+        let searched =
+            format!("Search the neurons of {name} by tokens, words, notes and explanations.");
+        let pages = [
+            ("model.html", "redirect.html", name.clone(), String::new()),
+            (
+                "random.html",
+                "random.html",
+                "Random neuron".into(),
+                String::new(),
+            ),
+            (
+                "explore.html",
+                "explore.html",
+                format!("Explore {name}"),
+                explored,
+            ),
+            (
+                "search.html",
+                "search.html",
+                format!("Search {name}"),
+                searched,
+            ),
+        ];
+        for (page, template, title, description) in pages {
+            let page = format!("{name}/{page}");
+            let common = build.common(&page, title, description);
+            build.page(&page, template, Some(model), &common)?;
+        }
+        self.documents(&writer)?;
+
+        let mut pages = NeuronPages::new(self, &writer);
+        for layer in 0..model.n_layers {
+            let summaries = source.atlas.summaries(layer)?;
+            let weights = source.atlas.weights(layer)?;
+            let of_layer = Layer {
+                pages: self,
+                layer,
+                summaries: &summaries,
+                weights: weights.as_deref(),
+                figures: of_weights.get(layer as usize),
+            };
+            of_layer.write()?;
+            let population = Population {
+                layer: with_value(&summaries),
+                model: in_model,
+            };
+            pages.add_layer(&summaries, weights.as_deref());
+            let pages = &pages;
+            let neurons = Mutex::new(source.atlas.layer(layer)?);
+            let next = || {
+                let mut neurons = neurons.lock().unwrap_or_else(|error| error.into_inner());
+                let chunk: Vec<_> = neurons.by_ref().take(CHUNK).collect();
+                (!chunk.is_empty()).then_some(chunk)
+            };
+            // whoever is free reads the next ones, while others render theirs
+            let worker = |_| -> Result<(), SiteError> {
+                while let Some(chunk) = next() {
+                    for neuron in chunk {
+                        pages.write(&neuron?, &population)?;
+                    }
+                }
+                Ok(())
+            };
+            (0..rayon::current_num_threads())
+                .into_par_iter()
+                .with_max_len(1)
+                .try_for_each(worker)?;
+        }
+        pages.finish()
+    }
+
+    /// The model's page and its index.
+    fn index(
+        &self,
+        layers: Vec<LayerRow>,
+        top: Vec<TopRow>,
+        spread: Vec<FigureView>,
+        figures: Vec<FigureView>,
+    ) -> Result<(), SiteError> {
+        let Self {
+            build,
+            source,
+            model,
+        } = self;
+        let name = &model.name;
+        let notes = build.content.notes.iter();
+        let notes = notes
+            .filter(|((of, _), _)| of == name)
+            .map(|((_, id), page)| NoteRow {
+                layer: id.layer,
+                neuron: id.neuron,
+                title: page.title.clone(),
+                author: page.author.clone(),
+            });
+        let info = source.atlas.weights_info();
+        let terms = info.map(|info| Terms::new(info, model.gated, model.d_model));
+        let index = format!("{name}/index.html");
+        let description = format!(
+            "{name}: {} neurons of {} layers, {} tokens of {}.",
+            model.n_neurons, model.n_layers, model.n_counted, model.corpus
+        );
+        let view = ModelPageView {
+            common: build.common(&index, name.clone(), description),
+            layers,
+            top,
+            notes: notes.collect(),
+            spread,
+            figures,
+            terms,
+        };
+        build.page(&index, "model.html", Some(model), &view)?;
+        let manifest = source.atlas.manifest();
+        build.write(
+            &format!("{name}/index.json"),
+            &json(&model_index(
+                manifest,
+                &view,
+                &model.statistics,
+                build.options.neuron_json,
+            ))?,
+        )
+    }
+
+    /// The page on which tokens are searched, and its files, if the weights were analysed.
+    fn tokens(&self) -> Result<(), SiteError> {
+        let (build, atlas) = (self.build, &self.source.atlas);
+        let Some(batches) = atlas.tokens(token_index::TOKENS_PER_FILE)? else {
+            return Ok(());
+        };
+        let (name, scan) = (&self.model.name, &atlas.manifest().scan);
+        let n_tokens = token_index::write(scan, batches, &|file, value| {
+            build.write(&format!("{name}/tokens/{file}"), &json(value)?)
+        })?;
+        let page = format!("{name}/tokens.html");
+        let description =
+            format!("Which neurons of {name} promote, suppress and answer to a token.");
+        let view = TokensPageView {
+            common: build.common(&page, format!("{name} · tokens"), description),
+            n_tokens: count(n_tokens as u64),
+        };
+        build.page(&page, "tokens.html", Some(self.model), &view)
+    }
+
+    /// The documents of the corpus.
+    fn documents(&self, writer: &RecordWriter<'_>) -> Result<(), SiteError> {
+        let (build, name, corpus) = (self.build, &self.model.name, writer.corpus());
+        let starts = documents::starts(corpus);
+        build.write(
+            &format!("{name}/docs/index.json"),
+            &documents::index(corpus, &starts),
+        )?;
+        let n_documents = self.source.store.n_documents() as u32;
+        (0..starts.len()).into_par_iter().try_for_each(|at| {
+            let end = starts.get(at + 1).copied().unwrap_or(n_documents);
+            build.write(
+                &format!("{name}/docs/{}", documents::file_name(starts[at])),
+                &documents::file(corpus, starts[at], end)?,
+            )
+        })
+    }
+}
+
+/// How many neurons have a value of each measure.
+pub(super) fn with_value(summaries: &[Summary]) -> [u32; Measure::ALL.len()] {
+    Measure::ALL.map(|measure| {
+        let values = summaries
+            .iter()
+            .filter(|s| s.ranked(measure).value.is_some());
+        values.count() as u32
+    })
+}
+
+/// A neuron's rank in the model and its row, if it is among the first.
+fn first_in_model(summary: &Summary) -> Option<(u32, TopRow)> {
+    let ranked = summary.ranked(Measure::ALL[0]);
+    let rank = ranked
+        .rank_in_model
+        .filter(|&rank| rank as usize <= TOP_NEURONS)?;
+    let row = TopRow {
+        layer: summary.layer,
+        neuron: summary.neuron,
+        value: number(ranked.value),
+    };
+    Some((rank, row))
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    quantile(&values, 0.5)
+}
+
+fn layer_row(layer: u32, summaries: &[Summary]) -> LayerRow {
+    let values = |measure: Measure| {
+        summaries
+            .iter()
+            .filter_map(|s| s.ranked(measure).value)
+            .collect::<Vec<_>>()
+    };
+    let kurtosis = values(Measure::Kurtosis);
+    LayerRow {
+        layer,
+        plot: plot::distribution(
+            &kurtosis,
+            &format!("Distribution of kurtosis in layer {layer}"),
+        ),
+        median_kurtosis: number(median(kurtosis)),
+        median_frequency: percent(median(values(Measure::Frequency))),
+        dead: summaries.iter().filter(|s| s.dead).count(),
+        rare: summaries.iter().filter(|s| s.rare).count(),
+        best: summaries
+            .iter()
+            .find(|s| s.ranked(Measure::ALL[0]).rank_in_layer == Some(1))
+            .map(|s| s.neuron),
+    }
+}

@@ -1,0 +1,291 @@
+//! The page of one neuron.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::atlas::{AtlasNeuron, Measure, NeuronWeights, Summary};
+use crate::ids::NeuronId;
+
+use super::content::{Explanation, Page};
+use super::deepdecipher;
+use super::display::lone_token;
+use super::error::SiteError;
+use super::examples::{ExampleTokens, Examples};
+use super::explore::{self, Explore};
+use super::format::{count, number};
+use super::indexes::json;
+use super::lines::{Lines, line};
+use super::model::ModelPages;
+use super::record::{Population, RecordWriter};
+use super::views::{Card, CardView, NeuronPageView, cards, hook_post_words};
+use super::weights::{Tag, tags};
+use super::words::Words;
+
+/// Examples that stand on the page as plain HTML.
+const PLAIN_EXAMPLES: usize = 10;
+
+/// Examples on a neuron's card, and their tokens before and behind the peak.
+const CARD_EXAMPLES: usize = 3;
+const CARD_TOKENS: [usize; 2] = [20, 8];
+
+/// Writes the pages of a model's neurons.
+pub(super) struct NeuronPages<'a> {
+    pages: &'a ModelPages<'a>,
+    writer: &'a RecordWriter<'a>,
+    lines: Lines,
+    words: Words,
+    explore: Mutex<Explore>,
+}
+
+impl<'a> NeuronPages<'a> {
+    pub(super) fn new(pages: &'a ModelPages<'a>, writer: &'a RecordWriter<'a>) -> Self {
+        let model = pages.model;
+        let n_neurons = model.n_layers as usize * model.d_mlp as usize;
+        Self {
+            pages,
+            writer,
+            lines: Lines::new(n_neurons),
+            words: Words::new(&writer.corpus().texts),
+            explore: Mutex::new(Explore::new(n_neurons, model.gated)),
+        }
+    }
+
+    /// Takes down what is known of a layer's neurons before their pages are written.
+    pub(super) fn add_layer(&mut self, summaries: &[Summary], weights: Option<&[NeuronWeights]>) {
+        let (content, name) = (self.pages.build.content, &self.pages.model.name);
+        let said = |summary: &Summary| {
+            let id = NeuronId {
+                layer: summary.layer,
+                neuron: summary.neuron,
+            };
+            let of = (name.clone(), id);
+            [
+                content.notes.contains_key(&of),
+                content.explanations.contains_key(&of),
+            ]
+        };
+        let explore = self.explore.get_mut();
+        let explore = explore.unwrap_or_else(PoisonError::into_inner);
+        explore.add_layer(summaries, weights, said);
+    }
+
+    /// Writes the files in which neurons are searched, when all pages are written.
+    pub(super) fn finish(self) -> Result<(), SiteError> {
+        let (build, model) = (self.pages.build, self.pages.model);
+        let name = &model.name;
+        let explore = self.explore.into_inner();
+        let explore = explore.unwrap_or_else(PoisonError::into_inner);
+        let vocabulary = self.writer.corpus().texts.vocabulary();
+        let bytes = explore.file(name, [model.n_layers, model.d_mlp], vocabulary)?;
+        build.write(&format!("{name}/{}", explore::FILE), &bytes)?;
+        self.words.files(name, model.d_mlp, |file, json| {
+            build.write(&format!("{name}/{file}"), json.as_bytes())
+        })
+    }
+
+    /// Writes a neuron's page, and its record if that is asked for.
+    pub(super) fn write(
+        &self,
+        neuron: &AtlasNeuron,
+        population: &Population,
+    ) -> Result<(), SiteError> {
+        let (build, model, corpus) = (self.pages.build, self.pages.model, self.writer.corpus());
+        let NeuronId {
+            layer,
+            neuron: index,
+        } = neuron.id;
+        let scan = &self.pages.source.atlas.manifest().scan;
+        let examples = Examples::read(neuron, corpus)?;
+        let record = self.writer.record(neuron, &examples, population);
+        let moments = &neuron.stats.moments;
+        let (main_list, main_title) = match moments.count > 0 && -moments.min > moments.max {
+            true => ("bottom", "Smallest activations"),
+            false => ("top", "Largest activations"),
+        };
+        let mut main_html = String::with_capacity(8 * 1024);
+        for (n, row) in (1..).zip(examples.of(main_list).take(PLAIN_EXAMPLES)) {
+            corpus.example_html(&mut main_html, row, n);
+        }
+        let of = (model.name.clone(), neuron.id);
+        let note = build.content.notes.get(&of);
+        let explanations = build.content.explanations.get(&of);
+        let explanations = explanations.map(Vec::as_slice).unwrap_or_default();
+        self.search(neuron, &examples, main_list, (note, explanations))?;
+        let name = format!("{}/{layer}/{index}.html", model.name);
+        let description = self.description(neuron, examples.of(main_list).next());
+        let title = format!("{} {layer}.{index}", model.name);
+        let not_finite = neuron.stats.not_finite;
+        let tags = neuron.weights.as_ref().map(tags).unwrap_or_default();
+        let cards = cards(&neuron.summary, population);
+        if build.options.cards {
+            self.card(neuron, &title, (&cards, &tags), (&examples, main_list))?;
+        }
+        let view = NeuronPageView {
+            common: build.common(&name, title, description),
+            layer,
+            neuron: index,
+            hook: scan.policy.hook_in(layer),
+            previous: self.before(neuron.id),
+            next: self.after(neuron.id),
+            cards,
+            tags,
+            analysed: neuron.weights.is_some(),
+            dead: neuron.summary.dead,
+            rare: neuron.summary.rare,
+            not_finite: match not_finite {
+                0 => String::new(),
+                n => count(n),
+            },
+            hook_post: neuron.stats.post.as_ref().and_then(hook_post_words),
+            main_list,
+            main_title,
+            main_html: &main_html,
+            note,
+            explanations,
+            record: &record,
+        };
+        build.page(&name, "neuron.html", Some(model), &view)?;
+        if build.options.neuron_json {
+            let name = format!("{}/{layer}/{index}.json", model.name);
+            build.write(&name, record.as_bytes())?;
+        }
+        if build.options.deepdecipher {
+            let shape = deepdecipher::neuron(scan, neuron, &examples, corpus);
+            build.write(&deepdecipher::address(scan, neuron), &json(&shape)?)?;
+        }
+        build.count_neuron()
+    }
+
+    /// A neuron in one sentence.
+    fn description(&self, neuron: &AtlasNeuron, main: Option<&ExampleTokens<'_>>) -> String {
+        let NeuronId {
+            layer,
+            neuron: index,
+        } = neuron.id;
+        let token = |id| lone_token(&self.writer.corpus().texts.vocabulary().text(id));
+        let mut words = format!(
+            "Neuron {index} of layer {layer} of {}",
+            self.pages.model.name
+        );
+        if let Some(row) = main {
+            let value = number(Some(row.example.value.into()));
+            words += &format!(": {value} on “{}”", token(row.tokens[row.peak()]));
+        }
+        let promoted = self.promoted(neuron, 3);
+        if !promoted.is_empty() {
+            words += &format!(", promotes “{}”", promoted.join("”, “"));
+        }
+        let kurtosis = neuron.summary.ranked(Measure::Kurtosis);
+        if let Some(rank) = kurtosis.rank_in_layer {
+            words += &format!(
+                "; kurtosis {}, #{rank} in its layer",
+                number(kurtosis.value)
+            );
+        }
+        words + "."
+    }
+
+    /// The tokens that a neuron promotes most.
+    fn promoted(&self, neuron: &AtlasNeuron, n: usize) -> Vec<String> {
+        let vocabulary = self.writer.corpus().texts.vocabulary();
+        let promoted = neuron.weights.iter().flat_map(|weights| &weights.top);
+        let tokens = promoted
+            .take(n)
+            .map(|(id, _)| lone_token(&vocabulary.text(*id)));
+        tokens.collect()
+    }
+
+    /// Writes a neuron's card.
+    fn card(
+        &self,
+        neuron: &AtlasNeuron,
+        title: &str,
+        (cards, tags): (&[Card], &[Tag]),
+        (examples, main_list): (&Examples<'_>, &str),
+    ) -> Result<(), SiteError> {
+        let (build, model, corpus) = (self.pages.build, self.pages.model, self.writer.corpus());
+        let NeuronId {
+            layer,
+            neuron: index,
+        } = neuron.id;
+        let max = examples.largest();
+        let mut html = String::with_capacity(4 * 1024);
+        for row in examples.of(main_list).take(CARD_EXAMPLES) {
+            let value = number(Some(row.example.value.into()));
+            html += &format!("<li><span class=\"value\">{value}</span>");
+            corpus.heat_html(&mut html, row, CARD_TOKENS, max);
+            html += "</li>\n";
+        }
+        let name = format!("{}/{layer}/{index}/card.html", model.name);
+        let shown = ["max", "min", "frequency", "kurtosis"];
+        let cards: Vec<&Card> = cards
+            .iter()
+            .filter(|card| shown.contains(&card.id))
+            .collect();
+        let view = CardView {
+            common: build.common(&name, title.to_owned(), String::new()),
+            layer,
+            neuron: index,
+            cards: &cards,
+            tags,
+            promoted: &self.promoted(neuron, 5),
+            examples: &html,
+        };
+        build.page(&name, "card.html", Some(model), &view)
+    }
+
+    /// Takes down how a neuron can be found.
+    fn search(
+        &self,
+        neuron: &AtlasNeuron,
+        examples: &Examples<'_>,
+        main_list: &str,
+        (note, explanations): (Option<&Page>, &[Explanation]),
+    ) -> Result<(), SiteError> {
+        let (model, corpus) = (self.pages.model, self.writer.corpus());
+        let flat = neuron.id.layer * model.d_mlp + neuron.id.neuron;
+        let main = examples.of(main_list).next();
+        let said = note.map(|note| note.title.as_str());
+        let said = said.or_else(|| explanations.first().map(|one| one.text.as_str()));
+        let line = main.map_or("null".to_owned(), |row| {
+            let [before, at, after] = &corpus.around_peak(row);
+            line(row.example.value, [before, at, after], said)
+        });
+        if let Some((file, json)) = self.lines.put(flat as usize, line) {
+            let file = format!("{}/{file}", model.name);
+            self.pages.build.write(&file, json.as_bytes())?;
+        }
+        self.words.add_examples(flat, examples, &corpus.texts);
+        if let Some(note) = note {
+            self.words
+                .add_said(flat, &format!("{} {}", note.title, note.plain));
+        }
+        for one in explanations {
+            self.words.add_said(flat, &one.text);
+        }
+        let peak = main.map(|row| row.tokens[row.peak()]);
+        let mut explore = self.explore.lock().unwrap_or_else(PoisonError::into_inner);
+        explore.add_neuron(flat as usize, neuron, peak);
+        Ok(())
+    }
+
+    /// Address of the neuron before another, relative to that one's page.
+    fn before(&self, NeuronId { layer, neuron }: NeuronId) -> Option<String> {
+        match neuron.checked_sub(1) {
+            Some(before) => Some(format!("{before}.html")),
+            None => {
+                let last = self.pages.model.d_mlp - 1;
+                let layer = layer.checked_sub(1)?;
+                Some(format!("../{layer}/{last}.html"))
+            }
+        }
+    }
+
+    /// Address of the neuron after another, relative to that one's page.
+    fn after(&self, NeuronId { layer, neuron }: NeuronId) -> Option<String> {
+        let model = self.pages.model;
+        match neuron + 1 < model.d_mlp {
+            true => Some(format!("{}.html", neuron + 1)),
+            false => (layer + 1 < model.n_layers).then(|| format!("../{}/0.html", layer + 1)),
+        }
+    }
+}

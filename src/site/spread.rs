@@ -1,0 +1,69 @@
+//! How activations spread over the neurons of each layer, as figures with their data.
+
+use serde_json::json;
+
+use crate::atlas::{Measure, Summary, quantile};
+
+use super::error::SiteError;
+use super::figures::{FigureView, Tables};
+use super::format::round;
+use super::plot::{self, Spread};
+
+/// What is shown, with its name for readers and what one should know of it.
+const SHOWN: [(Measure, &str, &str); 2] = [
+    (
+        Measure::Frequency,
+        "Frequency by layer",
+        "Share of counted tokens with hook_pre > 0.",
+    ),
+    (
+        Measure::Kurtosis,
+        "Kurtosis by layer",
+        "3 for a normal distribution, large where few tokens stand far out.",
+    ),
+];
+const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
+
+/// Quantiles of a layer's neurons.
+pub(super) struct LayerSpread([Option<Spread>; SHOWN.len()]);
+
+impl LayerSpread {
+    pub(super) fn new(summaries: &[Summary]) -> Self {
+        Self(SHOWN.map(|(measure, ..)| {
+            let values = summaries.iter().filter_map(|s| s.ranked(measure).value);
+            let mut values: Vec<f64> = values.collect();
+            values.sort_unstable_by(f64::total_cmp);
+            let mut spread = Spread::default();
+            for (of, q) in spread.iter_mut().zip(QUANTILES) {
+                *of = quantile(&values, q)?;
+            }
+            Some(spread)
+        }))
+    }
+}
+
+/// Draws the spread of every layer.
+pub(super) fn figures(
+    layers: &[LayerSpread],
+    tables: &mut Tables,
+) -> Result<Vec<FigureView>, SiteError> {
+    let mut views = Vec::new();
+    for (at, (measure, title, caption)) in SHOWN.into_iter().enumerate() {
+        let values: Vec<Option<Spread>> = layers.iter().map(|LayerSpread(of)| of[at]).collect();
+        let rows = values.iter().enumerate().filter_map(|(layer, spread)| {
+            let numbers = (*spread)?.map(|value| json!(round(value)));
+            Some([vec![json!(layer)], numbers.to_vec()].concat())
+        });
+        let columns = ["layer", "q05", "q25", "median", "q75", "q95"];
+        let [csv, json] = tables.add(measure.name(), &columns, rows.collect())?;
+        views.push(FigureView {
+            title,
+            caption,
+            svg: plot::spreads(&values, title),
+            legend: Vec::new(),
+            csv,
+            json,
+        });
+    }
+    Ok(views)
+}

@@ -1,0 +1,531 @@
+//! Which neurons have a word in their examples, or in what was said of them: files that a page searches.
+//!
+//! A word is a run of letters, marks and digits in small letters; characters of Chinese and Japanese are words by
+//! themselves. Of a neuron's examples the largest and the smallest activations count: a word that an example fires
+//! on, with at least half of its peak, or that two examples have. Of the neurons of a word, the best are kept, so
+//! that memory and files grow with the number of words, not of neurons.
+
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::fmt::Write;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use regex::Regex;
+use serde_json::json;
+
+use crate::ids::TokenId;
+use crate::tokens::Vocabulary;
+
+use super::examples::{ExampleTokens, Examples};
+use super::texts::{TokenTexts, json_string};
+
+/// Neurons that are kept of each word.
+const MOST: usize = 100;
+/// Characters of the longest word.
+const LONGEST: usize = 32;
+/// Bytes of a file, unless one word alone has more.
+const FILE_BYTES: usize = 32_000;
+const SCHEMA: &str = "neuroscope/words/v1";
+const FILE_SCHEMA: &str = "neuroscope/word-neurons/v1";
+const SHARDS: usize = 64;
+/// Lists whose examples count.
+const LISTS: [&str; 2] = ["top", "bottom"];
+
+/// The words of a text. The same as in search.js.
+static WORDS: LazyLock<Regex> = LazyLock::new(|| {
+    let words = r"[\p{L}\p{M}\p{N}&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]]|[\p{L}\p{M}\p{N}&&[^\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]]+";
+    Regex::new(words).unwrap_or_else(|error| unreachable!("{error}"))
+});
+
+/// A word in small letters, letter by letter: a sigma at the end of a word is no other letter.
+fn lower(word: &str) -> String {
+    let small = word.chars().flat_map(char::to_lowercase);
+    small.map(|c| if c == 'ς' { 'σ' } else { c }).collect()
+}
+
+/// Whether a character is a word by itself.
+fn is_alone(word: &str) -> bool {
+    static ALONE: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]")
+            .unwrap_or_else(|error| unreachable!("{error}"))
+    });
+    ALONE.is_match(word)
+}
+
+/// A polynomial of characters modulo 2⁶¹ − 1, so that the hash of a word follows from those of its pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct WordHash {
+    value: u64,
+    /// The base to the power of the length.
+    power: u64,
+    n_chars: u32,
+}
+
+const MODULUS: u64 = (1 << 61) - 1;
+const BASE: u64 = 0x0f1e_57a3_9c2b_4d61;
+
+/// A product modulo 2⁶¹ − 1, of which 2⁶¹ is 1.
+fn times(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    reduced((product as u64 & MODULUS) + (product >> 61) as u64)
+}
+
+/// A number below twice the modulus, modulo it.
+fn reduced(value: u64) -> u64 {
+    match value >= MODULUS {
+        true => value - MODULUS,
+        false => value,
+    }
+}
+
+impl WordHash {
+    const EMPTY: Self = Self {
+        value: 0,
+        power: 1,
+        n_chars: 0,
+    };
+
+    fn of(word: &str) -> Self {
+        word.chars().fold(Self::EMPTY, |hash, c| {
+            hash.then(Self {
+                value: u64::from(c) + 1,
+                power: BASE,
+                n_chars: 1,
+            })
+        })
+    }
+
+    fn then(self, next: Self) -> Self {
+        Self {
+            value: reduced(times(self.value, next.power) + next.value),
+            power: times(self.power, next.power),
+            n_chars: self.n_chars + next.n_chars,
+        }
+    }
+}
+
+/// A part of a token that belongs to one word.
+struct Piece {
+    hash: WordHash,
+    /// Whether it may go on a word of the token before.
+    from_start: bool,
+    /// Whether the next token may go on with it.
+    to_end: bool,
+}
+
+/// What words the tokens of a vocabulary are pieces of.
+pub(super) struct WordPieces {
+    pieces: Vec<Piece>,
+    /// Where the pieces of each token end.
+    ends: Vec<u32>,
+}
+
+impl WordPieces {
+    pub(super) fn new(texts: &TokenTexts<'_>) -> Self {
+        let vocabulary = texts.vocabulary();
+        let (mut pieces, mut ends) = (Vec::new(), Vec::new());
+        for id in (0..vocabulary.len() as u32).map(TokenId) {
+            // pieces of characters are read from whole windows
+            if is_text(vocabulary, id) && !texts.is_partial(id) {
+                let text = vocabulary.text(id);
+                for found in WORDS.find_iter(&text) {
+                    let alone = is_alone(found.as_str());
+                    pieces.push(Piece {
+                        hash: WordHash::of(&lower(found.as_str())),
+                        from_start: found.start() == 0 && !alone,
+                        to_end: found.end() == text.len() && !alone,
+                    });
+                }
+            }
+            ends.push(pieces.len() as u32);
+        }
+        Self { pieces, ends }
+    }
+
+    fn of(&self, token: TokenId) -> &[Piece] {
+        let at = token.0 as usize;
+        let Some(&end) = self.ends.get(at) else {
+            return &[];
+        };
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.pieces[start as usize..end as usize]
+    }
+}
+
+/// A word in a window: its hash, and the tokens that it lies in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Found {
+    hash: WordHash,
+    from: usize,
+    until: usize,
+}
+
+/// Finds the words of a window whose tokens are whole characters.
+fn words_of_whole(tokens: &[TokenId], pieces: &WordPieces, mut found: impl FnMut(Found)) {
+    let mut open: Option<Found> = None;
+    for (at, token) in tokens.iter().enumerate() {
+        let of = pieces.of(*token);
+        if of.first().is_none_or(|piece| !piece.from_start) {
+            open.take().into_iter().for_each(&mut found);
+        }
+        for piece in of {
+            let word = match open.take() {
+                Some(word) if piece.from_start => Found {
+                    hash: word.hash.then(piece.hash),
+                    until: at + 1,
+                    ..word
+                },
+                before => {
+                    before.into_iter().for_each(&mut found);
+                    Found {
+                        hash: piece.hash,
+                        from: at,
+                        until: at + 1,
+                    }
+                }
+            };
+            match piece.to_end {
+                true => open = Some(word),
+                false => found(word),
+            }
+        }
+    }
+    open.into_iter().for_each(found);
+}
+
+/// Finds the words of any window.
+fn words_of_any(tokens: &[TokenId], texts: &TokenTexts<'_>, mut found: impl FnMut(Found)) {
+    let is_apart = |token: &TokenId| !is_text(texts.vocabulary(), *token);
+    let mut first = 0;
+    for run in tokens.split(is_apart) {
+        let (mut bytes, mut owners) = (Vec::new(), Vec::new());
+        for (at, token) in run.iter().enumerate() {
+            bytes.extend(texts.bytes(&[*token]));
+            owners.resize(bytes.len(), first + at);
+        }
+        let mut start = 0;
+        for chunk in bytes.utf8_chunks() {
+            for word in WORDS.find_iter(chunk.valid()) {
+                found(Found {
+                    hash: WordHash::of(&lower(word.as_str())),
+                    from: owners[start + word.start()],
+                    until: owners[start + word.end() - 1] + 1,
+                });
+            }
+            start += chunk.valid().len() + chunk.invalid().len();
+        }
+        first += run.len() + 1;
+    }
+}
+
+/// Whether a token stands for text, and is not special or unused.
+fn is_text(vocabulary: &Vocabulary, token: TokenId) -> bool {
+    vocabulary.bytes(token).is_some() && !vocabulary.is_special(token)
+}
+
+/// Hashes that are hashes already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        // the table looks at the highest bits, which 61 bits leave empty
+        self.0 = value << 3;
+    }
+}
+
+type ByHash<T> = HashMap<u64, T, BuildHasherDefault<AsItIs>>;
+
+/// How a neuron has a word. The best are the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Posting {
+    /// How many of its examples do not fire on it, counted from the most possible.
+    silent: u8,
+    /// The same of examples that do not have it.
+    without: u8,
+    flat: u32,
+}
+
+impl Posting {
+    fn new(flat: u32, fires: u8, holds: u8) -> Self {
+        Self {
+            silent: u8::MAX - fires,
+            without: u8::MAX - holds,
+            flat,
+        }
+    }
+
+    fn fires(&self) -> u8 {
+        u8::MAX - self.silent
+    }
+
+    fn holds(&self) -> u8 {
+        u8::MAX - self.without
+    }
+}
+
+#[derive(Default)]
+struct Word {
+    text: String,
+    n_neurons: u32,
+    /// The best, the worst of them on top.
+    best: BinaryHeap<Posting>,
+    /// Neurons of which something is said with this word.
+    said: Vec<u32>,
+}
+
+/// The words of a model, as they are found.
+pub(super) struct Words {
+    pieces: WordPieces,
+    shards: Vec<Mutex<ByHash<Word>>>,
+}
+
+/// How often a neuron has a word. Small, since a neuron has many.
+struct Count {
+    fires: u8,
+    holds: u8,
+    /// The example that was counted last, and whether it fires.
+    example: u8,
+    fired: bool,
+    /// Where the word stands: an example, and the tokens from the first to the one behind the last.
+    row: u8,
+    from: u16,
+    until: u16,
+}
+
+/// Words of one neuron that there is room for from the start.
+const ROOM: usize = 1024;
+
+impl Words {
+    pub(super) fn new(texts: &TokenTexts<'_>) -> Self {
+        Self {
+            pieces: WordPieces::new(texts),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Adds the words of a neuron's examples.
+    pub(super) fn add_examples(&self, flat: u32, examples: &Examples<'_>, texts: &TokenTexts<'_>) {
+        let mut counts: ByHash<Count> = ByHash::with_capacity_and_hasher(ROOM, Default::default());
+        let rows = LISTS.iter().flat_map(|list| examples.of(list));
+        let rows: Vec<&ExampleTokens<'_>> = rows.take(usize::from(u8::MAX)).collect();
+        for (example, row) in (0u8..).zip(&rows) {
+            let window = &row.example.window;
+            let half = row.example.value.abs() / 2.0 / window.scale.max(f32::MIN_POSITIVE);
+            let count = |word: Found| {
+                if word.hash.n_chars as usize > LONGEST {
+                    return;
+                }
+                let steps = &window.steps[word.from..word.until];
+                let fired = steps.iter().any(|&step| f32::from(step).abs() >= half);
+                let count = counts.entry(word.hash.value).or_insert(Count {
+                    fires: 0,
+                    holds: 0,
+                    example,
+                    fired: false,
+                    row: example,
+                    from: word.from as u16,
+                    until: word.until as u16,
+                });
+                if count.example != example || count.holds == 0 {
+                    (count.example, count.fired) = (example, false);
+                    count.holds += 1;
+                }
+                if fired && !count.fired {
+                    count.fired = true;
+                    count.fires += 1;
+                }
+            };
+            match row.tokens.iter().any(|token| texts.is_partial(*token)) {
+                true => words_of_any(&row.tokens, texts, count),
+                false => words_of_whole(&row.tokens, &self.pieces, count),
+            }
+        }
+        for (hash, count) in counts {
+            if count.fires == 0 && count.holds < 2 {
+                continue;
+            }
+            let text = || {
+                let tokens = &rows[usize::from(count.row)].tokens;
+                let bytes = texts.bytes(&tokens[count.from.into()..count.until.into()]);
+                let bytes = String::from_utf8_lossy(&bytes);
+                let mut words = WORDS.find_iter(&bytes).map(|word| lower(word.as_str()));
+                words.find(|word| WordHash::of(word).value == hash)
+            };
+            self.with(hash, text, |word| {
+                word.n_neurons += 1;
+                let posting = Posting::new(flat, count.fires, count.holds);
+                if word.best.len() < MOST {
+                    word.best.push(posting);
+                } else if let Some(mut worst) = word.best.peek_mut()
+                    && posting < *worst
+                {
+                    *worst = posting;
+                }
+            });
+        }
+    }
+
+    /// Adds the words of what is said of a neuron.
+    pub(super) fn add_said(&self, flat: u32, said: &str) {
+        let words = WORDS.find_iter(said).map(|word| lower(word.as_str()));
+        let words: HashSet<String> = words
+            .filter(|word| word.chars().count() <= LONGEST)
+            .collect();
+        for word in words {
+            let hash = WordHash::of(&word).value;
+            self.with(hash, || Some(word), |word| word.said.push(flat));
+        }
+    }
+
+    fn with(&self, hash: u64, text: impl FnOnce() -> Option<String>, add: impl FnOnce(&mut Word)) {
+        let shard = &self.shards[hash as usize % SHARDS];
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let word = shard.entry(hash).or_insert_with(|| Word {
+            text: text().unwrap_or_default(),
+            ..Word::default()
+        });
+        add(word);
+    }
+
+    /// Hands over the files: their names and bytes.
+    pub(super) fn files<E>(
+        self,
+        model: &str,
+        d_mlp: u32,
+        mut write: impl FnMut(String, String) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let shards = self.shards.into_iter();
+        let shards = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let words = shards.flat_map(ByHash::into_values);
+        let mut words: Vec<Word> = words.filter(|word| !word.text.is_empty()).collect();
+        words.sort_unstable_by(|a, b| a.text.encode_utf16().cmp(b.text.encode_utf16()));
+        let n_words = words.len();
+        let mut firsts: Vec<String> = Vec::new();
+        let mut file = String::new();
+        let mut close = |file: &mut String, n: usize| {
+            let bytes = format!("{{\"schema\":\"{FILE_SCHEMA}\",\"words\":[{file}]}}\n");
+            file.clear();
+            write(format!("words/{n}.json"), bytes)
+        };
+        for word in words {
+            let entry = entry(&word);
+            if !file.is_empty() && file.len() + entry.len() > FILE_BYTES {
+                close(&mut file, firsts.len() - 1)?;
+            }
+            match file.is_empty() {
+                true => firsts.push(word.text),
+                false => file.push(','),
+            }
+            file.push_str(&entry);
+        }
+        if !file.is_empty() {
+            close(&mut file, firsts.len() - 1)?;
+        }
+        let index = json!({
+            "schema": SCHEMA,
+            "model": model,
+            "d_mlp": d_mlp,
+            "n_words": n_words,
+            "most": MOST,
+            "files": firsts,
+        });
+        write("words/index.json".into(), format!("{index}\n"))
+    }
+}
+
+/// A word as JSON: itself, how many neurons have it, the best of them, and those of which it is said.
+fn entry(word: &Word) -> String {
+    let mut best: Vec<&Posting> = word.best.iter().collect();
+    best.sort_unstable();
+    let mut json = format!("[{},{},[", json_string(&word.text), word.n_neurons);
+    for (at, posting) in best.into_iter().enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        let (flat, fires, holds) = (posting.flat, posting.fires(), posting.holds());
+        let _ = write!(json, "{comma}{flat},{fires},{holds}");
+    }
+    json.push(']');
+    if !word.said.is_empty() {
+        let mut said: Vec<u32> = word.said.clone();
+        said.sort_unstable();
+        let said: Vec<String> = said.iter().map(u32::to_string).collect();
+        let _ = write!(json, ",[{}]", said.join(","));
+    }
+    json.push(']');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn words(text: &str) -> Vec<String> {
+        WORDS
+            .find_iter(text)
+            .map(|word| lower(word.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn words_are_letters_marks_and_digits() {
+        assert_eq!(
+            words("Don't 3.5 ΟΔΟΣ x_1 naïve e\u{301}t"),
+            ["don", "t", "3", "5", "οδοσ", "x", "1", "naïve", "e\u{301}t"]
+        );
+        assert_eq!(
+            words("東京タワー2024年"),
+            ["東", "京", "タ", "ワ", "ー", "2024", "年"]
+        );
+        assert_eq!(words("→␣ !"), [""; 0]);
+    }
+
+    #[test]
+    fn the_best_postings_are_kept() {
+        let mut all: Vec<Posting> = (0..300)
+            .map(|flat| Posting::new(flat, (flat % 7) as u8, (flat % 11) as u8))
+            .collect();
+        let mut heap = BinaryHeap::new();
+        for posting in &all {
+            heap.push(*posting);
+            if heap.len() > 9 {
+                heap.pop();
+            }
+        }
+        all.sort_by_key(|p| (std::cmp::Reverse((p.fires(), p.holds())), p.flat));
+        assert_eq!(heap.into_sorted_vec(), all[..9]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_hash_of_a_word_follows_from_its_pieces(word in "[a-z0-9]{0,20}", at in 0usize..20) {
+            let at = at.min(word.len());
+            let (left, right) = word.split_at(at);
+            prop_assert_eq!(WordHash::of(left).then(WordHash::of(right)), WordHash::of(&word));
+        }
+
+        #[test]
+        fn words_do_not_depend_on_how_they_are_found(ids in prop::collection::vec(0u32..500, 0..80)) {
+            let tokenizer = crate::tokens::Tokenizer::from_json(TOKENIZER, None).unwrap();
+            let texts = TokenTexts::new(tokenizer.vocabulary());
+            let tokens = ids.into_iter().map(TokenId);
+            let tokens: Vec<TokenId> = tokens.filter(|token| !texts.is_partial(*token)).collect();
+            let (mut whole, mut any) = (Vec::new(), Vec::new());
+            words_of_whole(&tokens, &WordPieces::new(&texts), |word| whole.push(word));
+            words_of_any(&tokens, &texts, |word| any.push(word));
+            prop_assert_eq!(whole, any);
+        }
+    }
+
+    const TOKENIZER: &[u8] = include_bytes!("../../tests/conformance/llama/tokenizer.json");
+}

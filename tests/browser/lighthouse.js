@@ -1,0 +1,140 @@
+// What a reader waits for, and what Lighthouse says, for a page of each kind of a built site. By hand: it takes minutes.
+// usage: node lighthouse.js SITE
+// It fails if a bar is missed. Lighthouse is no dependency of the tests, since it is large: LIGHTHOUSE is the command that runs
+// it (`npx --yes lighthouse@12.8.2`, for Node 18 and later; newer ones need Node 22), or empty to leave it out.
+import { execFile } from "node:child_process";
+import { readFile, readdir } from "node:fs/promises";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+import { chromium } from "playwright-core";
+import { slowLine } from "./line.js";
+import { pagesOf } from "./pages.js";
+import { serve } from "./server.js";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const LIGHTHOUSE = process.env.LIGHTHOUSE ?? "npx --yes lighthouse@12.8.2";
+const CATEGORIES = ["performance", "accessibility", "best-practices", "seo"];
+
+// The bars
+const SCORE = 95; // of each category
+const PAINT = 1000; // ms until the first content, on Fast 3G
+const SHARED = 60_000; // bytes of a page's CSS and JavaScript, compressed
+const NEURON = { bytes: 60_000, requests: 3 }; // of a neuron's page after the first
+
+// "Fast 3G", the line for phones of WebPageTest and Lighthouse (which now calls it "Slow 4G"):
+// https://github.com/GoogleChrome/lighthouse/blob/main/docs/throttling.md
+const FAST_3G = { rtt: 150, down: 1_600_000, up: 750_000 };
+const HANDSHAKES = 3; // name, TCP and TLS 1.3, a round trip each
+// The same in Chrome's DevTools, front_end/core/sdk/NetworkManager.ts: each request waits 3.75 round trips, as if it were the first. A
+// page and its stylesheet, one after the other, take more than a second in this way whatever they are: printed, and no bar.
+const DEVTOOLS = { offline: false, latency: FAST_3G.rtt * 3.75, downloadThroughput: (FAST_3G.down / 8) * 0.9, uploadThroughput: (FAST_3G.up / 8) * 0.9 };
+const RUNS = 3; // the median counts
+
+const [site] = process.argv.slice(2);
+const front = await readFile(`${site}/404.html`, "utf8");
+const base = /data-root="(\/[^"]*)"/.exec(front)[1];
+const models = JSON.parse(/id="models">(.*?)<\/script>/s.exec(front)[1]);
+const [model, [layers]] = Object.entries(models)[0];
+const pages = pagesOf(site, model, Math.max(0, Math.floor(layers / 2) - 1), 7).filter(({ then }) => !then);
+const missed = [];
+const bar = (holds, what) => holds || missed.push(what);
+const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
+const ms = (time) => `${Math.round(time)} ms`;
+const sum = (values) => values.reduce((a, b) => a + b, 0);
+const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
+function table(head, rows) {
+  const all = [head, ...rows].map((row) => row.map(String));
+  const widths = head.map((_, i) => Math.max(...all.map((row) => row[i].length)));
+  for (const row of all) console.log(row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join("  "));
+  console.log();
+}
+
+const host = await serve(site, base, { published: true });
+const root = host.origin + base;
+
+/** Lighthouse on a page, as on a phone: a row of what it gives, and what it takes marks off for. */
+async function audit({ name, path }) {
+  const [command, ...args] = LIGHTHOUSE.split(" ");
+  const options = ["--quiet", "--output=json", `--only-categories=${CATEGORIES}`, `--chrome-flags=${FLAGS.join(" ")}`];
+  const { stdout } = await promisify(execFile)(command, [...args, root + path, ...options], { env: { ...process.env, CHROME_PATH: CHROMIUM }, maxBuffer: 1 << 28 });
+  const { audits, categories } = JSON.parse(stdout);
+  const scores = CATEGORIES.map((id) => Math.round(100 * categories[id].score));
+  const unlisted = audits["is-crawlable"].score === 0; // search engines shall leave it out, and Lighthouse takes marks off for that
+  CATEGORIES.forEach((id, i) => bar(scores[i] >= SCORE || (id === "seo" && unlisted), `${name}: Lighthouse gives ${scores[i]} for ${id}`));
+  const lost = CATEGORIES.flatMap((id) => categories[id].auditRefs)
+    .filter(({ id, weight }) => weight > 0 && audits[id].score !== null && audits[id].score < 0.9)
+    .map(({ id }) => `${name}: ${id}: ${audits[id].title}${audits[id].displayValue ? `: ${audits[id].displayValue}` : ""}`);
+  const times = ["first-contentful-paint", "largest-contentful-paint", "total-blocking-time"].map((id) => ms(audits[id].numericValue));
+  const requests = audits["network-requests"].details.items;
+  const bytes = sum(requests.map(({ transferSize }) => transferSize));
+  return { lost, row: [name, ...scores, ...times, audits["cumulative-layout-shift"].numericValue.toFixed(3), requests.length, kB(bytes)] };
+}
+
+/** Opens a page: when its first content is there, and what was asked of the host. */
+async function visit(page, tools, address) {
+  const asked = new Map(); // by the request's number
+  const follow = {
+    "Network.requestWillBeSent": ({ requestId, request, type }) => request.url.startsWith("http") && asked.set(requestId, { type, bytes: 0 }),
+    "Network.requestServedFromCache": ({ requestId }) => asked.delete(requestId),
+    "Network.responseReceived": ({ requestId, response }) => response.fromDiskCache && asked.delete(requestId),
+    "Network.loadingFinished": ({ requestId, encodedDataLength }) => asked.has(requestId) && (asked.get(requestId).bytes = encodedDataLength),
+  };
+  for (const [event, act] of Object.entries(follow)) tools.on(event, act);
+  await page.goto(address, { waitUntil: "networkidle" });
+  for (const [event, act] of Object.entries(follow)) tools.off(event, act);
+  const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+  const all = [...asked.values()];
+  const assets = all.filter(({ type }) => ["Stylesheet", "Script"].includes(type));
+  return { paint, requests: all.length, bytes: sum(all.map(({ bytes }) => bytes)), assets: sum(assets.map(({ bytes }) => bytes)) };
+}
+
+/** A page that is opened after others in a new window, on Fast 3G: that of DevTools or, with `packets`, a line. */
+async function opened(browser, path, { before = [], packets = false } = {}) {
+  const runs = [];
+  for (let run = 0; run < RUNS; run++) {
+    const line = packets && (await slowLine(new URL(host.origin).port, { ...FAST_3G, handshakes: HANDSHAKES }));
+    const context = await browser.newContext({ viewport: { width: 412, height: 823 }, deviceScaleFactor: 2, isMobile: true });
+    const page = await context.newPage();
+    const tools = await context.newCDPSession(page);
+    await tools.send("Network.enable");
+    for (const earlier of before) await visit(page, tools, root + earlier);
+    if (!packets) await tools.send("Network.emulateNetworkConditions", DEVTOOLS);
+    runs.push(await visit(page, tools, (line ? line.origin + base : root) + path));
+    await context.close();
+    if (line) line.close();
+  }
+  return Object.fromEntries(["paint", "requests", "bytes", "assets"].map((name) => [name, median(runs.map((run) => run[name]))]));
+}
+
+try {
+  const assets = (await readdir(`${site}/assets`)).filter((name) => /\.(css|js)$/.test(name));
+  const packed = await Promise.all(assets.map(async (name) => gzipSync(await readFile(`${site}/assets/${name}`)).length));
+  console.log(`CSS and JavaScript: ${assets.length} files, ${kB(sum(packed))} compressed\n`);
+
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  const rows = [];
+  for (const { name, path, other } of pages) {
+    const [line, first, later] = [await opened(browser, path, { packets: true }), await opened(browser, path), await opened(browser, path, { before: [other ?? "index.html"] })];
+    rows.push([name, ms(line.paint), ms(first.paint), first.requests, kB(first.bytes), kB(first.assets), ms(later.paint), later.requests, kB(later.bytes)]);
+    bar(line.paint < PAINT, `${name}: first content after ${ms(line.paint)} on Fast 3G`);
+    bar(!other || later.paint < PAINT, `${name}: first content after ${ms(later.paint)} on DevTools' Fast 3G, after another of its kind`);
+    bar(first.assets <= SHARED, `${name}: ${kB(first.assets)} of CSS and JavaScript`);
+    if (name !== "neuron") continue;
+    bar(later.bytes <= NEURON.bytes, `a second neuron takes ${kB(later.bytes)}`);
+    bar(later.requests <= NEURON.requests, `a second neuron takes ${later.requests} requests`);
+  }
+  await browser.close();
+  table(["Fast 3G", "first content", "DevTools'", "requests", "bytes", "CSS, JS", "after another: DevTools'", "requests", "bytes"], rows);
+
+  if (LIGHTHOUSE) {
+    const audits = [];
+    for (const page of pages) audits.push(await audit(page));
+    table(["Lighthouse", ...CATEGORIES, "FCP", "LCP", "TBT", "CLS", "requests", "bytes"], audits.map(({ row }) => row));
+    for (const line of audits.flatMap(({ lost }) => lost)) console.log(line);
+  }
+} finally {
+  host.close();
+}
+for (const line of missed) console.error(`missed: ${line}`);
+process.exitCode = missed.length > 0 ? 1 : 0;

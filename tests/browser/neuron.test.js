@@ -1,0 +1,231 @@
+// The page of a neuron: its lists as tabs, their addresses, colours, what can be copied, and what stands beside them.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { at, browser, json, page, root } from "./browser.js";
+import { cellsOf, largest, listsOf, shadeOf, strongest } from "./record.js";
+
+const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
+const open = async (path) => {
+  await page.goto(root + path);
+  await page.waitForSelector(".examples .tokens");
+  return record();
+};
+const mainOf = ({ stats: { min, max } }) => (-min > max ? "bottom" : "top");
+const otherOf = (record) => (mainOf(record) === "top" ? "bottom" : "top");
+/** Three significant digits, as the pages have them. */
+const number = (value) => (value === null ? "–" : value === 0 ? "0" : value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))));
+
+test("the lists are tabs, the main one first, and the arrows go from one to the next", async () => {
+  const of = await open("tiny/1/7.html");
+  const tabs = () => page.getByRole("tab").evaluateAll((tabs) => tabs.map((tab) => [tab.getAttribute("aria-controls"), tab.ariaSelected, tab.tabIndex]));
+  const [main, other] = [mainOf(of), otherOf(of)];
+  const cases = { "gate+_in+": "gatep_inp", "gate+_in-": "gatep_inn", "gate-_in+": "gaten_inp", "gate-_in-": "gaten_inn" };
+  const ids = [main, other, ...Object.keys(cases).filter((list) => list in of.lists).map((list) => cases[list]), "random"];
+  assert.ok(ids.length > 4);
+  const chosen = (id) => ids.map((own) => [own, String(own === id), own === id ? 0 : -1]);
+  assert.deepEqual(await tabs(), chosen(main));
+  for (const [key, id] of [["ArrowRight", other], ["ArrowRight", ids[2]], ["End", "random"], ["ArrowRight", main], ["ArrowLeft", "random"], ["Home", main]]) {
+    if (key === "ArrowRight" && id === other) await page.getByRole("tab").first().focus();
+    await page.keyboard.press(key);
+    assert.deepEqual(await tabs(), chosen(id), key);
+    assert.equal(at(), `tiny/1/7.html#${id}`);
+    assert.deepEqual(await page.$$eval("[role=tabpanel]:not([hidden])", (panels) => panels.map(({ id }) => id)), [id]);
+    assert.equal(await page.locator(`#${id} .tokens`).count(), listsOf(of)[await page.getAttribute(`#${id}`, "data-list")].length);
+  }
+  assert.equal(await page.getByRole("tabpanel", { name: main === "top" ? "Largest" : "Smallest" }).count(), 1);
+});
+
+test("an address leads to an example", async () => {
+  const of = await open("tiny/1/7.html");
+  const [main, other] = [mainOf(of), otherOf(of)];
+  const lists = listsOf(of);
+  const marked = () => page.$eval(".marked", (item) => ({ id: item.id, list: item.closest("[data-list]")?.dataset.list, text: item.querySelector(".tokens").textContent, top: item.getBoundingClientRect().top }));
+  const cells = ({ tokens }) => cellsOf(tokens).length;
+  for (const [address, list, id] of [["example-3", main, "example-3"], [`${main}-3`, main, "example-3"], [`${other}-2`, other, `${other}-2`], ["gatep_inn-1", "gate+_in-", "gatep_inn-1"]]) {
+    await page.goto("about:blank");
+    await page.goto(`${root}tiny/1/7.html#${address}`);
+    await page.waitForSelector(".marked .tokens");
+    const found = await marked();
+    assert.deepEqual([found.id, found.list], [id, list], address);
+    assert.equal(await page.locator(".marked .t").count(), cells(lists[list][Number(address.split("-").at(-1)) - 1]), address);
+    assert.ok(found.top >= 0 && found.top < 900, `${address} is in sight`);
+  }
+  // a link within the page, and a band
+  await page.evaluate(() => (location.hash = "#band_0-9_0-99-2"));
+  await page.waitForSelector(".band .marked details[open] .tokens");
+  assert.equal(await page.locator(".marked").count(), 1);
+  await page.evaluate((list) => (location.hash = `#${list}`), other);
+  await page.waitForSelector(`#${other}:not([hidden])`);
+  // each example says its address
+  await page.getByRole("tab").first().click();
+  const links = await page.$$eval(`#${main} a.value`, (links) => links.map((link) => link.getAttribute("href")));
+  assert.deepEqual(links, lists[main].map((_, i) => `#example-${i + 1}`));
+});
+
+test("colours by neuron or by example, which is kept", async () => {
+  const of = await open("tiny/1/7.html");
+  const examples = listsOf(of)[mainOf(of)];
+  const shades = () => page.$$eval(`#${mainOf(of)} .tokens`, (lines) => lines.map((line) => [...line.children].map((cell) => /\b[pn]\d\b/.exec(cell.className)?.[0] ?? "")));
+  const expected = (maxOf) => examples.map((example) => cellsOf(example.tokens).map(([first, end]) => shadeOf(strongest(example.values.slice(first, end)), maxOf(example))));
+  const max = largest(listsOf(of));
+  const own = ({ values }) => Math.max(...values.map((value) => Math.abs(value ?? 0)));
+  const legend = () => page.getAttribute(".legend", "aria-label");
+  assert.deepEqual(await shades(), expected(() => max));
+  assert.equal(await legend(), `Colours from ${number(-max)} to ${number(max)}`);
+  await page.getByLabel("Colours", { exact: true }).selectOption("example");
+  assert.deepEqual(await shades(), expected(own));
+  assert.match(await legend(), /largest magnitude of each example/);
+  await open("tiny/1/8.html");
+  assert.equal(await page.getByLabel("Colours", { exact: true }).inputValue(), "example");
+  await page.getByLabel("Colours", { exact: true }).selectOption("neuron");
+  await open("tiny/1/7.html");
+  assert.deepEqual(await shades(), expected(() => max));
+});
+
+test("bands are in sight, one line an example, and unfold", async () => {
+  const of = await open("tiny/1/7.html");
+  const lists = listsOf(of);
+  const bands = Object.keys(lists).filter((list) => list.startsWith("band_"));
+  assert.ok(bands.length > 0);
+  const titles = { "band_0_0.5": "0–50 %", "band_0.5_0.9": "50–90 %", "band_0.9_0.99": "90–99 %", "band_0.99_0.999": "99–99.9 %" };
+  const found = await page.$$eval(".band", (all) => all.map((band) => [band.querySelector("h3").firstChild.textContent.trim(), [...band.querySelectorAll("summary .value")].map((value) => value.textContent)]));
+  assert.deepEqual(found, bands.map((list) => [titles[list], lists[list].map(({ value }) => number(value))]));
+  const heights = await page.$$eval(".band summary", (lines) => lines.map((line) => line.getBoundingClientRect().height));
+  assert.ok(heights.every((height) => height < 40), `one line: ${heights}`);
+  await page.focus(".band summary");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".band details[open] .tokens");
+  const [first] = lists[bands[0]];
+  assert.equal(await page.locator(".band details[open] .tokens .t").count(), cellsOf(first.tokens).length);
+  assert.ok((await page.textContent(".band details[open] .about")).includes(first.source));
+});
+
+test("duplicates are folded, and counted", async () => {
+  const known = [];
+  for (const neuron of [3, 7, 11]) {
+    const of = await open(`tiny/1/${neuron}.html`);
+    const expected = listsOf(of)[mainOf(of)].map(({ duplicates }) => (duplicates > 0 ? `and ${duplicates} like it` : ""));
+    const found = await page.$$eval(`#${mainOf(of)} .about`, (all) => all.map((about) => /and \d+ like it/.exec(about.textContent)?.[0] ?? ""));
+    assert.deepEqual(found, expected);
+    known.push(...expected.filter(Boolean));
+  }
+  assert.ok(known.length > 0, "some example has duplicates");
+});
+
+/** Chooses an entry of the menu that a button opens, by keyboard, and gives what was copied. */
+async function copied(button, entry) {
+  await button.focus();
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("#copy:popover-open button:focus");
+  while ((await page.textContent("#copy button:focus")) !== entry) await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.getElementById("copied").textContent === "Copied");
+  assert.ok(await button.evaluate((button) => button === document.activeElement), "the focus is back");
+  assert.equal(await page.getByRole("status").filter({ hasText: "Copied" }).count(), 1);
+  return page.evaluate(() => window.copied);
+}
+
+for (const way of ["clipboard", "selection"]) {
+  test(`text, JSON, link and BibTeX are copied (${way})`, async () => {
+    await page.addInitScript((way) => {
+      const clipboard = way === "clipboard" ? { writeText: async (text) => void (window.copied = text) } : undefined;
+      Object.defineProperty(navigator, "clipboard", { value: clipboard });
+      addEventListener("copy", () => (window.copied = document.activeElement.value));
+    }, way);
+    const of = await open("tiny/1/7.html");
+    const list = mainOf(of);
+    const [, example] = listsOf(of)[list];
+    const button = page.getByRole("button", { name: "Copy example 2", exact: true });
+    assert.equal(await copied(button, "Text"), example.text);
+    assert.equal(await copied(button, "Link"), "http://127.0.0.1/atlas/tiny/1/7.html#example-2"); // the site's address
+    const data = JSON.parse(await copied(button, "JSON"));
+    const { rank, value, source, doc, start, peak, values, duplicates, context_starts, tokens } = example;
+    const { bytes = {}, ...rest } = data;
+    assert.deepEqual(rest, { model: "tiny", layer: 1, neuron: 7, hook: of.hook, list, rank, value, source, doc, start, peak, duplicates, context_starts, values, tokens: tokens.map(String) });
+    for (const [i, hex] of Object.entries(bytes)) assert.equal(hex.replaceAll(" ", "").toLowerCase(), tokens[i].toString("hex"));
+    const all = page.locator(".actions button");
+    assert.deepEqual(JSON.parse(await copied(all, "Record (JSON)")), of);
+    assert.equal(await copied(all, "Link"), "http://127.0.0.1/atlas/tiny/1/7.html");
+    const entry = await copied(all, "BibTeX");
+    assert.ok(entry.startsWith("@misc{neuron-tiny-1-7,\n"), entry);
+    for (const part of ["{tiny 1.7}", "\\url{http://127.0.0.1/atlas/tiny/1/7.html}", "blocks.1.mlp.hook\\_post", of.stats.count.toLocaleString("en")]) assert.ok(entry.includes(part), `${part} in ${entry}`);
+    assert.equal(entry.split("{").length, entry.split("}").length);
+  });
+}
+
+test("a card says what its statistic is, on hover and on focus", async () => {
+  const { measures } = await json("tiny/index.json");
+  await open("tiny/1/7.html");
+  const card = page.locator(".card", { has: page.locator('a[href$="#kurtosis"]') });
+  const { definition } = measures.find(({ name }) => name === "kurtosis");
+  const ranks = await card.locator("small").allTextContents();
+  await card.hover();
+  await page.waitForSelector("#tip:popover-open");
+  const said = await page.textContent("#tip");
+  assert.ok(said.includes(definition) && ranks.every((rank) => said.includes(rank)), said);
+  await page.mouse.move(0, 0);
+  await page.waitForSelector("#tip:not(:popover-open)", { state: "attached" });
+  await card.locator("a").focus();
+  await page.waitForSelector("#tip:popover-open");
+  assert.ok((await page.textContent("#tip")).includes(definition));
+  await card.locator("a").click();
+  assert.equal(at(), "tiny/index.html#kurtosis");
+  assert.equal(await page.textContent(":target"), "Kurtosis");
+});
+
+test("the figures and tables beside the examples show the record", async () => {
+  const { stats, logits, signs, weights } = await open("tiny/2/3.html");
+  // as many bars as bins with tokens, and as high as the logarithm of their count
+  const bars = await page.$$eval('svg[aria-label^="Histogram of activations"] path:is(.negative, .positive)', (paths) => paths.map((path) => path.getAttribute("d")).join(""));
+  const [base] = bars.match(/(?<= )[\d.]+(?=V)/);
+  const heights = [...bars.matchAll(/M[\d.]+ [\d.]+V([\d.]+)/g)].map(([, top]) => base - top);
+  const counts = stats.histogram.counts.filter((count) => count > 0);
+  assert.equal(heights.length, counts.length);
+  const most = Math.log(Math.max(...counts) + 1);
+  counts.forEach((count, i) => assert.ok(Math.abs(heights[i] - (Math.log(count + 1) / most) * Math.max(...heights)) < 0.1, `bin ${i}`));
+  assert.ok(await page.locator('svg[aria-label="Histogram of v"]').count() === 1);
+  // tokens: the first, and all of them when asked for
+  const tokens = () => page.$$eval("[data-part=logits] ol", (lists) => lists.map((list) => [...list.children].filter((item) => item.checkVisibility()).map((item) => Number(item.querySelector("a").hash.slice(1)))));
+  assert.deepEqual(await tokens(), [logits.top.id.slice(0, 10), logits.bottom.id.slice(0, 10)]);
+  await page.click("[data-part=logits] .more");
+  assert.deepEqual(await tokens(), [logits.top.id, logits.bottom.id]);
+  const values = await page.$$eval("[data-part=logits] .num", (cells) => cells.map((cell) => Number(cell.textContent)));
+  [...logits.top.value, ...logits.bottom.value].forEach((value, i) => assert.ok(Math.abs(values[i] - value) <= Math.abs(value) * 0.005));
+  const rows = await page.$$eval(".signs tbody tr", (rows) => rows.map((row) => [row.cells[0].textContent, ...[...row.cells].slice(2).flatMap((cell) => [...cell.childNodes].map((node) => node.textContent))]));
+  assert.deepEqual(rows, Object.entries(signs).map(([name, of]) => [name.replace("_", " ").replaceAll("-", "−"), ...["gate", "act", "in", "post"].flatMap((quantity) => [number(of[quantity].mean), number(of[quantity].extreme)])]));
+  const facts = await page.$$eval("[data-part=v] dd", (all) => all.map((fact) => fact.textContent));
+  assert.deepEqual(facts, [weights.v.kurtosis, weights.v.skewness, weights.v.variance, weights.null_share, weights.norms.out, weights.norms.in, weights.norms.gate].map(number));
+  await page.focus(".term >> text=ρ");
+  await page.waitForSelector("#tip:popover-open");
+  assert.match(await page.textContent("#tip"), /singular space/);
+});
+
+test("nothing moves when the scripts come late", async () => {
+  for (const width of [360, 800, 1200]) {
+    const slow = await browser.newPage({ viewport: { width, height: 900 } });
+    await slow.route("**/*.js", async (route) => {
+      if (!route.request().url().includes("/theme.")) await new Promise((resolve) => setTimeout(resolve, 300));
+      await route.continue();
+    });
+    await slow.addInitScript(() => {
+      window.shifts = [];
+      new PerformanceObserver((list) => window.shifts.push(...list.getEntries().map(({ value, sources }) => `${value}: ${sources.map(({ node }) => node?.outerHTML?.slice(0, 80))}`))).observe({ type: "layout-shift", buffered: true });
+    });
+    await slow.goto(`${root}tiny/1/7.html`, { waitUntil: "commit" });
+    await slow.waitForFunction(() => document.querySelector(".examples .text") && performance.getEntriesByName("first-contentful-paint").length > 0);
+    await slow.waitForSelector(".examples .tokens");
+    await slow.waitForTimeout(200);
+    assert.deepEqual(await slow.evaluate(() => window.shifts), [], `${width} px`);
+    await slow.close();
+  }
+});
+
+test("a document that is not there is said to be missing", async () => {
+  const quiet = await browser.newPage(); // the browser itself says on the console that a file is missing
+  await quiet.route("**/docs/**", (route) => route.fulfill({ status: 404, body: "" }));
+  await quiet.goto(`${root}tiny/1/7.html`);
+  await quiet.click("button.document >> nth=0");
+  await quiet.waitForSelector("dialog[open] >> text=The document cannot be loaded: 404");
+  await quiet.click("dialog button.close");
+  await quiet.close();
+});

@@ -1,0 +1,214 @@
+// The columns of all neurons of a model (explore.bin.gz), and which neurons a query keeps, in which order.
+//
+// Filters never decode a neuron's value: what a query accepts is worked out once for each code that a column can have,
+// and the order of a column is counted, not compared.
+
+import { parseQuery } from "./tokensearch.js";
+
+const SCHEMA = "neuroscope/explore/v1";
+const LAST = 65535; // the largest code of a number, though a column need not reach it; 0 stands for none
+
+/** The bytes of explore.bin.gz, unpacked by the host or not, as a table. */
+export async function readTable(bytes) {
+  const packed = bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8;
+  if (!packed) return parseTable(bytes);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return parseTable(new Uint8Array(await new Response(stream).arrayBuffer()));
+}
+
+/** The unpacked bytes as a table: the header, with `codes` in each column and the columns by name. */
+export function parseTable(bytes) {
+  const length = bytes.length < 4 ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  if (length === 0 || 4 + length > bytes.length) throw new Error("it is cut off");
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  if (header.schema !== SCHEMA) throw new Error(`its schema is ${header.schema}, not ${SCHEMA}`);
+  const body = bytes.subarray(4 + length);
+  const { n_neurons, tokens = [] } = header;
+  const columns = header.columns.map((column) => {
+    const planes = body.subarray(column.offset, column.offset + column.bytes * n_neurons);
+    if (planes.length < column.bytes * n_neurons) throw new Error("it is cut off");
+    return { ...column, codes: joined(planes, n_neurons, column.bytes), ...(column.kind === "token" && { tokens }) };
+  });
+  return { ...header, columns, byName: new Map(columns.map((column) => [column.name, column])) };
+}
+
+/** Codes from their planes of bytes, the lowest first. */
+function joined(planes, n, bytes) {
+  if (bytes === 1) return planes;
+  const codes = bytes === 2 ? new Uint16Array(n) : new Uint32Array(n);
+  for (let plane = 0; plane < bytes; plane++) {
+    const [from, shift] = [plane * n, 8 * plane];
+    for (let i = 0; i < n; i++) codes[i] |= planes[from + i] << shift;
+  }
+  return codes;
+}
+
+export const ofKind = (table, kind) => table.columns.filter((column) => column.kind === kind);
+
+/** The number that a code of a number column stands for. */
+export function valueOf({ scale, low, high }, code) {
+  if (code === 0) return null;
+  const x = low + ((code - 1) / (LAST - 1)) * (high - low);
+  return Math.abs(x) < 1e-9 ? 0 : scale * Math.sinh(x); // zero has a code, which rounding must not blur
+}
+
+const extents = new WeakMap();
+/** The smallest and the largest code that a number column has. */
+export function extentOf(column) {
+  if (!extents.has(column)) {
+    let [first, last] = [LAST, 1];
+    for (const code of column.codes) {
+      if (code > last) last = code;
+      if (code > 0 && code < first) first = code;
+    }
+    extents.set(column, [Math.min(first, last), last]);
+  }
+  return extents.get(column);
+}
+
+/** The smallest code, of those that stand for a value, from which on `holds` is true; one more than the last if it never is. */
+function firstCode(holds) {
+  let [from, until] = [1, LAST + 1];
+  while (from < until) {
+    const middle = (from + until) >> 1;
+    if (holds(middle)) until = middle;
+    else from = middle + 1;
+  }
+  return from;
+}
+
+/** The codes [first, last] of the values from `min` to `max`, either of which may be null; first > last if there is none. */
+export function codeRange(column, [min, max]) {
+  const first = min === null ? 1 : firstCode((code) => valueOf(column, code) >= min);
+  const last = max === null ? LAST : firstCode((code) => valueOf(column, code) > max) - 1;
+  return [first, last];
+}
+
+// What a query accepts, as an array over a column's codes that has 1 for each one accepted.
+
+function acceptedNumbers(column, range) {
+  const [first, last] = codeRange(column, range);
+  const accepted = new Uint8Array(LAST + 1);
+  return first > last ? accepted : accepted.fill(1, first, last + 1);
+}
+
+function acceptedCategories({ categories }, names) {
+  const accepted = new Uint8Array(categories.length + 1);
+  for (const name of names) accepted[categories.indexOf(name) + 1] = 1; // none, which is no category, is 0
+  return accepted;
+}
+
+function acceptedFlags({ flags, bytes }, asked) {
+  const accepted = new Uint8Array(256 ** bytes).fill(1);
+  flags.forEach((name, bit) => {
+    if (name in asked) accepted.forEach((_, code) => (accepted[code] &= Number(Boolean(code & (1 << bit)) === asked[name])));
+  });
+  return accepted;
+}
+
+/** Tokens that contain a text; a capital in it makes case count. */
+function acceptedTokens({ tokens }, typed) {
+  const { text = typed, caseCounts = text !== text.toLowerCase() } = parseQuery(typed);
+  const sought = caseCounts ? text : text.toLowerCase();
+  const accepted = new Uint8Array(tokens.length + 1);
+  tokens.forEach((token, i) => (accepted[i + 1] = Number((caseCounts ? token : token.toLowerCase()).includes(sought))));
+  return accepted;
+}
+
+/** Flat indices [from, until) of the layers of a range. */
+export function flatRange({ n_layers, d_mlp }, [first, last] = [null, null]) {
+  const from = Math.max(0, Math.ceil(first ?? 0));
+  const until = Math.min(n_layers, Math.floor(last ?? n_layers) + 1);
+  return [from * d_mlp, Math.max(from, until) * d_mlp];
+}
+
+function narrow(keep, codes, accepted, from, until) {
+  for (let i = from; i < until; i++) keep[i] &= accepted[codes[i]];
+}
+
+/** For each neuron, whether a query keeps it: 1 or 0. `ranks` are those of the query's order. */
+export function kept(table, query, ranks) {
+  const { byName, n_neurons } = table;
+  const keep = new Uint8Array(n_neurons);
+  const [from, until] = flatRange(table, query.ranges.layer);
+  keep.fill(1, from, until);
+  const by = (column, accepted) => narrow(keep, column.codes, accepted, from, until);
+  for (const [name, range] of Object.entries(query.ranges)) {
+    if (byName.has(name)) by(byName.get(name), acceptedNumbers(byName.get(name), range));
+  }
+  for (const [name, names] of Object.entries(query.categories)) by(byName.get(name), acceptedCategories(byName.get(name), names));
+  for (const column of ofKind(table, "flags")) {
+    if (column.flags.some((name) => name in query.flags)) by(column, acceptedFlags(column, query.flags));
+  }
+  if (query.token) {
+    const has = new Uint8Array(n_neurons);
+    for (const column of ofKind(table, "token")) {
+      if (query.token.of !== "any" && query.token.of !== column.name) continue;
+      const [{ codes }, accepted] = [column, acceptedTokens(column, query.token.text)];
+      for (let i = from; i < until; i++) has[i] |= accepted[codes[i]];
+    }
+    for (let i = from; i < until; i++) keep[i] &= has[i];
+  }
+  if (query.rank) {
+    const { best, within } = query.rank;
+    const rank = within === "layer" ? ranks.inLayer : ranks.inModel;
+    for (let i = from; i < until; i++) keep[i] &= Number(rank[i] > 0 && rank[i] <= best);
+  }
+  return keep;
+}
+
+/** All neurons in the order of a column's codes, those without a value last, equal ones by their index. */
+export function orderOf(codes, descending) {
+  const next = new Uint32Array(LAST + 1); // for each code: how many have it, then the place of the next that has
+  for (let i = 0; i < codes.length; i++) next[codes[i]]++;
+  let place = 0;
+  for (let step = 1; step <= LAST + 1; step++) {
+    const code = step > LAST ? 0 : descending ? LAST + 1 - step : step;
+    const n = next[code];
+    next[code] = place;
+    place += n;
+  }
+  const order = new Uint32Array(codes.length);
+  for (let i = 0; i < codes.length; i++) order[next[codes[i]]++] = i;
+  return order;
+}
+
+/** All neurons by their index. */
+function byIndex(n, descending) {
+  const order = new Uint32Array(n);
+  for (let i = 0; i < n; i++) order[i] = descending ? n - 1 - i : i;
+  return order;
+}
+
+/** All neurons in a query's order, and their ranks in it from 1; without a value there is no rank, but 0. */
+export function ranking({ byName, n_neurons, n_layers, d_mlp }, { by, descending }) {
+  const codes = byName.get(by)?.codes;
+  const order = codes ? orderOf(codes, descending) : byIndex(n_neurons, descending);
+  const [inModel, inLayer] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons)];
+  const seen = new Uint32Array(n_layers);
+  for (let at = 0; at < n_neurons; at++) {
+    const flat = order[at];
+    if (codes && codes[flat] === 0) break;
+    inModel[flat] = at + 1;
+    inLayer[flat] = ++seen[Math.floor(flat / d_mlp)];
+  }
+  return { order, inModel, inLayer };
+}
+
+/** Those of an order that are kept. */
+export function pick(order, keep) {
+  const found = new Uint32Array(order.length);
+  let n = 0;
+  for (let at = 0; at < order.length; at++) {
+    found[n] = order[at]; // written over by the next one, unless it is kept
+    n += keep[order[at]];
+  }
+  return found.subarray(0, n);
+}
+
+/** How many of the neurons kept have each of a category column's codes. */
+export function tally({ codes, categories }, keep) {
+  const counts = new Uint32Array(categories.length + 1);
+  for (let i = 0; i < codes.length; i++) counts[codes[i]] += keep[i];
+  return counts;
+}

@@ -1,0 +1,107 @@
+// The page of all results: every group of the search in full, live while one types.
+
+import { element } from "./dom.js";
+import { site, tokenNodes } from "./found.js";
+import { neuronRow } from "./rows.js";
+import { find, neuronAt, placesAt, summaryOfWords } from "./search.js";
+import { visible } from "./tokens.js";
+import { count, summary } from "./tokensearch.js";
+
+const DELAY = 120; // ms without a key before a search
+const TOKENS = 50;
+const NEURONS = 100;
+
+const form = document.querySelector("form.find");
+const input = document.getElementById("query");
+const status = document.getElementById("count");
+const contents = document.querySelector(".contents");
+const results = document.getElementById("results");
+const sections = Object.fromEntries(["places", "tokens", "neurons", "notes"].map((name) => [name, document.getElementById(`found-${name}`)]));
+const pageTitle = document.title;
+const inAddress = location.protocol !== "file:";
+
+function fill(name, items) {
+  sections[name].querySelector("ul, ol").replaceChildren(...items);
+  sections[name].hidden = items.length === 0;
+  contents.querySelector(`[href="#found-${name}"]`).hidden = items.length === 0;
+  contents.hidden = contents.querySelectorAll("a:not([hidden])").length < 2;
+}
+
+const item = (href, ...children) => element("li", {}, element("a", { href }, ...children));
+
+function draw(typed, answer) {
+  const { tokens, found, neurons, notes, folder, d_mlp, lines } = answer;
+  document.getElementById("most").textContent = answer.most ?? "";
+  const alone = found.length === 1;
+  const row = (flat, ...facts) => neuronRow({ flat, d_mlp, folder, facts, lines });
+  fill("places", placesAt(site, typed).map(({ href, label }) => item(href, label)));
+  fill("tokens", tokens.tokens.map((token) => item(`tokens.html#${token[0]}`, ...tokenNodes(token))));
+  fill("neurons", neurons.slice(0, NEURONS).map(({ flat, fires, holds }) => (alone ? row(flat, `${fires} of ${holds}`) : row(flat))));
+  fill("notes", notes.slice(0, NEURONS).map((flat) => row(flat)));
+  sections.neurons.querySelector(".hint").hidden = !alone;
+  const more = sections.tokens.querySelector(".button");
+  more.href = `tokens.html?q=${encodeURIComponent(typed)}`;
+  more.hidden = tokens.n <= TOKENS && !(tokens.searched < tokens.of);
+  status.textContent = sayings(typed, answer).filter(Boolean).join(". ");
+}
+
+/** What is to be said of an answer, group by group. */
+function sayings(typed, { query, tokens, error, notes, ...words }) {
+  const [, , hasTokens] = site.models[site.current];
+  const n = notes.length;
+  return [
+    neuronAt(site, typed)?.error,
+    tokens.error?.message ?? (hasTokens && summary(tokens, query, TOKENS)),
+    error?.message ?? summaryOfWords(words, NEURONS),
+    n > 0 && `${count(n)} ${n === 1 ? "neuron has" : "neurons have"} it in a note or an explanation`,
+  ];
+}
+
+let timer;
+let latest; // an answer that a later one overtook is dropped
+async function search() {
+  clearTimeout(timer);
+  timer = undefined;
+  const own = (latest = {});
+  const typed = input.value;
+  remember(typed);
+  results.ariaBusy = "true";
+  const answer = typed === "" ? undefined : await find(site, site.current, typed, TOKENS);
+  if (own !== latest) return;
+  results.hidden = !answer;
+  if (answer) draw(typed, answer);
+  else status.textContent = "";
+  results.ariaBusy = "false";
+}
+
+// a search can be linked
+function remember(typed) {
+  document.title = typed === "" ? pageTitle : `${visible(typed)} · ${pageTitle}`;
+  if (!inAddress) return;
+  const address = new URL(location.href);
+  address.searchParams.delete("q");
+  if (typed !== "") address.searchParams.set("q", typed);
+  if (address.href !== location.href) history.replaceState(history.state, "", address);
+}
+function recall() {
+  const text = new URLSearchParams(location.search).get("q") ?? "";
+  if (input.value === text) return;
+  input.value = text;
+  search();
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const { href } = neuronAt(site, input.value) ?? {};
+  if (href) location.href = href;
+  else search();
+});
+input.addEventListener("input", () => {
+  clearTimeout(timer);
+  timer = setTimeout(search, DELAY);
+});
+addEventListener("popstate", () => timer === undefined && recall());
+
+form.hidden = false;
+recall();
+if (input.value === "") input.focus();
