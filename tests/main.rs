@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module per subject.
 #![allow(unreachable_pub, clippy::unwrap_used)]
 
+mod api;
 mod bad_input;
 mod candle_models;
 mod cli;
@@ -9,6 +10,7 @@ mod format;
 mod hub;
 mod interrupted;
 mod pipeline;
+mod project;
 mod records;
 mod scale;
 mod smollm2;

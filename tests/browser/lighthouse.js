@@ -36,7 +36,7 @@ const front = await readFile(`${site}/404.html`, "utf8");
 const base = /data-root="(\/[^"]*)"/.exec(front)[1];
 const models = JSON.parse(/id="models">(.*?)<\/script>/s.exec(front)[1]);
 const [model, [layers]] = Object.entries(models)[0];
-const pages = pagesOf(site, model, Math.max(0, Math.floor(layers / 2) - 1), 7).filter(({ then }) => !then);
+const pages = pagesOf(site, model, Math.max(0, Math.floor(layers / 2) - 1), 5).filter(({ then }) => !then);
 const missed = [];
 const bar = (holds, what) => holds || missed.push(what);
 const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;

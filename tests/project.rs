@@ -1,0 +1,217 @@
+//! A project's folder: how it begins, what its content adds, and what is written again when it changes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{fail, files, neuroscope, scan, succeed};
+
+fn write(project: &Path, name: &str, text: &str) {
+    let path = project.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn init_writes_a_project_that_builds() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path().join("atlas");
+    write(&project, "content/index.md", "# Mine\n");
+    let said = succeed(
+        neuroscope(dir.path())
+            .arg("--json")
+            .arg("init")
+            .arg(&project),
+    );
+    let said: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(said["kept"], serde_json::json!(["content/index.md"]));
+    assert_eq!(
+        fs::read_to_string(project.join("content/index.md")).unwrap(),
+        "# Mine\n"
+    );
+    let workflow = fs::read_to_string(project.join(".github/workflows/pages.yml")).unwrap();
+    let version = format!("--version {} ", env!("CARGO_PKG_VERSION"));
+    assert!(workflow.contains(&version) && workflow.contains("path: site"));
+    assert!(workflow.contains("--base-url"));
+    scan(&project, "gpt2", 9, &[]);
+    succeed(neuroscope(&project).arg("build"));
+    let home = fs::read_to_string(project.join("site/index.html")).unwrap();
+    assert!(home.contains("Mine") && home.contains("Neuron atlas"));
+}
+
+#[test]
+fn content_adds_a_menu_a_logo_a_footer_and_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    scan(project, "gpt2", 9, &[]);
+    write(
+        project,
+        "content/logo.svg",
+        "<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
+    );
+    write(project, "content/footer.md", "Questions: *ask us*.");
+    write(project, "content/figures/one.txt", "one");
+    write(
+        project,
+        "content/guide.md",
+        "+++\ntitle = \"Guide\"\nmenu = 2\n+++\nSee [one](figures/one.txt).",
+    );
+    write(
+        project,
+        "content/explanations/gpt2.jsonl",
+        concat!(
+            "{\"layer\": 1, \"neuron\": 5, \"text\": \"fires on <zebras>\", \"author\": \"a model\", \"method\": \"from examples\", \"score\": 0.25, \"score_kind\": \"Pearson\"}\n",
+            "\n",
+            "{\"layer\": 1, \"neuron\": 5, \"text\": \"and on quaggas\", \"author\": null, \"method\": null, \"score\": null, \"score_kind\": null, \"url\": \"https://example.org/why\"}\n",
+        ),
+    );
+    write(
+        project,
+        "neuroscope.toml",
+        "[[site.menu]]\nlabel = \"Explore\"\nhref = \"gpt2/explore.html\"\n[[site.menu]]\nlabel = \"Code\"\nhref = \"https://example.org/code\"\n",
+    );
+    succeed(neuroscope(project).arg("build"));
+    let read = |name: &str| fs::read_to_string(project.join("site").join(name)).unwrap();
+    let page = read("gpt2/1/5.html");
+    for text in [
+        "<img src=\"../../logo.svg\" alt=\"\"",
+        "Questions: <em>ask us</em>.",
+        "<a href=\"../../guide.html\">Guide</a><a href=\"../../gpt2/explore.html\">Explore</a><a href=\"https://example.org/code\"",
+        "fires on &lt;zebras&gt;",
+        "a model, from examples; score 0.25 (Pearson)",
+        "href=\"https://example.org/why\"",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    assert_eq!(read("figures/one.txt"), "one");
+    assert!(!project.join("site/footer.html").exists());
+    // what explanations say can be searched, and stands with the neuron in lists
+    let words: Value = serde_json::from_str(&read("gpt2/words/0.json")).unwrap();
+    let words = words["words"].as_array().unwrap();
+    let zebras = words.iter().find(|word| word[0] == "zebras").unwrap();
+    assert_eq!(zebras[3], serde_json::json!([38]));
+    let lines: Value = serde_json::from_str(&read("gpt2/lines/0000032.json")).unwrap();
+    assert_eq!(lines["lines"][6][4], "fires on <zebras>");
+
+    write(project, "content/gpt2/one.txt", "one");
+    fail(
+        neuroscope(project).arg("build"),
+        &["gpt2/one.txt", "among the files of a model"],
+    );
+    fs::remove_dir_all(project.join("content/gpt2")).unwrap();
+    write(
+        project,
+        "content/explanations/gpt2.jsonl",
+        "{\"layer\": 1, \"neuron\": 5, \"text\": \"x\", \"url\": \"javascript:x\"}\n",
+    );
+    fail(
+        neuroscope(project).arg("build"),
+        &["gpt2.jsonl` line 1", "`url`"],
+    );
+    write(
+        project,
+        "content/explanations/gpt2.jsonl",
+        "{\"layer\": 1}\n",
+    );
+    fail(
+        neuroscope(project).arg("build"),
+        &["gpt2.jsonl` line 1", "missing field"],
+    );
+    write(project, "content/explanations/gpt2.jsonl", "");
+    write(project, "content/compare.md", "# Ours");
+    fail(
+        neuroscope(project).arg("build"),
+        &["`compare.html` would be two pages"],
+    );
+}
+
+/// Names of the files that a change of the project makes a build write.
+fn rewritten(project: &Path) -> BTreeSet<String> {
+    let site = project.join("site");
+    let before = files(&site);
+    let said = succeed(neuroscope(project).args(["--json", "build"]));
+    let said: Value = serde_json::from_str(&said.stdout).unwrap();
+    let after = files(&site).into_iter();
+    let changed = after.filter(|file| !before.contains(file) && !file.0.starts_with('.'));
+    let changed: BTreeSet<String> = changed.map(|(name, _)| name).collect();
+    assert_eq!(said["n_written"], changed.len(), "{changed:?}");
+    changed
+}
+
+#[test]
+fn a_changed_note_rewrites_only_what_shows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    scan(project, "llama", 20, &[]);
+    let note = |text: &str| write(project, "content/notes/llama/1/5.md", text);
+    note("+++\ntitle = \"Title\"\n+++\nIt fires on xyzzy.");
+    succeed(neuroscope(project).args(["build", "--base-url", "https://example.org"]));
+    write(
+        project,
+        "neuroscope.toml",
+        "[site]\nbase_url = \"https://example.org\"\n",
+    );
+    assert!(rewritten(project).is_empty());
+    // another text: the page, and the words that are searched
+    note("+++\ntitle = \"Title\"\n+++\nIt fires on plugh.");
+    let found = rewritten(project);
+    let of_words = |name: &String| name.starts_with("llama/words/");
+    let others: Vec<_> = found.iter().filter(|name| !of_words(name)).collect();
+    assert_eq!(others, ["llama/1/5.html"]);
+    // another title: also where notes are listed
+    note("+++\ntitle = \"Another\"\n+++\nIt fires on plugh.");
+    let found = rewritten(project);
+    let others: Vec<_> = found.iter().filter(|name| !of_words(name)).collect();
+    assert_eq!(
+        others,
+        [
+            "llama/1/5.html",
+            "llama/index.html",
+            "llama/index.json",
+            "llama/lines/0000032.json"
+        ]
+    );
+}
+
+/// A theme of three files: its own colours, one block and one frame for all pages.
+#[test]
+fn a_small_theme_takes_the_place_of_what_it_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    scan(project, "llama", 9, &[]);
+    let theme = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/theme"));
+    for (name, bytes) in files(theme) {
+        write(
+            project,
+            &format!("theme/{name}"),
+            std::str::from_utf8(&bytes).unwrap(),
+        );
+    }
+    succeed(neuroscope(project).arg("build"));
+    let read = |name: &str| fs::read_to_string(project.join("site").join(name)).unwrap();
+    for (page, own) in [
+        ("index.html", "class=\"plain\""),
+        ("llama/index.html", "class=\"plain\""),
+        ("llama/1/index.html", "class=\"plain\""),
+        ("llama/1/explore.html", "class=\"plain\""),
+        ("llama/1/5.html", "<p class=\"short\">llama 1.5: largest"),
+    ] {
+        let html = read(page);
+        assert!(
+            html.contains(own) && html.contains("A plain theme"),
+            "{page}"
+        );
+        // what it does not name stays as it was
+        assert!(
+            html.contains("assets/site.") && html.contains("<nav aria-label=\"Site\">"),
+            "{page}"
+        );
+    }
+    let neuron = read("llama/1/5.html");
+    assert!(!neuron.contains("class=\"cards\"") && neuron.contains("data-part=\"histogram\""));
+    let (_, style) = neuron.split_once("assets/plain.").unwrap();
+    let (hash, _) = style.split_once('"').unwrap();
+    assert!(read(&format!("assets/plain.{hash}")).contains("--positive"));
+}
