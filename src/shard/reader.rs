@@ -9,6 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::Schema;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use rayon::prelude::*;
 
 use crate::stats::MlpKind;
 use crate::stats::neuron::NeuronStats;
@@ -23,27 +24,34 @@ use super::{examples_file, stats_file};
 
 /// Checks that files are there, with the length and checksum that their manifest says.
 pub fn verify_files(folder: &Path, files: &[FileEntry]) -> Result<(), ShardError> {
-    for file in files {
-        let path = folder.join(&file.name);
-        if !path.is_file() {
-            return Err(ShardError::Missing { path });
-        }
-        let (bytes, sha256) =
-            hash_file(&path).map_err(|source| ShardError::io("read", &path, source))?;
-        let differs = |what, found: String, expected: String| {
-            Err(ShardError::Checksum {
-                path: path.clone(),
-                what,
-                found,
-                expected,
-            })
-        };
-        if bytes != file.bytes {
-            return differs("its length", bytes.to_string(), file.bytes.to_string());
-        }
-        if sha256 != file.sha256 {
-            return differs("its SHA-256", sha256, file.sha256.clone());
-        }
+    // the first that is wrong, whoever finds one first
+    let found: Vec<_> = files
+        .par_iter()
+        .map(|file| verify_file(folder, file))
+        .collect();
+    found.into_iter().collect()
+}
+
+fn verify_file(folder: &Path, file: &FileEntry) -> Result<(), ShardError> {
+    let path = folder.join(&file.name);
+    if !path.is_file() {
+        return Err(ShardError::Missing { path });
+    }
+    let (bytes, sha256) =
+        hash_file(&path).map_err(|source| ShardError::io("read", &path, source))?;
+    let differs = |what, found: String, expected: String| {
+        Err(ShardError::Checksum {
+            path: path.clone(),
+            what,
+            found,
+            expected,
+        })
+    };
+    if bytes != file.bytes {
+        return differs("its length", bytes.to_string(), file.bytes.to_string());
+    }
+    if sha256 != file.sha256 {
+        return differs("its SHA-256", sha256, file.sha256.clone());
     }
     Ok(())
 }

@@ -246,8 +246,18 @@ impl Build<'_> {
         model: Option<&ModelView>,
         view: &impl Serialize,
     ) -> Result<(), SiteError> {
+        self.write(name, &self.render(template, model, view)?)
+    }
+
+    /// Renders a page, of a model or of none.
+    pub(super) fn render(
+        &self,
+        template: &str,
+        model: Option<&ModelView>,
+        view: &impl Serialize,
+    ) -> Result<Vec<u8>, SiteError> {
         let model = model.map(|model| model.name.as_str());
-        self.write(name, &self.theme.render(template, model, view)?)
+        self.theme.render(template, model, view)
     }
 
     /// Says that the page of one more neuron is done.

@@ -67,7 +67,7 @@ pub(super) struct Page {
     pub(super) slug: String,
     /// Title of the front matter, else the first heading, else the address.
     pub(super) title: String,
-    /// Title of the front matter, which the text itself does not show.
+    /// Title of the front matter, where the text has no heading of its own.
     pub(super) heading: Option<String>,
     pub(super) description: Option<String>,
     pub(super) author: Option<String>,
@@ -221,17 +221,16 @@ fn read_page(path: &Path, slug: String, raw_html: bool) -> Result<Page, ContentE
             path: path.to_owned(),
             reason,
         })?;
-    let title = front
-        .title
-        .clone()
-        .unwrap_or_else(|| first_heading(markdown).unwrap_or_else(|| slug.clone()));
     let FrontMatter {
-        title: heading,
+        title,
         description,
         author,
         date,
         menu,
     } = front;
+    let own_heading = first_heading(markdown);
+    let heading = title.clone().filter(|_| own_heading.is_none());
+    let title = title.or(own_heading).unwrap_or_else(|| slug.clone());
     Ok(Page {
         slug,
         title,

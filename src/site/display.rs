@@ -46,14 +46,20 @@ fn stand_in(c: char) -> Option<String> {
 
 /// Text of a document with nothing invisible, in HTML. The same as in tokens.js.
 pub(super) fn visible(text: &str, out: &mut String) {
-    for c in text.chars() {
-        match c {
-            ' '..='~' => escape_char(c, out),
-            c => match stand_in(c) {
-                Some(sign) => out.push_str(&sign),
-                None => escape_char(c, out),
-            },
+    // nearly all characters are themselves
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"&<>\"'".contains(byte);
+    let mut rest = text;
+    loop {
+        let n = rest.bytes().position(|byte| !is_plain(&byte));
+        let (plain, other) = rest.split_at(n.unwrap_or(rest.len()));
+        out.push_str(plain);
+        let mut chars = other.chars();
+        let Some(c) = chars.next() else { return };
+        match stand_in(c) {
+            Some(sign) => out.push_str(&sign),
+            None => escape_char(c, out),
         }
+        rest = chars.as_str();
     }
 }
 

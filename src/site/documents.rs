@@ -52,14 +52,15 @@ pub(super) fn index(corpus: &Corpus<'_>, starts: &[u32]) -> Vec<u8> {
 
 /// The file that begins with `first` and ends before `end`.
 pub(super) fn file(corpus: &Corpus<'_>, first: u32, end: u32) -> Result<Vec<u8>, SiteError> {
-    let mut json =
+    let head =
         format!("{{\"schema\":\"neuroscope/document-texts/v1\",\"first\":{first},\"documents\":[");
+    let mut json = head.into_bytes();
     for doc in (first..end).map(DocId) {
         if doc.0 > first {
-            json.push(',');
+            json.push(b',');
         }
-        corpus.document_json(&mut json, doc)?;
+        corpus.push_document(&mut json, doc)?;
     }
-    json.push_str("]}\n");
-    Ok(json.into_bytes())
+    json.extend_from_slice(b"]}\n");
+    Ok(json)
 }

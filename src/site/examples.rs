@@ -16,7 +16,7 @@ use crate::tokens::store::TokenStore;
 
 use super::display::{escape, visible};
 use super::error::SiteError;
-use super::format::number;
+use super::format::{number, round};
 use super::texts::{TokenTexts, json_string};
 
 /// The examples of one neuron with their tokens.
@@ -100,109 +100,108 @@ impl<'a> Examples<'a> {
 
     /// The largest magnitude of all values around the peaks.
     pub(super) fn largest(&self) -> f32 {
-        let windows = self.rows.iter().map(|row| &row.example.window);
-        let values = windows.flat_map(|window| window.values().flatten());
-        values.fold(0.0, |max, value| max.max(value.abs()))
+        let largest = |row: &ExampleTokens<'_>| {
+            let Window { scale, steps, .. } = &row.example.window;
+            let finite = steps.iter().filter(|step| **step != Window::NOT_FINITE);
+            let most = finite.map(|step| step.unsigned_abs()).max();
+            f32::from(most.unwrap_or(0)) * scale
+        };
+        self.rows.iter().map(largest).fold(0.0, f32::max)
     }
 
-    /// The lists as JSON: rows of the examples, and duplicates where there are any.
-    pub(super) fn lists_json(&self) -> String {
-        let mut json = String::from("{");
+    /// Adds the lists as JSON: rows of the examples, and duplicates where there are any.
+    pub(super) fn push_lists(&self, json: &mut Vec<u8>) {
         for (at, list) in self.lists.iter().enumerate() {
-            let comma = if at > 0 { "," } else { "" };
-            let _ = write!(json, "{comma}\"{}\":{{\"rows\":", list.name);
-            push_integers(&mut json, &list.rows);
+            json.push(if at > 0 { b',' } else { b'{' });
+            json.push(b'"');
+            json.extend_from_slice(list.name.as_bytes());
+            json.extend_from_slice(b"\":{\"rows\":");
+            push_integers(json, &list.rows);
             if list.duplicates.iter().any(|&n| n > 0) {
-                json.push_str(",\"duplicates\":");
-                push_integers(&mut json, &list.duplicates);
+                json.extend_from_slice(b",\"duplicates\":");
+                push_integers(json, &list.duplicates);
             }
-            json.push('}');
+            json.push(b'}');
         }
-        json.push('}');
-        json
+        json.extend_from_slice(if self.lists.is_empty() { b"{}" } else { b"}" });
     }
 
-    /// The examples as JSON, column by column.
-    pub(super) fn columns_json(&self, corpus: &Corpus<'_>) -> String {
+    /// Adds the examples as JSON, column by column.
+    pub(super) fn push_columns(&self, json: &mut Vec<u8>, corpus: &Corpus<'_>) {
+        let of = |get: &dyn Fn(&ExampleTokens<'_>) -> usize| -> Vec<usize> {
+            self.rows.iter().map(get).collect()
+        };
+        let floats = |get: &dyn Fn(&Example) -> Option<f32>| -> Vec<f32> {
+            self.rows
+                .iter()
+                .filter_map(|row| get(row.example))
+                .collect()
+        };
         let mut sources: Vec<&str> = Vec::new();
-        let [
-            mut doc,
-            mut source,
-            mut start,
-            mut peak,
-            mut value,
-            mut post,
-            mut scale,
-        ] = std::array::from_fn(|_| Column::with_capacity(1024));
-        let mut text = String::with_capacity(self.rows.len() * 320);
-        let mut lengths = String::with_capacity(self.rows.len() * 72);
-        let mut values = String::with_capacity(self.rows.len() * 96);
-        let (mut bytes, mut begins) = (String::new(), String::new());
-        for (at, row) in self.rows.iter().enumerate() {
-            let (example, window) = (row.example, &row.example.window);
-            let name = corpus.store.info(example.doc).source;
+        let mut source = |row: &ExampleTokens<'_>| {
+            let name = corpus.store.source(row.example.doc);
             let known = sources.iter().position(|of| *of == name);
-            let of = known.unwrap_or_else(|| {
+            known.unwrap_or_else(|| {
                 sources.push(name);
                 sources.len() - 1
-            });
-            doc.push(example.doc.0);
-            source.push(of);
-            start.push(window.start);
-            peak.push(row.peak());
-            value.push(example.value);
-            scale.push(window.scale);
-            if let Some(value) = example.post {
-                post.push(value);
-            }
-            let comma = if at > 0 { "," } else { "" };
-            for column in [&mut text, &mut lengths, &mut values] {
-                column.push_str(comma);
-                column.push('"');
-            }
-            if let Some(encoded) = corpus.texts.push(&row.tokens, &mut text, &mut lengths) {
+            })
+        };
+        let source: Vec<usize> = self.rows.iter().map(&mut source).collect();
+        let sources: Vec<String> = sources.into_iter().map(json_string).collect();
+        json.extend_from_slice(b"{\"sources\":[");
+        json.extend_from_slice(sources.join(",").as_bytes());
+        json.push(b']');
+        push_column(json, "doc", &of(&|row| row.example.doc.0 as usize));
+        push_column(json, "source", &source);
+        push_column(json, "start", &of(&|row| row.example.window.start as usize));
+        push_column(json, "peak", &of(&|row| row.peak()));
+        push_floats(json, "value", &floats(&|example| Some(example.value)));
+        let posts = floats(&|example| example.post);
+        // hook_post stands beside the ranking hook of SoLU neurons only
+        if !posts.is_empty() {
+            push_floats(json, "hook_post", &posts);
+        }
+        // to a step of a 127th, six digits are more than enough
+        let scales = self.rows.iter().map(|row| row.example.window.scale.into());
+        let scales: Vec<f64> = scales.filter_map(round).collect();
+        push_floats(json, "scale", &scales);
+
+        let mut lengths = Vec::with_capacity(self.rows.len() * 72);
+        let mut bytes = String::new();
+        json.extend_from_slice(b",\"text\":[");
+        for (at, row) in self.rows.iter().enumerate() {
+            let quote: &[u8] = if at > 0 { b",\"" } else { b"\"" };
+            json.extend_from_slice(quote);
+            lengths.extend_from_slice(quote);
+            if let Some(encoded) = corpus.texts.push(&row.tokens, json, &mut lengths) {
                 let comma = if bytes.is_empty() { "" } else { "," };
                 let _ = write!(bytes, "{comma}\"{at}\":\"{encoded}\"");
             }
-            push_steps(&mut values, window);
-            for column in [&mut text, &mut lengths, &mut values] {
-                column.push('"');
-            }
-            let starts = corpus.begins(window);
+            json.push(b'"');
+            lengths.push(b'"');
+        }
+        json.extend_from_slice(b"],\"lengths\":[");
+        json.extend_from_slice(&lengths);
+        json.extend_from_slice(b"],\"values\":[");
+        for (at, row) in self.rows.iter().enumerate() {
+            json.extend_from_slice(if at > 0 { b",\"" } else { b"\"" });
+            push_steps(json, &row.example.window);
+            json.push(b'"');
+        }
+        json.push(b']');
+        if !bytes.is_empty() {
+            json.extend_from_slice(format!(",\"bytes\":{{{bytes}}}").as_bytes());
+        }
+        let mut comma = ",\"context_starts\":{";
+        for (at, row) in self.rows.iter().enumerate() {
+            let starts = corpus.begins(&row.example.window);
             if !starts.is_empty() {
-                let comma = if begins.is_empty() { "" } else { "," };
-                let _ = write!(begins, "{comma}\"{at}\":");
-                push_integers(&mut begins, &starts);
+                json.extend_from_slice(format!("{comma}\"{at}\":").as_bytes());
+                push_integers(json, &starts);
+                comma = ",";
             }
         }
-        let sources: Vec<String> = sources.into_iter().map(json_string).collect();
-        let mut json = String::with_capacity(text.len() + lengths.len() + values.len() + 8 * 1024);
-        let _ = write!(json, "{{\"sources\":[{}]", sources.join(","));
-        let numbers = [
-            ("doc", doc),
-            ("source", source),
-            ("start", start),
-            ("peak", peak),
-            ("value", value),
-            ("hook_post", post),
-            ("scale", scale),
-        ];
-        for (name, Column(column)) in numbers {
-            // hook_post stands beside the ranking hook of SoLU neurons only
-            if name != "hook_post" || !column.is_empty() {
-                let _ = write!(json, ",\"{name}\":[{column}]");
-            }
-        }
-        for (name, column) in [("text", text), ("lengths", lengths), ("values", values)] {
-            let _ = write!(json, ",\"{name}\":[{column}]");
-        }
-        for (name, map) in [("bytes", bytes), ("context_starts", begins)] {
-            if !map.is_empty() {
-                let _ = write!(json, ",\"{name}\":{{{map}}}");
-            }
-        }
-        json.push('}');
-        json
+        json.extend_from_slice(if comma == "," { b"}}" } else { b"}" });
     }
 }
 
@@ -219,32 +218,50 @@ fn shade(value: f32, max: f32) -> String {
     }
 }
 
-/// Numbers with commas between them.
-struct Column(String);
-
-impl Column {
-    fn with_capacity(bytes: usize) -> Self {
-        Self(String::with_capacity(bytes))
-    }
-
-    fn push(&mut self, value: impl std::fmt::Display) {
-        let comma = if self.0.is_empty() { "" } else { "," };
-        let _ = write!(self.0, "{comma}{value}");
-    }
+fn push_name(json: &mut Vec<u8>, name: &str) {
+    json.extend_from_slice(b",\"");
+    json.extend_from_slice(name.as_bytes());
+    json.extend_from_slice(b"\":");
 }
 
-fn push_integers(out: &mut String, values: &[usize]) {
-    let mut column = Column(String::with_capacity(values.len() * 4));
-    values.iter().for_each(|value| column.push(value));
-    out.push('[');
-    out.push_str(&column.0);
-    out.push(']');
+fn push_column(json: &mut Vec<u8>, name: &str, values: &[usize]) {
+    push_name(json, name);
+    push_integers(json, values);
+}
+
+fn push_floats(json: &mut Vec<u8>, name: &str, values: &[impl zmij::Float + Copy]) {
+    push_name(json, name);
+    let mut buffer = zmij::Buffer::new();
+    push_all(json, values, |json, &value| {
+        json.extend_from_slice(buffer.format_finite(value).as_bytes());
+    });
+}
+
+fn push_integers(json: &mut Vec<u8>, values: &[usize]) {
+    let mut buffer = itoa::Buffer::new();
+    push_all(json, values, |json, &value| {
+        json.extend_from_slice(buffer.format(value).as_bytes());
+    });
+}
+
+fn push_all<T>(json: &mut Vec<u8>, values: &[T], mut push: impl FnMut(&mut Vec<u8>, &T)) {
+    json.push(b'[');
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            json.push(b',');
+        }
+        push(json, value);
+    }
+    json.push(b']');
 }
 
 /// A window's steps as bytes, in base64.
-fn push_steps(out: &mut String, window: &Window) {
+fn push_steps(json: &mut Vec<u8>, window: &Window) {
     let bytes: Vec<u8> = window.steps.iter().map(|&step| step as u8).collect();
-    STANDARD.encode_string(bytes, out);
+    let start = json.len();
+    json.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let written = STANDARD.encode_slice(&bytes, &mut json[start..]);
+    json.truncate(start + written.unwrap_or_default());
 }
 
 /// The corpus that a model was scanned on, with the texts of its tokens.
@@ -284,25 +301,27 @@ impl Corpus<'_> {
             .collect()
     }
 
-    /// A document as JSON, its tokens as those of examples, with their ids.
-    pub(super) fn document_json(&self, out: &mut String, doc: DocId) -> Result<(), SiteError> {
+    /// Adds a document as JSON, its tokens as those of examples, with their ids.
+    pub(super) fn push_document(&self, json: &mut Vec<u8>, doc: DocId) -> Result<(), SiteError> {
         let info = self.store.info(doc);
         let [id, source, license] = [info.id, info.source, info.license].map(json_string);
         let tokens = self.tokens(doc, 0..self.n_positions(doc))?;
-        let (mut text, mut lengths) = (String::new(), String::new());
-        let bytes = self.texts.push(&tokens, &mut text, &mut lengths);
-        let _ = write!(
-            out,
-            "{{\"doc\":{},\"id\":{id},\"source\":{source},\"license\":{license},\"text\":\"{text}\",\"lengths\":\"{lengths}\"",
+        let head = format!(
+            "{{\"doc\":{},\"id\":{id},\"source\":{source},\"license\":{license},\"text\":\"",
             doc.0
         );
+        json.extend_from_slice(head.as_bytes());
+        let mut lengths = Vec::with_capacity(tokens.len());
+        let bytes = self.texts.push(&tokens, json, &mut lengths);
+        json.extend_from_slice(b"\",\"lengths\":\"");
+        json.extend_from_slice(&lengths);
+        json.push(b'"');
         if let Some(bytes) = bytes {
-            let _ = write!(out, ",\"bytes\":\"{bytes}\"");
+            json.extend_from_slice(format!(",\"bytes\":\"{bytes}\"").as_bytes());
         }
         let ids: Vec<usize> = tokens.iter().map(|token| token.0 as usize).collect();
-        out.push_str(",\"ids\":");
-        push_integers(out, &ids);
-        out.push('}');
+        push_column(json, "ids", &ids);
+        json.push(b'}');
         Ok(())
     }
 
@@ -372,7 +391,7 @@ impl Corpus<'_> {
         number_in_list: usize,
     ) {
         let [before, at, after] = self.around_peak(row);
-        let source = escape(self.store.info(row.example.doc).source);
+        let source = escape(self.store.source(row.example.doc));
         let value = number(Some(f64::from(row.example.value)));
         let _ = write!(
             out,

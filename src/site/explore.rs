@@ -31,14 +31,78 @@ const NO_TOKEN: u32 = u32::MAX;
 
 /// The columns of a model, as they are filled.
 pub(super) struct Explore {
-    columns: Vec<(Column, Vec<f32>)>,
+    columns: Vec<Column>,
+    known: Known,
+    peak: Vec<u32>,
+    shares: Option<[Vec<f32>; SignCase::ALL.len()]>,
+}
+
+/// What is known of neurons before their examples are read, of some neurons in a row.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Of each column.
+    numbers: Vec<Vec<f32>>,
     class: Vec<u8>,
     role: Vec<u8>,
     flags: Vec<u8>,
     promoted: Vec<u32>,
     suppressed: Vec<u32>,
-    peak: Vec<u32>,
-    shares: Option<[Vec<f32>; SignCase::ALL.len()]>,
+}
+
+impl Known {
+    /// Of the neurons of a layer. `said` tells whether there are a note and an explanation.
+    pub(super) fn of(
+        summaries: &[Summary],
+        weights: Option<&[NeuronWeights]>,
+        said: impl Fn(&Summary) -> [bool; 2],
+    ) -> Self {
+        let weights = |at: usize| weights.map(|weights| &weights[at]);
+        let numbers = columns().into_iter().map(|column| {
+            let values = summaries.iter().enumerate();
+            let values = values.map(|(at, summary)| column.of(summary, weights(at)));
+            values
+                .map(|value| value.map_or(f32::NAN, |value| value as f32))
+                .collect()
+        });
+        let mut known = Self {
+            numbers: numbers.collect(),
+            ..Self::default()
+        };
+        let first = |tokens: &[(TokenId, f32)]| tokens.first().map_or(NO_TOKEN, |(id, _)| id.0);
+        for (at, summary) in summaries.iter().enumerate() {
+            let weights = weights(at);
+            let class = weights.and_then(|of| of.class);
+            let [note, explanation] = said(summary);
+            let atypical = class.is_some_and(|class| !class.typical);
+            let flags = [summary.dead, summary.rare, atypical, note, explanation];
+            let flags = flags.iter().enumerate();
+            known
+                .flags
+                .push(flags.map(|(bit, &set)| u8::from(set) << bit).sum());
+            known.class.push(class.map_or(0, |of| of.class as u8 + 1));
+            let role = weights.and_then(|of| of.role);
+            known.role.push(role.map_or(0, |role| role as u8 + 1));
+            known
+                .promoted
+                .push(weights.map_or(NO_TOKEN, |of| first(&of.top)));
+            known
+                .suppressed
+                .push(weights.map_or(NO_TOKEN, |of| first(&of.bottom)));
+        }
+        known
+    }
+
+    fn extend(&mut self, next: Self) {
+        self.numbers.resize(next.numbers.len(), Vec::new());
+        for (values, next) in self.numbers.iter_mut().zip(next.numbers) {
+            values.extend(next);
+        }
+        self.class.extend(next.class);
+        self.role.extend(next.role);
+        self.flags.extend(next.flags);
+        self.promoted.extend(next.promoted);
+        self.suppressed.extend(next.suppressed);
+    }
 }
 
 impl Explore {
@@ -46,49 +110,16 @@ impl Explore {
     pub(super) fn new(n_neurons: usize, gated: bool) -> Self {
         let numbers = || vec![f32::NAN; n_neurons];
         Self {
-            columns: columns()
-                .into_iter()
-                .map(|column| (column, Vec::new()))
-                .collect(),
-            class: Vec::new(),
-            role: Vec::new(),
-            flags: Vec::new(),
-            promoted: Vec::new(),
-            suppressed: Vec::new(),
+            columns: columns(),
+            known: Known::default(),
             peak: vec![NO_TOKEN; n_neurons],
             shares: gated.then(|| std::array::from_fn(|_| numbers())),
         }
     }
 
-    /// Adds the neurons of the next layer. `said` tells whether there are a note and an explanation.
-    pub(super) fn add_layer(
-        &mut self,
-        summaries: &[Summary],
-        weights: Option<&[NeuronWeights]>,
-        said: impl Fn(&Summary) -> [bool; 2],
-    ) {
-        let first = |tokens: &[(TokenId, f32)]| tokens.first().map_or(NO_TOKEN, |(id, _)| id.0);
-        for (at, summary) in summaries.iter().enumerate() {
-            let weights = weights.map(|weights| &weights[at]);
-            for (column, values) in &mut self.columns {
-                let value = column.of(summary, weights);
-                values.push(value.map_or(f32::NAN, |value| value as f32));
-            }
-            let class = weights.and_then(|of| of.class);
-            let [note, explanation] = said(summary);
-            let atypical = class.is_some_and(|class| !class.typical);
-            let flags = [summary.dead, summary.rare, atypical, note, explanation];
-            let flags = flags.iter().enumerate();
-            self.flags
-                .push(flags.map(|(bit, &set)| u8::from(set) << bit).sum());
-            self.class.push(class.map_or(0, |of| of.class as u8 + 1));
-            let role = weights.and_then(|of| of.role);
-            self.role.push(role.map_or(0, |role| role as u8 + 1));
-            self.promoted
-                .push(weights.map_or(NO_TOKEN, |of| first(&of.top)));
-            self.suppressed
-                .push(weights.map_or(NO_TOKEN, |of| first(&of.bottom)));
-        }
+    /// Adds what is known of the next layer.
+    pub(super) fn add_layer(&mut self, known: Known) {
+        self.known.extend(known);
     }
 
     /// Adds what only a neuron's statistics and examples tell; `peak` is the token of its main example's peak.
@@ -115,7 +146,7 @@ impl Explore {
         let n = self.peak.len();
         let mut planes: Vec<u8> = Vec::new();
         let mut described = Vec::new();
-        for (column, values) in &self.columns {
+        for (column, values) in self.columns.iter().zip(&self.known.numbers) {
             let group = match column.group {
                 Group::Activations => "activations",
                 Group::Weights => "weights",
@@ -150,23 +181,30 @@ impl Explore {
             "category",
             "categories",
             classes,
-            &self.class,
+            &self.known.class,
         );
         let roles = Role::ALL.map(Role::name).to_vec();
-        codes("role", "Role", "category", "categories", roles, &self.role);
+        codes(
+            "role",
+            "Role",
+            "category",
+            "categories",
+            roles,
+            &self.known.role,
+        );
         codes(
             "flags",
             "Flags",
             "flags",
             "flags",
             FLAGS.to_vec(),
-            &self.flags,
+            &self.known.flags,
         );
         let mut table = TokenTable::default();
         let lists = [
             ("peak", "Token at the peak", &self.peak),
-            ("promoted", "Promoted token", &self.promoted),
-            ("suppressed", "Suppressed token", &self.suppressed),
+            ("promoted", "Promoted token", &self.known.promoted),
+            ("suppressed", "Suppressed token", &self.known.suppressed),
         ];
         let lists: Vec<_> = lists
             .into_iter()

@@ -87,12 +87,20 @@ impl Layer<'_> {
             (
                 "explore.html",
                 format!("Explore layer {layer} of {}", model.name),
+                format!(
+                    "Filter, sort and plot the neurons of layer {layer} of {}.",
+                    model.name
+                ),
             ),
-            ("random.html", format!("Random neuron of layer {layer}")),
+            (
+                "random.html",
+                format!("Random neuron of layer {layer}"),
+                String::new(),
+            ),
         ];
-        for (template, title) in pages {
+        for (template, title, description) in pages {
             let page = format!("{name}/{template}");
-            let common = build.common(&page, title, String::new());
+            let common = build.common(&page, title, description);
             build.page(&page, template, Some(model), &EmptyView { common, layer })?;
         }
         Ok(())

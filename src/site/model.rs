@@ -3,7 +3,7 @@
 //! Neurons are read and rendered some at a time, so memory does not grow with the model but for one line per neuron
 //! of the layer at hand and one hash per file.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -12,6 +12,7 @@ use crate::atlas::{Measure, Summary, quantile};
 use super::build::{Build, Source};
 use super::documents;
 use super::error::SiteError;
+use super::explore::Known;
 use super::figures::{FigureView, LayerFigures, Tables, weight_figures};
 use super::format::{count, number, percent};
 use super::indexes::{json, model_index};
@@ -28,6 +29,18 @@ use super::views::{LayerRow, ModelPageView, ModelView, NoteRow, TokensPageView, 
 const CHUNK: usize = 32;
 /// Neurons named on a model's page.
 const TOP_NEURONS: usize = 20;
+
+/// What is known of a layer before its neurons' pages are written.
+struct Overview {
+    with_value: [u32; Measure::ALL.len()],
+    row: LayerRow,
+    spread: LayerSpread,
+    /// If the weights were analysed.
+    figures: Option<LayerFigures>,
+    /// Neurons that are among the first of the model, with their ranks.
+    top: Vec<(u32, TopRow)>,
+    known: Known,
+}
 
 /// A model whose pages are being written.
 pub(super) struct ModelPages<'a> {
@@ -54,22 +67,22 @@ impl<'a> ModelPages<'a> {
         } = self;
         let name = &model.name;
         let writer = RecordWriter::new(&source.atlas, &source.store, source.tokenizer.vocabulary());
+        let mut pages = NeuronPages::new(self, &writer);
+        let first = (0..model.n_layers).into_par_iter();
+        let first = first.map(|layer| self.overview(layer, &pages));
+        let first = first.collect::<Result<Vec<_>, SiteError>>()?;
         let mut in_model = [0; Measure::ALL.len()];
-        let mut of_weights = Vec::new();
-        let mut spreads = Vec::new();
-        let mut layers = Vec::new();
-        let mut top = Vec::new();
-        for layer in 0..model.n_layers {
-            let summaries = source.atlas.summaries(layer)?;
-            for (total, n) in in_model.iter_mut().zip(with_value(&summaries)) {
+        let (mut of_weights, mut spreads) = (Vec::new(), Vec::new());
+        let (mut layers, mut top) = (Vec::new(), Vec::new());
+        for layer in first {
+            for (total, n) in in_model.iter_mut().zip(layer.with_value) {
                 *total += n;
             }
-            layers.push(layer_row(layer, &summaries));
-            spreads.push(LayerSpread::new(&summaries));
-            if let Some(weights) = source.atlas.weights(layer)? {
-                of_weights.push(LayerFigures::new(&weights, source.regions(layer)));
-            }
-            top.extend(summaries.iter().filter_map(first_in_model));
+            layers.push(layer.row);
+            spreads.push(layer.spread);
+            of_weights.extend(layer.figures);
+            top.extend(layer.top);
+            pages.add_layer(layer.known);
         }
         top.sort_by_key(|(rank, _)| *rank);
         let top = top.into_iter().map(|(_, row)| row).collect();
@@ -86,7 +99,7 @@ impl<'a> ModelPages<'a> {
         let explored = format!("Filter, sort and plot the neurons of {name} by any number.");
         let searched =
             format!("Search the neurons of {name} by tokens, words, notes and explanations.");
-        let pages = [
+        let others = [
             ("model.html", "redirect.html", name.clone(), String::new()),
             (
                 "random.html",
@@ -107,52 +120,79 @@ impl<'a> ModelPages<'a> {
                 searched,
             ),
         ];
-        for (page, template, title, description) in pages {
+        for (page, template, title, description) in others {
             let page = format!("{name}/{page}");
             let common = build.common(&page, title, description);
             build.page(&page, template, Some(model), &common)?;
         }
         self.documents(&writer)?;
 
-        let mut pages = NeuronPages::new(self, &writer);
-        for layer in 0..model.n_layers {
-            let summaries = source.atlas.summaries(layer)?;
-            let weights = source.atlas.weights(layer)?;
-            let of_layer = Layer {
-                pages: self,
-                layer,
-                summaries: &summaries,
-                weights: weights.as_deref(),
-                figures: of_weights.get(layer as usize),
-            };
-            of_layer.write()?;
-            let population = Population {
-                layer: with_value(&summaries),
-                model: in_model,
-            };
-            pages.add_layer(&summaries, weights.as_deref());
-            let pages = &pages;
-            let neurons = Mutex::new(source.atlas.layer(layer)?);
-            let next = || {
-                let mut neurons = neurons.lock().unwrap_or_else(|error| error.into_inner());
-                let chunk: Vec<_> = neurons.by_ref().take(CHUNK).collect();
-                (!chunk.is_empty()).then_some(chunk)
-            };
-            // whoever is free reads the next ones, while others render theirs
-            let worker = |_| -> Result<(), SiteError> {
-                while let Some(chunk) = next() {
-                    for neuron in chunk {
-                        pages.write(&neuron?, &population)?;
-                    }
-                }
-                Ok(())
-            };
-            (0..rayon::current_num_threads())
-                .into_par_iter()
-                .with_max_len(1)
-                .try_for_each(worker)?;
-        }
+        // files of one folder are made one after the other, so layers go side by side
+        (0..model.n_layers).into_par_iter().try_for_each(|layer| {
+            self.layer(layer, in_model, of_weights.get(layer as usize), &pages)
+        })?;
         pages.finish()
+    }
+
+    /// What the model's own page and files need of a layer.
+    fn overview(&self, layer: u32, pages: &NeuronPages<'_>) -> Result<Overview, SiteError> {
+        let source = self.source;
+        let summaries = source.atlas.summaries(layer)?;
+        let weights = source.atlas.weights(layer)?;
+        let weights = weights.as_deref();
+        Ok(Overview {
+            with_value: with_value(&summaries),
+            row: layer_row(layer, &summaries),
+            spread: LayerSpread::new(&summaries),
+            figures: weights.map(|weights| LayerFigures::new(weights, source.regions(layer))),
+            top: summaries.iter().filter_map(first_in_model).collect(),
+            known: pages.known(&summaries, weights),
+        })
+    }
+
+    /// A layer's page and the pages of its neurons.
+    fn layer(
+        &self,
+        layer: u32,
+        in_model: [u32; Measure::ALL.len()],
+        figures: Option<&LayerFigures>,
+        pages: &NeuronPages<'_>,
+    ) -> Result<(), SiteError> {
+        let atlas = &self.source.atlas;
+        let summaries = atlas.summaries(layer)?;
+        let weights = atlas.weights(layer)?;
+        let of_layer = Layer {
+            pages: self,
+            layer,
+            summaries: &summaries,
+            weights: weights.as_deref(),
+            figures,
+        };
+        of_layer.write()?;
+        let population = Population {
+            layer: with_value(&summaries),
+            model: in_model,
+        };
+        drop(weights);
+        let neurons = Mutex::new(atlas.layer(layer)?);
+        let next = || {
+            let mut neurons = neurons.lock().unwrap_or_else(PoisonError::into_inner);
+            let chunk: Vec<_> = neurons.by_ref().take(CHUNK).collect();
+            (!chunk.is_empty()).then_some(chunk)
+        };
+        // whoever has nothing else to do reads the next ones, while others render theirs
+        let worker = |_| -> Result<(), SiteError> {
+            while let Some(chunk) = next() {
+                for neuron in chunk {
+                    pages.write(&neuron?, &population)?;
+                }
+            }
+            Ok(())
+        };
+        (0..rayon::current_num_threads())
+            .into_par_iter()
+            .with_max_len(1)
+            .try_for_each(worker)
     }
 
     /// The model's page and its index.
@@ -214,8 +254,8 @@ impl<'a> ModelPages<'a> {
             return Ok(());
         };
         let (name, scan) = (&self.model.name, &atlas.manifest().scan);
-        let n_tokens = token_index::write(scan, batches, &|file, value| {
-            build.write(&format!("{name}/tokens/{file}"), &json(value)?)
+        let n_tokens = token_index::write(scan, batches, &|file, bytes| {
+            build.write(&format!("{name}/tokens/{file}"), &bytes)
         })?;
         let page = format!("{name}/tokens.html");
         let description =

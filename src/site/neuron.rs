@@ -10,7 +10,7 @@ use super::deepdecipher;
 use super::display::lone_token;
 use super::error::SiteError;
 use super::examples::{ExampleTokens, Examples};
-use super::explore::{self, Explore};
+use super::explore::{self, Explore, Known};
 use super::format::{count, number};
 use super::indexes::json;
 use super::lines::{Lines, line};
@@ -21,11 +21,15 @@ use super::weights::{Tag, tags};
 use super::words::Words;
 
 /// Examples that stand on the page as plain HTML.
-const PLAIN_EXAMPLES: usize = 10;
+const PLAIN_EXAMPLES: usize = 4;
 
 /// Examples on a neuron's card, and their tokens before and behind the peak.
 const CARD_EXAMPLES: usize = 3;
 const CARD_TOKENS: [usize; 2] = [20, 8];
+
+/// What templates are given for the record, which is put in its place when they are done: it is by far the largest
+/// part of a page, and no template looks into it.
+const RECORD: &str = "\u{1}record\u{1}";
 
 /// Writes the pages of a model's neurons.
 pub(super) struct NeuronPages<'a> {
@@ -49,10 +53,10 @@ impl<'a> NeuronPages<'a> {
         }
     }
 
-    /// Takes down what is known of a layer's neurons before their pages are written.
-    pub(super) fn add_layer(&mut self, summaries: &[Summary], weights: Option<&[NeuronWeights]>) {
+    /// What is known of a layer's neurons before their pages are written.
+    pub(super) fn known(&self, summaries: &[Summary], weights: Option<&[NeuronWeights]>) -> Known {
         let (content, name) = (self.pages.build.content, &self.pages.model.name);
-        let said = |summary: &Summary| {
+        Known::of(summaries, weights, |summary| {
             let id = NeuronId {
                 layer: summary.layer,
                 neuron: summary.neuron,
@@ -62,10 +66,15 @@ impl<'a> NeuronPages<'a> {
                 content.notes.contains_key(&of),
                 content.explanations.contains_key(&of),
             ]
-        };
+        })
+    }
+
+    /// Takes that down of the next layer.
+    pub(super) fn add_layer(&mut self, known: Known) {
         let explore = self.explore.get_mut();
-        let explore = explore.unwrap_or_else(PoisonError::into_inner);
-        explore.add_layer(summaries, weights, said);
+        explore
+            .unwrap_or_else(PoisonError::into_inner)
+            .add_layer(known);
     }
 
     /// Writes the files in which neurons are searched, when all pages are written.
@@ -75,11 +84,20 @@ impl<'a> NeuronPages<'a> {
         let explore = self.explore.into_inner();
         let explore = explore.unwrap_or_else(PoisonError::into_inner);
         let vocabulary = self.writer.corpus().texts.vocabulary();
-        let bytes = explore.file(name, [model.n_layers, model.d_mlp], vocabulary)?;
-        build.write(&format!("{name}/{}", explore::FILE), &bytes)?;
-        self.words.files(name, model.d_mlp, |file, json| {
-            build.write(&format!("{name}/{file}"), json.as_bytes())
-        })
+        let words = self.words;
+        let write = |file: &str, bytes: &[u8]| build.write(&format!("{name}/{file}"), bytes);
+        let (explored, searched) = rayon::join(
+            || {
+                let size = [model.n_layers, model.d_mlp];
+                write(explore::FILE, &explore.file(name, size, vocabulary)?)
+            },
+            || {
+                words.files(name, model.d_mlp, |file, json| {
+                    write(&file, json.as_bytes())
+                })
+            },
+        );
+        explored.and(searched)
     }
 
     /// Writes a neuron's page, and its record if that is asked for.
@@ -141,12 +159,13 @@ impl<'a> NeuronPages<'a> {
             main_html: &main_html,
             note,
             explanations,
-            record: &record,
+            record: RECORD,
         };
-        build.page(&name, "neuron.html", Some(model), &view)?;
+        let page = build.render("neuron.html", Some(model), &view)?;
+        build.write(&name, &with_record(&page, &record))?;
         if build.options.neuron_json {
             let name = format!("{}/{layer}/{index}.json", model.name);
-            build.write(&name, record.as_bytes())?;
+            build.write(&name, &record)?;
         }
         if build.options.deepdecipher {
             let shape = deepdecipher::neuron(scan, neuron, &examples, corpus);
@@ -288,4 +307,26 @@ impl<'a> NeuronPages<'a> {
             false => (layer + 1 < model.n_layers).then(|| format!("../{}/0.html", layer + 1)),
         }
     }
+}
+
+/// A page with the record wherever its template wants it.
+fn with_record(page: &[u8], record: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(page.len() + record.len());
+    let mut rest = page;
+    while let Some(at) = rest.iter().position(|&byte| byte == RECORD.as_bytes()[0]) {
+        let (before, found) = rest.split_at(at);
+        out.extend_from_slice(before);
+        rest = match found.strip_prefix(RECORD.as_bytes()) {
+            Some(rest) => {
+                out.extend_from_slice(record);
+                rest
+            }
+            None => {
+                out.push(found[0]);
+                &found[1..]
+            }
+        };
+    }
+    out.extend_from_slice(rest);
+    out
 }

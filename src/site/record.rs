@@ -184,7 +184,7 @@ impl<'a> RecordWriter<'a> {
         neuron: &AtlasNeuron,
         examples: &Examples<'_>,
         population: &Population,
-    ) -> String {
+    ) -> Vec<u8> {
         let vocabulary = self.corpus.texts.vocabulary();
         let weights = neuron.weights.as_ref();
         let head = RecordHead {
@@ -201,16 +201,14 @@ impl<'a> RecordWriter<'a> {
             interest: interest(neuron, population),
         };
         let head = safe_in_html(serde_json::to_string(&head).unwrap_or_default());
-        let lists = examples.lists_json();
-        let columns = examples.columns_json(&self.corpus);
-        let mut json = String::with_capacity(head.len() + lists.len() + columns.len() + 32);
+        let mut json = Vec::with_capacity(head.len() + examples.rows.len() * 512);
         // the examples are JSON already: they take the place of the brace at the end
-        json.push_str(head.strip_suffix('}').unwrap_or(&head));
-        json.push_str(",\"lists\":");
-        json.push_str(&lists);
-        json.push_str(",\"examples\":");
-        json.push_str(&columns);
-        json.push('}');
+        json.extend_from_slice(head.strip_suffix('}').unwrap_or(&head).as_bytes());
+        json.extend_from_slice(b",\"lists\":");
+        examples.push_lists(&mut json);
+        json.extend_from_slice(b",\"examples\":");
+        examples.push_columns(&mut json, &self.corpus);
+        json.push(b'}');
         json
     }
 

@@ -5,6 +5,8 @@
 //! as well, in base64, and the text is only for reading.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,27 +18,68 @@ use crate::tokens::Vocabulary;
 pub(super) struct TokenTexts<'a> {
     vocabulary: &'a Vocabulary,
     tokens: Vec<TokenText>,
+    /// Text and length of tokens that are too long to stand in the table.
+    long: HashMap<u32, (Box<str>, String)>,
 }
 
+/// Bytes of escaped text in the table. With the rest of an entry they are half a cache line.
+const SHORT: usize = 28;
+
+/// A token's escaped text and the digit of its length.
+#[derive(Clone, Copy)]
 struct TokenText {
-    /// Inside of a JSON string; `None` where the token is not whole characters.
-    json: Option<Box<str>>,
-    /// Its length as digits.
-    length: Box<str>,
+    text: [u8; SHORT],
+    length: u8,
+    digit: u8,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Short,
+    Long,
+    /// Not whole characters.
+    Partial,
+}
+
+impl TokenText {
+    fn new(bytes: &[u8]) -> Self {
+        let digits = digits(bytes.len());
+        let mut token = Self {
+            text: [0; SHORT],
+            length: 0,
+            digit: digits.as_bytes()[0],
+            kind: Kind::Partial,
+        };
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            let text = json_inside(text);
+            token.kind = Kind::Long;
+            if text.len() <= SHORT && digits.len() == 1 {
+                token.text[..text.len()].copy_from_slice(text.as_bytes());
+                token.length = text.len() as u8;
+                token.kind = Kind::Short;
+            }
+        }
+        token
+    }
 }
 
 impl<'a> TokenTexts<'a> {
     pub(super) fn new(vocabulary: &'a Vocabulary) -> Self {
-        let text = |id: u32| {
-            let bytes = bytes(vocabulary, TokenId(id));
-            TokenText {
-                json: std::str::from_utf8(&bytes).ok().map(json_inside),
-                length: digits(bytes.len()).into(),
-            }
-        };
+        let bytes = |id: u32| bytes(vocabulary, TokenId(id));
+        let tokens: Vec<TokenText> = (0..vocabulary.len() as u32)
+            .map(|id| TokenText::new(&bytes(id)))
+            .collect();
+        let long = (0u32..).zip(&tokens);
+        let long = long.filter(|(_, token)| token.kind == Kind::Long);
+        let long = long.map(|(id, _)| {
+            let text = json_inside(&String::from_utf8_lossy(&bytes(id)));
+            (id, (text, digits(bytes(id).len())))
+        });
         Self {
             vocabulary,
-            tokens: (0..vocabulary.len() as u32).map(text).collect(),
+            long: long.collect(),
+            tokens,
         }
     }
 
@@ -49,42 +92,52 @@ impl<'a> TokenTexts<'a> {
     pub(super) fn push(
         &self,
         tokens: &[TokenId],
-        json: &mut String,
-        lengths: &mut String,
+        json: &mut Vec<u8>,
+        lengths: &mut Vec<u8>,
     ) -> Option<String> {
-        let start = json.len();
-        let mut whole = true;
+        let start = (json.len(), lengths.len());
+        json.reserve(tokens.len() * SHORT);
         for token in tokens {
             match self.tokens.get(token.0 as usize) {
-                Some(text) => {
-                    lengths.push_str(&text.length);
-                    match &text.json {
-                        Some(text) => json.push_str(text),
-                        None => whole = false,
+                Some(text) if text.kind == Kind::Short => {
+                    // a copy of fixed length is a few instructions
+                    let end = json.len() + usize::from(text.length);
+                    json.extend_from_slice(&text.text);
+                    json.truncate(end);
+                    lengths.push(text.digit);
+                }
+                _ => match self.long.get(&token.0) {
+                    Some((text, digits)) => {
+                        json.extend_from_slice(text.as_bytes());
+                        lengths.extend_from_slice(digits.as_bytes());
                     }
-                }
-                None => {
-                    let unused = self.vocabulary.text(*token);
-                    lengths.push_str(&digits(unused.len()));
-                    json.push_str(&json_inside(&unused));
-                }
+                    None => {
+                        json.truncate(start.0);
+                        lengths.truncate(start.1);
+                        return self.push_any(tokens, json, lengths);
+                    }
+                },
             }
         }
-        if whole {
-            return None;
+        None
+    }
+
+    /// The same where some tokens are not whole characters, or not in the vocabulary.
+    fn push_any(
+        &self,
+        tokens: &[TokenId],
+        json: &mut Vec<u8>,
+        lengths: &mut Vec<u8>,
+    ) -> Option<String> {
+        let mut all = Vec::with_capacity(tokens.len() * 6);
+        for token in tokens {
+            let bytes = bytes(self.vocabulary, *token);
+            lengths.extend_from_slice(digits(bytes.len()).as_bytes());
+            all.extend_from_slice(&bytes);
         }
-        json.truncate(start);
-        let all = self.bytes(tokens);
-        match String::from_utf8_lossy(&all) {
-            Cow::Borrowed(text) => {
-                json.push_str(&json_inside(text));
-                None
-            }
-            Cow::Owned(text) => {
-                json.push_str(&json_inside(&text));
-                Some(STANDARD.encode(&all))
-            }
-        }
+        let text = String::from_utf8_lossy(&all);
+        json.extend_from_slice(json_inside(&text).as_bytes());
+        matches!(text, Cow::Owned(_)).then(|| STANDARD.encode(&all))
     }
 
     /// The bytes of some tokens, one after the other.
@@ -99,7 +152,7 @@ impl<'a> TokenTexts<'a> {
     /// Whether a token is a piece of a character.
     pub(super) fn is_partial(&self, token: TokenId) -> bool {
         let text = self.tokens.get(token.0 as usize);
-        text.is_some_and(|text| text.json.is_none())
+        text.is_some_and(|text| text.kind == Kind::Partial)
     }
 }
 
@@ -140,21 +193,18 @@ pub(super) fn safe_in_html(json: String) -> String {
     if !json.bytes().any(suspect) {
         return json;
     }
+    let is_risky = |c: char| matches!(c, '<' | '>' | '&' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut out = String::with_capacity(json.len() + 64);
-    for c in json.chars() {
-        match c {
-            '<'
-            | '>'
-            | '&'
-            | '\u{200e}'
-            | '\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => {
-                out.push_str(&format!("\\u{:04x}", c as u32));
-            }
-            c => out.push(c),
-        }
+    let mut rest = json.as_str();
+    while let Some(at) = rest.find(is_risky) {
+        let (plain, risky) = rest.split_at(at);
+        out.push_str(plain);
+        let mut chars = risky.chars();
+        let code = chars.next().map_or(0, u32::from);
+        let _ = write!(out, "\\u{code:04x}");
+        rest = chars.as_str();
     }
+    out.push_str(rest);
     out
 }
 

@@ -1,5 +1,6 @@
 //! The token index as files that a page searches without a server; described in docs/format.md.
 
+use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 
@@ -8,6 +9,7 @@ use crate::ids::NeuronId;
 
 use super::error::SiteError;
 use super::format::round;
+use super::indexes::json;
 
 /// Tokens whose neurons are in one file.
 pub(super) const TOKENS_PER_FILE: usize = 128;
@@ -17,8 +19,8 @@ const NAMES_PER_FILE: usize = 2048;
 
 /// A token with its neurons: pairs of `layer · d_mlp + neuron` and a value.
 #[derive(Serialize)]
-struct TokenRecord<'a> {
-    text: &'a str,
+struct TokenRecord {
+    text: String,
     promoted_logit: Vec<(u32, f64)>,
     suppressed_logit: Vec<(u32, f64)>,
     promoted_v: Vec<(u32, f64)>,
@@ -29,26 +31,46 @@ struct TokenRecord<'a> {
     n_peaks_bottom: u32,
 }
 
+/// A file of tokens with their neurons.
+#[derive(Serialize)]
+struct TokensRecord {
+    schema: &'static str,
+    first: usize,
+    tokens: Vec<TokenRecord>,
+}
+
+/// Batches that are turned into files at a time.
+const BATCHES: usize = 16;
+
+/// Takes a file: its name and its bytes.
+pub(super) type Write<'a> = dyn Fn(&str, Vec<u8>) -> Result<(), SiteError> + Sync + 'a;
+
 /// Gives `write` every file with its name, and answers the number of tokens.
 pub(super) fn write(
     scan: &ScanIdentity,
-    batches: TokenBatches,
-    write: &dyn Fn(&str, &serde_json::Value) -> Result<(), SiteError>,
+    mut batches: TokenBatches,
+    write: &Write<'_>,
 ) -> Result<usize, SiteError> {
     let model = &scan.model;
     let mut texts: Vec<String> = Vec::new();
-    for batch in batches {
-        let batch = batch?;
-        let first = texts.len();
-        write(
-            &format!("{first:06}.json"),
-            &tokens(first, &batch, model.d_mlp),
-        )?;
-        texts.extend(batch.into_iter().map(|(text, _)| text));
+    loop {
+        let some = batches
+            .by_ref()
+            .take(BATCHES)
+            .collect::<Result<Vec<_>, _>>()?;
+        if some.is_empty() {
+            break;
+        }
+        let first = |at: usize| texts.len() + at * TOKENS_PER_FILE;
+        some.par_iter().enumerate().try_for_each(|(at, batch)| {
+            let tokens = tokens(first(at), batch, model.d_mlp);
+            write(&format!("{:06}.json", first(at)), json(&tokens)?)
+        })?;
+        texts.extend(some.into_iter().flatten().map(|(text, _)| text));
     }
     let (files, firsts) = names(&texts);
     for (at, names) in files.iter().enumerate() {
-        write(&format!("names-{at}.json"), names)?;
+        write(&format!("names-{at}.json"), json(names)?)?;
     }
     let index = json!({
         "schema": "neuroscope/tokens/v1",
@@ -60,12 +82,12 @@ pub(super) fn write(
         "tokens_per_file": TOKENS_PER_FILE,
         "names": firsts,
     });
-    write("index.json", &index)?;
+    write("index.json", json(&index)?)?;
     Ok(texts.len())
 }
 
 /// The neurons of some tokens, the first of which has the id `first`.
-fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> serde_json::Value {
+fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> TokensRecord {
     let flat = |list: &[(NeuronId, f32)]| {
         let pair = |(id, value): &(NeuronId, f32)| {
             let value = round(f64::from(*value)).unwrap_or_default();
@@ -73,16 +95,16 @@ fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> serde_json::Value {
         };
         list.iter().map(pair).collect::<Vec<_>>()
     };
+    let counts = |peaks: &Peaks| {
+        let pair = |(id, n): &(NeuronId, f32)| (id.layer * d_mlp + id.neuron, *n as u32);
+        peaks.neurons.iter().map(pair).collect()
+    };
     let record = |(text, token): &TokenRow| {
         let [promoted_logit, suppressed_logit] = [0, 1].map(|end| flat(&token.by_logit[end]));
         let [promoted_v, suppressed_v] = [0, 1].map(|end| flat(&token.by_v[end]));
         let [top, bottom]: [&Peaks; 2] = [&token.peaks[0], &token.peaks[1]];
-        let counts = |peaks: &Peaks| {
-            let pair = |(id, n): &(NeuronId, f32)| (id.layer * d_mlp + id.neuron, *n as u32);
-            peaks.neurons.iter().map(pair).collect()
-        };
-        json!(TokenRecord {
-            text,
+        TokenRecord {
+            text: text.clone(),
             promoted_logit,
             suppressed_logit,
             promoted_v,
@@ -91,10 +113,13 @@ fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> serde_json::Value {
             n_peaks_top: top.n_neurons,
             peaks_bottom: counts(bottom),
             n_peaks_bottom: bottom.n_neurons,
-        })
+        }
     };
-    let tokens: Vec<_> = tokens.iter().map(record).collect();
-    json!({"schema": "neuroscope/token-neurons/v1", "first": first, "tokens": tokens})
+    TokensRecord {
+        schema: "neuroscope/token-neurons/v1",
+        first,
+        tokens: tokens.iter().map(record).collect(),
+    }
 }
 
 /// What a text is sorted and searched by: without the spaces before it, in small letters. The same in tokenpage.js.

@@ -341,8 +341,8 @@ pub(super) struct NeuronPageView<'a> {
     pub(super) main_html: &'a str,
     pub(super) note: Option<&'a Page>,
     pub(super) explanations: &'a [Explanation],
-    /// The record, ready to stand in a `<script>` element.
-    pub(super) record: &'a str,
+    /// What stands for the record, which can be in a `<script>` element.
+    pub(super) record: &'static str,
 }
 
 /// A neuron's card.

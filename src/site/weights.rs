@@ -162,7 +162,7 @@ impl WeightsRecord {
         let reads: Vec<_> = reads.collect();
         let neighbours = relations(of).map(|(relation, list)| {
             let triple = |(id, cosine): &(NeuronId, f32)| {
-                let cosine = round((*cosine).into()).unwrap_or_default();
+                let cosine = (f64::from(*cosine) * 1e5).round() / 1e5;
                 (id.layer, id.neuron, cosine)
             };
             (relation.name(), list.iter().map(triple).collect())

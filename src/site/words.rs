@@ -280,6 +280,8 @@ struct Word {
     n_neurons: u32,
     /// The best, the worst of them on top.
     best: BinaryHeap<Posting>,
+    /// That one, if there are as many as are kept: most postings are worse and go no further.
+    worst: Option<Posting>,
     /// Neurons of which something is said with this word.
     said: Vec<u32>,
 }
@@ -365,13 +367,18 @@ impl Words {
             self.with(hash, text, |word| {
                 word.n_neurons += 1;
                 let posting = Posting::new(flat, count.fires, count.holds);
-                if word.best.len() < MOST {
-                    word.best.push(posting);
-                } else if let Some(mut worst) = word.best.peek_mut()
-                    && posting < *worst
-                {
-                    *worst = posting;
+                if word.worst.is_some_and(|worst| posting > worst) {
+                    return;
                 }
+                word.best.push(posting);
+                if word.best.len() > MOST {
+                    word.best.pop();
+                }
+                word.worst = word
+                    .best
+                    .peek()
+                    .copied()
+                    .filter(|_| word.best.len() == MOST);
             });
         }
     }

@@ -9,7 +9,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
@@ -276,7 +277,9 @@ pub struct TokenStore {
     index: Mmap,
     shards: Vec<Mmap>,
     layout: Layout,
-    cache: Mutex<Cache>,
+    cache: RwLock<Cache>,
+    /// Counts the uses of blocks.
+    clock: AtomicU64,
 }
 
 /// Where the tables of the index begin, all checked to lie inside it.
@@ -299,9 +302,9 @@ struct Span {
 }
 
 struct Cache {
-    blocks: HashMap<usize, (u64, Arc<[TokenId]>)>,
+    /// Unpacked blocks, and when each was last used.
+    blocks: HashMap<usize, (AtomicU64, Arc<[TokenId]>)>,
     capacity: usize,
-    clock: u64,
 }
 
 impl TokenStore {
@@ -318,14 +321,14 @@ impl TokenStore {
         let cache = Cache {
             blocks: HashMap::new(),
             capacity: cache_tokens.div_ceil(BLOCK_TOKENS).max(2),
-            clock: 0,
         };
         let store = Self {
             dir: dir.to_owned(),
             index,
             shards,
             layout,
-            cache: Mutex::new(cache),
+            cache: RwLock::new(cache),
+            clock: AtomicU64::new(0),
         };
         store.check()?;
         Ok(store)
@@ -367,6 +370,12 @@ impl TokenStore {
             source,
             license,
         }
+    }
+
+    /// Name of a document's source alone.
+    pub fn source(&self, doc: DocId) -> &str {
+        let at = self.layout.metadata + doc.0 as usize * 12;
+        self.string(u32_at(&self.index, at + 4))
     }
 
     /// Tokens of a document, by their indices in it.
@@ -414,25 +423,23 @@ impl TokenStore {
     }
 
     fn block(&self, block: usize) -> Result<Arc<[TokenId]>, StoreError> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.clock += 1;
-        let clock = cache.clock;
-        if let Some((used, tokens)) = cache.blocks.get_mut(&block) {
-            *used = clock;
+        let clock = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((used, tokens)) = cache.blocks.get(&block) {
+            used.store(clock, Ordering::Relaxed);
             return Ok(Arc::clone(tokens));
         }
         drop(cache);
         let tokens = self.unpack(block)?;
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
         if cache.blocks.len() >= cache.capacity {
-            let oldest = cache
-                .blocks
-                .iter()
-                .min_by_key(|(_, (used, _))| *used)
-                .map(|(block, _)| *block);
+            let used = |(_, (used, _)): &(&usize, &(AtomicU64, _))| used.load(Ordering::Relaxed);
+            let oldest = cache.blocks.iter().min_by_key(used);
+            let oldest = oldest.map(|(block, _)| *block);
             oldest.and_then(|oldest| cache.blocks.remove(&oldest));
         }
-        cache.blocks.insert(block, (clock, Arc::clone(&tokens)));
+        let entry = (AtomicU64::new(clock), Arc::clone(&tokens));
+        cache.blocks.insert(block, entry);
         Ok(tokens)
     }
 

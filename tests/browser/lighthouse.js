@@ -22,12 +22,12 @@ const PAINT = 1000; // ms until the first content, on Fast 3G
 const SHARED = 60_000; // bytes of a page's CSS and JavaScript, compressed
 const NEURON = { bytes: 60_000, requests: 3 }; // of a neuron's page after the first
 
-// "Fast 3G", the line for phones of WebPageTest and Lighthouse (which now calls it "Slow 4G"):
+// "Fast 3G", the line for phones of WebPageTest and of Lighthouse, which calls it "Slow 4G" now:
 // https://github.com/GoogleChrome/lighthouse/blob/main/docs/throttling.md
 const FAST_3G = { rtt: 150, down: 1_600_000, up: 750_000 };
 const HANDSHAKES = 3; // name, TCP and TLS 1.3, a round trip each
-// The same in Chrome's DevTools, front_end/core/sdk/NetworkManager.ts: each request waits 3.75 round trips, as if it were the first. A
-// page and its stylesheet, one after the other, take more than a second in this way whatever they are: printed, and no bar.
+// What DevTools make of it: each request waits 3.75 round trips, as if it were the first, and has 0.9 of the line (core/config/constants.js
+// there). A page and its stylesheet, one after the other, take more than a second so, whatever they are: of a first page it is no bar.
 const DEVTOOLS = { offline: false, latency: FAST_3G.rtt * 3.75, downloadThroughput: (FAST_3G.down / 8) * 0.9, uploadThroughput: (FAST_3G.up / 8) * 0.9 };
 const RUNS = 3; // the median counts
 

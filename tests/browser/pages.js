@@ -1,5 +1,5 @@
-// The kinds of page that a site has, one a line: each with where one of them is, what says that its script has drawn it, if it
-// has one, and what a reader does to bring it into the state that is meant. `over`: something then lies over the page.
+// The kinds of page that a site has, one a line: each with where one of them is, what says that it is drawn, where scripts do
+// more than on every page, and what a reader does to bring it into the state that is meant. `over`: something then lies over it.
 import { existsSync } from "node:fs";
 
 const neuron = (model, layer, neuron) => `${model}/${layer}/${neuron}.html`;
@@ -28,7 +28,7 @@ const KINDS = [
   { name: "neuron, an example of a band unfolded", at: neuron, drawn: TEXTS, then: press(".snippets summary", ".snippets .tokens") },
   { name: "neuron, a whole document", at: neuron, drawn: TEXTS, then: press("button.document", "dialog[open] .tokens") },
   { name: "neuron, copying", at: neuron, drawn: TEXTS, then: press(".actions button", "#copy:popover-open"), over: true },
-  { name: "card", at: (model, layer, neuron) => `${model}/${layer}/${neuron}/card.html` },
+  { name: "card", at: (model, layer, neuron) => `${model}/${layer}/${neuron}/card.html`, drawn: "main" },
   { name: "compare", at: compare, drawn: "#pair .tokens" },
   { name: "explore", at: (model) => `${model}/explore.html`, drawn: "#explore:not([hidden]) #found li" },
   { name: "explore a layer", at: (model, layer) => `${model}/${layer}/explore.html`, drawn: "#explore:not([hidden]) #found li" },
@@ -60,10 +60,10 @@ const readAll = (page) => page.evaluate(async () => {
 });
 
 /** Opens a page and waits until it is as a reader has it. */
-export async function open(page, root, { path, drawn, then }) {
+export async function open(page, root, { path, drawn = "form.goto:not([hidden])", then }) {
   await page.goto("about:blank"); // an address that differs in its # alone would load nothing
-  await page.goto(root + path, { waitUntil: drawn ? "load" : "networkidle" });
-  if (drawn) await page.waitForSelector(drawn);
+  await page.goto(root + path);
+  await page.waitForSelector(drawn);
   await readAll(page);
   await then?.(page);
 }

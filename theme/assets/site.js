@@ -38,10 +38,32 @@ mode.addEventListener("click", () => {
   }
 });
 
+// single keys are in the way of those who speak to their computer
+const keys = document.querySelector("button.keys");
+let keysAreOn = true;
+function setKeys(on) {
+  keysAreOn = on;
+  if (keys) keys.textContent = `Turn keys ${on ? "off" : "on"}`;
+}
+try {
+  setKeys(localStorage.getItem("neuroscope-keys") !== "off");
+} catch {
+  // forbidden: they are on
+}
+if (keys) keys.hidden = false;
+keys?.addEventListener("click", () => {
+  setKeys(!keysAreOn);
+  try {
+    localStorage.setItem("neuroscope-keys", keysAreOn ? "on" : "off");
+  } catch {
+    // forbidden: the choice holds for this page only
+  }
+});
+
 const follow = (rel) => document.querySelector(`main a[rel="${rel}"]`)?.click();
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, select, textarea, dialog, .scroll");
-  if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing) return;
+  if (!keysAreOn || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing) return;
   if (event.key === "/") {
     event.preventDefault();
     input.focus();

@@ -75,6 +75,8 @@ function step(rel, id) {
   const link = article.querySelector(`a[rel=${rel}]`);
   if (id === undefined) link.removeAttribute("href");
   else link.href = `#${id}`;
+  link.role = id === undefined ? "link" : null;
+  link.ariaDisabled = id === undefined ? "true" : null;
   const to = id === undefined ? "Token" : `Token ${id}`;
   link.textContent = rel === "prev" ? `← ${to}` : `${to} →`;
 }
