@@ -1,6 +1,6 @@
 """The same neuron pages by neuroscope, Zola and Hugo, in turns: `python site.py NEUROSCOPE DATA --zola ZOLA --hugo HUGO`.
 
-neuroscope builds the whole site of the atlas in DATA: it reads Parquet and texts, puts numbers into words, makes examples, records
+neuroscope builds the whole site of the atlas in DATA, but for cards: it reads Parquet and texts, puts numbers into words, makes examples, records
 and everything beside the neurons' pages. The peers are given all that ready-made and render only: a theme whose template prints
 what templates are given yields, for every neuron, the values on its page and its record, each as a file of JSON. A folder with these
 files and an empty page of content for every neuron is a site of Zola and of Hugo at once. Their templates are the theme's own,
@@ -41,10 +41,12 @@ from collections.abc import Callable
 
 THEME = pathlib.Path(__file__).resolve().parents[2] / "theme/templates"
 PIECE = re.compile(r"(\{\{.*?\}\}|\{%.*?%\})", re.S)
+LITERAL_LIST = re.compile(r"\{% for (\w+) in \[(.*?)\] %\}(.*?)\{% endfor %\}", re.S)
 STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 RECORD = re.compile(r'(?<=<script type="application/json" id="neuron">).*?(?=</script>)', re.S)
 SHARED = ["site", "model", "assets"]  # what templates are given that is the same on all pages
 WAYS = ["pasted", "read"]
+MARK = "\nRECORD\n"
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("neuroscope")
@@ -63,7 +65,10 @@ args = parser.parse_args()
 
 
 def pieces_of(name):
-    return PIECE.split((THEME / name.strip('"')).read_text().removesuffix("\n"))
+    text = (THEME / name.strip('"')).read_text().removesuffix("\n")
+    text = text.replace("{{ super() }}", "")  # the blocks that are gone on with are empty
+    each = lambda found: "".join(found[3].replace(f"[{found[1]}]", f"[{item.strip()}]") for item in found[2].split(","))
+    return PIECE.split(LITERAL_LIST.sub(each, text))
 
 
 def words(piece):
@@ -199,25 +204,27 @@ def write(path, text):
 
 
 def build(data, out, project):
-    return [args.neuroscope, "build", "--no-analyze", "--project", project, "--data", data, "--out", out]
+    return [args.neuroscope, "build", "--no-analyze", "--cards=false", "--project", project, "--data", data, "--out", out]
 
 
 def give(folder):
     """Makes `folder` a site of both peers. Returns the names of its pages, `layer/neuron`."""
-    write(folder / "printing/theme/templates/neuron.html", "{{ __tera_context | safe }}")
+    write(folder / "printing/theme/templates/neuron.html", "{{ __tera_context | safe }}" + MARK + "{{ record | safe }}")
     subprocess.run(build(args.data, folder / "printed", folder / "printing"), check=True, capture_output=True)
     pages = [path for path in (folder / "printed").glob("*/*/*.html") if path.stem.isdigit()]
     pages.sort(key=lambda path: (int(path.parent.name), int(path.stem)))
     n = min(args.neurons or len(pages), len(pages))
     names, shared = [], None
     for path in [pages[i * len(pages) // n] for i in range(n)]:
-        given = values(path.read_text())
+        printed, _, record = path.read_text().rpartition(MARK)
+        given = values(printed)
         path.unlink()
         common = {name: given.pop(name) for name in SHARED}
         shared = shared or common
         assert shared == common, f"{path}: a second model"
         name = f"{given['layer']}/{given['neuron']}"
-        write(folder / f"records/{name}.json", given.pop("record"))
+        del given["record"]  # what stands for it in templates
+        write(folder / f"records/{name}.json", record)
         write(folder / f"values/{name}.json", json.dumps(given, ensure_ascii=False))
         write(folder / f"content/{name}.md", "+++\n+++\n")
         names.append(name)
