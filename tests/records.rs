@@ -241,7 +241,7 @@ fn the_indexes_agree_with_the_records() {
         }
     }
     let sitemap = fs::read_to_string(site.join("sitemap.xml")).unwrap();
-    assert_eq!(sitemap.matches("<loc>").count(), 1 + 1 + 1 + 2 + 66);
+    assert_eq!(sitemap.matches("<loc>").count(), 1 + 1 + 2 + 2 + 66);
     assert!(sitemap.contains("<loc>https://example.org/atlas/tiny/tokens.html</loc>"));
     assert!(sitemap.contains("<loc>https://example.org/atlas/tiny/1/32.html</loc>"));
 }

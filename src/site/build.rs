@@ -329,6 +329,7 @@ impl Build<'_> {
         for source in sources {
             let info = &source.atlas.manifest().scan.model;
             names.push(format!("{}/", info.name));
+            names.push(format!("{}/explore.html", info.name));
             if source.atlas.weights_info().is_some() {
                 names.push(format!("{}/tokens.html", info.name));
             }
