@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::atlas::{Atlas, histogram};
 
-use super::build::Build;
 use super::error::SiteError;
-use super::indexes::json;
+use super::text::texts::json as json_file;
+use super::writer::Site;
 
 static SCHEMAS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schema");
 
@@ -21,22 +21,22 @@ pub fn schema(name: &str) -> Option<&'static str> {
 
 /// Writes what describes the site, and what holds for all its models.
 pub(super) fn write<'a>(
-    build: &Build<'_>,
+    site: &Site<'_>,
     atlases: impl Iterator<Item = &'a Atlas>,
 ) -> Result<(), SiteError> {
     for file in SCHEMAS.files() {
         let name = file.path().to_string_lossy();
         let folder = if name == OPENAPI { "" } else { "schema/" };
-        build.write(&format!("api/v1/{folder}{name}"), file.contents())?;
+        site.write(&format!("api/v1/{folder}{name}"), file.contents())?;
     }
     let models: Vec<Value> = atlases.map(model).collect();
     let models = json!({"schema": "neuroscope/models/v1", "models": models});
-    build.write("api/v1/models.json", &json(&models)?)?;
+    site.write("api/v1/models.json", &json_file(&models)?)?;
     let edges = (0..histogram::BINS).map(|bin| histogram::edges(bin).0);
     let edges = edges.chain([histogram::edges(histogram::BINS - 1).1]);
     let edges: Vec<Option<f64>> = edges.map(|edge| edge.is_finite().then_some(edge)).collect();
     let edges = json!({"schema": "neuroscope/histogram/v1", "edges": edges});
-    build.write("api/v1/histogram.json", &json(&edges)?)
+    site.write("api/v1/histogram.json", &json_file(&edges)?)
 }
 
 fn model(atlas: &Atlas) -> Value {

@@ -2,27 +2,24 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
 
-use crate::atlas::{Atlas, Regions};
 use crate::ids::TokenId;
-use crate::tokens::Tokenizer;
-use crate::tokens::store::TokenStore;
 
 use super::api;
 use super::content::{Content, Page};
 use super::error::SiteError;
-use super::model::ModelPages;
 use super::options::SiteOptions;
 use super::output::{Output, OutputReport};
+use super::pages::part::ModelPart;
+use super::pages::views::{HomeView, Link, ModelView, PageView, SiteView};
 use super::sitemap;
+use super::source::Source;
 use super::theme::Theme;
-use super::views::{Common, HomeView, Link, ModelView, PageView, SiteView};
+use super::writer::Site;
 
-/// Unpacked tokens kept in memory: a corpus of this size is read once.
-const CACHE_TOKENS: usize = 64 << 20;
 /// Names of folders at the site's root.
 const RESERVED: [&str; 2] = ["api", "assets"];
 /// The project's logo, as content may have it.
@@ -55,39 +52,6 @@ pub struct BuildReport {
     pub output: OutputReport,
 }
 
-/// One atlas with its corpus.
-pub(super) struct Source {
-    pub(super) atlas: Atlas,
-    pub(super) store: TokenStore,
-    pub(super) tokenizer: Tokenizer,
-}
-
-impl Source {
-    fn open(data: &Path) -> Result<Self, SiteError> {
-        let atlas = Atlas::open(&data.join("atlas"))?;
-        let corpus = data.join("corpus");
-        let store = TokenStore::open(&corpus, CACHE_TOKENS)?;
-        let path = corpus.join("tokenizer.json");
-        let json = std::fs::read(&path).map_err(|source| SiteError::io("read", &path, source))?;
-        let tokenizer = Tokenizer::from_json(&json, None)
-            .map_err(|source| SiteError::Tokenizer { path, source })?;
-        Ok(Self {
-            atlas,
-            store,
-            tokenizer,
-        })
-    }
-
-    fn name(&self) -> &str {
-        &self.atlas.manifest().scan.model.name
-    }
-
-    /// What chance explains of a layer's cosines.
-    pub(super) fn regions(&self, layer: u32) -> Option<&Regions> {
-        self.atlas.weights_info()?.layers.get(layer as usize)
-    }
-}
-
 /// Builds a site into `out`. `progress` is told the neurons done.
 pub fn build(
     inputs: &Inputs<'_>,
@@ -105,30 +69,35 @@ pub fn build(
         None => Content::default(),
     };
     let output = Output::open(out)?;
-    let site = site_view(inputs.options, &content, &sources);
-    let theme = Theme::load(inputs.theme, &site)?;
-    let build = Build {
+    let view = site_view(inputs.options, &content, &sources);
+    let theme = Theme::load(inputs.theme, &view)?;
+    let site = Site {
         options: inputs.options,
         theme: &theme,
         content: &content,
         output: &output,
-        site: &site,
+        view: &view,
         done: AtomicU64::new(0),
         progress,
     };
 
-    build.site_pages()?;
-    api::write(&build, sources.iter().map(|source| &source.atlas))?;
+    site.own_pages()?;
+    api::write(&site, sources.iter().map(|source| &source.atlas))?;
     let mut models = Vec::new();
-    for (source, model) in sources.iter().zip(&site.models) {
-        ModelPages::new(&build, source, model).write()?;
+    for (source, model) in sources.iter().zip(&view.models) {
+        let part = ModelPart {
+            site: &site,
+            source,
+            model,
+        };
+        part.write()?;
         let info = &source.atlas.manifest().scan.model;
         models.push((
             info.name.clone(),
             u64::from(info.n_layers) * u64::from(info.d_mlp),
         ));
     }
-    build.sitemap(&sources)?;
+    site.sitemap(&sources)?;
     let written = content.notes.keys().chain(content.explanations.keys());
     let stray = written.filter(|(model, id)| {
         let known = |source: &&Source| source.name() == model;
@@ -207,74 +176,15 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
     }
 }
 
-/// A site being built.
-pub(super) struct Build<'a> {
-    pub(super) options: &'a SiteOptions,
-    pub(super) content: &'a Content,
-    theme: &'a Theme,
-    output: &'a Output,
-    site: &'a SiteView,
-    done: AtomicU64,
-    progress: &'a (dyn Fn(u64) -> bool + Sync),
-}
-
-impl Build<'_> {
-    /// What every page has; `name` is the page's file, with `/` between folders.
-    pub(super) fn common(&self, name: &str, title: String, description: String) -> Common {
-        let canonical = self
-            .options
-            .base_url()
-            .map(|base| base + name.strip_suffix("index.html").unwrap_or(name));
-        Common {
-            root: "../".repeat(name.matches('/').count()),
-            title,
-            description,
-            canonical,
-        }
-    }
-
-    /// Makes a file hold some bytes.
-    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), SiteError> {
-        self.output.write(name, bytes)
-    }
-
-    /// Renders a page, of a model or of none, and makes its file hold it.
-    pub(super) fn page(
-        &self,
-        name: &str,
-        template: &str,
-        model: Option<&ModelView>,
-        view: &impl Serialize,
-    ) -> Result<(), SiteError> {
-        self.write(name, &self.render(template, model, view)?)
-    }
-
-    /// Renders a page, of a model or of none.
-    pub(super) fn render(
-        &self,
-        template: &str,
-        model: Option<&ModelView>,
-        view: &impl Serialize,
-    ) -> Result<Vec<u8>, SiteError> {
-        let model = model.map(|model| model.name.as_str());
-        self.theme.render(template, model, view)
-    }
-
-    /// Says that the page of one more neuron is done.
-    pub(super) fn count_neuron(&self) -> Result<(), SiteError> {
-        match (self.progress)(self.done.fetch_add(1, Ordering::Relaxed) + 1) {
-            true => Ok(()),
-            false => Err(SiteError::Interrupted),
-        }
-    }
-
-    fn site_pages(&self) -> Result<(), SiteError> {
+impl Site<'_> {
+    /// The pages that are about no model, and the files that all pages need.
+    fn own_pages(&self) -> Result<(), SiteError> {
         for (name, bytes) in self.theme.assets() {
             self.write(name, bytes)?;
         }
         for (name, path) in &self.content.files {
             let folder = name.split('/').next().unwrap_or_default();
-            let taken = self.site.models.iter().any(|model| model.name == folder);
+            let taken = self.view.models.iter().any(|model| model.name == folder);
             if taken || RESERVED.contains(&folder) {
                 return Err(SiteError::BadFolder(path.clone()));
             }
@@ -283,7 +193,7 @@ impl Build<'_> {
         }
         self.write(".nojekyll", b"")?;
         let description = "Every MLP neuron of a language model, with its statistics and the text that excites it most and least.";
-        let common = self.common("index.html", self.site.title.clone(), description.into());
+        let common = self.common("index.html", self.view.title.clone(), description.into());
         self.page(
             "index.html",
             "home.html",

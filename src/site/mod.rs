@@ -1,38 +1,23 @@
 //! Atlases to a static website: plain data (views) → theme → bytes → files.
 //!
-//! Rendering returns bytes and [`output`] alone writes; the site never sees a model, and what it shows of a neuron is
-//! the record that its page embeds.
+//! [`build`] goes through the models; `text` turns tokens, numbers and examples into what people and programs read,
+//! `data` makes the files that programs read and pages load, `pages` what templates are given. Rendering returns
+//! bytes and `output` alone writes; the site never sees a model, and what it shows of a neuron is the record that its
+//! page embeds.
 
 mod api;
 mod build;
-mod columns;
 mod content;
-mod deepdecipher;
-mod display;
-mod documents;
+mod data;
 mod error;
-mod examples;
-mod explore;
-mod figures;
-mod format;
-mod indexes;
-mod layer;
-mod lines;
-mod model;
-mod neuron;
 mod options;
 mod output;
-mod plot;
-mod record;
+mod pages;
 mod sitemap;
-mod spread;
-mod terms;
-mod texts;
+mod source;
+mod text;
 mod theme;
-mod token_index;
-mod views;
-mod weights;
-mod words;
+mod writer;
 
 pub use api::schema;
 pub use build::{BuildReport, Inputs, build};

@@ -1,6 +1,6 @@
 //! The sitemap, in as many files as it needs.
 
-use super::display::escape;
+use super::text::display::escape;
 
 /// Addresses that one sitemap may hold.
 const MOST: usize = 50_000;

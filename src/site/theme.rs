@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tera::{Context, Tera, Value};
 
 use super::error::SiteError;
-use super::views::SiteView;
+use super::pages::views::SiteView;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/theme");
 

@@ -71,7 +71,7 @@ function cells(ranking) {
   for (const neuron of isDead) nodes[neuron].classList.add("dead");
 }
 
-// the same picture as src/site/plot.rs draws for the default measure
+// the same picture as src/site/pages/plot.rs draws for the default measure
 function plot() {
   const values = columns[state.column].filter((value) => value !== null);
   document.getElementById("plot").replaceChildren(distribution(values, `Distribution of ${state.column} in layer ${layer}`));

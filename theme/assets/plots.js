@@ -1,4 +1,4 @@
-// Figures as SVG, in the colours of the theme's classes. src/site/plot.rs draws those that pages have without scripts.
+// Figures as SVG, in the colours of the theme's classes. src/site/pages/plot.rs draws those that pages have without scripts.
 
 import { shape } from "./dom.js";
 import { edge } from "./record.js";

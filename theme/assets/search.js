@@ -63,7 +63,7 @@ const WORD = /[[\p{L}\p{M}\p{N}]&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]]
 // letter by letter: a sigma at the end of a word is no other letter
 const lower = (word) => Array.from(word, (letter) => letter.toLowerCase()).join("").replaceAll("ς", "σ");
 
-/** The words of a text, by the same rules as in src/site/words.rs: runs of letters, marks and digits, in small letters. */
+/** The words of a text, by the same rules as in src/site/data/words.rs: runs of letters, marks and digits, in small letters. */
 export function words(text) {
   const found = (text.match(WORD) ?? []).map(lower);
   return found.filter((word) => [...word].length <= LONGEST);

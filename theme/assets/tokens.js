@@ -1,4 +1,4 @@
-// Tokens and numbers as people can read them: the same rules as src/site/display.rs and src/site/format.rs.
+// Tokens and numbers as people can read them: the same rules as src/site/text/display.rs and src/site/text/format.rs.
 
 const NAMED = new Map([["\n", "↵"], ["\t", "→"], ["\r", "␍"], ["\x7f", "␡"]]);
 const UNSEEN = /[\u0080-\u00a0\u00ad\u061c\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]/u;

@@ -3,23 +3,23 @@
 use crate::atlas::{Measure, NeuronWeights, Summary};
 
 /// A number that every neuron has, or may have.
-pub(super) struct Column {
+pub(in crate::site) struct Column {
     /// Name in files.
-    pub(super) name: &'static str,
+    pub(in crate::site) name: &'static str,
     /// Name for readers.
-    pub(super) label: &'static str,
+    pub(in crate::site) label: &'static str,
     /// What it is.
-    pub(super) definition: &'static str,
+    pub(in crate::site) definition: &'static str,
     /// What it is about.
-    pub(super) group: Group,
+    pub(in crate::site) group: Group,
     /// Whether it is a share, which is shown in percent.
-    pub(super) is_share: bool,
+    pub(in crate::site) is_share: bool,
     value: Value,
 }
 
 /// What a column is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Group {
+pub(in crate::site) enum Group {
     Activations,
     Weights,
 }
@@ -32,17 +32,21 @@ enum Value {
 
 impl Column {
     /// Whether it is a measure of interest.
-    pub(super) fn is_ranked(&self) -> bool {
+    pub(in crate::site) fn is_ranked(&self) -> bool {
         matches!(self.value, Value::Ranked(_))
     }
 
     /// Whether the scan alone tells it.
-    pub(super) fn is_scanned(&self) -> bool {
+    pub(in crate::site) fn is_scanned(&self) -> bool {
         matches!(self.value, Value::Summary(_))
     }
 
     /// The neuron's number; what only the weights tell is not known without them.
-    pub(super) fn of(&self, summary: &Summary, weights: Option<&NeuronWeights>) -> Option<f64> {
+    pub(in crate::site) fn of(
+        &self,
+        summary: &Summary,
+        weights: Option<&NeuronWeights>,
+    ) -> Option<f64> {
         match self.value {
             Value::Ranked(measure) => summary.ranked(measure).value,
             Value::Summary(get) => get(summary),
@@ -52,7 +56,7 @@ impl Column {
 }
 
 /// Every column, those of the measures of interest first.
-pub(super) fn columns() -> Vec<Column> {
+pub(in crate::site) fn columns() -> Vec<Column> {
     let measures = Measure::ALL.map(|measure| Column {
         name: measure.name(),
         label: measure.label(),

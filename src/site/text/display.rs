@@ -1,7 +1,7 @@
 //! Tokens as people can read them, in HTML.
 
 /// Escapes text for HTML, in content and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(in crate::site) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         escape_char(c, &mut out);
@@ -45,7 +45,7 @@ fn stand_in(c: char) -> Option<String> {
 }
 
 /// Text of a document with nothing invisible, in HTML. The same as in tokens.js.
-pub(super) fn visible(text: &str, out: &mut String) {
+pub(in crate::site) fn visible(text: &str, out: &mut String) {
     // nearly all characters are themselves
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"&<>\"'".contains(byte);
     let mut rest = text;
@@ -64,7 +64,7 @@ pub(super) fn visible(text: &str, out: &mut String) {
 }
 
 /// A token on its own, such as in a list of logit weights, not escaped: every space is visible as well.
-pub(super) fn lone_token(text: &str) -> String {
+pub(in crate::site) fn lone_token(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {

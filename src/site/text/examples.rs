@@ -15,43 +15,46 @@ use crate::tokens::Windowing;
 use crate::tokens::store::TokenStore;
 
 use super::display::{escape, visible};
-use super::error::SiteError;
 use super::format::{number, round};
 use super::texts::{TokenTexts, json_string};
+use crate::site::error::SiteError;
 
 /// The examples of one neuron with their tokens.
-pub(super) struct Examples<'a> {
+pub(in crate::site) struct Examples<'a> {
     /// Each example once, whatever lists have it.
-    pub(super) rows: Vec<ExampleTokens<'a>>,
+    pub(in crate::site) rows: Vec<ExampleTokens<'a>>,
     /// The lists, in the order of the atlas.
-    pub(super) lists: Vec<List<'a>>,
+    pub(in crate::site) lists: Vec<List<'a>>,
 }
 
 /// An example and the tokens of its window.
-pub(super) struct ExampleTokens<'a> {
-    pub(super) example: &'a Example,
-    pub(super) tokens: Vec<TokenId>,
+pub(in crate::site) struct ExampleTokens<'a> {
+    pub(in crate::site) example: &'a Example,
+    pub(in crate::site) tokens: Vec<TokenId>,
 }
 
 /// A list of examples.
-pub(super) struct List<'a> {
-    pub(super) name: &'a str,
+pub(in crate::site) struct List<'a> {
+    pub(in crate::site) name: &'a str,
     /// Its examples, best first.
-    pub(super) rows: Vec<usize>,
+    pub(in crate::site) rows: Vec<usize>,
     /// How many further documents peak on the same context as each.
     duplicates: Vec<usize>,
 }
 
 impl ExampleTokens<'_> {
     /// Index of the peak within the window.
-    pub(super) fn peak(&self) -> usize {
+    pub(in crate::site) fn peak(&self) -> usize {
         (self.example.pos.0 - self.example.window.start) as usize
     }
 }
 
 impl<'a> Examples<'a> {
     /// Reads the text of a neuron's examples.
-    pub(super) fn read(neuron: &'a AtlasNeuron, corpus: &Corpus<'_>) -> Result<Self, SiteError> {
+    pub(in crate::site) fn read(
+        neuron: &'a AtlasNeuron,
+        corpus: &Corpus<'_>,
+    ) -> Result<Self, SiteError> {
         let mut rows: Vec<ExampleTokens<'a>> = Vec::with_capacity(neuron.examples.len());
         let mut lists: Vec<List<'a>> = Vec::new();
         let mut known: HashMap<(DocId, Pos), Vec<usize>> = HashMap::new();
@@ -92,14 +95,14 @@ impl<'a> Examples<'a> {
     }
 
     /// The examples of a list.
-    pub(super) fn of(&self, list: &str) -> impl Iterator<Item = &ExampleTokens<'a>> {
+    pub(in crate::site) fn of(&self, list: &str) -> impl Iterator<Item = &ExampleTokens<'a>> {
         let list = self.lists.iter().find(|of| of.name == list);
         let rows = list.map_or(&[][..], |list| &list.rows);
         rows.iter().map(|&row| &self.rows[row])
     }
 
     /// The largest magnitude of all values around the peaks.
-    pub(super) fn largest(&self) -> f32 {
+    pub(in crate::site) fn largest(&self) -> f32 {
         let largest = |row: &ExampleTokens<'_>| {
             let Window { scale, steps, .. } = &row.example.window;
             let finite = steps.iter().filter(|step| **step != Window::NOT_FINITE);
@@ -110,7 +113,7 @@ impl<'a> Examples<'a> {
     }
 
     /// Adds the lists as JSON: rows of the examples, and duplicates where there are any.
-    pub(super) fn push_lists(&self, json: &mut Vec<u8>) {
+    pub(in crate::site) fn push_lists(&self, json: &mut Vec<u8>) {
         for (at, list) in self.lists.iter().enumerate() {
             json.push(if at > 0 { b',' } else { b'{' });
             json.push(b'"');
@@ -127,7 +130,7 @@ impl<'a> Examples<'a> {
     }
 
     /// Adds the examples as JSON, column by column.
-    pub(super) fn push_columns(&self, json: &mut Vec<u8>, corpus: &Corpus<'_>) {
+    pub(in crate::site) fn push_columns(&self, json: &mut Vec<u8>, corpus: &Corpus<'_>) {
         let of = |get: &dyn Fn(&ExampleTokens<'_>) -> usize| -> Vec<usize> {
             self.rows.iter().map(get).collect()
         };
@@ -265,15 +268,15 @@ fn push_steps(json: &mut Vec<u8>, window: &Window) {
 }
 
 /// The corpus that a model was scanned on, with the texts of its tokens.
-pub(super) struct Corpus<'a> {
-    pub(super) store: &'a TokenStore,
-    pub(super) texts: TokenTexts<'a>,
-    pub(super) windowing: Windowing,
+pub(in crate::site) struct Corpus<'a> {
+    pub(in crate::site) store: &'a TokenStore,
+    pub(in crate::site) texts: TokenTexts<'a>,
+    pub(in crate::site) windowing: Windowing,
 }
 
 impl Corpus<'_> {
     /// Tokens at some positions of a document, those BOS that have positions included.
-    pub(super) fn tokens(
+    pub(in crate::site) fn tokens(
         &self,
         doc: DocId,
         positions: std::ops::Range<u32>,
@@ -284,7 +287,7 @@ impl Corpus<'_> {
     }
 
     /// Number of positions of a document.
-    pub(super) fn n_positions(&self, doc: DocId) -> u32 {
+    pub(in crate::site) fn n_positions(&self, doc: DocId) -> u32 {
         self.windowing.n_positions(self.store.len(doc)) as u32
     }
 
@@ -302,7 +305,11 @@ impl Corpus<'_> {
     }
 
     /// Adds a document as JSON, its tokens as those of examples, with their ids.
-    pub(super) fn push_document(&self, json: &mut Vec<u8>, doc: DocId) -> Result<(), SiteError> {
+    pub(in crate::site) fn push_document(
+        &self,
+        json: &mut Vec<u8>,
+        doc: DocId,
+    ) -> Result<(), SiteError> {
         let info = self.store.info(doc);
         let [id, source, license] = [info.id, info.source, info.license].map(json_string);
         let tokens = self.tokens(doc, 0..self.n_positions(doc))?;
@@ -327,7 +334,7 @@ impl Corpus<'_> {
 
     /// The text before the peak of an example, at it, and after it. A character that is cut by the peak goes with it
     /// whole.
-    pub(super) fn around_peak(&self, row: &ExampleTokens<'_>) -> [String; 3] {
+    pub(in crate::site) fn around_peak(&self, row: &ExampleTokens<'_>) -> [String; 3] {
         let tokens = &row.tokens;
         let partial = |at: usize| {
             let token = tokens.get(at);
@@ -347,7 +354,7 @@ impl Corpus<'_> {
 
     /// The tokens around an example's peak as a heat map, whose colours reach `max`. Tokens that share a character
     /// stand together.
-    pub(super) fn heat_html(
+    pub(in crate::site) fn heat_html(
         &self,
         out: &mut String,
         row: &ExampleTokens<'_>,
@@ -384,7 +391,7 @@ impl Corpus<'_> {
     }
 
     /// An example as plain HTML, for readers without JavaScript.
-    pub(super) fn example_html(
+    pub(in crate::site) fn example_html(
         &self,
         out: &mut String,
         row: &ExampleTokens<'_>,

@@ -6,15 +6,16 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::atlas::{
-    Atlas, AtlasNeuron, Measure, Moments, NeuronStats, Regions, ScanIdentity, SignCase, WeightsInfo,
+    Atlas, AtlasNeuron, Measure, Moments, NeuronStats, Regions, ScanIdentity, SignCase, Summary,
+    WeightsInfo,
 };
 use crate::tokens::Vocabulary;
 use crate::tokens::store::TokenStore;
 
-use super::examples::{Corpus, Examples};
-use super::format::round;
-use super::texts::{TokenTexts, safe_in_html};
 use super::weights::{TokenLists, WeightsRecord};
+use crate::site::text::examples::{Corpus, Examples};
+use crate::site::text::format::round;
+use crate::site::text::texts::{TokenTexts, safe_in_html};
 
 const SCHEMA: &str = "neuroscope/neuron/v1";
 const QUANTILES: [&str; 9] = [
@@ -104,7 +105,7 @@ impl<'a> HistogramRecord<'a> {
 }
 
 /// Values by name, in this order.
-pub(super) struct Fields<T>(pub(super) Vec<(&'static str, T)>);
+pub(in crate::site) struct Fields<T>(pub(in crate::site) Vec<(&'static str, T)>);
 
 impl<T: Serialize> Serialize for Fields<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -145,15 +146,25 @@ struct InterestRecord {
 
 /// How many neurons of the layer and of the model have a value, by measure.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Population {
+pub(in crate::site) struct Population {
     /// Of the layer.
-    pub(super) layer: [u32; Measure::ALL.len()],
+    pub(in crate::site) layer: [u32; Measure::ALL.len()],
     /// Of the model.
-    pub(super) model: [u32; Measure::ALL.len()],
+    pub(in crate::site) model: [u32; Measure::ALL.len()],
+}
+
+/// How many neurons have a value of each measure.
+pub(in crate::site) fn with_value(summaries: &[Summary]) -> [u32; Measure::ALL.len()] {
+    Measure::ALL.map(|measure| {
+        let values = summaries
+            .iter()
+            .filter(|s| s.ranked(measure).value.is_some());
+        values.count() as u32
+    })
 }
 
 /// Writes the records of a model's neurons.
-pub(super) struct RecordWriter<'a> {
+pub(in crate::site) struct RecordWriter<'a> {
     scan: &'a ScanIdentity,
     info: Option<&'a WeightsInfo>,
     corpus: Corpus<'a>,
@@ -161,7 +172,11 @@ pub(super) struct RecordWriter<'a> {
 
 impl<'a> RecordWriter<'a> {
     /// For the neurons of one atlas and the corpus it was scanned on.
-    pub(super) fn new(atlas: &'a Atlas, store: &'a TokenStore, vocabulary: &'a Vocabulary) -> Self {
+    pub(in crate::site) fn new(
+        atlas: &'a Atlas,
+        store: &'a TokenStore,
+        vocabulary: &'a Vocabulary,
+    ) -> Self {
         Self {
             scan: &atlas.manifest().scan,
             info: atlas.weights_info(),
@@ -174,12 +189,12 @@ impl<'a> RecordWriter<'a> {
     }
 
     /// The corpus.
-    pub(super) fn corpus(&self) -> &Corpus<'a> {
+    pub(in crate::site) fn corpus(&self) -> &Corpus<'a> {
         &self.corpus
     }
 
     /// A neuron's record as JSON that can stand in HTML.
-    pub(super) fn record(
+    pub(in crate::site) fn record(
         &self,
         neuron: &AtlasNeuron,
         examples: &Examples<'_>,

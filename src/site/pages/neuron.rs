@@ -5,20 +5,20 @@ use std::sync::{Mutex, PoisonError};
 use crate::atlas::{AtlasNeuron, Measure, NeuronWeights, Summary};
 use crate::ids::NeuronId;
 
-use super::content::{Explanation, Page};
-use super::deepdecipher;
-use super::display::lone_token;
-use super::error::SiteError;
-use super::examples::{ExampleTokens, Examples};
-use super::explore::{self, Explore, Known};
-use super::format::{count, number};
-use super::indexes::json;
-use super::lines::{Lines, line};
-use super::model::ModelPages;
-use super::record::{Population, RecordWriter};
+use super::classes::{Tag, tags};
+use super::part::ModelPart;
 use super::views::{Card, CardView, NeuronPageView, cards, hook_post_words};
-use super::weights::{Tag, tags};
-use super::words::Words;
+use crate::site::content::{Explanation, Page};
+use crate::site::data::deepdecipher;
+use crate::site::data::explore::{self, Explore, Known};
+use crate::site::data::lines::{Lines, line};
+use crate::site::data::record::{Population, RecordWriter};
+use crate::site::data::words::Words;
+use crate::site::error::SiteError;
+use crate::site::text::display::lone_token;
+use crate::site::text::examples::{ExampleTokens, Examples};
+use crate::site::text::format::{count, number};
+use crate::site::text::texts::json;
 
 /// Examples that stand on the page as plain HTML.
 const PLAIN_EXAMPLES: usize = 4;
@@ -32,8 +32,8 @@ const CARD_TOKENS: [usize; 2] = [20, 8];
 const RECORD: &str = "\u{1}record\u{1}";
 
 /// Writes the pages of a model's neurons.
-pub(super) struct NeuronPages<'a> {
-    pages: &'a ModelPages<'a>,
+pub(in crate::site) struct NeuronPages<'a> {
+    part: ModelPart<'a>,
     writer: &'a RecordWriter<'a>,
     lines: Lines,
     words: Words,
@@ -41,11 +41,11 @@ pub(super) struct NeuronPages<'a> {
 }
 
 impl<'a> NeuronPages<'a> {
-    pub(super) fn new(pages: &'a ModelPages<'a>, writer: &'a RecordWriter<'a>) -> Self {
-        let model = pages.model;
+    pub(in crate::site) fn new(part: ModelPart<'a>, writer: &'a RecordWriter<'a>) -> Self {
+        let model = part.model;
         let n_neurons = model.n_layers as usize * model.d_mlp as usize;
         Self {
-            pages,
+            part,
             writer,
             lines: Lines::new(n_neurons),
             words: Words::new(&writer.corpus().texts),
@@ -54,8 +54,12 @@ impl<'a> NeuronPages<'a> {
     }
 
     /// What is known of a layer's neurons before their pages are written.
-    pub(super) fn known(&self, summaries: &[Summary], weights: Option<&[NeuronWeights]>) -> Known {
-        let (content, name) = (self.pages.build.content, &self.pages.model.name);
+    pub(in crate::site) fn known(
+        &self,
+        summaries: &[Summary],
+        weights: Option<&[NeuronWeights]>,
+    ) -> Known {
+        let (content, name) = (self.part.site.content, &self.part.model.name);
         Known::of(summaries, weights, |summary| {
             let id = NeuronId {
                 layer: summary.layer,
@@ -70,7 +74,7 @@ impl<'a> NeuronPages<'a> {
     }
 
     /// Takes that down of the next layer.
-    pub(super) fn add_layer(&mut self, known: Known) {
+    pub(in crate::site) fn add_layer(&mut self, known: Known) {
         let explore = self.explore.get_mut();
         explore
             .unwrap_or_else(PoisonError::into_inner)
@@ -78,14 +82,14 @@ impl<'a> NeuronPages<'a> {
     }
 
     /// Writes the files in which neurons are searched, when all pages are written.
-    pub(super) fn finish(self) -> Result<(), SiteError> {
-        let (build, model) = (self.pages.build, self.pages.model);
+    pub(in crate::site) fn finish(self) -> Result<(), SiteError> {
+        let (site, model) = (self.part.site, self.part.model);
         let name = &model.name;
         let explore = self.explore.into_inner();
         let explore = explore.unwrap_or_else(PoisonError::into_inner);
         let vocabulary = self.writer.corpus().texts.vocabulary();
         let words = self.words;
-        let write = |file: &str, bytes: &[u8]| build.write(&format!("{name}/{file}"), bytes);
+        let write = |file: &str, bytes: &[u8]| site.write(&format!("{name}/{file}"), bytes);
         let (explored, searched) = rayon::join(
             || {
                 let size = [model.n_layers, model.d_mlp];
@@ -101,17 +105,17 @@ impl<'a> NeuronPages<'a> {
     }
 
     /// Writes a neuron's page, and its record if that is asked for.
-    pub(super) fn write(
+    pub(in crate::site) fn write(
         &self,
         neuron: &AtlasNeuron,
         population: &Population,
     ) -> Result<(), SiteError> {
-        let (build, model, corpus) = (self.pages.build, self.pages.model, self.writer.corpus());
+        let (site, model, corpus) = (self.part.site, self.part.model, self.writer.corpus());
         let NeuronId {
             layer,
             neuron: index,
         } = neuron.id;
-        let scan = &self.pages.source.atlas.manifest().scan;
+        let scan = &self.part.source.atlas.manifest().scan;
         let examples = Examples::read(neuron, corpus)?;
         let record = self.writer.record(neuron, &examples, population);
         let moments = &neuron.stats.moments;
@@ -124,8 +128,8 @@ impl<'a> NeuronPages<'a> {
             corpus.example_html(&mut main_html, row, n);
         }
         let of = (model.name.clone(), neuron.id);
-        let note = build.content.notes.get(&of);
-        let explanations = build.content.explanations.get(&of);
+        let note = site.content.notes.get(&of);
+        let explanations = site.content.explanations.get(&of);
         let explanations = explanations.map(Vec::as_slice).unwrap_or_default();
         self.search(neuron, &examples, main_list, (note, explanations))?;
         let name = format!("{}/{layer}/{index}.html", model.name);
@@ -134,11 +138,11 @@ impl<'a> NeuronPages<'a> {
         let not_finite = neuron.stats.not_finite;
         let tags = neuron.weights.as_ref().map(tags).unwrap_or_default();
         let cards = cards(&neuron.summary, population);
-        if build.options.cards {
+        if site.options.cards {
             self.card(neuron, &title, (&cards, &tags), (&examples, main_list))?;
         }
         let view = NeuronPageView {
-            common: build.common(&name, title, description),
+            common: site.common(&name, title, description),
             layer,
             neuron: index,
             hook: scan.policy.hook_in(layer),
@@ -161,17 +165,17 @@ impl<'a> NeuronPages<'a> {
             explanations,
             record: RECORD,
         };
-        let page = build.render("neuron.html", Some(model), &view)?;
-        build.write(&name, &with_record(&page, &record))?;
-        if build.options.neuron_json {
+        let page = site.render("neuron.html", Some(model), &view)?;
+        site.write(&name, &with_record(&page, &record))?;
+        if site.options.neuron_json {
             let name = format!("{}/{layer}/{index}.json", model.name);
-            build.write(&name, &record)?;
+            site.write(&name, &record)?;
         }
-        if build.options.deepdecipher {
+        if site.options.deepdecipher {
             let shape = deepdecipher::neuron(scan, neuron, &examples, corpus);
-            build.write(&deepdecipher::address(scan, neuron), &json(&shape)?)?;
+            site.write(&deepdecipher::address(scan, neuron), &json(&shape)?)?;
         }
-        build.count_neuron()
+        site.count_neuron()
     }
 
     /// A neuron in one sentence.
@@ -183,7 +187,7 @@ impl<'a> NeuronPages<'a> {
         let token = |id| lone_token(&self.writer.corpus().texts.vocabulary().text(id));
         let mut words = format!(
             "Neuron {index} of layer {layer} of {}",
-            self.pages.model.name
+            self.part.model.name
         );
         if let Some(row) = main {
             let value = number(Some(row.example.value.into()));
@@ -221,7 +225,7 @@ impl<'a> NeuronPages<'a> {
         (cards, tags): (&[Card], &[Tag]),
         (examples, main_list): (&Examples<'_>, &str),
     ) -> Result<(), SiteError> {
-        let (build, model, corpus) = (self.pages.build, self.pages.model, self.writer.corpus());
+        let (site, model, corpus) = (self.part.site, self.part.model, self.writer.corpus());
         let NeuronId {
             layer,
             neuron: index,
@@ -241,7 +245,7 @@ impl<'a> NeuronPages<'a> {
             .filter(|card| shown.contains(&card.id))
             .collect();
         let view = CardView {
-            common: build.common(&name, title.to_owned(), String::new()),
+            common: site.common(&name, title.to_owned(), String::new()),
             layer,
             neuron: index,
             cards: &cards,
@@ -249,7 +253,7 @@ impl<'a> NeuronPages<'a> {
             promoted: &self.promoted(neuron, 5),
             examples: &html,
         };
-        build.page(&name, "card.html", Some(model), &view)
+        site.page(&name, "card.html", Some(model), &view)
     }
 
     /// Takes down how a neuron can be found.
@@ -260,7 +264,7 @@ impl<'a> NeuronPages<'a> {
         main_list: &str,
         (note, explanations): (Option<&Page>, &[Explanation]),
     ) -> Result<(), SiteError> {
-        let (model, corpus) = (self.pages.model, self.writer.corpus());
+        let (model, corpus) = (self.part.model, self.writer.corpus());
         let flat = neuron.id.layer * model.d_mlp + neuron.id.neuron;
         let main = examples.of(main_list).next();
         let said = note.map(|note| note.title.as_str());
@@ -271,7 +275,7 @@ impl<'a> NeuronPages<'a> {
         });
         if let Some((file, json)) = self.lines.put(flat as usize, line) {
             let file = format!("{}/{file}", model.name);
-            self.pages.build.write(&file, json.as_bytes())?;
+            self.part.site.write(&file, json.as_bytes())?;
         }
         self.words.add_examples(flat, examples, &corpus.texts);
         if let Some(note) = note {
@@ -292,7 +296,7 @@ impl<'a> NeuronPages<'a> {
         match neuron.checked_sub(1) {
             Some(before) => Some(format!("{before}.html")),
             None => {
-                let last = self.pages.model.d_mlp - 1;
+                let last = self.part.model.d_mlp - 1;
                 let layer = layer.checked_sub(1)?;
                 Some(format!("../{layer}/{last}.html"))
             }
@@ -301,7 +305,7 @@ impl<'a> NeuronPages<'a> {
 
     /// Address of the neuron after another, relative to that one's page.
     fn after(&self, NeuronId { layer, neuron }: NeuronId) -> Option<String> {
-        let model = self.pages.model;
+        let model = self.part.model;
         match neuron + 1 < model.d_mlp {
             true => Some(format!("{}.html", neuron + 1)),
             false => (layer + 1 < model.n_layers).then(|| format!("../{}/0.html", layer + 1)),

@@ -4,108 +4,108 @@ use serde::Serialize;
 
 use crate::atlas::{Atlas, Measure, ModelInfo, Moments, Summary};
 
-use super::columns::{Column, columns};
-use super::content::{Explanation, Page};
+use super::classes::Tag;
 use super::figures::{CountRow, FigureView};
-use super::format::{count, human, number, percent};
-use super::record::Population;
 use super::terms::Terms;
-use super::weights::Tag;
+use crate::site::content::{Explanation, Page};
+use crate::site::data::columns::{Column, columns};
+use crate::site::data::record::Population;
+use crate::site::text::format::{count, human, number, percent};
 
 /// What every page has, beside the site, its assets and the page's model.
 #[derive(Clone, Serialize)]
-pub(super) struct Common {
+pub(in crate::site) struct Common {
     /// Relative path to the site's root: empty, or `../` some times.
-    pub(super) root: String,
+    pub(in crate::site) root: String,
     /// Title of the page.
-    pub(super) title: String,
+    pub(in crate::site) title: String,
     /// One sentence about the page.
-    pub(super) description: String,
+    pub(in crate::site) description: String,
     /// Full address of the page, if the site's is known.
-    pub(super) canonical: Option<String>,
+    pub(in crate::site) canonical: Option<String>,
 }
 
 /// The site.
 #[derive(Serialize)]
-pub(super) struct SiteView {
-    pub(super) title: String,
-    pub(super) language: String,
-    pub(super) version: &'static str,
-    pub(super) menu: Vec<Link>,
+pub(in crate::site) struct SiteView {
+    pub(in crate::site) title: String,
+    pub(in crate::site) language: String,
+    pub(in crate::site) version: &'static str,
+    pub(in crate::site) menu: Vec<Link>,
     /// Address of the logo.
-    pub(super) logo: Option<&'static str>,
+    pub(in crate::site) logo: Option<&'static str>,
     /// The project's own words at the foot of every page, in HTML.
-    pub(super) footer: Option<String>,
-    pub(super) models: Vec<ModelView>,
+    pub(in crate::site) footer: Option<String>,
+    pub(in crate::site) models: Vec<ModelView>,
 }
 
 /// A link of the menu.
 #[derive(Clone, Serialize)]
-pub(super) struct Link {
+pub(in crate::site) struct Link {
     /// Relative to the root, unless it is a full address.
-    pub(super) href: String,
-    pub(super) label: String,
+    pub(in crate::site) href: String,
+    pub(in crate::site) label: String,
     /// Whether it leads to another site.
-    pub(super) external: bool,
+    pub(in crate::site) external: bool,
 }
 
 /// A model, in words.
 #[derive(Clone, Serialize)]
-pub(super) struct ModelView {
-    pub(super) name: String,
-    pub(super) mlp: String,
-    pub(super) family: String,
-    pub(super) gated: bool,
+pub(in crate::site) struct ModelView {
+    pub(in crate::site) name: String,
+    pub(in crate::site) mlp: String,
+    pub(in crate::site) family: String,
+    pub(in crate::site) gated: bool,
     /// Whether its weights were analysed.
-    pub(super) analysed: bool,
-    pub(super) hook: String,
-    pub(super) corpus: String,
-    pub(super) n_layers: u32,
-    pub(super) d_mlp: u32,
-    pub(super) d_model: u32,
-    pub(super) n_neurons: String,
-    pub(super) n_parameters: String,
-    pub(super) n_counted: String,
-    pub(super) n_documents: String,
-    pub(super) n_ctx: u32,
-    pub(super) bos: Option<String>,
-    pub(super) count_special: bool,
-    pub(super) tau: String,
-    pub(super) window_before: u32,
-    pub(super) window_after: u32,
-    pub(super) context_tokens: usize,
-    pub(super) dtype: String,
+    pub(in crate::site) analysed: bool,
+    pub(in crate::site) hook: String,
+    pub(in crate::site) corpus: String,
+    pub(in crate::site) n_layers: u32,
+    pub(in crate::site) d_mlp: u32,
+    pub(in crate::site) d_model: u32,
+    pub(in crate::site) n_neurons: String,
+    pub(in crate::site) n_parameters: String,
+    pub(in crate::site) n_counted: String,
+    pub(in crate::site) n_documents: String,
+    pub(in crate::site) n_ctx: u32,
+    pub(in crate::site) bos: Option<String>,
+    pub(in crate::site) count_special: bool,
+    pub(in crate::site) tau: String,
+    pub(in crate::site) window_before: u32,
+    pub(in crate::site) window_after: u32,
+    pub(in crate::site) context_tokens: usize,
+    pub(in crate::site) dtype: String,
     /// Where the weights come from: a commit of the Hub, types of a quantised file.
-    pub(super) weights: Vec<String>,
-    pub(super) refactor_glu: bool,
-    pub(super) seed: u64,
-    pub(super) weights_sha256: String,
-    pub(super) corpus_sha256: String,
-    pub(super) neuroscope: String,
-    pub(super) sources: Vec<SourceView>,
+    pub(in crate::site) weights: Vec<String>,
+    pub(in crate::site) refactor_glu: bool,
+    pub(in crate::site) seed: u64,
+    pub(in crate::site) weights_sha256: String,
+    pub(in crate::site) corpus_sha256: String,
+    pub(in crate::site) neuroscope: String,
+    pub(in crate::site) sources: Vec<SourceView>,
     /// Measures of interest, by which neurons are ranked.
-    pub(super) measures: Vec<MeasureView>,
+    pub(in crate::site) measures: Vec<MeasureView>,
     /// The statistics that have no rank.
-    pub(super) statistics: Vec<MeasureView>,
+    pub(in crate::site) statistics: Vec<MeasureView>,
 }
 
 #[derive(Clone, Serialize)]
-pub(super) struct SourceView {
-    pub(super) source: String,
-    pub(super) license: String,
-    pub(super) n_documents: String,
-    pub(super) n_tokens: String,
+pub(in crate::site) struct SourceView {
+    pub(in crate::site) source: String,
+    pub(in crate::site) license: String,
+    pub(in crate::site) n_documents: String,
+    pub(in crate::site) n_tokens: String,
 }
 
 #[derive(Clone, Serialize)]
-pub(super) struct MeasureView {
-    pub(super) name: &'static str,
-    pub(super) label: &'static str,
-    pub(super) definition: String,
+pub(in crate::site) struct MeasureView {
+    pub(in crate::site) name: &'static str,
+    pub(in crate::site) label: &'static str,
+    pub(in crate::site) definition: String,
 }
 
 /// `hook_post` of a SoLU neuron, in words.
-pub(super) fn hook_post_words(post: &Moments) -> Option<String> {
+pub(in crate::site) fn hook_post_words(post: &Moments) -> Option<String> {
     let of = |value: f32| number(Some(f64::from(value)));
     (post.count > 0).then(|| {
         let mean = number(post.mean());
@@ -136,7 +136,7 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
 }
 
 impl ModelView {
-    pub(super) fn new(atlas: &Atlas, bos: Option<String>) -> Self {
+    pub(in crate::site) fn new(atlas: &Atlas, bos: Option<String>) -> Self {
         let manifest = atlas.manifest();
         let (scan, neuroscope) = (&manifest.scan, &manifest.neuroscope);
         let (model, policy) = (&scan.model, &scan.policy);
@@ -218,164 +218,164 @@ impl MeasureView {
 
 /// The front page.
 #[derive(Serialize)]
-pub(super) struct HomeView<'a> {
+pub(in crate::site) struct HomeView<'a> {
     #[serde(flatten)]
-    pub(super) common: Common,
+    pub(in crate::site) common: Common,
     /// `content/index.md`
-    pub(super) introduction: Option<&'a Page>,
+    pub(in crate::site) introduction: Option<&'a Page>,
 }
 
 /// A page of Markdown.
 #[derive(Serialize)]
-pub(super) struct PageView<'a> {
+pub(in crate::site) struct PageView<'a> {
     #[serde(flatten)]
-    pub(super) common: Common,
-    pub(super) page: &'a Page,
+    pub(in crate::site) common: Common,
+    pub(in crate::site) page: &'a Page,
 }
 
 /// A model's page.
 #[derive(Serialize)]
-pub(super) struct ModelPageView {
+pub(in crate::site) struct ModelPageView {
     #[serde(flatten)]
-    pub(super) common: Common,
-    pub(super) layers: Vec<LayerRow>,
-    pub(super) top: Vec<TopRow>,
-    pub(super) notes: Vec<NoteRow>,
+    pub(in crate::site) common: Common,
+    pub(in crate::site) layers: Vec<LayerRow>,
+    pub(in crate::site) top: Vec<TopRow>,
+    pub(in crate::site) notes: Vec<NoteRow>,
     /// How activations spread in each layer.
-    pub(super) spread: Vec<FigureView>,
+    pub(in crate::site) spread: Vec<FigureView>,
     /// What the weights of all layers say.
-    pub(super) figures: Vec<FigureView>,
+    pub(in crate::site) figures: Vec<FigureView>,
     /// What classes and roles are, if the weights were analysed.
-    pub(super) terms: Option<Terms>,
+    pub(in crate::site) terms: Option<Terms>,
 }
 
 /// The page on which tokens are searched.
 #[derive(Serialize)]
-pub(super) struct TokensPageView {
+pub(in crate::site) struct TokensPageView {
     #[serde(flatten)]
-    pub(super) common: Common,
-    pub(super) n_tokens: String,
+    pub(in crate::site) common: Common,
+    pub(in crate::site) n_tokens: String,
 }
 
 /// A layer on its model's page.
 #[derive(Serialize)]
-pub(super) struct LayerRow {
-    pub(super) layer: u32,
-    pub(super) median_kurtosis: String,
-    pub(super) median_frequency: String,
-    pub(super) dead: usize,
-    pub(super) rare: usize,
-    pub(super) best: Option<u32>,
-    pub(super) plot: String,
+pub(in crate::site) struct LayerRow {
+    pub(in crate::site) layer: u32,
+    pub(in crate::site) median_kurtosis: String,
+    pub(in crate::site) median_frequency: String,
+    pub(in crate::site) dead: usize,
+    pub(in crate::site) rare: usize,
+    pub(in crate::site) best: Option<u32>,
+    pub(in crate::site) plot: String,
 }
 
 /// A neuron in a ranking.
 #[derive(Serialize)]
-pub(super) struct TopRow {
-    pub(super) layer: u32,
-    pub(super) neuron: u32,
-    pub(super) value: String,
+pub(in crate::site) struct TopRow {
+    pub(in crate::site) layer: u32,
+    pub(in crate::site) neuron: u32,
+    pub(in crate::site) value: String,
 }
 
 /// A note on its model's page.
 #[derive(Serialize)]
-pub(super) struct NoteRow {
-    pub(super) layer: u32,
-    pub(super) neuron: u32,
-    pub(super) title: String,
-    pub(super) author: Option<String>,
+pub(in crate::site) struct NoteRow {
+    pub(in crate::site) layer: u32,
+    pub(in crate::site) neuron: u32,
+    pub(in crate::site) title: String,
+    pub(in crate::site) author: Option<String>,
 }
 
 /// A layer's page.
 #[derive(Serialize)]
-pub(super) struct LayerPageView {
+pub(in crate::site) struct LayerPageView {
     #[serde(flatten)]
-    pub(super) common: Common,
-    pub(super) layer: u32,
-    pub(super) previous: Option<u32>,
-    pub(super) next: Option<u32>,
-    pub(super) rows: Vec<RankRow>,
-    pub(super) n_rows: usize,
-    pub(super) plot: String,
-    pub(super) cells: String,
-    pub(super) dead: usize,
-    pub(super) rare: usize,
+    pub(in crate::site) common: Common,
+    pub(in crate::site) layer: u32,
+    pub(in crate::site) previous: Option<u32>,
+    pub(in crate::site) next: Option<u32>,
+    pub(in crate::site) rows: Vec<RankRow>,
+    pub(in crate::site) n_rows: usize,
+    pub(in crate::site) plot: String,
+    pub(in crate::site) cells: String,
+    pub(in crate::site) dead: usize,
+    pub(in crate::site) rare: usize,
     /// Input-output classes and roles of its neurons; empty if the weights were not analysed.
-    pub(super) classes: Vec<CountRow>,
-    pub(super) roles: Vec<CountRow>,
+    pub(in crate::site) classes: Vec<CountRow>,
+    pub(in crate::site) roles: Vec<CountRow>,
 }
 
 /// A neuron in its layer's table.
 #[derive(Serialize)]
-pub(super) struct RankRow {
-    pub(super) neuron: u32,
-    pub(super) values: Vec<String>,
-    pub(super) min: String,
-    pub(super) max: String,
+pub(in crate::site) struct RankRow {
+    pub(in crate::site) neuron: u32,
+    pub(in crate::site) values: Vec<String>,
+    pub(in crate::site) min: String,
+    pub(in crate::site) max: String,
 }
 
 /// A neuron's page.
 #[derive(Serialize)]
-pub(super) struct NeuronPageView<'a> {
+pub(in crate::site) struct NeuronPageView<'a> {
     #[serde(flatten)]
-    pub(super) common: Common,
-    pub(super) layer: u32,
-    pub(super) neuron: u32,
-    pub(super) hook: String,
-    pub(super) previous: Option<String>,
-    pub(super) next: Option<String>,
-    pub(super) cards: Vec<Card>,
+    pub(in crate::site) common: Common,
+    pub(in crate::site) layer: u32,
+    pub(in crate::site) neuron: u32,
+    pub(in crate::site) hook: String,
+    pub(in crate::site) previous: Option<String>,
+    pub(in crate::site) next: Option<String>,
+    pub(in crate::site) cards: Vec<Card>,
     /// Class and role; empty if the weights were not analysed.
-    pub(super) tags: Vec<Tag>,
+    pub(in crate::site) tags: Vec<Tag>,
     /// Whether the weights were analysed.
-    pub(super) analysed: bool,
-    pub(super) dead: bool,
-    pub(super) rare: bool,
-    pub(super) not_finite: String,
+    pub(in crate::site) analysed: bool,
+    pub(in crate::site) dead: bool,
+    pub(in crate::site) rare: bool,
+    pub(in crate::site) not_finite: String,
     /// `hook_post` in words, where it stands beside the ranking hook.
-    pub(super) hook_post: Option<String>,
+    pub(in crate::site) hook_post: Option<String>,
     /// The list of the stronger side: `top` or `bottom`.
-    pub(super) main_list: &'static str,
-    pub(super) main_title: &'static str,
+    pub(in crate::site) main_list: &'static str,
+    pub(in crate::site) main_title: &'static str,
     /// Its first examples as plain HTML.
-    pub(super) main_html: &'a str,
-    pub(super) note: Option<&'a Page>,
-    pub(super) explanations: &'a [Explanation],
+    pub(in crate::site) main_html: &'a str,
+    pub(in crate::site) note: Option<&'a Page>,
+    pub(in crate::site) explanations: &'a [Explanation],
     /// What stands for the record, which can be in a `<script>` element.
-    pub(super) record: &'static str,
+    pub(in crate::site) record: &'static str,
 }
 
 /// A neuron's card.
 #[derive(Serialize)]
-pub(super) struct CardView<'a> {
+pub(in crate::site) struct CardView<'a> {
     #[serde(flatten)]
-    pub(super) common: Common,
-    pub(super) layer: u32,
-    pub(super) neuron: u32,
+    pub(in crate::site) common: Common,
+    pub(in crate::site) layer: u32,
+    pub(in crate::site) neuron: u32,
     /// A few statistics.
-    pub(super) cards: &'a [&'a Card],
-    pub(super) tags: &'a [Tag],
+    pub(in crate::site) cards: &'a [&'a Card],
+    pub(in crate::site) tags: &'a [Tag],
     /// Tokens that it promotes most.
-    pub(super) promoted: &'a [String],
+    pub(in crate::site) promoted: &'a [String],
     /// Its first examples as heat maps, items of an `<ol>`.
-    pub(super) examples: &'a str,
+    pub(in crate::site) examples: &'a str,
 }
 
 /// One statistic.
 #[derive(Serialize)]
-pub(super) struct Card {
+pub(in crate::site) struct Card {
     /// Id of its definition on the model's page.
-    pub(super) id: &'static str,
-    pub(super) label: &'static str,
-    pub(super) value: String,
+    pub(in crate::site) id: &'static str,
+    pub(in crate::site) label: &'static str,
+    pub(in crate::site) value: String,
     /// Place in the layer's ranking, such as `#3 of 640`.
-    pub(super) in_layer: Option<String>,
+    pub(in crate::site) in_layer: Option<String>,
     /// Place in the model's ranking.
-    pub(super) in_model: Option<String>,
+    pub(in crate::site) in_model: Option<String>,
 }
 
 /// The cards of a neuron.
-pub(super) fn cards(summary: &Summary, population: &Population) -> Vec<Card> {
+pub(in crate::site) fn cards(summary: &Summary, population: &Population) -> Vec<Card> {
     let plain = |id, label, value| Card {
         id,
         label,
@@ -416,7 +416,7 @@ fn measure_value(measure: Measure, value: Option<f64>) -> String {
 }
 
 /// A neuron's row in its layer's table, in the order of [`Measure::ALL`].
-pub(super) fn rank_row(summary: &Summary) -> RankRow {
+pub(in crate::site) fn rank_row(summary: &Summary) -> RankRow {
     let value = |measure: Measure| measure_value(measure, summary.ranked(measure).value);
     RankRow {
         neuron: summary.neuron,

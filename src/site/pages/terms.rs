@@ -4,33 +4,33 @@ use serde::Serialize;
 
 use crate::atlas::{ALIGNED, Class, Role, WeightsInfo};
 
-use super::format::number;
-use super::weights::{class_id, role_id};
+use super::classes::{class_id, role_id};
+use crate::site::text::format::number;
 
 /// Definitions for the model's page.
 #[derive(Serialize)]
-pub(super) struct Terms {
-    pub(super) classes: Vec<Term>,
-    pub(super) roles: Vec<Term>,
+pub(in crate::site) struct Terms {
+    pub(in crate::site) classes: Vec<Term>,
+    pub(in crate::site) roles: Vec<Term>,
     /// From which size on a cosine counts.
-    pub(super) aligned: String,
+    pub(in crate::site) aligned: String,
     /// Layers whose neurons' tokens read are shown.
-    pub(super) early_layers: u32,
+    pub(in crate::site) early_layers: u32,
     /// Directions of the bottom of W_U's singular space.
-    pub(super) null_dim: Option<usize>,
-    pub(super) gated: bool,
+    pub(in crate::site) null_dim: Option<usize>,
+    pub(in crate::site) gated: bool,
 }
 
 /// A class or a role.
 #[derive(Serialize)]
-pub(super) struct Term {
-    pub(super) id: String,
-    pub(super) name: &'static str,
-    pub(super) definition: String,
+pub(in crate::site) struct Term {
+    pub(in crate::site) id: String,
+    pub(in crate::site) name: &'static str,
+    pub(in crate::site) definition: String,
 }
 
 impl Terms {
-    pub(super) fn new(info: &WeightsInfo, gated: bool, d_model: u32) -> Self {
+    pub(in crate::site) fn new(info: &WeightsInfo, gated: bool, d_model: u32) -> Self {
         let aligned = ALIGNED.to_string();
         let classes = Class::ALL
             .into_iter()

@@ -15,11 +15,11 @@ use crate::ids::TokenId;
 use crate::tokens::Vocabulary;
 
 use super::columns::{Column, Group, columns};
-use super::error::SiteError;
-use super::texts::safe_in_html;
+use crate::site::error::SiteError;
+use crate::site::text::texts::safe_in_html;
 
 /// Name of the file, beside the model's page.
-pub(super) const FILE: &str = "explore.bin.gz";
+pub(in crate::site) const FILE: &str = "explore.bin.gz";
 
 const SCHEMA: &str = "neuroscope/explore/v1";
 /// Codes of numbers, without the one for no value.
@@ -30,7 +30,7 @@ const FLAGS: [&str; 5] = ["dead", "rare", "atypical", "note", "explanation"];
 const NO_TOKEN: u32 = u32::MAX;
 
 /// The columns of a model, as they are filled.
-pub(super) struct Explore {
+pub(in crate::site) struct Explore {
     columns: Vec<Column>,
     known: Known,
     peak: Vec<u32>,
@@ -39,7 +39,7 @@ pub(super) struct Explore {
 
 /// What is known of neurons before their examples are read, of some neurons in a row.
 #[derive(Default)]
-pub(super) struct Known {
+pub(in crate::site) struct Known {
     /// Of each column.
     numbers: Vec<Vec<f32>>,
     class: Vec<u8>,
@@ -51,7 +51,7 @@ pub(super) struct Known {
 
 impl Known {
     /// Of the neurons of a layer. `said` tells whether there are a note and an explanation.
-    pub(super) fn of(
+    pub(in crate::site) fn of(
         summaries: &[Summary],
         weights: Option<&[NeuronWeights]>,
         said: impl Fn(&Summary) -> [bool; 2],
@@ -107,7 +107,7 @@ impl Known {
 
 impl Explore {
     /// For a model of so many neurons.
-    pub(super) fn new(n_neurons: usize, gated: bool) -> Self {
+    pub(in crate::site) fn new(n_neurons: usize, gated: bool) -> Self {
         let numbers = || vec![f32::NAN; n_neurons];
         Self {
             columns: columns(),
@@ -118,12 +118,17 @@ impl Explore {
     }
 
     /// Adds what is known of the next layer.
-    pub(super) fn add_layer(&mut self, known: Known) {
+    pub(in crate::site) fn add_layer(&mut self, known: Known) {
         self.known.extend(known);
     }
 
     /// Adds what only a neuron's statistics and examples tell; `peak` is the token of its main example's peak.
-    pub(super) fn add_neuron(&mut self, flat: usize, neuron: &AtlasNeuron, peak: Option<TokenId>) {
+    pub(in crate::site) fn add_neuron(
+        &mut self,
+        flat: usize,
+        neuron: &AtlasNeuron,
+        peak: Option<TokenId>,
+    ) {
         self.peak[flat] = peak.map_or(NO_TOKEN, |token| token.0);
         if let (Some(shares), Some(cases)) = (&mut self.shares, &neuron.stats.cases) {
             let n = neuron.stats.moments.count;
@@ -137,7 +142,7 @@ impl Explore {
     }
 
     /// The file.
-    pub(super) fn file(
+    pub(in crate::site) fn file(
         &self,
         model: &str,
         [n_layers, d_mlp]: [u32; 2],

@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use super::format;
+use crate::site::text::format;
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 150.0;
 const BASE: f64 = 124.0; // y of the axis
 
 /// Values in bins of equal width on a linear or, where they span much, logarithmic axis.
-pub(super) fn distribution(values: &[f64], label: &str) -> String {
+pub(in crate::site) fn distribution(values: &[f64], label: &str) -> String {
     const BINS: usize = 48;
     let mut svg = begin(label);
     let (low, high) = values
@@ -41,10 +41,10 @@ pub(super) fn distribution(values: &[f64], label: &str) -> String {
 }
 
 /// What is shown of every layer: a class of the theme that colours it, its name, and its share of the neurons.
-pub(super) struct Series {
-    pub(super) class: String,
-    pub(super) name: String,
-    pub(super) shares: Vec<f64>,
+pub(in crate::site) struct Series {
+    pub(in crate::site) class: String,
+    pub(in crate::site) name: String,
+    pub(in crate::site) shares: Vec<f64>,
 }
 
 const TALL: f64 = 240.0;
@@ -52,7 +52,7 @@ const TALL_BASE: f64 = 212.0;
 const AXIS: f64 = 56.0; // width of the numbers on the left
 
 /// Shares, one on top of the other, layer by layer; the axis ends at `most`.
-pub(super) fn stacked(series: &[Series], most: f64, label: &str) -> String {
+pub(in crate::site) fn stacked(series: &[Series], most: f64, label: &str) -> String {
     let n = series
         .first()
         .map_or(0, |series| series.shares.len())
@@ -83,7 +83,7 @@ pub(super) fn stacked(series: &[Series], most: f64, label: &str) -> String {
             }
             *below += share;
         }
-        let name = super::display::escape(&one.name);
+        let name = crate::site::text::display::escape(&one.name);
         let _ = write!(
             svg,
             r#"<path class="{}" d="{path}"><title>{name}</title></path>"#,
@@ -95,10 +95,10 @@ pub(super) fn stacked(series: &[Series], most: f64, label: &str) -> String {
 }
 
 /// First quartile, median, third.
-pub(super) type Quartiles = [f64; 3];
+pub(in crate::site) type Quartiles = [f64; 3];
 
 /// Medians and quartiles layer by layer, and what chance explains.
-pub(super) fn quartiles(
+pub(in crate::site) fn quartiles(
     values: &[Option<Quartiles>],
     null: &[Option<[f64; 2]>],
     label: &str,
@@ -154,10 +154,10 @@ pub(super) fn quartiles(
 }
 
 /// The 5th, 25th, 50th, 75th and 95th percentile.
-pub(super) type Spread = [f64; 5];
+pub(in crate::site) type Spread = [f64; 5];
 
 /// Boxes with medians and whiskers layer by layer, on a logarithmic axis where all is positive and spans much.
-pub(super) fn spreads(values: &[Option<Spread>], label: &str) -> String {
+pub(in crate::site) fn spreads(values: &[Option<Spread>], label: &str) -> String {
     let n = values.len().max(1);
     let width = (WIDTH - AXIS) / n as f64;
     let all = || values.iter().flatten().flatten().copied();
@@ -290,7 +290,7 @@ fn bars(heights: &[f64], gap: f64, keep: impl Fn(usize) -> bool) -> String {
 }
 
 fn open(label: &str, height: f64) -> String {
-    let label = super::display::escape(label);
+    let label = crate::site::text::display::escape(label);
     format!(r#"<svg class="plot" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}">"#)
 }
 

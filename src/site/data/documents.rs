@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::ids::DocId;
 
-use super::error::SiteError;
-use super::examples::Corpus;
+use crate::site::error::SiteError;
+use crate::site::text::examples::Corpus;
 
 /// Tokens in one file.
 const FILE_TOKENS: u32 = 8192;
@@ -19,12 +19,12 @@ struct Index {
 }
 
 /// Name of the file that begins with a document.
-pub(super) fn file_name(first: u32) -> String {
+pub(in crate::site) fn file_name(first: u32) -> String {
     format!("{first:06}.json")
 }
 
 /// Where the documents' files begin.
-pub(super) fn starts(corpus: &Corpus<'_>) -> Vec<u32> {
+pub(in crate::site) fn starts(corpus: &Corpus<'_>) -> Vec<u32> {
     let mut starts = Vec::new();
     let mut n = FILE_TOKENS;
     for doc in 0..corpus.store.n_documents() as u32 {
@@ -38,7 +38,7 @@ pub(super) fn starts(corpus: &Corpus<'_>) -> Vec<u32> {
 }
 
 /// The index of the documents' files.
-pub(super) fn index(corpus: &Corpus<'_>, starts: &[u32]) -> Vec<u8> {
+pub(in crate::site) fn index(corpus: &Corpus<'_>, starts: &[u32]) -> Vec<u8> {
     let n_documents = corpus.store.n_documents() as u32;
     let index = Index {
         schema: "neuroscope/documents/v1",
@@ -51,7 +51,11 @@ pub(super) fn index(corpus: &Corpus<'_>, starts: &[u32]) -> Vec<u8> {
 }
 
 /// The file that begins with `first` and ends before `end`.
-pub(super) fn file(corpus: &Corpus<'_>, first: u32, end: u32) -> Result<Vec<u8>, SiteError> {
+pub(in crate::site) fn file(
+    corpus: &Corpus<'_>,
+    first: u32,
+    end: u32,
+) -> Result<Vec<u8>, SiteError> {
     let head =
         format!("{{\"schema\":\"neuroscope/document-texts/v1\",\"first\":{first},\"documents\":[");
     let mut json = head.into_bytes();

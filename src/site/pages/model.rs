@@ -9,21 +9,22 @@ use rayon::prelude::*;
 
 use crate::atlas::{Measure, Summary, quantile};
 
-use super::build::{Build, Source};
-use super::documents;
-use super::error::SiteError;
-use super::explore::Known;
 use super::figures::{FigureView, LayerFigures, Tables, weight_figures};
-use super::format::{count, number, percent};
-use super::indexes::{json, model_index};
+use super::indexes::model_index;
 use super::layer::Layer;
 use super::neuron::NeuronPages;
+use super::part::ModelPart;
 use super::plot;
-use super::record::{Population, RecordWriter};
 use super::spread::{self, LayerSpread};
 use super::terms::Terms;
-use super::token_index;
-use super::views::{LayerRow, ModelPageView, ModelView, NoteRow, TokensPageView, TopRow};
+use super::views::{LayerRow, ModelPageView, NoteRow, TokensPageView, TopRow};
+use crate::site::data::documents;
+use crate::site::data::explore::Known;
+use crate::site::data::record::{Population, RecordWriter, with_value};
+use crate::site::data::token_index;
+use crate::site::error::SiteError;
+use crate::site::text::format::{count, number, percent};
+use crate::site::text::texts::json;
 
 /// Neurons that are read at a time.
 const CHUNK: usize = 32;
@@ -42,32 +43,17 @@ struct Overview {
     known: Known,
 }
 
-/// A model whose pages are being written.
-pub(super) struct ModelPages<'a> {
-    pub(super) build: &'a Build<'a>,
-    pub(super) source: &'a Source,
-    pub(super) model: &'a ModelView,
-}
-
-impl<'a> ModelPages<'a> {
-    pub(super) fn new(build: &'a Build<'a>, source: &'a Source, model: &'a ModelView) -> Self {
-        Self {
-            build,
-            source,
-            model,
-        }
-    }
-
+impl ModelPart<'_> {
     /// Writes everything of the model.
-    pub(super) fn write(&self) -> Result<(), SiteError> {
+    pub(in crate::site) fn write(&self) -> Result<(), SiteError> {
         let Self {
-            build,
+            site,
             source,
             model,
-        } = self;
+        } = *self;
         let name = &model.name;
         let writer = RecordWriter::new(&source.atlas, &source.store, source.tokenizer.vocabulary());
-        let mut pages = NeuronPages::new(self, &writer);
+        let mut pages = NeuronPages::new(*self, &writer);
         let first = (0..model.n_layers).into_par_iter();
         let first = first.map(|layer| self.overview(layer, &pages));
         let first = first.collect::<Result<Vec<_>, SiteError>>()?;
@@ -90,12 +76,12 @@ impl<'a> ModelPages<'a> {
         let spread = spread::figures(&spreads, &mut tables)?;
         let figures = weight_figures(&of_weights, &mut tables)?;
         for (file, bytes) in tables.0 {
-            build.write(&format!("{name}/{file}"), &bytes)?;
+            site.write(&format!("{name}/{file}"), &bytes)?;
         }
         self.index(layers, top, spread, figures)?;
         self.tokens()?;
         let manifest = source.atlas.manifest();
-        build.write(&format!("{name}/manifest.json"), &json(manifest)?)?;
+        site.write(&format!("{name}/manifest.json"), &json(manifest)?)?;
         let explored = format!("Filter, sort and plot the neurons of {name} by any number.");
         let searched =
             format!("Search the neurons of {name} by tokens, words, notes and explanations.");
@@ -122,8 +108,8 @@ impl<'a> ModelPages<'a> {
         ];
         for (page, template, title, description) in others {
             let page = format!("{name}/{page}");
-            let common = build.common(&page, title, description);
-            build.page(&page, template, Some(model), &common)?;
+            let common = site.common(&page, title, description);
+            site.page(&page, template, Some(model), &common)?;
         }
         self.documents(&writer)?;
 
@@ -162,7 +148,7 @@ impl<'a> ModelPages<'a> {
         let summaries = atlas.summaries(layer)?;
         let weights = atlas.weights(layer)?;
         let of_layer = Layer {
-            pages: self,
+            part: *self,
             layer,
             summaries: &summaries,
             weights: weights.as_deref(),
@@ -204,12 +190,12 @@ impl<'a> ModelPages<'a> {
         figures: Vec<FigureView>,
     ) -> Result<(), SiteError> {
         let Self {
-            build,
+            site,
             source,
             model,
-        } = self;
+        } = *self;
         let name = &model.name;
-        let notes = build.content.notes.iter();
+        let notes = site.content.notes.iter();
         let notes = notes
             .filter(|((of, _), _)| of == name)
             .map(|((_, id), page)| NoteRow {
@@ -226,7 +212,7 @@ impl<'a> ModelPages<'a> {
             model.n_neurons, model.n_layers, model.n_counted, model.corpus
         );
         let view = ModelPageView {
-            common: build.common(&index, name.clone(), description),
+            common: site.common(&index, name.clone(), description),
             layers,
             top,
             notes: notes.collect(),
@@ -234,66 +220,56 @@ impl<'a> ModelPages<'a> {
             figures,
             terms,
         };
-        build.page(&index, "model.html", Some(model), &view)?;
+        site.page(&index, "model.html", Some(model), &view)?;
         let manifest = source.atlas.manifest();
-        build.write(
+        site.write(
             &format!("{name}/index.json"),
             &json(&model_index(
                 manifest,
                 &view,
                 &model.statistics,
-                build.options.neuron_json,
+                site.options.neuron_json,
             ))?,
         )
     }
 
     /// The page on which tokens are searched, and its files, if the weights were analysed.
     fn tokens(&self) -> Result<(), SiteError> {
-        let (build, atlas) = (self.build, &self.source.atlas);
+        let (site, atlas) = (self.site, &self.source.atlas);
         let Some(batches) = atlas.tokens(token_index::TOKENS_PER_FILE)? else {
             return Ok(());
         };
         let (name, scan) = (&self.model.name, &atlas.manifest().scan);
         let n_tokens = token_index::write(scan, batches, &|file, bytes| {
-            build.write(&format!("{name}/tokens/{file}"), &bytes)
+            site.write(&format!("{name}/tokens/{file}"), &bytes)
         })?;
         let page = format!("{name}/tokens.html");
         let description =
             format!("Which neurons of {name} promote, suppress and answer to a token.");
         let view = TokensPageView {
-            common: build.common(&page, format!("{name} · tokens"), description),
+            common: site.common(&page, format!("{name} · tokens"), description),
             n_tokens: count(n_tokens as u64),
         };
-        build.page(&page, "tokens.html", Some(self.model), &view)
+        site.page(&page, "tokens.html", Some(self.model), &view)
     }
 
     /// The documents of the corpus.
     fn documents(&self, writer: &RecordWriter<'_>) -> Result<(), SiteError> {
-        let (build, name, corpus) = (self.build, &self.model.name, writer.corpus());
+        let (site, name, corpus) = (self.site, &self.model.name, writer.corpus());
         let starts = documents::starts(corpus);
-        build.write(
+        site.write(
             &format!("{name}/docs/index.json"),
             &documents::index(corpus, &starts),
         )?;
         let n_documents = self.source.store.n_documents() as u32;
         (0..starts.len()).into_par_iter().try_for_each(|at| {
             let end = starts.get(at + 1).copied().unwrap_or(n_documents);
-            build.write(
+            site.write(
                 &format!("{name}/docs/{}", documents::file_name(starts[at])),
                 &documents::file(corpus, starts[at], end)?,
             )
         })
     }
-}
-
-/// How many neurons have a value of each measure.
-pub(super) fn with_value(summaries: &[Summary]) -> [u32; Measure::ALL.len()] {
-    Measure::ALL.map(|measure| {
-        let values = summaries
-            .iter()
-            .filter(|s| s.ranked(measure).value.is_some());
-        values.count() as u32
-    })
 }
 
 /// A neuron's rank in the model and its row, if it is among the first.

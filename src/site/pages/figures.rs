@@ -6,14 +6,14 @@ use serde_json::json;
 
 use crate::atlas::{Class, Cosines, NeuronWeights, Region, Regions, Role, quantile};
 
-use super::error::SiteError;
-use super::format::{count, percent, round};
-use super::indexes::json as json_file;
+use super::classes::{class_id, class_label, role_id};
 use super::plot::{self, Quartiles, Series};
-use super::weights::{class_id, class_label, role_id};
+use crate::site::error::SiteError;
+use crate::site::text::format::{count, percent, round};
+use crate::site::text::texts::json as json_file;
 
 /// What is counted of a layer.
-pub(super) struct LayerFigures {
+pub(in crate::site) struct LayerFigures {
     n: usize,
     /// Typical and atypical neurons of each class.
     classes: [[usize; 2]; Class::ALL.len()],
@@ -44,35 +44,35 @@ const COSINES: [CosineKind; 3] = [
 
 /// A number of neurons of a class or role.
 #[derive(Serialize)]
-pub(super) struct CountRow {
+pub(in crate::site) struct CountRow {
     /// Id of the definition on the model's page.
-    pub(super) id: String,
-    pub(super) label: String,
-    pub(super) n: String,
-    pub(super) share: String,
+    pub(in crate::site) id: String,
+    pub(in crate::site) label: String,
+    pub(in crate::site) n: String,
+    pub(in crate::site) share: String,
 }
 
 /// A figure with its data.
 #[derive(Serialize)]
-pub(super) struct FigureView {
-    pub(super) title: &'static str,
-    pub(super) caption: &'static str,
-    pub(super) svg: String,
-    pub(super) legend: Vec<Key>,
+pub(in crate::site) struct FigureView {
+    pub(in crate::site) title: &'static str,
+    pub(in crate::site) caption: &'static str,
+    pub(in crate::site) svg: String,
+    pub(in crate::site) legend: Vec<Key>,
     /// Files beside the page with the data.
-    pub(super) csv: String,
-    pub(super) json: String,
+    pub(in crate::site) csv: String,
+    pub(in crate::site) json: String,
 }
 
 /// A colour with its meaning.
 #[derive(Serialize)]
-pub(super) struct Key {
-    pub(super) class: String,
-    pub(super) label: String,
+pub(in crate::site) struct Key {
+    pub(in crate::site) class: String,
+    pub(in crate::site) label: String,
 }
 
 impl LayerFigures {
-    pub(super) fn new(neurons: &[NeuronWeights], regions: Option<&Regions>) -> Self {
+    pub(in crate::site) fn new(neurons: &[NeuronWeights], regions: Option<&Regions>) -> Self {
         let mut classes = [[0; 2]; Class::ALL.len()];
         let mut roles = [0; Role::ALL.len()];
         for neuron in neurons {
@@ -110,7 +110,7 @@ impl LayerFigures {
     }
 
     /// Its classes, those that occur.
-    pub(super) fn class_rows(&self) -> Vec<CountRow> {
+    pub(in crate::site) fn class_rows(&self) -> Vec<CountRow> {
         let rows = kinds().map(|(class, typical)| {
             let n = self.classes[class as usize][usize::from(!typical)];
             (n > 0).then(|| self.row(class_id(class), class_label(class, typical), n))
@@ -119,7 +119,7 @@ impl LayerFigures {
     }
 
     /// Its roles, those that occur.
-    pub(super) fn role_rows(&self) -> Vec<CountRow> {
+    pub(in crate::site) fn role_rows(&self) -> Vec<CountRow> {
         let rows = Role::ALL.into_iter().map(|role| {
             let n = self.roles[role as usize];
             (n > 0).then(|| self.row(role_id(role), role.name().to_owned(), n))
@@ -151,11 +151,11 @@ fn quartiles(mut values: Vec<f64>) -> Option<Quartiles> {
 
 /// The data of figures, by name within the model's folder.
 #[derive(Default)]
-pub(super) struct Tables(pub(super) Vec<(String, Vec<u8>)>);
+pub(in crate::site) struct Tables(pub(in crate::site) Vec<(String, Vec<u8>)>);
 
 impl Tables {
     /// Adds a table. The names of its files, as CSV and as JSON.
-    pub(super) fn add(
+    pub(in crate::site) fn add(
         &mut self,
         name: &str,
         columns: &[&str],
@@ -170,7 +170,7 @@ impl Tables {
 }
 
 /// Draws what the weights say of a model; without layers, nothing.
-pub(super) fn weight_figures(
+pub(in crate::site) fn weight_figures(
     layers: &[LayerFigures],
     tables: &mut Tables,
 ) -> Result<Vec<FigureView>, SiteError> {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::texts::json_string;
+use crate::site::text::texts::json_string;
 
 /// Neurons in one file.
-pub(super) const PER_FILE: usize = 32;
+pub(in crate::site) const PER_FILE: usize = 32;
 /// Characters of a line before the peak, and behind it.
 const BEFORE: usize = 44;
 const AFTER: usize = 24;
@@ -16,14 +16,14 @@ const SAID: usize = 200;
 const SCHEMA: &str = "neuroscope/lines/v1";
 
 /// Lines of files that are not complete yet.
-pub(super) struct Lines {
+pub(in crate::site) struct Lines {
     n_neurons: usize,
     open: Mutex<HashMap<usize, Vec<Option<String>>>>,
 }
 
 impl Lines {
     /// Of a model of so many neurons.
-    pub(super) fn new(n_neurons: usize) -> Self {
+    pub(in crate::site) fn new(n_neurons: usize) -> Self {
         Self {
             n_neurons,
             open: Mutex::default(),
@@ -31,7 +31,7 @@ impl Lines {
     }
 
     /// Takes a neuron's line. The name and the bytes of its file, if that was the last of it.
-    pub(super) fn put(&self, flat: usize, line: String) -> Option<(String, String)> {
+    pub(in crate::site) fn put(&self, flat: usize, line: String) -> Option<(String, String)> {
         let first = flat / PER_FILE * PER_FILE;
         let n = PER_FILE.min(self.n_neurons - first);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +48,11 @@ impl Lines {
 }
 
 /// A line: the value at the peak, the text before it, at it and after it, and what was said of the neuron.
-pub(super) fn line(value: f32, [before, at, after]: [&str; 3], said: Option<&str>) -> String {
+pub(in crate::site) fn line(
+    value: f32,
+    [before, at, after]: [&str; 3],
+    said: Option<&str>,
+) -> String {
     let start = before.char_indices().rev().nth(BEFORE - 1);
     let before = &before[start.map_or(0, |(at, _)| at)..];
     let texts = [before, at, first(after, AFTER)].map(json_string).join(",");

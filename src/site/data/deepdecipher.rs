@@ -5,20 +5,20 @@ use serde_json::{Value, json};
 
 use crate::atlas::{AtlasNeuron, ScanIdentity};
 
-use super::examples::{Corpus, ExampleTokens, Examples};
-use super::format::round;
+use crate::site::text::examples::{Corpus, ExampleTokens, Examples};
+use crate::site::text::format::round;
 
 /// Services whose data is there.
 const SERVICES: [&str; 2] = ["metadata", "neuroscope"];
 
 /// The address of a neuron; as DeepDecipher's, it has no extension.
-pub(super) fn address(scan: &ScanIdentity, neuron: &AtlasNeuron) -> String {
+pub(in crate::site) fn address(scan: &ScanIdentity, neuron: &AtlasNeuron) -> String {
     let (model, id) = (&scan.model.name, neuron.id);
     format!("api/{model}/all/{}/{}", id.layer, id.neuron)
 }
 
 /// A neuron with its largest activations.
-pub(super) fn neuron(
+pub(in crate::site) fn neuron(
     scan: &ScanIdentity,
     neuron: &AtlasNeuron,
     examples: &Examples<'_>,

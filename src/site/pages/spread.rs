@@ -4,10 +4,10 @@ use serde_json::json;
 
 use crate::atlas::{Measure, Summary, quantile};
 
-use super::error::SiteError;
 use super::figures::{FigureView, Tables};
-use super::format::round;
 use super::plot::{self, Spread};
+use crate::site::error::SiteError;
+use crate::site::text::format::round;
 
 /// What is shown, with its name for readers and what one should know of it.
 const SHOWN: [(Measure, &str, &str); 2] = [
@@ -25,10 +25,10 @@ const SHOWN: [(Measure, &str, &str); 2] = [
 const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 
 /// Quantiles of a layer's neurons.
-pub(super) struct LayerSpread([Option<Spread>; SHOWN.len()]);
+pub(in crate::site) struct LayerSpread([Option<Spread>; SHOWN.len()]);
 
 impl LayerSpread {
-    pub(super) fn new(summaries: &[Summary]) -> Self {
+    pub(in crate::site) fn new(summaries: &[Summary]) -> Self {
         Self(SHOWN.map(|(measure, ..)| {
             let values = summaries.iter().filter_map(|s| s.ranked(measure).value);
             let mut values: Vec<f64> = values.collect();
@@ -43,7 +43,7 @@ impl LayerSpread {
 }
 
 /// Draws the spread of every layer.
-pub(super) fn figures(
+pub(in crate::site) fn figures(
     layers: &[LayerSpread],
     tables: &mut Tables,
 ) -> Result<Vec<FigureView>, SiteError> {

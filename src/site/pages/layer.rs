@@ -4,23 +4,25 @@ use serde::Serialize;
 
 use crate::atlas::{Measure, NeuronWeights, Summary};
 
-use super::error::SiteError;
 use super::figures::LayerFigures;
-use super::indexes::{json, layer_index};
-use super::model::{ModelPages, with_value};
+use super::indexes::layer_index;
+use super::part::ModelPart;
 use super::plot;
 use super::views::{Common, LayerPageView, rank_row};
+use crate::site::data::record::with_value;
+use crate::site::error::SiteError;
+use crate::site::text::texts::json;
 
 /// Rows of a layer's table that stand in the page itself; the script loads the others.
 const TABLE_ROWS: usize = 50;
 
 /// What is known of a layer.
-pub(super) struct Layer<'a> {
-    pub(super) pages: &'a ModelPages<'a>,
-    pub(super) layer: u32,
-    pub(super) summaries: &'a [Summary],
-    pub(super) weights: Option<&'a [NeuronWeights]>,
-    pub(super) figures: Option<&'a LayerFigures>,
+pub(in crate::site) struct Layer<'a> {
+    pub(in crate::site) part: ModelPart<'a>,
+    pub(in crate::site) layer: u32,
+    pub(in crate::site) summaries: &'a [Summary],
+    pub(in crate::site) weights: Option<&'a [NeuronWeights]>,
+    pub(in crate::site) figures: Option<&'a LayerFigures>,
 }
 
 /// A page of a layer that a script fills.
@@ -33,15 +35,15 @@ struct EmptyView {
 
 impl Layer<'_> {
     /// Writes the page, the index, and the pages that explore the layer and draw a neuron.
-    pub(super) fn write(&self) -> Result<(), SiteError> {
+    pub(in crate::site) fn write(&self) -> Result<(), SiteError> {
         let Self {
-            pages,
+            part,
             layer,
             summaries,
             figures,
             ..
         } = *self;
-        let (build, model) = (pages.build, pages.model);
+        let (site, model) = (part.site, part.model);
         let name = format!("{}/{layer}", model.name);
         let index = format!("{name}/index.html");
         let default = Measure::ALL[0];
@@ -59,7 +61,7 @@ impl Layer<'_> {
         );
         let title = format!("{} · layer {layer}", model.name);
         let view = LayerPageView {
-            common: build.common(&index, title, description),
+            common: site.common(&index, title, description),
             layer,
             previous: layer.checked_sub(1),
             next: (layer + 1 < model.n_layers).then_some(layer + 1),
@@ -79,10 +81,10 @@ impl Layer<'_> {
             classes: figures.map(LayerFigures::class_rows).unwrap_or_default(),
             roles: figures.map(LayerFigures::role_rows).unwrap_or_default(),
         };
-        build.page(&index, "layer.html", Some(model), &view)?;
-        let weights = self.weights.zip(pages.source.regions(layer));
+        site.page(&index, "layer.html", Some(model), &view)?;
+        let weights = self.weights.zip(part.source.regions(layer));
         let columns = layer_index(&model.name, layer, summaries, &ranked, weights);
-        build.write(&format!("{name}/index.json"), &json(&columns)?)?;
+        site.write(&format!("{name}/index.json"), &json(&columns)?)?;
         let pages = [
             (
                 "explore.html",
@@ -100,8 +102,8 @@ impl Layer<'_> {
         ];
         for (template, title, description) in pages {
             let page = format!("{name}/{template}");
-            let common = build.common(&page, title, description);
-            build.page(&page, template, Some(model), &EmptyView { common, layer })?;
+            let common = site.common(&page, title, description);
+            site.page(&page, template, Some(model), &EmptyView { common, layer })?;
         }
         Ok(())
     }

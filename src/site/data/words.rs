@@ -16,8 +16,8 @@ use serde_json::json;
 use crate::ids::TokenId;
 use crate::tokens::Vocabulary;
 
-use super::examples::{ExampleTokens, Examples};
-use super::texts::{TokenTexts, json_string};
+use crate::site::text::examples::{ExampleTokens, Examples};
+use crate::site::text::texts::{TokenTexts, json_string};
 
 /// Neurons that are kept of each word.
 const MOST: usize = 100;
@@ -114,14 +114,14 @@ struct Piece {
 }
 
 /// What words the tokens of a vocabulary are pieces of.
-pub(super) struct WordPieces {
+pub(in crate::site) struct WordPieces {
     pieces: Vec<Piece>,
     /// Where the pieces of each token end.
     ends: Vec<u32>,
 }
 
 impl WordPieces {
-    pub(super) fn new(texts: &TokenTexts<'_>) -> Self {
+    pub(in crate::site) fn new(texts: &TokenTexts<'_>) -> Self {
         let vocabulary = texts.vocabulary();
         let (mut pieces, mut ends) = (Vec::new(), Vec::new());
         for id in (0..vocabulary.len() as u32).map(TokenId) {
@@ -287,7 +287,7 @@ struct Word {
 }
 
 /// The words of a model, as they are found.
-pub(super) struct Words {
+pub(in crate::site) struct Words {
     pieces: WordPieces,
     shards: Vec<Mutex<ByHash<Word>>>,
 }
@@ -309,7 +309,7 @@ struct Count {
 const ROOM: usize = 1024;
 
 impl Words {
-    pub(super) fn new(texts: &TokenTexts<'_>) -> Self {
+    pub(in crate::site) fn new(texts: &TokenTexts<'_>) -> Self {
         Self {
             pieces: WordPieces::new(texts),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -317,7 +317,12 @@ impl Words {
     }
 
     /// Adds the words of a neuron's examples.
-    pub(super) fn add_examples(&self, flat: u32, examples: &Examples<'_>, texts: &TokenTexts<'_>) {
+    pub(in crate::site) fn add_examples(
+        &self,
+        flat: u32,
+        examples: &Examples<'_>,
+        texts: &TokenTexts<'_>,
+    ) {
         let mut counts: ByHash<Count> = ByHash::with_capacity_and_hasher(ROOM, Default::default());
         let rows = LISTS.iter().flat_map(|list| examples.of(list));
         let rows: Vec<&ExampleTokens<'_>> = rows.take(usize::from(u8::MAX)).collect();
@@ -384,7 +389,7 @@ impl Words {
     }
 
     /// Adds the words of what is said of a neuron.
-    pub(super) fn add_said(&self, flat: u32, said: &str) {
+    pub(in crate::site) fn add_said(&self, flat: u32, said: &str) {
         let words = WORDS.find_iter(said).map(|word| lower(word.as_str()));
         let words: HashSet<String> = words
             .filter(|word| word.chars().count() <= LONGEST)
@@ -406,7 +411,7 @@ impl Words {
     }
 
     /// Hands over the files: their names and bytes.
-    pub(super) fn files<E>(
+    pub(in crate::site) fn files<E>(
         self,
         model: &str,
         d_mlp: u32,
@@ -534,5 +539,5 @@ mod tests {
         }
     }
 
-    const TOKENIZER: &[u8] = include_bytes!("../../tests/conformance/llama/tokenizer.json");
+    const TOKENIZER: &[u8] = include_bytes!("../../../tests/conformance/llama/tokenizer.json");
 }

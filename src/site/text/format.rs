@@ -1,7 +1,7 @@
 //! Numbers for readers and for JSON.
 
 /// A number with three significant digits, `–` if there is none.
-pub(super) fn number(value: Option<f64>) -> String {
+pub(in crate::site) fn number(value: Option<f64>) -> String {
     let Some(value) = value.filter(|value| value.is_finite()) else {
         return "–".into();
     };
@@ -17,7 +17,7 @@ pub(super) fn number(value: Option<f64>) -> String {
 }
 
 /// A share as a percentage.
-pub(super) fn percent(value: Option<f64>) -> String {
+pub(in crate::site) fn percent(value: Option<f64>) -> String {
     match value {
         Some(value) if value > 0.0 && value < 1e-4 => format!("{:.1e} %", value * 100.0),
         Some(value) => format!("{} %", number(Some(value * 100.0))),
@@ -26,7 +26,7 @@ pub(super) fn percent(value: Option<f64>) -> String {
 }
 
 /// A count with thin groups of three: `1 234 567`.
-pub(super) fn count(value: u64) -> String {
+pub(in crate::site) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -39,7 +39,7 @@ pub(super) fn count(value: u64) -> String {
 }
 
 /// A large count in words of one letter: `2.7M`.
-pub(super) fn human(value: u64) -> String {
+pub(in crate::site) fn human(value: u64) -> String {
     let scales = [(1e9, "B"), (1e6, "M"), (1e3, "k")];
     match scales.into_iter().find(|(scale, _)| value as f64 >= *scale) {
         Some((scale, unit)) => {
@@ -55,7 +55,7 @@ pub(super) fn human(value: u64) -> String {
 }
 
 /// A number rounded to six significant digits, for JSON; `None` if it is not finite.
-pub(super) fn round(value: f64) -> Option<f64> {
+pub(in crate::site) fn round(value: f64) -> Option<f64> {
     if value == 0.0 || !value.is_finite() {
         return value.is_finite().then_some(0.0);
     }

@@ -2,27 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-
 use crate::atlas::{AtlasManifest, Class, Measure, NeuronWeights, Regions, Role, Summary};
 
-use super::columns::columns;
-use super::error::SiteError;
-use super::explore;
-use super::format::round;
-use super::lines;
-use super::texts::safe_in_html;
 use super::views::{MeasureView, ModelPageView};
-
-/// A value as a file of the site.
-pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>, SiteError> {
-    let json = serde_json::to_string(value)
-        .map_err(|error| SiteError::io("write", "index.json", error.into()))?;
-    Ok((safe_in_html(json) + "\n").into_bytes())
-}
+use crate::site::data::columns::columns;
+use crate::site::data::explore;
+use crate::site::data::lines;
+use crate::site::text::format::round;
 
 /// `/<model>/index.json`
-pub(super) fn model_index(
+pub(in crate::site) fn model_index(
     manifest: &AtlasManifest,
     view: &ModelPageView,
     statistics: &[MeasureView],
@@ -75,7 +64,7 @@ pub(super) fn model_index(
 }
 
 /// `/<model>/<layer>/index.json`
-pub(super) fn layer_index(
+pub(in crate::site) fn layer_index(
     model: &str,
     layer: u32,
     summaries: &[Summary],
