@@ -1,0 +1,205 @@
+//! What the weights say of a neuron, as its record has it.
+
+use serde::Serialize;
+
+use crate::atlas::{Classed, Cosines, NeuronWeights, Region, Regions, Relation, Role, Shape};
+use crate::ids::{NeuronId, TokenId};
+use crate::tokens::Vocabulary;
+
+use super::record::Fields;
+use crate::site::text::format::round;
+
+/// What a record says of the weights.
+#[derive(Serialize)]
+pub(in crate::site) struct WeightsRecord {
+    class: Option<ClassRecord>,
+    role: Option<&'static str>,
+    cosines: Fields<CosineRecord>,
+    norms: Fields<f64>,
+    null_share: Option<f64>,
+    logits: ShapeRecord,
+    v: VRecord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reads: Option<Fields<TokenLists>>,
+    neighbours: Fields<Vec<(u32, u32, f64)>>,
+}
+
+#[derive(Serialize)]
+struct ClassRecord {
+    name: &'static str,
+    typical: bool,
+}
+
+#[derive(Serialize)]
+struct CosineRecord {
+    value: Option<f64>,
+    /// What chance explains.
+    null: Option<[f64; 2]>,
+    outside: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct ShapeRecord {
+    variance: Option<f64>,
+    skewness: Option<f64>,
+    kurtosis: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct VRecord {
+    mean: Option<f64>,
+    #[serde(flatten)]
+    shape: ShapeRecord,
+    histogram: Option<BinsRecord>,
+}
+
+#[derive(Serialize)]
+struct BinsRecord {
+    low: f32,
+    step: f32,
+    counts: Vec<u32>,
+}
+
+/// Tokens with their values, column by column.
+#[derive(Serialize)]
+struct TokenColumns {
+    token: Vec<String>,
+    id: Vec<u32>,
+    value: Vec<Option<f64>>,
+}
+
+/// The tokens at both ends.
+#[derive(Serialize)]
+pub(in crate::site) struct TokenLists {
+    top: TokenColumns,
+    bottom: TokenColumns,
+}
+
+impl TokenColumns {
+    fn of(tokens: &[(TokenId, f32)], vocabulary: &Vocabulary) -> Self {
+        let text = |(id, _): &(TokenId, f32)| vocabulary.text(*id).into_owned();
+        Self {
+            token: tokens.iter().map(text).collect(),
+            id: tokens.iter().map(|(id, _)| id.0).collect(),
+            value: tokens
+                .iter()
+                .map(|(_, value)| round((*value).into()))
+                .collect(),
+        }
+    }
+}
+
+impl TokenLists {
+    /// From lists of the largest and the smallest.
+    pub(in crate::site) fn new(
+        top: &[(TokenId, f32)],
+        bottom: &[(TokenId, f32)],
+        vocabulary: &Vocabulary,
+    ) -> Self {
+        Self {
+            top: TokenColumns::of(top, vocabulary),
+            bottom: TokenColumns::of(bottom, vocabulary),
+        }
+    }
+}
+
+impl ShapeRecord {
+    fn of(shape: &Shape) -> Self {
+        Self {
+            variance: shape.variance.and_then(round),
+            skewness: shape.skewness.and_then(round),
+            kurtosis: shape.kurtosis.and_then(round),
+        }
+    }
+}
+
+/// The cosines that a neuron has, by name, with what chance explains of each.
+fn cosines(
+    cosines: &Cosines,
+    regions: Option<&Regions>,
+    gated: bool,
+) -> Vec<(&'static str, Option<f32>, Option<Region>)> {
+    let of = |get: fn(&Regions) -> Option<Region>| regions.and_then(get);
+    let mut all = vec![("in_out", cosines.in_out, of(|r| r.in_out))];
+    if gated {
+        all.push(("gate_out", cosines.gate_out, of(|r| r.gate_out)));
+        all.push(("gate_in", cosines.gate_in, of(|r| r.gate_in)));
+    }
+    all
+}
+
+impl WeightsRecord {
+    pub(in crate::site) fn new(
+        of: &NeuronWeights,
+        regions: Option<&Regions>,
+        vocabulary: &Vocabulary,
+    ) -> Self {
+        let gated = of.norms.gate.is_some();
+        let cosine = |(name, value, region): (_, Option<f32>, Option<Region>)| {
+            let both = value.zip(region);
+            let record = CosineRecord {
+                value: value.and_then(|value| round(value.into())),
+                null: region.map(|r| [r.low, r.high].map(|x| round(x.into()).unwrap_or_default())),
+                outside: both.map(|(value, region)| region.is_outside(value)),
+            };
+            (name, record)
+        };
+        let norms = [
+            ("in", Some(of.norms.input)),
+            ("gate", of.norms.gate),
+            ("out", Some(of.norms.out)),
+        ];
+        let norms = norms.into_iter();
+        let norms = norms.filter_map(|(name, norm)| Some((name, round(norm?.into())?)));
+        let reads = [("in", &of.reads_in), ("gate", &of.reads_gate)];
+        let reads = reads.into_iter().filter(|(_, reads)| !reads.top.is_empty());
+        let reads = reads.map(|(name, reads)| {
+            let record = TokenLists::new(&reads.top, &reads.bottom, vocabulary);
+            (name, record)
+        });
+        let reads: Vec<_> = reads.collect();
+        let neighbours = relations(of).map(|(relation, list)| {
+            let triple = |(id, cosine): &(NeuronId, f32)| {
+                let cosine = (f64::from(*cosine) * 1e5).round() / 1e5;
+                (id.layer, id.neuron, cosine)
+            };
+            (relation.name(), list.iter().map(triple).collect())
+        });
+        Self {
+            class: of.class.map(|Classed { class, typical }| ClassRecord {
+                name: class.name(),
+                typical,
+            }),
+            role: of.role.map(Role::name),
+            cosines: Fields(
+                cosines(&of.cosines, regions, gated)
+                    .into_iter()
+                    .map(cosine)
+                    .collect(),
+            ),
+            norms: Fields(norms.collect()),
+            null_share: of.null_share.and_then(|share| round(share.into())),
+            logits: ShapeRecord::of(&of.logits),
+            v: VRecord {
+                mean: of.v.mean.and_then(round),
+                shape: ShapeRecord::of(&of.v),
+                histogram: (!of.histogram.counts.is_empty()).then(|| BinsRecord {
+                    low: of.histogram.low,
+                    step: of.histogram.step,
+                    counts: of.histogram.counts.clone(),
+                }),
+            },
+            reads: (!reads.is_empty()).then_some(Fields(reads)),
+            neighbours: Fields(neighbours.collect()),
+        }
+    }
+}
+
+/// The relations that a neuron of this model can have, with its neurons.
+fn relations(of: &NeuronWeights) -> impl Iterator<Item = (Relation, &[(NeuronId, f32)])> {
+    let gated = of.norms.gate.is_some();
+    let all = Relation::ALL.into_iter().zip(&of.neighbours);
+    let of_gate = |relation| matches!(relation, Relation::UpstreamGate | Relation::DownstreamGate);
+    all.filter(move |(relation, _)| gated || !of_gate(*relation))
+        .map(|(relation, list)| (relation, list.as_slice()))
+}
