@@ -169,9 +169,27 @@ fn every_link_leads_somewhere() {
     {
         let html = String::from_utf8(bytes).unwrap();
         let page = site.join(&name);
+        let unlisted = html.contains("<meta name=\"robots\" content=\"noindex\">");
+        assert_eq!(
+            unlisted,
+            ["model.html", "random.html"]
+                .iter()
+                .any(|end| name.ends_with(end)),
+            "{name}"
+        );
+        assert!(
+            unlisted || html.contains("<meta name=\"description\" content=\""),
+            "{name}"
+        );
         for link in links(&html) {
-            if link.starts_with("https://example.org/atlas/") {
-                continue; // the canonical address
+            if let Some(canonical) = link.strip_prefix("https://example.org/atlas/") {
+                let of_neuron = name.strip_suffix("/card.html");
+                let shown = of_neuron.map_or(name.clone(), |neuron| format!("{neuron}.html"));
+                assert_eq!(
+                    canonical,
+                    shown.strip_suffix("index.html").unwrap_or(&shown)
+                );
+                continue;
             }
             assert!(
                 !link.contains("://"),

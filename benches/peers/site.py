@@ -6,10 +6,10 @@ what templates are given yields, for every neuron, the values on its page and it
 files and an empty page of content for every neuron is a site of Zola and of Hugo at once. Their templates are the theme's own,
 translated below. That the pages have the same text and the same record is checked: all are counted, up to 1,000 compared.
 
-Each peer is timed in two ways:
-  pasted   the template prints the file with the record as it is, without a look into it
-  read     it reads the record as data, as it must to make a page from it, and prints it as JSON again
-Nothing tried was faster than pasting: with the record in the front matter Hugo took 1.6 times as long, Zola 3 times.
+Each peer is timed in three ways:
+  pasted         the template prints the file with the record as it is, without a look into it
+  read           it reads the record as data, as it must to make a page from it, and prints it as JSON again
+  front matter   what a page is given and its record are data in its own front matter, where the peers' users put them
 
 bare writing   two processes write files of the same names and sizes from memory
 
@@ -45,8 +45,9 @@ LITERAL_LIST = re.compile(r"\{% for (\w+) in \[(.*?)\] %\}(.*?)\{% endfor %\}", 
 STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 RECORD = re.compile(r'(?<=<script type="application/json" id="neuron">).*?(?=</script>)', re.S)
 SHARED = ["site", "model", "assets"]  # what templates are given that is the same on all pages
-WAYS = ["pasted", "read"]
+WAYS = ["pasted", "read", "front matter"]
 MARK = "\nRECORD\n"
+PEERS = ["zola", "hugo"]
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("neuroscope")
@@ -57,7 +58,7 @@ parser.add_argument("--neurons", type=int, help="how many pages the peers build;
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--quarter", help="data folder of an atlas with a quarter of the neurons")
 parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
-parser.add_argument("--temporary", help="where to put what is deleted at the end, three times as large as the site")
+parser.add_argument("--temporary", help="where to put what is deleted at the end, six times as large as the site")
 args = parser.parse_args()
 
 
@@ -121,6 +122,9 @@ def for_zola(template, way):
         record = load.format("records", "json") + r' | json_encode | replace(from="<", to="\u003c")'
     set_name = '{% set name = page.relative_path | replace(from=".md", to=".json") %}'
     set_v = f"{{% set v = {load.format('values', 'json')} %}}"
+    if way == "front matter":
+        set_name, set_v = "", "{% set v = page.extra.values %}"
+        record = 'page.extra.record | json_encode | replace(from="<", to="\\u003c")'
     return set_name + set_v + "".join(out).replace("{{ v.record |", f"{{{{ {record} |")
 
 
@@ -175,6 +179,8 @@ def for_hugo(template, way):
     record = 'readFile (print "records/" $name)' + ("" if way == "pasted" else " | transform.Unmarshal | jsonify")
     set_name = '{{ $name := replace .File.Path ".md" ".json" }}'
     set_v = '{{ $v := readFile (print "values/" $name) | transform.Unmarshal }}'
+    if way == "front matter":
+        set_name, set_v, record = "", "{{ $v := .Params.values }}", "$.Params.record | jsonify"
     return set_name + set_v + "".join(out).replace("$v.record | safeHTML", record + " | safeJS")
 
 
@@ -198,6 +204,15 @@ def toml(value):
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def front_matter(peer, data):
+    """Zola has tables of TOML, which knows no null; Hugo takes JSON as well."""
+    if not data:
+        return "+++\n+++\n"
+    if peer == "hugo":
+        return json.dumps(data, ensure_ascii=False) + "\n"
+    return "+++\n[extra]\n" + "".join(f"{name} = {toml(part)}\n" for name, part in data.items()) + "+++\n"
+
+
 def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -207,8 +222,13 @@ def build(data, out, project):
     return [args.neuroscope, "build", "--no-analyze", "--cards=false", "--project", project, "--data", data, "--out", out]
 
 
+def root(folder, peer, way):
+    """The site of a peer."""
+    return folder / f"front-{peer}" if way == "front matter" else folder
+
+
 def give(folder):
-    """Makes `folder` a site of both peers. Returns the names of its pages, `layer/neuron`."""
+    """Makes `folder` what the peers' sites are made of. Returns the names of its pages, `layer/neuron`."""
     write(folder / "printing/theme/templates/neuron.html", "{{ __tera_context | safe }}" + MARK + "{{ record | safe }}")
     subprocess.run(build(args.data, folder / "printed", folder / "printing"), check=True, capture_output=True)
     pages = [path for path in (folder / "printed").glob("*/*/*.html") if path.stem.isdigit()]
@@ -226,20 +246,24 @@ def give(folder):
         del given["record"]  # what stands for it in templates
         write(folder / f"records/{name}.json", record)
         write(folder / f"values/{name}.json", json.dumps(given, ensure_ascii=False))
-        write(folder / f"content/{name}.md", "+++\n+++\n")
+        for peer in PEERS:
+            for way in args.ways:
+                data = {"values": given, "record": json.loads(record)} if way == "front matter" else None
+                write(root(folder, peer, way) / f"content/{name}.md", front_matter(peer, data))
         names.append(name)
     shutil.rmtree(folder / "printed")
-    for layer in (folder / "content").iterdir():  # Zola renders in parallel what is in a section
-        write(layer / "_index.md", "+++\nrender = false\n+++\n")
-    write(folder / "content/_index.md", "+++\nrender = false\n+++\n")
     off = ["compile_sass", "build_search_index", "generate_feeds", "generate_sitemap", "generate_robots_txt"]
     config = "".join(f"{option} = false\n" for option in off) + f"extra = {toml(shared)}\n"
-    write(folder / "config.toml", 'base_url = "http://localhost"\n' + config)
     kinds = ["home", "section", "taxonomy", "term", "rss", "sitemap", "robotstxt", "404"]
-    config = {"baseURL": "http://localhost/", "uglyURLs": True, "disableKinds": kinds, "params": shared}
-    write(folder / "hugo.json", json.dumps(config))
+    hugo = {"baseURL": "http://localhost/", "uglyURLs": True, "disableKinds": kinds, "params": shared}
     template = flat(pieces_of("neuron.html"), {})
     for way in args.ways:
+        for peer in PEERS:
+            content = root(folder, peer, way) / "content"
+            for section in [content, *(path for path in content.iterdir() if path.is_dir())]:  # Zola renders in parallel what is in a section
+                write(section / "_index.md", "+++\nrender = false\n+++\n")
+        write(root(folder, "zola", way) / "config.toml", 'base_url = "http://localhost"\n' + config)
+        write(root(folder, "hugo", way) / "hugo.json", json.dumps(hugo))
         write(folder / f"{way}.zola.html", for_zola(template, way))
         write(folder / f"{way}.hugo.html", for_hugo(template, way))
     return names
@@ -261,13 +285,15 @@ def run(command):
 
 
 def run_zola(folder, way, out):
-    write(folder / "templates/page.html", (folder / f"{way}.zola.html").read_text())
-    return run([*shlex.split(args.zola), "--root", folder, "build", "--output-dir", out])
+    site = root(folder, "zola", way)
+    write(site / "templates/page.html", (folder / f"{way}.zola.html").read_text())
+    return run([*shlex.split(args.zola), "--root", site, "build", "--output-dir", out])
 
 
 def run_hugo(folder, way, out):
-    write(folder / "layouts/single.html", (folder / f"{way}.hugo.html").read_text())
-    return run([*shlex.split(args.hugo), "--source", folder, "--destination", out])
+    site = root(folder, "hugo", way)
+    write(site / "layouts/single.html", (folder / f"{way}.hugo.html").read_text())
+    return run([*shlex.split(args.hugo), "--source", site, "--destination", out])
 
 
 def write_some(out, files):
@@ -296,7 +322,9 @@ def write_bare(files, out):
 def check(ours, theirs, way):
     """That two pages have the same text and the same record, escaped and spaced as they may be."""
     text = lambda page: "".join(html.unescape(RECORD.sub("", page)).split())
-    record = lambda page: RECORD.search(page)[0] if way == "pasted" else json.loads(RECORD.search(page)[0], parse_int=float)
+    plain = lambda pairs: {name: value for name, value in pairs if value is not None}
+    read = functools.partial(json.loads, parse_int=float, object_pairs_hook=plain)
+    record = lambda page: RECORD.search(page)[0] if way == "pasted" else read(RECORD.search(page)[0])
     for part in [text, record]:
         assert part(ours.read_text()) == part(theirs.read_text()), f"{theirs}: not what is in {ours}"
 
@@ -357,8 +385,10 @@ def main(folder):
         show(f"{program.name}, pages/s", program.rates, ",.0f")
     for program in programs[1:]:
         show(f"neuroscope : {program.name}", [a / b for a, b in zip(programs[0].rates, program.rates)], ".2f")
+    sites = {root(folder, peer, way) for peer in PEERS for way in args.ways}
     for name in [name for i, name in enumerate(names) if i % 4]:
-        (folder / f"content/{name}.md").unlink()
+        for site in sites:
+            (site / f"content/{name}.md").unlink()
     programs[0].build = lambda out: run(build(args.quarter, out, project))
     for program in [programs[0], *programs[2:]]:
         show(f"{program.name}, peak in MB", program.peaks, ",.0f")

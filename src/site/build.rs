@@ -212,7 +212,8 @@ impl Site<'_> {
             );
             self.page(&name, "page.html", None, &PageView { common, page })?;
         }
-        let compare = self.common("compare.html", "Compare neurons".into(), String::new());
+        let description = "Two neurons side by side, of one model or of two.";
+        let compare = self.common("compare.html", "Compare neurons".into(), description.into());
         self.page("compare.html", "compare.html", None, &compare)?;
         // served in the place of any address, so its links cannot be relative to its own
         let mut common = self.common(

@@ -355,7 +355,6 @@ describe("page", () => {
   const PAGE = "tiny/explore.html";
   const MIN = (label) => `[aria-label="${label}, at least"]`;
   const MAX = (label) => `[aria-label="${label}, at most"]`;
-  const GROUPED = /\B(?=(\d{3})+$)/g;
   let table, fileBytes, lines;
 
   before(async () => {
@@ -386,8 +385,7 @@ describe("page", () => {
   /** The list and the count are those of a query, and so is the address. */
   const shows = async (query, n_neurons = table.n_neurons) => {
     const flats = expected(table, query);
-    const n = (count) => String(count).replace(GROUPED, "\u202f");
-    const says = flats.length === n_neurons ? `All ${n(flats.length)} neurons` : `${n(flats.length)} of ${n(n_neurons)} neurons`;
+    const says = flats.length === n_neurons ? `All ${n_neurons} neurons` : `${flats.length} of ${n_neurons} neurons`;
     await page.waitForFunction((says) => document.getElementById("count").textContent === says, says);
     assert.deepEqual(await names(), flats.slice(0, 50).map(nameOf));
     return flats;

@@ -60,8 +60,7 @@ async function audit({ name, path }) {
   const { stdout } = await promisify(execFile)(command, [...args, root + path, ...options], { env: { ...process.env, CHROME_PATH: CHROMIUM }, maxBuffer: 1 << 28 });
   const { audits, categories } = JSON.parse(stdout);
   const scores = CATEGORIES.map((id) => Math.round(100 * categories[id].score));
-  const unlisted = audits["is-crawlable"].score === 0; // search engines shall leave it out, and Lighthouse takes marks off for that
-  CATEGORIES.forEach((id, i) => bar(scores[i] >= SCORE || (id === "seo" && unlisted), `${name}: Lighthouse gives ${scores[i]} for ${id}`));
+  CATEGORIES.forEach((id, i) => bar(scores[i] >= SCORE, `${name}: Lighthouse gives ${scores[i]} for ${id}`));
   const lost = CATEGORIES.flatMap((id) => categories[id].auditRefs)
     .filter(({ id, weight }) => weight > 0 && audits[id].score !== null && audits[id].score < 0.9)
     .map(({ id }) => `${name}: ${id}: ${audits[id].title}${audits[id].displayValue ? `: ${audits[id].displayValue}` : ""}`);

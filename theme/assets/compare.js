@@ -1,5 +1,6 @@
 // Two neurons side by side: ?a=model/layer/neuron&b=model/layer/neuron
 
+import { asked } from "./address.js";
 import { element } from "./dom.js";
 import { bandsOf, idOf, item, listsOf, reading, scaleChoice, wordsOf } from "./examples.js";
 import { activationPlot, cosinePlot, explainCards, facts, logits, neuronLink, RELATIONS, vPlot } from "./parts.js";
@@ -17,7 +18,6 @@ const pageTitle = document.title;
 
 // Which neurons: in the address, and in the form
 
-const inAddress = (side) => new URLSearchParams(location.search).get(side) ?? "";
 const ADDRESS = /^(.+)\/(\d+)\/(\d+)$/;
 const NEURON = /^\s*[lL]?(\d+)\s*[./,nN\s]\s*[nN]?(\d+)\s*$/;
 
@@ -36,8 +36,8 @@ const addressOf = (a, b) => `?${sides.map((side, i) => `${side}=${[a, b][i].spli
 
 function fill() {
   for (const side of sides) {
-    const [, model, layer, neuron] = ADDRESS.exec(inAddress(side)) ?? [];
-    form.elements[`${side}-neuron`].value = model === undefined ? inAddress(side) : `${layer}.${neuron}`;
+    const [, model, layer, neuron] = ADDRESS.exec(asked(side)) ?? [];
+    form.elements[`${side}-neuron`].value = model === undefined ? asked(side) : `${layer}.${neuron}`;
     if (Object.hasOwn(models, model ?? "")) form.elements[`${side}-model`].value = model;
   }
 }
@@ -56,7 +56,7 @@ function go(a, b) {
 // One neuron
 
 async function load(side) {
-  const id = parse(inAddress(side));
+  const id = parse(asked(side));
   const folder = `${root}${encodeURIComponent(id.model)}/`;
   const { page, record } = await openNeuron(folder, id);
   const address = `${folder}${id.layer}/${id.neuron}.html`;
@@ -169,7 +169,7 @@ function drawPair(neurons) {
 
 /** With one neuron only: those that its weights relate it to. */
 function suggestions(neuron) {
-  const from = inAddress("a");
+  const from = asked("a");
   const all = Object.entries(neuron.record.weights?.neighbours ?? {}).filter(([, list]) => list.length > 0);
   const one = ([relation, list]) => element("div", {}, element("h3", {}, RELATIONS[relation][0]), element("ol", {}, ...list.slice(0, 3).map(([layer, index, cosine]) => {
     const link = neuronLink(neuron.folder, layer, index);
@@ -182,13 +182,13 @@ function suggestions(neuron) {
 let latest; // an answer that a later one overtook is dropped
 async function show() {
   const own = (latest = {});
-  const asked = sides.filter((side) => inAddress(side) !== "");
+  const given = sides.filter((side) => asked(side) !== "");
   fill();
   problem.textContent = "";
   pair.setAttribute("aria-busy", "true");
   let drawn = [];
   try {
-    const neurons = await Promise.all(asked.map(load));
+    const neurons = await Promise.all(given.map(load));
     if (own !== latest) return;
     if (neurons.length === 2) drawn = drawPair(neurons);
     else if (neurons.length === 1) drawn = suggestions(neurons[0]);
@@ -199,7 +199,7 @@ async function show() {
   }
   pair.replaceChildren(...drawn);
   pair.setAttribute("aria-busy", "false");
-  if (asked.length < 2) form.elements[`${asked.includes("a") ? "b" : "a"}-neuron`].focus();
+  if (given.length < 2) form.elements[`${given.includes("a") ? "b" : "a"}-neuron`].focus();
 }
 
 form.addEventListener("submit", (event) => {

@@ -1,5 +1,6 @@
 // The page of all results: every group of the search in full, live while one types.
 
+import { asked, remember } from "./address.js";
 import { element } from "./dom.js";
 import { site, tokenNodes } from "./found.js";
 import { neuronRow } from "./rows.js";
@@ -18,7 +19,6 @@ const contents = document.querySelector(".contents");
 const results = document.getElementById("results");
 const sections = Object.fromEntries(["places", "tokens", "neurons", "notes"].map((name) => [name, document.getElementById(`found-${name}`)]));
 const pageTitle = document.title;
-const inAddress = location.protocol !== "file:";
 
 function fill(name, items) {
   sections[name].querySelector("ul, ol").replaceChildren(...items);
@@ -64,7 +64,8 @@ async function search() {
   timer = undefined;
   const own = (latest = {});
   const typed = input.value;
-  remember(typed);
+  remember({ q: typed });
+  document.title = typed === "" ? pageTitle : `${visible(typed)} · ${pageTitle}`;
   results.ariaBusy = "true";
   const answer = typed === "" ? undefined : await find(site, site.current, typed, TOKENS);
   if (own !== latest) return;
@@ -74,17 +75,8 @@ async function search() {
   results.ariaBusy = "false";
 }
 
-// a search can be linked
-function remember(typed) {
-  document.title = typed === "" ? pageTitle : `${visible(typed)} · ${pageTitle}`;
-  if (!inAddress) return;
-  const address = new URL(location.href);
-  address.searchParams.delete("q");
-  if (typed !== "") address.searchParams.set("q", typed);
-  if (address.href !== location.href) history.replaceState(history.state, "", address);
-}
 function recall() {
-  const text = new URLSearchParams(location.search).get("q") ?? "";
+  const text = asked("q");
   if (input.value === text) return;
   input.value = text;
   search();

@@ -1,5 +1,6 @@
 // The page of tokens: a search among them, and the neurons that have to do with one.
 
+import { asked, changeable, remember } from "./address.js";
 import { element } from "./dom.js";
 import { number, tokenText } from "./tokens.js";
 import { count, findTokens, loader, parseQuery, summary, tokenOf } from "./tokensearch.js";
@@ -17,8 +18,7 @@ const [form, article] = [document.querySelector("form.find"), document.getElemen
 const [input, whole, status, results] = ["query", "whole", "count", "found"].map((id) => document.getElementById(id));
 const [title, problem, lists] = ["title", "problem", "lists"].map((name) => document.getElementById(`token-${name}`));
 const pageTitle = document.title;
-const inAddress = location.protocol !== "file:";
-const asked = () => /^#(\d+)$/.exec(location.hash)?.[1];
+const inHash = () => /^#(\d+)$/.exec(location.hash)?.[1];
 
 function markCurrent() {
   for (const link of results.querySelectorAll("a")) {
@@ -36,7 +36,7 @@ async function search() {
   results.ariaBusy = "true";
   let answer;
   try {
-    remember();
+    remember({ q: input.value, whole: input.value !== "" && whole.checked ? "1" : "" });
     answer = await find(parseQuery(input.value, whole.checked));
   } catch (error) {
     answer = { tokens: [], says: error.message };
@@ -52,19 +52,8 @@ async function search() {
   return answer.tokens;
 }
 
-// a search can be linked
-function remember() {
-  if (!inAddress) return;
-  const address = new URL(location.href);
-  address.searchParams.delete("q");
-  address.searchParams.delete("whole");
-  if (input.value !== "") address.searchParams.set("q", input.value);
-  if (input.value !== "" && whole.checked) address.searchParams.set("whole", "1");
-  if (address.href !== location.href) history.replaceState(history.state, "", address);
-}
 function recall() {
-  const words = new URLSearchParams(location.search);
-  const [text, exactly] = [words.get("q") ?? "", words.has("whole")];
+  const [text, exactly] = [asked("q"), asked("whole") !== ""];
   if (input.value === text && (text === "" || whole.checked === exactly)) return;
   input.value = text;
   whole.checked = exactly;
@@ -101,7 +90,7 @@ function fill(token, { d_mlp, top_k = 20 }) {
 
 async function show() {
   markCurrent();
-  const hash = asked();
+  const hash = inHash();
   if (hash === undefined) {
     if (location.hash !== "") return; // a place on the page
     article.hidden = true;
@@ -115,7 +104,7 @@ async function show() {
   } catch (caught) {
     error = caught;
   }
-  if (hash !== asked()) return;
+  if (hash !== inHash()) return;
   const name = token ? [element("span", { class: "token" }, tokenText(token.text)), " "] : ["Token "];
   title.replaceChildren(...name, element("span", { class: "id" }, `#${id}`));
   document.title = `${token ? `${tokenText(token.text)} ` : ""}#${id} · ${pageTitle}`;
@@ -149,10 +138,10 @@ document.addEventListener("keydown", (event) => {
 });
 // not hashchange: none comes where the search in the address changes as well
 addEventListener("popstate", async () => {
-  if (timer === undefined && inAddress) recall();
+  if (timer === undefined && changeable) recall();
   await show();
   // stay on the way from neighbour to neighbour, otherwise go on reading at the token
-  if (asked() && !document.activeElement?.closest(".steps")) title.focus();
+  if (inHash() && !document.activeElement?.closest(".steps")) title.focus();
 });
 
 form.hidden = false;

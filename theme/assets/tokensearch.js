@@ -57,8 +57,8 @@ export function filesOf(names, { text, whole }) {
   return /^ +$/.test(text) && !whole ? [...new Set([...files, ...all])] : files;
 }
 
-/** A count with its thousands apart. */
-export const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+/** A count with its thousands apart, unless it has but four digits. */
+export const count = (n) => (n < 10000 ? String(n) : String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f"));
 
 /** What is to be said of an answer: how many there are, and whether these are all. */
 export function summary({ n, searched, of }, { id, whole }, shown = SHOWN) {

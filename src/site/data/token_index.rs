@@ -122,7 +122,7 @@ fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> TokensRecord {
     }
 }
 
-/// What a text is sorted and searched by: without the spaces before it, in small letters. The same in tokenpage.js.
+/// What a text is sorted and searched by: without the spaces before it, in small letters. The same in tokensearch.js.
 fn key(text: &str) -> Vec<u16> {
     let inner = text.trim_start_matches(' ');
     let inner = if inner.is_empty() { text } else { inner };

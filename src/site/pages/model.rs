@@ -46,11 +46,7 @@ struct Overview {
 impl ModelPart<'_> {
     /// Writes everything of the model.
     pub(in crate::site) fn write(&self) -> Result<(), SiteError> {
-        let Self {
-            site,
-            source,
-            model,
-        } = *self;
+        let (site, source, model) = (self.site, self.source, self.model);
         let name = &model.name;
         let writer = RecordWriter::new(&source.atlas, &source.store, source.tokenizer.vocabulary());
         let mut pages = NeuronPages::new(*self, &writer);
@@ -189,11 +185,7 @@ impl ModelPart<'_> {
         spread: Vec<FigureView>,
         figures: Vec<FigureView>,
     ) -> Result<(), SiteError> {
-        let Self {
-            site,
-            source,
-            model,
-        } = *self;
+        let (site, source, model) = (self.site, self.source, self.model);
         let name = &model.name;
         let notes = site.content.notes.iter();
         let notes = notes

@@ -7,7 +7,7 @@ use crate::ids::NeuronId;
 
 use super::classes::{Tag, tags};
 use super::part::ModelPart;
-use super::views::{Card, CardView, NeuronPageView, cards, hook_post_words};
+use super::views::{Card, CardView, Common, NeuronPageView, cards, hook_post_words};
 use crate::site::content::{Explanation, Page};
 use crate::site::data::deepdecipher;
 use crate::site::data::explore::{self, Explore, Known};
@@ -135,14 +135,15 @@ impl<'a> NeuronPages<'a> {
         let name = format!("{}/{layer}/{index}.html", model.name);
         let description = self.description(neuron, examples.of(main_list).next());
         let title = format!("{} {layer}.{index}", model.name);
+        let common = site.common(&name, title, description);
         let not_finite = neuron.stats.not_finite;
         let tags = neuron.weights.as_ref().map(tags).unwrap_or_default();
         let cards = cards(&neuron.summary, population);
         if site.options.cards {
-            self.card(neuron, &title, (&cards, &tags), (&examples, main_list))?;
+            self.card(neuron, &common, (&cards, &tags), (&examples, main_list))?;
         }
         let view = NeuronPageView {
-            common: site.common(&name, title, description),
+            common,
             layer,
             neuron: index,
             hook: scan.policy.hook_in(layer),
@@ -180,14 +181,10 @@ impl<'a> NeuronPages<'a> {
 
     /// A neuron in one sentence.
     fn description(&self, neuron: &AtlasNeuron, main: Option<&ExampleTokens<'_>>) -> String {
-        let NeuronId {
-            layer,
-            neuron: index,
-        } = neuron.id;
         let token = |id| lone_token(&self.writer.corpus().texts.vocabulary().text(id));
         let mut words = format!(
-            "Neuron {index} of layer {layer} of {}",
-            self.part.model.name
+            "Neuron {} of layer {} of {}",
+            neuron.id.neuron, neuron.id.layer, self.part.model.name
         );
         if let Some(row) = main {
             let value = number(Some(row.example.value.into()));
@@ -217,19 +214,17 @@ impl<'a> NeuronPages<'a> {
         tokens.collect()
     }
 
-    /// Writes a neuron's card.
+    /// Writes a neuron's card; it is the page, `of_page`, in little, so search engines are to show that one.
     fn card(
         &self,
         neuron: &AtlasNeuron,
-        title: &str,
+        of_page: &Common,
         (cards, tags): (&[Card], &[Tag]),
         (examples, main_list): (&Examples<'_>, &str),
     ) -> Result<(), SiteError> {
         let (site, model, corpus) = (self.part.site, self.part.model, self.writer.corpus());
-        let NeuronId {
-            layer,
-            neuron: index,
-        } = neuron.id;
+        let promoted = self.promoted(neuron, 5);
+        let NeuronId { layer, neuron } = neuron.id;
         let max = examples.largest();
         let mut html = String::with_capacity(4 * 1024);
         for row in examples.of(main_list).take(CARD_EXAMPLES) {
@@ -238,19 +233,22 @@ impl<'a> NeuronPages<'a> {
             corpus.heat_html(&mut html, row, CARD_TOKENS, max);
             html += "</li>\n";
         }
-        let name = format!("{}/{layer}/{index}/card.html", model.name);
+        let name = format!("{}/{layer}/{neuron}/card.html", model.name);
         let shown = ["max", "min", "frequency", "kurtosis"];
         let cards: Vec<&Card> = cards
             .iter()
             .filter(|card| shown.contains(&card.id))
             .collect();
         let view = CardView {
-            common: site.common(&name, title.to_owned(), String::new()),
+            common: Common {
+                root: format!("../{}", of_page.root),
+                ..of_page.clone()
+            },
             layer,
-            neuron: index,
+            neuron,
             cards: &cards,
             tags,
-            promoted: &self.promoted(neuron, 5),
+            promoted: &promoted,
             examples: &html,
         };
         site.page(&name, "card.html", Some(model), &view)

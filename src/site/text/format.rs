@@ -25,12 +25,12 @@ pub(in crate::site) fn percent(value: Option<f64>) -> String {
     }
 }
 
-/// A count with thin groups of three: `1 234 567`.
+/// A count with thin groups of three, unless it has but four digits: `1 234 567`, `1536`.
 pub(in crate::site) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+        if i > 0 && digits.len() > 4 && (digits.len() - i).is_multiple_of(3) {
             out.push('\u{202f}');
         }
         out.push(digit);
@@ -102,8 +102,8 @@ mod tests {
             ]
         );
         assert_eq!(
-            (count(1234567), count(12)),
-            ("1\u{202f}234\u{202f}567".into(), "12".into())
+            [1234567, 12345, 1234, 12].map(count),
+            ["1\u{202f}234\u{202f}567", "12\u{202f}345", "1234", "12"]
         );
         assert_eq!(
             (human(2_705_088), human(640), human(352_256)),
