@@ -213,11 +213,26 @@ def _decoded(column: Json, codes: tuple[int, ...], tokens: list[str]) -> dict[st
     if column["kind"] == "flags":
         return {flag: [bool(code >> bit & 1) for code in codes] for bit, flag in enumerate(column["flags"])}
     if column["kind"] == "number":
-        low, step = column["low"], (column["high"] - column["low"]) / 65534
-        values = {code: column["scale"] * math.sinh(low + (code - 1) * step) for code in set(codes) - {0}}
+        values = {code: _number(column, code) for code in set(codes) - {0}}
         return {column["name"]: [values.get(code, math.nan) for code in codes]}
     names = [None, *(column["categories"] if column["kind"] == "category" else tokens)]
     return {column["name"]: [names[code] for code in codes]}
+
+
+def _number(column: Json, code: int) -> float:
+    """What a code of a column of numbers stands for: three digits below 1000 and from 1,000,000 on, else a whole number."""
+    n = column["first"] + code - 1
+    shift = 4 if column.get("unit") == "share" else 2  # shares are in per cent
+    thousand = (3 - column["exponent"]) * 900 + 1
+    over = abs(n) - thousand - 999_000
+    if n == 0:
+        digits, exponent = 0, 0
+    elif abs(n) >= thousand and over < 0:
+        digits, exponent = abs(n) - thousand + 1000, 2 - shift
+    else:
+        step, first = (over, 6) if over >= 0 else (abs(n) - 1, column["exponent"])
+        digits, exponent = 100 + step % 900, first + step // 900 - shift
+    return math.copysign(float(f"{digits}e{exponent}"), n)
 
 
 def _key(text: str) -> str:

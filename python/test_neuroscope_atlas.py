@@ -119,12 +119,12 @@ class AtlasTest(unittest.TestCase):
             here = {name: column[layer * n : (layer + 1) * n] for name, column in all_neurons.items()}
             self.assertEqual((set(here["layer"]), here["neuron"]), ({layer}, list(range(n))))
             for name, values in index["columns"].items():
-                sizes = sorted(abs(x) for x in all_neurons.get(name, []) if x == x and x != 0)
-                least = sizes[len(sizes) // 50] if sizes else 0
                 for value, found in zip(values, here.get(name, [math.nan] * n)):
                     self.assertEqual(value is None, math.isnan(found), name)
-                    close = value is None or abs(value - found) <= 1.1e-3 * max(abs(value), least)
-                    self.assertTrue(close, f"{name}: {value}, {found}")
+                    if value is not None:
+                        # to three digits, and whole where that is more
+                        close = abs(value - found) <= max(0.501 * 10 ** (math.floor(math.log10(abs(value) or 1)) - 2), 1e-12)
+                        self.assertTrue(close, f"{name}: {value}, {found}")
             dead = [neuron for neuron, is_dead in enumerate(here.get("dead", [])) if is_dead]
             self.assertEqual(dead, index["dead"])
             for kind, kinds in (("class", "classes"), ("role", "roles")) if index["weights"] else ():

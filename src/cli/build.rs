@@ -50,7 +50,7 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
         size(report.output.bytes),
         report.output.n_written,
         report.output.n_removed,
-        weight(&report.output),
+        weight(&report.output, &plan),
     );
     if plan.options.base_url.is_none() {
         words.push_str("\n\nno sitemap was written, since the site's address is not known: `--base-url URL` or neuroscope.toml says it");
@@ -62,18 +62,42 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
 const PAGES_SITE: u64 = 1_000_000_000;
 const PAGES_FILE: u64 = 100_000_000;
 
+/// The share of a site that cards are at least.
+const CARDS: f64 = 0.05;
+
 /// The largest files, and whether GitHub Pages takes the site.
-fn weight(output: &OutputReport) -> String {
+fn weight(output: &OutputReport, plan: &Plan) -> String {
     let largest = output.largest.iter();
     let largest = largest.map(|(name, bytes)| format!("{name} {}", size(*bytes)));
-    let largest = format!("  largest   {}", largest.collect::<Vec<_>>().join(", "));
+    let largest = largest.collect::<Vec<_>>().join(", ");
     let largest_file = output.largest.first().map_or(0, |(_, bytes)| *bytes);
-    let fits = match (output.bytes > PAGES_SITE, largest_file > PAGES_FILE) {
-        (false, false) => "fits GitHub Pages (1 GB a site, 100 MB a file)".to_owned(),
-        (true, _) => "too large for GitHub Pages (1 GB a site): give each model a site of its own with `--data`, build with `--cards=false`, or choose a host without that limit (docs/hosting.md)".to_owned(),
-        (false, true) => "a file is too large for GitHub Pages (100 MB): choose a host without that limit (docs/hosting.md)".to_owned(),
+    let hosting = hosting(
+        output.bytes,
+        largest_file,
+        plan.data.len(),
+        plan.options.cards,
+    );
+    format!("  largest   {largest}\n  hosting   {hosting}")
+}
+
+/// Whether GitHub Pages takes a site of some models, and what helps if not.
+fn hosting(bytes: u64, largest_file: u64, n_models: usize, cards: bool) -> String {
+    let mut ways = Vec::new();
+    let why = if bytes > PAGES_SITE {
+        if n_models > 1 {
+            ways.push("give each model a site of its own with `--data`");
+        }
+        if cards && bytes as f64 * (1.0 - CARDS) <= PAGES_SITE as f64 {
+            ways.push("build with `--cards=false`");
+        }
+        "too large for GitHub Pages (1 GB a site)"
+    } else if largest_file > PAGES_FILE {
+        "a file is too large for GitHub Pages (100 MB)"
+    } else {
+        return "fits GitHub Pages (1 GB a site, 100 MB a file)".to_owned();
     };
-    format!("{largest}\n  hosting   {fits}")
+    ways.push("choose a host without that limit (docs/hosting.md)");
+    format!("{why}: {}", ways.join(", or "))
 }
 
 /// A number of bytes in words.
@@ -200,4 +224,34 @@ fn scan_demo(context: &Context) -> Result<PathBuf> {
         "no scan in {}, and this program was built without the demo",
         shown(&context.folder.join("data"))
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_helps_is_said_of_sites_too_large() {
+        let other = "choose a host without that limit (docs/hosting.md)";
+        assert_eq!(
+            hosting(PAGES_SITE, PAGES_FILE, 3, true),
+            "fits GitHub Pages (1 GB a site, 100 MB a file)"
+        );
+        assert_eq!(
+            hosting(PAGES_SITE + 1, PAGES_FILE + 1, 1, true),
+            format!(
+                "too large for GitHub Pages (1 GB a site): build with `--cards=false`, or {other}"
+            )
+        );
+        assert_eq!(
+            hosting(3 * PAGES_SITE, 1, 2, true),
+            format!(
+                "too large for GitHub Pages (1 GB a site): give each model a site of its own with `--data`, or {other}"
+            )
+        );
+        assert_eq!(
+            hosting(PAGES_SITE, PAGES_FILE + 1, 2, true),
+            format!("a file is too large for GitHub Pages (100 MB): {other}")
+        );
+    }
 }

@@ -4,62 +4,19 @@ import { before, describe, test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { SITE, at, browser, json, listen, page, root } from "./browser.js";
+import { CLASSES, FLAGS, LEVELS, TOKENS, below, numberColumn, oneOf, packed, random, someColumns, times } from "./tables.js";
 import { axisOf, fittingScale, roundest, ticksOf } from "../../theme/assets/explore-axis.js";
 import { codeRange, extentOf, flatRange, kept, ofKind, parseTable, pick, ranking, readTable, tally, valueOf } from "../../theme/assets/explore-data.js";
 import * as file from "../../theme/assets/explore-export.js";
 import { parse, serialise, wholeQuery } from "../../theme/assets/explore-query.js";
 import { number, percent, visible } from "../../theme/assets/tokens.js";
 
-// the same numbers at each run
-let seed = 20;
-function random() {
-  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-  return seed / 2 ** 32;
-}
-const below = (n) => Math.floor(random() * n);
-const oneOf = (list) => list[below(list.length)];
-const times = (n, make) => Array.from({ length: n }, (_, i) => make(i));
-
-const TOKENS = [" Monday", "monday", "\n\n", '"', "=1+1", "+", "-2", "@x", ",", "a,b", "日本", " ", "␣", "#12", "Ⅻ", "x\ty"];
-const FLAGS = ["dead", "rare", "atypical", "note", "explanation"];
-const CLASSES = ["strengthening", "weakening", "in, out & 50 %"];
-
-/** A file as Rust writes it, of columns with their codes. */
-function packed(header, columns) {
-  const n = header.n_layers * header.d_mlp;
-  let offset = 0;
-  const planes = columns.map(({ codes, bytes }) => Buffer.concat(times(bytes, (plane) => Buffer.from(Array.from(codes, (code) => (code >>> (8 * plane)) & 255)))));
-  const placed = columns.map(({ codes, ...column }) => ({ ...column, offset: (offset += column.bytes * n) - column.bytes * n }));
-  const head = Buffer.from(JSON.stringify({ schema: "neuroscope/explore/v1", model: "m", n_neurons: n, tokens: TOKENS, ...header, columns: placed }));
-  const length = Buffer.alloc(4);
-  length.writeUInt32LE(head.length);
-  return new Uint8Array(Buffer.concat([length, head, ...planes]));
-}
-
-function numberColumn(name, n, { scale = 0.1, low = -4 * random(), high = 9 * random(), levels = 65535, ...more } = {}) {
-  return { name, label: name, kind: "number", bytes: 2, scale, low, high, codes: times(n, () => (random() < 0.1 ? 0 : 1 + below(levels))), ...more };
-}
-
-/** Random columns of every kind. */
-function someColumns(n) {
-  return [
-    numberColumn("kurtosis", n),
-    numberColumn("frequency", n, { scale: 0.01, low: 0, high: 5.3, unit: "share" }),
-    numberColumn("share_gate+_in-", n, { levels: 40 }), // many ties
-    numberColumn("mean", n, { low: 1, high: 1 }),
-    { name: "class", label: "Class", kind: "category", bytes: 1, categories: CLASSES, codes: times(n, () => below(CLASSES.length + 1)) },
-    { name: "role", label: "Role", kind: "category", bytes: 1, categories: ["prediction"], codes: times(n, () => below(2)) },
-    { name: "promoted", label: "Promoted", kind: "token", bytes: 3, codes: times(n, () => below(TOKENS.length + 1)) },
-    { name: "peak", label: "Peak", kind: "token", bytes: 2, codes: times(n, () => below(TOKENS.length + 1)) },
-    { name: "flags", label: "Flags", kind: "flags", bytes: 1, flags: FLAGS, codes: times(n, () => below(32)) },
-  ];
-}
 const someTable = (n_layers = 5, d_mlp = 83) => parseTable(packed({ n_layers, d_mlp }, someColumns(n_layers * d_mlp)));
 
 /** A value somewhere around a column's, often exactly one of them. */
 function someEnd(column) {
   if (random() < 0.2) return null;
-  const value = valueOf(column, 1 + below(65535));
+  const value = valueOf(column, 1 + below(LEVELS));
   return oneOf([value, Number(value.toPrecision(2)), value * 3, 0, -value]);
 }
 
@@ -84,14 +41,23 @@ function someQuery(table) {
 
 // slow and simple
 
+/** The number some steps from zero as a text: from 1.00e<exponent> on by three digits, from 1000 to a million by one. */
+function shownAt({ exponent, unit }, size, sign) {
+  const small = 900 * (3 - exponent); // steps below a thousand
+  const whole = Math.max(0, Math.min(size - small, 999_000));
+  const step = size - whole - 1;
+  const [m, e] = whole === 0 ? [100 + (step % 900), exponent + Math.floor(step / 900) - 2] : [999 + whole, 0];
+  assert.ok(size <= small + 999_000, "as large as tables here have them");
+  return `${sign * m}e${e - (unit === "share" ? 2 : 0)}`;
+}
+
 /** What a neuron has in a column. */
 function has(column, flat) {
   const code = column.codes[flat];
   if (column.kind === "flags") return column.flags.filter((_, bit) => Math.floor(code / 2 ** bit) % 2 === 1);
   if (code === 0) return null;
   if (column.kind !== "number") return (column.categories ?? column.tokens)[code - 1];
-  const x = column.low + ((code - 1) / 65534) * (column.high - column.low);
-  return (column.scale * (Math.exp(x) - Math.exp(-x))) / 2;
+  return column.first + code === 1 ? 0 : Number(shownAt(column, Math.abs(column.first + code - 1), Math.sign(column.first + code - 1)));
 }
 
 /** All neurons by a measure, those without it last. */
@@ -99,8 +65,17 @@ function sorted(table, { by, descending }) {
   const column = table.byName.get(by);
   const value = (flat) => (column ? column.codes[flat] || null : flat); // codes rise with values
   const all = times(table.n_neurons, (flat) => flat);
-  const some = all.filter((flat) => value(flat) !== null).sort((a, b) => (descending ? value(b) - value(a) : value(a) - value(b)) || a - b);
-  return { order: [...some, ...all.filter((flat) => value(flat) === null)], ranked: some };
+  const among = column?.order; // those of the same code, by rank
+  const down = (a, b) => value(b) - value(a) || (among ? among[a] - among[b] : 0);
+  const ranked = all.filter((flat) => value(flat) !== null).sort((a, b) => (descending ? down(a, b) : down(b, a)) || a - b);
+  return { order: [...ranked, ...all.filter((flat) => value(flat) === null)], ranked };
+}
+
+/** A neuron's rank among some that are in order: without an order among equal ones, as that of the first of them. */
+function rankIn(table, by, ranked, flat) {
+  const column = table.byName.get(by);
+  if (!column || column.order) return ranked.indexOf(flat) + 1;
+  return ranked.findIndex((other) => column.codes[other] === column.codes[flat]) + 1;
 }
 
 const SPELLED = { "␣": " ", "↵": "\n", "\\n": "\n" };
@@ -126,7 +101,7 @@ function expected(table, query) {
     }
     if (!query.rank) return true;
     const others = query.rank.within === "layer" ? ranked.filter((other) => layerOf(other) === layerOf(flat)) : ranked;
-    return others.includes(flat) && others.indexOf(flat) < query.rank.best;
+    return others.includes(flat) && rankIn(table, query.sort.by, others, flat) <= query.rank.best;
   });
 }
 
@@ -144,6 +119,7 @@ describe("rules", () => {
       const table = await readTable(form);
       assert.equal(table.n_neurons, n);
       columns.forEach((column, i) => assert.deepEqual([...table.columns[i].codes], column.codes, column.name));
+      columns.forEach((column, i) => column.order && assert.deepEqual([...table.columns[i].order], column.order, column.name));
     }
     assert.throws(() => parseTable(bytes.subarray(0, bytes.length - 1)), /cut off/);
     assert.throws(() => parseTable(bytes.subarray(0, 40)), /cut off/);
@@ -152,21 +128,25 @@ describe("rules", () => {
   });
 
   test("codes are values", () => {
-    const column = { kind: "number", scale: 0.3, low: -2, high: 5, codes: [0, 1, 2, 30_000, 65_535] };
-    column.codes.forEach((code, flat) => {
-      const [value, simple] = [valueOf(column, code), has(column, flat)];
-      assert.ok(value === simple || Math.abs(value - simple) < 1e-9 * Math.abs(simple), `${code}: ${value}, ${simple}`);
-    });
-    for (let code = 2; code <= 65535; code++) assert.ok(valueOf(column, code) > valueOf(column, code - 1));
+    for (const [exponent, first, unit] of [[-2, -20_000], [1, 1], [3, -9000], [-5, 0, "share"], [0, 5000, "share"]]) {
+      const column = { kind: "number", exponent, first, unit, codes: times(30_000, (i) => i) };
+      column.codes.forEach((code, flat) => {
+        assert.equal(valueOf(column, code), has(column, flat), `${code} of ${JSON.stringify([exponent, first, unit])}`);
+        assert.ok(code < 2 || valueOf(column, code) > valueOf(column, code - 1));
+      });
+    }
+    // a million and more has three digits again
+    assert.deepEqual([2700, 2701, 2702, 1_001_699, 1_001_700, 1_001_701, 1_002_600].map((first) => valueOf({ exponent: 0, first }, 1)), [999, 1000, 1001, 999_998, 999_999, 1_000_000, 10_000_000 - 10_000]);
   });
 
   test("a range of values is a range of codes, to the last", () => {
     for (let round = 0; round < 30; round++) {
-      const column = numberColumn("x", 0, { scale: 10 ** (4 * random() - 2), ...(round === 0 && { low: 1, high: 1 }) });
+      const column = numberColumn("x", 500, { ...(round === 0 && { levels: 1 }) });
+      const [, most] = extentOf(column);
       for (let i = 0; i < 6; i++) {
         const [min, max] = [someEnd(column), someEnd(column)];
         const [first, last] = codeRange(column, [min, max]);
-        for (let code = 1; code <= 65535; code++) {
+        for (let code = 1; code <= most; code++) {
           const value = valueOf(column, code);
           const fits = (min === null || value >= min) && (max === null || value <= max);
           if (fits !== (code >= first && code <= last)) assert.fail(`${code} of ${JSON.stringify({ ...column, codes: [], min, max })}`);
@@ -187,14 +167,15 @@ describe("rules", () => {
 
   test("ranks are places in the order, of the model and of the layer", () => {
     const table = someTable();
-    for (const by of ["kurtosis", "share_gate+_in-", "neuron"]) {
+    for (const by of ["kurtosis", "skewness", "share_gate+_in-", "neuron"]) {
       for (const descending of [true, false]) {
         const { order, inModel, inLayer } = ranking(table, { by, descending });
         const simple = sorted(table, { by, descending });
         assert.deepEqual([...order], simple.order);
         for (let flat = 0; flat < table.n_neurons; flat++) {
           const layer = simple.ranked.filter((other) => Math.floor(other / 83) === Math.floor(flat / 83));
-          assert.deepEqual([inModel[flat], inLayer[flat]], [simple.ranked.indexOf(flat) + 1, layer.indexOf(flat) + 1]);
+          const simply = [simple.ranked, layer].map((ranked) => (ranked.includes(flat) ? rankIn(table, by, ranked, flat) : 0));
+          assert.deepEqual([inModel[flat], inLayer[flat]], simply);
         }
       }
     }
@@ -266,7 +247,7 @@ describe("rules", () => {
       const value = has(column, flat);
       return column.kind === "flags" ? FLAGS.map((flag) => value.includes(flag)) : [value];
     })]);
-    const same = (cell, value) => cell === value || (typeof value === "number" && Math.abs(cell - value) <= 1e-4 * Math.abs(value));
+    const same = (cell, value) => cell === value;
 
     const { model, query: asked, columns, rows } = JSON.parse([...file.json(table, flats, serialise(query, table))].join(""));
     assert.deepEqual([model, asked, columns], ["m", "frequency=..0.3&sort=frequency", names]);
@@ -289,14 +270,14 @@ describe("rules", () => {
   test("axes place values, with round ones named", () => {
     for (let round = 0; round < 200; round++) {
       // most columns do not need all codes
-      const column = numberColumn("x", 50, { scale: 10 ** (6 * random() - 3), levels: oneOf([1, 65535, 30_000]), ...(round === 0 && { low: 1, high: 1 }) });
+      const column = numberColumn("x", 50, { exponent: below(6) - 3, levels: oneOf([1, 65535, 3000]) });
       for (const scale of ["linear", "log"]) {
         const axis = axisOf(column, scale);
         for (const code of column.codes.filter((code) => code > 0)) {
           const value = valueOf(column, code);
           const place = axis.place(value);
           assert.ok(place > 0 && place < 1);
-          assert.ok(Math.abs(axis.valueAt(place) - value) <= 1e-6 * (Math.abs(value) + column.scale));
+          assert.ok(Math.abs(axis.valueAt(place) - value) <= 1e-6 * Math.max(...column.codes.map((code) => Math.abs(valueOf(column, code)))));
         }
         const ticks = ticksOf(axis, 8);
         assert.ok(ticks.length >= 2 && ticks.length <= 9, `${ticks}`);
@@ -315,39 +296,20 @@ describe("rules", () => {
   });
 
   test("a long tail is drawn on a logarithmic axis", () => {
-    const of = (values, scale) => {
-      const bent = values.map((value) => Math.asinh(value / scale));
-      const [low, high] = [Math.min(...bent), Math.max(...bent)];
-      return { scale, low, high, codes: bent.map((x) => 1 + Math.round(((x - low) / (high - low)) * 65534)) };
+    const of = (values) => {
+      const exponent = -6;
+      const step = (value) => {
+        const [digits, power] = Math.abs(value).toExponential(2).split("e");
+        const size = power < 3 ? 900 * (power - exponent) + Math.round(100 * digits) - 99 : 900 * (3 - exponent) + Math.round(Math.abs(value)) - 999;
+        return Math.sign(value) * Math.max(0, size);
+      };
+      const first = Math.min(...values.map(step));
+      return { exponent, first, codes: values.map((value) => step(value) - first + 1) };
     };
-    assert.equal(fittingScale(of(times(1000, () => Math.exp(8 * random())), 1)), "log");
-    assert.equal(fittingScale(of(times(1000, () => Math.tan(3.14 * (random() - 0.5))), 0.1)), "log");
-    assert.equal(fittingScale(of(times(1000, () => 2 * random() - 1), 0.1)), "linear");
-    assert.equal(fittingScale(of(times(1000, () => random() + random() + random()), 0.1)), "linear");
-  });
-
-  test("350,000 neurons", () => {
-    const [n_layers, d_mlp] = [32, 10_938];
-    const n = n_layers * d_mlp;
-    const measures = ["kurtosis", "frequency", "mean", "max", "skewness"].map((name) => numberColumn(name, n, { low: -3, high: 6 }));
-    const table = parseTable(packed({ n_layers, d_mlp }, [...measures, ...someColumns(n).slice(4)]));
-    const took = (work) => {
-      const each = times(7, () => {
-        const from = performance.now();
-        work();
-        return performance.now() - from;
-      });
-      return `${each.sort((a, b) => a - b)[3].toFixed(1)} ms`;
-    };
-    const queries = ["kurtosis=0..", "kurtosis=0..&frequency=..5&mean=-1..9&max=0.1..", "class=weakening,none&dead=no&rank=layer:500", "kurtosis=-1..&frequency=..9&class=weakening,none&dead=no&token=any:mon&rank=200000&layer=3..20"];
-    const whole = wholeQuery(table);
-    const ranks = ranking(table, whole.sort);
-    const lines = [`order of ${n} neurons: ${took(() => ranking(table, whole.sort))}`];
-    for (const words of queries) {
-      const query = parse(`?${words}`, table);
-      lines.push(`?${words}: ${took(() => pick(ranks.order, kept(table, query, ranks)))}`);
-    }
-    console.log(lines.join("\n"));
+    assert.equal(fittingScale(of(times(1000, () => Math.exp(8 * random())))), "log");
+    assert.equal(fittingScale(of(times(1000, () => Math.tan(3.14 * (random() - 0.5))))), "log");
+    assert.equal(fittingScale(of(times(1000, () => 2 * random() - 1))), "linear");
+    assert.equal(fittingScale(of(times(1000, () => random() + random() + random()))), "linear");
   });
 });
 
@@ -367,7 +329,8 @@ describe("page", () => {
   const nameOf = (flat) => `${Math.floor(flat / table.d_mlp)}.${flat % table.d_mlp}`;
   const column = (name) => table.byName.get(name);
   const label = (name) => column(name).label;
-  const flagsOf = (flat) => (column("flags") ? has(column("flags"), flat) : []); // a column that says nothing is left out
+  const flagsOf = (flat) => has(column("flags"), flat);
+  const recordOf = async (flat) => JSON.parse(/id="neuron">(.*?)<\/script>/s.exec(await readFile(`${SITE}/tiny/${nameOf(flat).replace(".", "/")}.html`, "utf8"))[1]);
   const value = (name, flat) => valueOf(column(name), column(name).codes[flat]);
   const format = (name, flat) => (column(name).unit === "share" ? percent : number)(value(name, flat));
   /** A value that some neurons of the model are below and others above. */
@@ -398,12 +361,9 @@ describe("page", () => {
       const { columns, dead, rare, weights } = await json(`tiny/${layer}/index.json`);
       for (const [name, values] of Object.entries(columns)) {
         if (column(name)?.kind !== "number") continue;
-        const { scale, low, high } = column(name);
-        const step = (scale * (high - low)) / 65534; // around 0
         values.forEach((simple, neuron) => {
-          const own = value(name, layer * table.d_mlp + neuron);
-          const near = own === null || simple === null ? own === simple : Math.abs(own - simple) <= 0.002 * Math.abs(simple) + step;
-          assert.ok(near, `${name} of ${layer}.${neuron}: ${own}, ${simple}`);
+          const own = format(name, layer * table.d_mlp + neuron);
+          assert.equal(own, (column(name).unit === "share" ? percent : number)(simple), `${name} of ${layer}.${neuron}`);
         });
         compared++;
       }
@@ -415,6 +375,18 @@ describe("page", () => {
       }
     }
     assert.ok(compared >= 20 * table.n_layers, `${compared} columns`);
+  });
+
+  test("ranks are those of the neurons' pages", async () => {
+    const ranked = ofKind(table, "number").filter(({ order }) => order);
+    assert.ok(ranked.length >= 8);
+    const ranks = new Map(ranked.map(({ name }) => [name, ranking(table, { by: name, descending: true })]));
+    for (let flat = 0; flat < table.n_neurons; flat += 1 + below(4)) {
+      const { interest } = await recordOf(flat);
+      for (const [name, { inModel, inLayer }] of ranks) {
+        assert.deepEqual([inModel[flat], inLayer[flat]], [interest[name].rank_in_model ?? 0, interest[name].rank_in_layer ?? 0], `${name} of ${nameOf(flat)}`);
+      }
+    }
   });
 
   test("all neurons, with a measure, ranks, tags and a line of text each", async () => {

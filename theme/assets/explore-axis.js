@@ -3,14 +3,32 @@
 import { extentOf, valueOf } from "./explore-data.js";
 
 const MARGIN = 0.02; // of an axis, beyond the data on either side
+const NEAR = 0.02; // share of the values that a logarithmic axis need not spread out
 const LOPSIDED = 0.2; // share of a range on one side of its median
 const SMALL = 0.15; // share of a range
+
+const bends = new WeakMap();
+/** Where a logarithmic axis of a number column passes into a linear one: a size that nearly all values but zero have. */
+function bendOf(column) {
+  if (!bends.has(column)) {
+    const [, last] = extentOf(column);
+    const counts = new Uint32Array(last + 1);
+    for (const code of column.codes) counts[code]++;
+    const sizes = Array.from(counts, (n, code) => [n && code && Math.abs(valueOf(column, code)), n]).filter(([size]) => size > 0).sort(([a], [b]) => a - b);
+    const n = sizes.reduce((sum, [, n]) => sum + n, 0);
+    let [at, seen] = [0, sizes[0]?.[1]];
+    while (seen <= NEAR * n) seen += sizes[++at][1];
+    bends.set(column, sizes[at]?.[0] ?? 1);
+  }
+  return bends.get(column);
+}
 
 /** An axis of a number column, "linear" or "log", from 0 to 1. The logarithmic one is linear around 0 (asinh). */
 export function axisOf(column, scale) {
   const [least, most] = extentOf(column).map((code) => valueOf(column, code));
-  const bend = scale === "log" ? (value) => Math.asinh(value / column.scale) : (value) => value;
-  const unbend = scale === "log" ? (bent) => column.scale * Math.sinh(bent) : (bent) => bent;
+  const log = scale === "log" ? bendOf(column) : undefined;
+  const bend = log ? (value) => Math.asinh(value / log) : (value) => value;
+  const unbend = log ? (bent) => log * Math.sinh(bent) : (bent) => bent;
   const margin = (bend(most) - bend(least) || Math.abs(bend(most)) || 1) * MARGIN;
   const [from, to] = [bend(least) - margin, bend(most) + margin];
   return {

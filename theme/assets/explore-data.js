@@ -6,7 +6,8 @@
 import { parseQuery } from "./tokensearch.js";
 
 const SCHEMA = "neuroscope/explore/v1";
-const LAST = 65535; // the largest code of a number, though a column need not reach it; 0 stands for none
+const DECADE = 900; // numbers of three digits
+const WHOLE = 999_000; // whole numbers of four to six digits
 
 /** The bytes of explore.bin.gz, unpacked by the host or not, as a table. */
 export async function readTable(bytes) {
@@ -24,11 +25,14 @@ export function parseTable(bytes) {
   if (header.schema !== SCHEMA) throw new Error(`its schema is ${header.schema}, not ${SCHEMA}`);
   const body = bytes.subarray(4 + length);
   const { n_neurons, tokens = [] } = header;
-  const columns = header.columns.map((column) => {
-    const planes = body.subarray(column.offset, column.offset + column.bytes * n_neurons);
-    if (planes.length < column.bytes * n_neurons) throw new Error("it is cut off");
-    return { ...column, codes: joined(planes, n_neurons, column.bytes), ...(column.kind === "token" && { tokens }) };
-  });
+  const codesOf = ({ offset, bytes }) => {
+    const planes = body.subarray(offset, offset + bytes * n_neurons);
+    if (planes.length < bytes * n_neurons) throw new Error("it is cut off");
+    return joined(planes, n_neurons, bytes);
+  };
+  const columns = header.columns.map((column) => ({
+    ...column, codes: codesOf(column), ...(column.order && { order: codesOf(column.order) }), ...(column.kind === "token" && { tokens }),
+  }));
   return { ...header, columns, byName: new Map(columns.map((column) => [column.name, column])) };
 }
 
@@ -45,30 +49,40 @@ function joined(planes, n, bytes) {
 
 export const ofKind = (table, kind) => table.columns.filter((column) => column.kind === kind);
 
-/** The number that a code of a number column stands for. */
-export function valueOf({ scale, low, high }, code) {
+/** m · 10^e, the number nearest to it. */
+const decimal = (m, e) => (e < 0 ? m / 10 ** -e : m * 10 ** e);
+
+/** The number that a code of a number column stands for: code 1 is `first` steps from zero, and numbers of 10^exponent are one. */
+export function valueOf({ first, exponent, unit }, code) {
   if (code === 0) return null;
-  const x = low + ((code - 1) / (LAST - 1)) * (high - low);
-  return Math.abs(x) < 1e-9 ? 0 : scale * Math.sinh(x); // zero has a code, which rounding must not blur
+  const n = first + code - 1;
+  const size = Math.abs(n);
+  if (size === 0) return 0;
+  const shift = unit === "share" ? 4 : 2; // shares are in per cent
+  const ofThree = (step, from) => decimal(100 + (step % DECADE), from + Math.floor(step / DECADE) - shift);
+  const thousand = (3 - exponent) * DECADE + 1;
+  const over = size - thousand - WHOLE;
+  const magnitude = size < thousand ? ofThree(size - 1, exponent) : over < 0 ? decimal(1000 + size - thousand, 2 - shift) : ofThree(over, 6);
+  return Math.sign(n) * magnitude;
 }
 
 const extents = new WeakMap();
 /** The smallest and the largest code that a number column has. */
-export function extentOf(column) {
-  if (!extents.has(column)) {
-    let [first, last] = [LAST, 1];
-    for (const code of column.codes) {
+export function extentOf({ codes }) {
+  if (!extents.has(codes)) {
+    let [first, last] = [Infinity, 1];
+    for (const code of codes) {
       if (code > last) last = code;
       if (code > 0 && code < first) first = code;
     }
-    extents.set(column, [Math.min(first, last), last]);
+    extents.set(codes, [Math.min(first, last), last]);
   }
-  return extents.get(column);
+  return extents.get(codes);
 }
 
-/** The smallest code, of those that stand for a value, from which on `holds` is true; one more than the last if it never is. */
-function firstCode(holds) {
-  let [from, until] = [1, LAST + 1];
+/** The smallest code up to the `last`, of those that stand for a value, from which on `holds` is true; one more than the last if it never is. */
+function firstCode(last, holds) {
+  let [from, until] = [1, last + 1];
   while (from < until) {
     const middle = (from + until) >> 1;
     if (holds(middle)) until = middle;
@@ -79,8 +93,9 @@ function firstCode(holds) {
 
 /** The codes [first, last] of the values from `min` to `max`, either of which may be null; first > last if there is none. */
 export function codeRange(column, [min, max]) {
-  const first = min === null ? 1 : firstCode((code) => valueOf(column, code) >= min);
-  const last = max === null ? LAST : firstCode((code) => valueOf(column, code) > max) - 1;
+  const [, most] = extentOf(column);
+  const first = min === null ? 1 : firstCode(most, (code) => valueOf(column, code) >= min);
+  const last = max === null ? most : firstCode(most, (code) => valueOf(column, code) > max) - 1;
   return [first, last];
 }
 
@@ -88,7 +103,7 @@ export function codeRange(column, [min, max]) {
 
 function acceptedNumbers(column, range) {
   const [first, last] = codeRange(column, range);
-  const accepted = new Uint8Array(LAST + 1);
+  const accepted = new Uint8Array(extentOf(column)[1] + 1);
   return first > last ? accepted : accepted.fill(1, first, last + 1);
 }
 
@@ -157,19 +172,25 @@ export function kept(table, query, ranks) {
   return keep;
 }
 
-/** All neurons in the order of a column's codes, those without a value last, equal ones by their index. */
-export function orderOf(codes, descending) {
-  const next = new Uint32Array(LAST + 1); // for each code: how many have it, then the place of the next that has
+/** All neurons in the order of a column, those without a value last, equal ones by their rank, which is known of measures, or their index. */
+export function orderOf({ codes, order: among }, descending) {
+  const [, last] = extentOf({ codes });
+  const next = new Uint32Array(last + 1); // for each code: how many have it, then the place of the next that has
   for (let i = 0; i < codes.length; i++) next[codes[i]]++;
   let place = 0;
-  for (let step = 1; step <= LAST + 1; step++) {
-    const code = step > LAST ? 0 : descending ? LAST + 1 - step : step;
+  for (let step = 1; step <= last + 1; step++) {
+    const code = step > last ? 0 : descending ? last + 1 - step : step;
     const n = next[code];
-    next[code] = place;
+    // ranks begin with the largest
+    next[code] = among && !descending && code > 0 ? place + n - 1 : place;
     place += n;
   }
   const order = new Uint32Array(codes.length);
-  for (let i = 0; i < codes.length; i++) order[next[codes[i]]++] = i;
+  for (let i = 0; i < codes.length; i++) {
+    const code = codes[i];
+    if (!among || code === 0) order[next[code]++] = i;
+    else order[next[code] + (descending ? among[i] : -among[i])] = i;
+  }
   return order;
 }
 
@@ -180,17 +201,29 @@ function byIndex(n, descending) {
   return order;
 }
 
-/** All neurons in a query's order, and their ranks in it from 1; without a value there is no rank, but 0. */
+/**
+ * All neurons in a query's order, and their ranks in it from 1; without a value there is no rank, but 0. Equal ones share
+ * a rank where no order among them is known.
+ */
 export function ranking({ byName, n_neurons, n_layers, d_mlp }, { by, descending }) {
-  const codes = byName.get(by)?.codes;
-  const order = codes ? orderOf(codes, descending) : byIndex(n_neurons, descending);
+  const column = byName.get(by);
+  const order = column ? orderOf(column, descending) : byIndex(n_neurons, descending);
   const [inModel, inLayer] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons)];
   const seen = new Uint32Array(n_layers);
+  const equal = column && !column.order ? new Uint32Array(n_layers) : undefined; // ranks that those of the same code have in each layer
+  let [code, first] = [0, 0];
   for (let at = 0; at < n_neurons; at++) {
     const flat = order[at];
-    if (codes && codes[flat] === 0) break;
-    inModel[flat] = at + 1;
-    inLayer[flat] = ++seen[Math.floor(flat / d_mlp)];
+    if (column?.codes[flat] === 0) break;
+    const layer = Math.floor(flat / d_mlp);
+    seen[layer]++;
+    if (equal && column.codes[flat] !== code) {
+      [code, first] = [column.codes[flat], at + 1];
+      equal.fill(0);
+    }
+    if (equal) equal[layer] ||= seen[layer];
+    inModel[flat] = equal ? first : at + 1;
+    inLayer[flat] = equal ? equal[layer] : seen[layer];
   }
   return { order, inModel, inLayer };
 }

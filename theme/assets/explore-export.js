@@ -2,12 +2,11 @@
 
 import { valueOf } from "./explore-data.js";
 
-const DIGITS = 5; // what a code can tell
 const ROWS = 2048; // of one piece of a file
 
 /** What a column's code stands for, as a file has it. */
 const DECODED = {
-  number: (column, code) => (code === 0 ? null : Number(valueOf(column, code).toPrecision(DIGITS))),
+  number: valueOf,
   category: ({ categories }, code) => categories[code - 1] ?? null,
   token: ({ tokens }, code) => tokens[code - 1] ?? null,
 };

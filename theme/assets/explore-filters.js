@@ -1,6 +1,7 @@
 // The form of filters of the page on which neurons are explored. Each control reads a part of the query, and writes it.
 
 import { element, shape } from "./dom.js";
+import { axisOf } from "./explore-axis.js";
 import { codeRange, extentOf, ofKind, valueOf } from "./explore-data.js";
 import { NONE, usual } from "./explore-query.js";
 import { count } from "./tokensearch.js";
@@ -26,12 +27,14 @@ const tidy = (value) => Number(value.toPrecision(12));
 const toInput = (column, value) => (value === null ? "" : String(tidy(value * factor(column))));
 const fromInput = (column, text) => (text === "" ? null : tidy(Number(text) / factor(column)));
 
-/** How a column's values are distributed among the neurons [from, until), on the scale of its codes; `show` brings out those of a range. */
+/** How a column's values are distributed among the neurons [from, until), on a logarithmic scale; `show` brings out those of a range. */
 function barsOf(column, [from, until]) {
-  const [least, most] = extentOf(column);
-  const barOf = (code) => Math.floor(((code - least) * BARS) / (most - least + 1));
+  const axis = axisOf(column, "log");
+  const barOf = (code) => Math.floor(axis.place(valueOf(column, code)) * BARS);
+  const ofCode = new Uint32Array(extentOf(column)[1] + 1);
+  for (const code of column.codes.subarray(from, until)) ofCode[code]++;
   const counts = new Uint32Array(BARS);
-  for (const code of column.codes.subarray(from, until)) if (code > 0) counts[barOf(code)]++;
+  for (let code = 1; code < ofCode.length; code++) if (ofCode[code] > 0) counts[barOf(code)] += ofCode[code];
   const highest = Math.max(...counts, 1);
   const bar = (n, at) => (n === 0 ? "" : `M${at} 20V${(20 - Math.max(0.7, (19 * n) / highest)).toFixed(1)}h.85V20Z`);
   const path = (first, last) => Array.from(counts, (n, at) => (at < first || at > last ? "" : bar(n, at))).join("");

@@ -215,7 +215,7 @@ export class Scatter {
 
   #step(key) {
     const { x, y, keep } = this.#view;
-    this.#along ??= pick(orderOf(x.column.codes, false), keep).filter((flat) => x.column.codes[flat] > 0 && y.column.codes[flat] > 0);
+    this.#along ??= pick(orderOf(x.column, false), keep).filter((flat) => x.column.codes[flat] > 0 && y.column.codes[flat] > 0);
     const n = this.#along.length;
     const page = Math.ceil(n / PAGES);
     const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: -page, PageDown: page, Home: -n, End: n }[key];

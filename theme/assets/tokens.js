@@ -75,13 +75,14 @@ export function shade(value, max) {
   return level === 0 ? "" : `${value < 0 ? "n" : "p"}${Math.min(level, 8)}`;
 }
 
-/** A number with three significant digits. */
+/** A number with three significant digits, whole from a thousand on. The same as in Rust. */
 export function number(value) {
   if (value === null || value === undefined) return "–";
-  const magnitude = Math.abs(value);
-  if (magnitude === 0) return "0";
-  if (magnitude < 1e-4 || magnitude >= 1e6) return value.toExponential(2);
-  return value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(magnitude))));
+  if (value === 0) return "0";
+  const [digits, power] = value.toExponential(2).split("e");
+  const exponent = Number(power);
+  if (exponent < -4 || exponent >= 6) return `${digits}e${exponent}`;
+  return exponent >= 3 ? value.toFixed(0) : Number(`${digits}e${power}`).toFixed(2 - exponent);
 }
 
 /** The same with its sign, also where it is positive. */
@@ -90,5 +91,5 @@ export const signed = (value) => `${value > 0 ? "+" : ""}${number(value)}`;
 /** A share as a percentage. */
 export function percent(share) {
   if (share === null || share === undefined) return "–";
-  return `${share > 0 && share < 1e-4 ? (share * 100).toExponential(1) : number(share * 100)} %`;
+  return `${number(share * 100)} %`;
 }

@@ -1,8 +1,8 @@
 //! One small file with what is said of every neuron of a model, which the explore page filters and sorts.
 //!
 //! `explore.bin.gz`, unpacked: the length of the header (u32, little-endian), the header (JSON), the columns. A column
-//! of b bytes is b planes, one byte of every neuron each, the lowest first. Numbers are quantised: code 0 is no
-//! value, and code c ≥ 1 is `scale · sinh(low + (c − 1) / 65534 · (high − low))`, which keeps their order.
+//! of b bytes is b planes, one byte of every neuron each, the lowest first. Numbers are what readers are shown, with
+//! three digits; where neurons are ranked, those with the same number are told apart by their order.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -10,38 +10,41 @@ use std::io::Write;
 use flate2::{Compression, GzBuilder};
 use serde_json::json;
 
-use crate::atlas::{AtlasNeuron, Class, NeuronWeights, Role, SignCase, Summary};
+use crate::atlas::{AtlasNeuron, Class, Measure, NeuronWeights, Role, SignCase, Summary};
 use crate::ids::TokenId;
 use crate::tokens::Vocabulary;
 
 use super::columns::{Column, Group, columns};
+use super::steps::{self, Codes, steps};
 use crate::site::error::SiteError;
+use crate::site::text::format::round;
 use crate::site::text::texts::safe_in_html;
 
 /// Name of the file, beside the model's page.
 pub(in crate::site) const FILE: &str = "explore.bin.gz";
 
 const SCHEMA: &str = "neuroscope/explore/v1";
-/// Codes of numbers, without the one for no value.
-const CODES: f64 = 65_535.0;
-/// Relative distance of two codes, unless numbers reach further than all codes do.
-const STEP: f64 = 5e-4;
 const FLAGS: [&str; 5] = ["dead", "rare", "atypical", "note", "explanation"];
 const NO_TOKEN: u32 = u32::MAX;
 
 /// The columns of a model, as they are filled.
 pub(in crate::site) struct Explore {
     columns: Vec<Column>,
+    /// Whether the weights were analysed.
+    analysed: bool,
     known: Known,
     peak: Vec<u32>,
-    shares: Option<[Vec<f32>; SignCase::ALL.len()]>,
+    /// Steps, by sign case.
+    shares: Option<[Vec<i32>; SignCase::ALL.len()]>,
 }
 
 /// What is known of neurons before their examples are read, of some neurons in a row.
 #[derive(Default)]
 pub(in crate::site) struct Known {
-    /// Of each column.
-    numbers: Vec<Vec<f32>>,
+    /// Steps of each column.
+    numbers: Vec<Vec<i32>>,
+    /// Ranks in the model of each measure of interest, 0 for none.
+    ranks: Vec<Vec<u32>>,
     class: Vec<u8>,
     role: Vec<u8>,
     flags: Vec<u8>,
@@ -61,11 +64,16 @@ impl Known {
             let values = summaries.iter().enumerate();
             let values = values.map(|(at, summary)| column.of(summary, weights(at)));
             values
-                .map(|value| value.map_or(f32::NAN, |value| value as f32))
+                .map(|value| as_shown(value, column.is_share))
                 .collect()
+        });
+        let ranks = Measure::ALL.map(|measure| {
+            let ranks = summaries.iter().map(|s| s.ranked(measure).rank_in_model);
+            ranks.map(Option::unwrap_or_default).collect()
         });
         let mut known = Self {
             numbers: numbers.collect(),
+            ranks: ranks.into(),
             ..Self::default()
         };
         let first = |tokens: &[(TokenId, f32)]| tokens.first().map_or(NO_TOKEN, |(id, _)| id.0);
@@ -93,10 +101,8 @@ impl Known {
     }
 
     fn extend(&mut self, next: Self) {
-        self.numbers.resize(next.numbers.len(), Vec::new());
-        for (values, next) in self.numbers.iter_mut().zip(next.numbers) {
-            values.extend(next);
-        }
+        append(&mut self.numbers, next.numbers);
+        append(&mut self.ranks, next.ranks);
         self.class.extend(next.class);
         self.role.extend(next.role);
         self.flags.extend(next.flags);
@@ -105,12 +111,26 @@ impl Known {
     }
 }
 
+fn append<T>(columns: &mut Vec<Vec<T>>, next: Vec<Vec<T>>) {
+    columns.resize_with(next.len(), Vec::new);
+    for (values, next) in columns.iter_mut().zip(next) {
+        values.extend(next);
+    }
+}
+
+/// A number as it is shown, shares in percent.
+fn as_shown(value: Option<f64>, is_share: bool) -> i32 {
+    let value = value.and_then(round);
+    steps(value.map(|value| if is_share { value * 100.0 } else { value }))
+}
+
 impl Explore {
     /// For a model of so many neurons.
-    pub(in crate::site) fn new(n_neurons: usize, gated: bool) -> Self {
-        let numbers = || vec![f32::NAN; n_neurons];
+    pub(in crate::site) fn new(n_neurons: usize, gated: bool, analysed: bool) -> Self {
+        let numbers = || vec![steps::NONE; n_neurons];
         Self {
             columns: columns(),
+            analysed,
             known: Known::default(),
             peak: vec![NO_TOKEN; n_neurons],
             shares: gated.then(|| std::array::from_fn(|_| numbers())),
@@ -133,10 +153,7 @@ impl Explore {
         if let (Some(shares), Some(cases)) = (&mut self.shares, &neuron.stats.cases) {
             let n = neuron.stats.moments.count;
             for (share, case) in shares.iter_mut().zip(cases.iter()) {
-                share[flat] = match n {
-                    0 => f32::NAN,
-                    n => (case.count as f64 / n as f64) as f32,
-                };
+                share[flat] = as_shown((n > 0).then(|| case.count as f64 / n as f64), true);
             }
         }
     }
@@ -151,13 +168,16 @@ impl Explore {
         let n = self.peak.len();
         let mut planes: Vec<u8> = Vec::new();
         let mut described = Vec::new();
+        let mut ranks = self.known.ranks.iter();
         for (column, values) in self.columns.iter().zip(&self.known.numbers) {
             let group = match column.group {
                 Group::Activations => "activations",
                 Group::Weights => "weights",
             };
             let head = json!({"name": column.name, "label": column.label, "definition": column.definition, "group": group});
-            described.extend(number(head, column.is_share, values, &mut planes));
+            let ranks = column.is_ranked().then(|| ranks.next()).flatten();
+            let ranks = ranks.map(Vec::as_slice);
+            described.extend(number(head, column.is_share, values, ranks, &mut planes));
         }
         for (case, values) in SignCase::ALL.iter().zip(self.shares.iter().flatten()) {
             let name = case.name();
@@ -166,45 +186,27 @@ impl Explore {
                 name.replace('_', ", ")
             );
             let head = json!({"name": format!("share_{name}"), "label": format!("Share of {}", name.replace('_', " ")), "definition": definition, "group": "signs"});
-            described.extend(number(head, true, values, &mut planes));
+            described.extend(number(head, true, values, None, &mut planes));
         }
-        let mut codes = |name: &str,
-                         label: &str,
-                         kind: &str,
-                         key: &str,
-                         names: Vec<&str>,
-                         codes: &[u8]| {
-            if codes.iter().any(|&code| code > 0) {
-                described.push(json!({"name": name, "label": label, "kind": kind, "bytes": 1, "offset": planes.len(), key: names}));
-                planes.extend_from_slice(codes);
-            }
-        };
         let classes = Class::ALL.map(Class::name).to_vec();
-        codes(
-            "class",
-            "Class",
-            "category",
-            "categories",
-            classes,
-            &self.known.class,
-        );
         let roles = Role::ALL.map(Role::name).to_vec();
-        codes(
-            "role",
-            "Role",
-            "category",
-            "categories",
-            roles,
-            &self.known.role,
-        );
-        codes(
-            "flags",
-            "Flags",
-            "flags",
-            "flags",
-            FLAGS.to_vec(),
-            &self.known.flags,
-        );
+        let categories = [
+            ("class", "Class", classes, &self.known.class),
+            ("role", "Role", roles, &self.known.role),
+        ];
+        let mut small = |mut head: serde_json::Value, codes: &[u8]| {
+            head["bytes"] = 1.into();
+            head["offset"] = planes.len().into();
+            planes.extend_from_slice(codes);
+            described.push(head);
+        };
+        for (name, label, names, codes) in categories.into_iter().filter(|_| self.analysed) {
+            let head =
+                json!({"name": name, "label": label, "kind": "category", "categories": names});
+            small(head, codes);
+        }
+        let head = json!({"name": "flags", "label": "Flags", "kind": "flags", "flags": FLAGS});
+        small(head, &self.known.flags);
         let mut table = TokenTable::default();
         let lists = [
             ("peak", "Token at the peak", &self.peak),
@@ -216,12 +218,10 @@ impl Explore {
             .filter(|(.., tokens)| tokens.iter().any(|&token| token != NO_TOKEN))
             .map(|(name, label, tokens)| (name, label, table.codes(tokens)))
             .collect();
-        let bytes = if table.ids.len() < 0xffff { 2 } else { 3 };
         for (name, label, codes) in lists {
-            described.push(json!({"name": name, "label": label, "kind": "token", "bytes": bytes, "offset": planes.len()}));
-            for plane in 0..bytes {
-                planes.extend(codes.iter().map(|code| (code >> (8 * plane)) as u8));
-            }
+            let mut head = json!({"name": name, "label": label, "kind": "token"});
+            add_codes(&mut head, &codes, &mut planes);
+            described.push(head);
         }
         let tokens = table.ids.iter().map(|&id| vocabulary.text(TokenId(id)));
         let header = json!({
@@ -249,65 +249,51 @@ impl Explore {
 fn number(
     mut head: serde_json::Value,
     is_share: bool,
-    values: &[f32],
+    steps: &[i32],
+    ranks: Option<&[u32]>,
     planes: &mut Vec<u8>,
 ) -> Option<serde_json::Value> {
-    let scale = Scale::of(values)?;
+    let coded = Codes::of(steps)?;
     head["kind"] = "number".into();
     if is_share {
         head["unit"] = "share".into();
     }
-    head["bytes"] = 2.into();
-    head["offset"] = planes.len().into();
-    head["scale"] = scale.scale.into();
-    head["low"] = scale.low.into();
-    head["high"] = scale.high.into();
-    let codes: Vec<u16> = values.iter().map(|&value| scale.code(value)).collect();
-    planes.extend(codes.iter().map(|&code| code as u8));
-    planes.extend(codes.iter().map(|&code| (code >> 8) as u8));
+    head["exponent"] = coded.exponent.into();
+    head["first"] = coded.first.into();
+    add_codes(&mut head, &coded.codes, planes);
+    if let Some(ranks) = ranks {
+        let mut order = json!({});
+        add_codes(&mut order, &order_among_equals(&coded.codes, ranks), planes);
+        head["order"] = order;
+    }
     Some(head)
 }
 
-/// How numbers are quantised.
-#[derive(Debug)]
-struct Scale {
-    scale: f64,
-    low: f64,
-    high: f64,
+/// Adds the planes of some codes, and to their description where they are.
+fn add_codes(head: &mut serde_json::Value, codes: &[u32], planes: &mut Vec<u8>) {
+    let most = codes.iter().max().copied().unwrap_or(0);
+    let bytes = (u32::BITS - most.leading_zeros()).div_ceil(8).max(1);
+    head["bytes"] = bytes.into();
+    head["offset"] = planes.len().into();
+    for plane in 0..bytes {
+        planes.extend(codes.iter().map(|code| (code >> (8 * plane)) as u8));
+    }
 }
 
-impl Scale {
-    /// A scale for all of these, NaN left out; `None` if there is nothing else.
-    fn of(values: &[f32]) -> Option<Self> {
-        let finite = || values.iter().copied().filter(|value| value.is_finite());
-        let (low, high) = finite().fold(None, |range: Option<(f32, f32)>, value| {
-            let (low, high) = range.unwrap_or((value, value));
-            Some((low.min(value), high.max(value)))
-        })?;
-        // relative precision from here on; nearly all numbers are as large
-        let mut sizes: Vec<f32> = finite().map(f32::abs).filter(|size| *size > 0.0).collect();
-        let scale = match sizes.len() {
-            0 => 1.0,
-            n => f64::from(*sizes.select_nth_unstable_by(n / 50, f32::total_cmp).1),
-        };
-        let [low, high] = [low, high].map(|end| (f64::from(end) / scale).asinh());
-        // codes that nothing needs are not used, and so cost nothing when the file is packed; zero has one to itself
-        let step = STEP.max((high - low) / (CODES - 3.0));
-        let low = match low < 0.0 && high > 0.0 {
-            true => (low / step).floor() * step,
-            false => low,
-        };
-        let high = low + (CODES - 1.0) * step;
-        Some(Self { scale, low, high })
+/// The place of each neuron among those of the same code, from 0, the first in rank first. Ranks are from 1, 0 is none.
+fn order_among_equals(codes: &[u32], ranks: &[u32]) -> Vec<u32> {
+    let mut by_rank = vec![None; codes.len() + 1];
+    for (at, &rank) in ranks.iter().enumerate().filter(|(_, rank)| **rank > 0) {
+        by_rank[rank as usize] = Some(at);
     }
-
-    fn code(&self, value: f32) -> u16 {
-        if !value.is_finite() {
-            return 0;
-        }
-        let at = ((f64::from(value) / self.scale).asinh() - self.low) / (self.high - self.low);
-        1 + (at * (CODES - 1.0)).round().clamp(0.0, CODES - 1.0) as u16
+    let mut seen = HashMap::new();
+    let mut order = vec![0; codes.len()];
+    for at in by_rank.into_iter().flatten().filter(|&at| codes[at] > 0) {
+        let place: &mut u32 = seen.entry(codes[at]).or_default();
+        order[at] = *place;
+        *place += 1;
     }
+    order
 }
 
 /// The tokens that columns name, each once.
@@ -336,47 +322,21 @@ impl TokenTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
-    fn decoded(scale: &Scale, code: u16) -> f64 {
-        let at = f64::from(code - 1) / (CODES - 1.0);
-        scale.scale * (scale.low + at * (scale.high - scale.low)).sinh()
-    }
-
-    proptest! {
-        #[test]
-        fn codes_keep_order_and_three_digits(
-            values in prop::collection::vec((0.5f32..1.0, -12i32..12, any::<bool>()), 1..300),
-        ) {
-            let value = |(m, e, negative): &(f32, i32, bool)| {
-                let value = m * 2f32.powi(*e);
-                if *negative { -value } else { value }
-            };
-            let values: Vec<f32> = values.iter().map(value).collect();
-            let scale = Scale::of(&values).unwrap();
-            let mut codes: Vec<(f32, u16)> = values.iter().map(|&v| (v, scale.code(v))).collect();
-            for &(value, code) in &codes {
-                prop_assert!(code > 0);
-                let off = (decoded(&scale, code) - f64::from(value)).abs();
-                // numbers below the scale are as good as the scale is
-                prop_assert!(off <= 1e-3 * f64::from(value.abs()).max(scale.scale), "{value}: {off}");
-            }
-            codes.sort_by(|a, b| a.0.total_cmp(&b.0));
-            prop_assert!(codes.windows(2).all(|pair| pair[0].1 <= pair[1].1));
-        }
+    #[test]
+    fn equal_numbers_are_in_the_order_of_their_ranks() {
+        let codes = [7, 9, 7, 0, 9, 7];
+        let ranks = [5, 1, 3, 0, 2, 4];
+        assert_eq!(order_among_equals(&codes, &ranks), [2, 0, 0, 0, 1, 1]);
     }
 
     #[test]
-    fn zero_is_exact() {
-        let scale = Scale::of(&[-0.37, 0.0, 4.1, 1e-3]).unwrap();
-        assert!(decoded(&scale, scale.code(0.0)).abs() < 1e-12);
-    }
-
-    #[test]
-    fn no_number_and_one_number_have_codes() {
-        assert!(Scale::of(&[f32::NAN, f32::INFINITY]).is_none());
-        let scale = Scale::of(&[2.5, f32::NAN, 2.5]).unwrap();
-        assert_eq!([2.5, f32::NAN].map(|value| scale.code(value)), [1, 0]);
-        assert!((decoded(&scale, 1) - 2.5).abs() < 1e-12);
+    fn codes_take_as_many_bytes_as_they_need() {
+        let (mut planes, mut head) = (Vec::new(), json!({}));
+        add_codes(&mut head, &[1, 0x102, 0x01_0000], &mut planes);
+        assert_eq!(head, json!({"bytes": 3, "offset": 0}));
+        assert_eq!(planes, [1, 2, 0, 0, 1, 0, 0, 0, 1]);
+        add_codes(&mut head, &[0, 0, 0], &mut planes);
+        assert_eq!(head, json!({"bytes": 1, "offset": 9}));
     }
 }

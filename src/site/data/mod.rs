@@ -6,6 +6,7 @@ pub(in crate::site) mod documents;
 pub(in crate::site) mod explore;
 pub(in crate::site) mod lines;
 pub(in crate::site) mod record;
+mod steps;
 pub(in crate::site) mod token_index;
 pub(in crate::site) mod weights;
 pub(in crate::site) mod words;

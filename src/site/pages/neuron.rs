@@ -49,7 +49,7 @@ impl<'a> NeuronPages<'a> {
             writer,
             lines: Lines::new(n_neurons),
             words: Words::new(&writer.corpus().texts),
-            explore: Mutex::new(Explore::new(n_neurons, model.gated)),
+            explore: Mutex::new(Explore::new(n_neurons, model.gated, model.analysed)),
         }
     }
 

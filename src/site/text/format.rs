@@ -1,27 +1,63 @@
 //! Numbers for readers and for JSON.
 
-/// A number with three significant digits, `–` if there is none.
+/// A number with three significant digits, `–` if there is none; whole from a thousand on. It is that of the files, with
+/// six digits, which scripts show as well: the same as in tokens.js.
 pub(in crate::site) fn number(value: Option<f64>) -> String {
-    let Some(value) = value.filter(|value| value.is_finite()) else {
-        return "–".into();
-    };
-    let magnitude = value.abs();
-    if magnitude == 0.0 {
-        return "0".into();
-    }
-    if !(1e-4..1e6).contains(&magnitude) {
-        return format!("{value:.2e}");
-    }
-    let decimals = (2 - magnitude.log10().floor() as i32).max(0) as usize;
-    format!("{value:.decimals$}")
+    value
+        .and_then(round)
+        .map_or_else(|| "–".into(), three_digits_text)
 }
 
 /// A share as a percentage.
 pub(in crate::site) fn percent(value: Option<f64>) -> String {
-    match value {
-        Some(value) if value > 0.0 && value < 1e-4 => format!("{:.1e} %", value * 100.0),
-        Some(value) => format!("{} %", number(Some(value * 100.0))),
+    match value.and_then(round) {
+        Some(value) => three_digits_text(value * 100.0) + " %",
         None => "–".into(),
+    }
+}
+
+fn three_digits_text(value: f64) -> String {
+    let (mantissa, exponent) = three_digits(value.abs());
+    let sign = if value < 0.0 { "-" } else { "" };
+    match exponent {
+        _ if mantissa == 0 => "0".into(),
+        -4..3 => {
+            let decimals = (2 - exponent) as usize;
+            let rounded = f64::from(mantissa) / POWERS[decimals];
+            format!("{sign}{rounded:.decimals$}")
+        }
+        3..6 => format!("{sign}{}", value.abs().round()),
+        _ => {
+            let rounded = f64::from(mantissa) / 100.0;
+            format!("{sign}{rounded:.2}e{exponent}")
+        }
+    }
+}
+
+const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+
+/// The first three digits of a finite number that is not negative, as a number from 100 to 999, and the exponent of the
+/// first; `(0, 0)` for zero. Halves are rounded up, as JavaScript does it.
+pub(in crate::site) fn three_digits(magnitude: f64) -> (i32, i32) {
+    if magnitude == 0.0 {
+        return (0, 0);
+    }
+    let text = format!("{magnitude:.2e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or(("0", "0"));
+    let digits = digits.bytes().filter(u8::is_ascii_digit);
+    let mantissa = digits.fold(0, |n, digit| 10 * n + i32::from(digit - b'0'));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    // halves have gone to even digits; only such numbers have three digits, a half and no remainder
+    let half = f64::from(mantissa) + 0.5;
+    let power = 10f64.powi((exponent - 2).abs());
+    let is_half = match exponent < 2 {
+        true => magnitude.mul_add(power, -half) == 0.0,
+        false => half.mul_add(power, -magnitude) == 0.0,
+    };
+    match (is_half, mantissa) {
+        (true, 999) => (100, exponent + 1),
+        (true, _) => (mantissa + 1, exponent),
+        (false, _) => (mantissa, exponent),
     }
 }
 
@@ -85,6 +121,16 @@ mod tests {
     fn numbers_have_three_digits() {
         let texts = [
             0.0,
+            -0.0,
+            9.996,
+            0.00099996,
+            1.125,
+            1.135,
+            100.5,
+            99.95,
+            0.7545,
+            2500.5,
+            999_999.6,
             1.0,
             -12.345,
             123.456,
@@ -98,8 +144,13 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "0", "1.00", "-12.3", "123", "1234", "0.0123", "1.00e-9", "1.00e9", "–"
+                "0", "0", "10.0", "0.00100", "1.13", "1.14", "101", "100", "0.754", "2501",
+                "1.00e6", "1.00", "-12.3", "123", "1235", "0.0123", "1.00e-9", "1.00e9", "–"
             ]
+        );
+        assert_eq!(
+            [Some(0.12345), Some(1.4e-6), Some(1e-8), None].map(percent),
+            ["12.3 %", "0.000140 %", "1.00e-6 %", "–"]
         );
         assert_eq!(
             [1234567, 12345, 1234, 12].map(count),
