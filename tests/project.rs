@@ -51,8 +51,15 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
         "content/logo.svg",
         "<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
     );
-    write(project, "content/footer.md", "Questions: *ask us*.");
+    write(
+        project,
+        "content/footer.md",
+        "Questions: *ask us*, [the guide](guide.html#one), [others](https://example.org/) or [by letter](mailto:us@example.org).",
+    );
     write(project, "content/figures/one.txt", "one");
+    write(project, "content/.notebook/state.json", "{}");
+    write(project, "theme/assets/.DS_Store", "x");
+    write(project, "content/c# & more.md", "+++\nmenu = 3\n+++\n# C#");
     write(
         project,
         "content/guide.md",
@@ -77,8 +84,8 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
     let page = read("gpt2/1/5.html");
     for text in [
         "<img src=\"../../logo.svg\" alt=\"\"",
-        "Questions: <em>ask us</em>.",
-        "<a href=\"../../guide.html\">Guide</a><a href=\"../../gpt2/explore.html\">Explore</a><a href=\"https://example.org/code\"",
+        "Questions: <em>ask us</em>, <a href=\"../../guide.html#one\" rel=\"noopener\">the guide</a>, <a href=\"https://example.org/\" rel=\"noopener\">others</a> or <a href=\"mailto:us@example.org\"",
+        "<a href=\"../../guide.html\">Guide</a><a href=\"../../c%23%20%26%20more.html\">C#</a><a href=\"../../gpt2/explore.html\">Explore</a><a href=\"https://example.org/code\"",
         "fires on &lt;zebras&gt;",
         "a model, from examples; score 0.25 (Pearson)",
         "href=\"https://example.org/why\"",
@@ -86,6 +93,9 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
         assert!(page.contains(text), "{text}");
     }
     assert_eq!(read("figures/one.txt"), "one");
+    assert!(read("index.html").contains("<a href=\"guide.html#one\""));
+    let hidden = |(name, _): &(String, Vec<u8>)| name.contains("notebook") || name.contains("DS_");
+    assert!(!files(&project.join("site")).iter().any(hidden));
     assert!(!project.join("site/footer.html").exists());
     // what explanations say can be searched, and stands with the neuron in lists
     let words: Value = serde_json::from_str(&read("gpt2/words/0.json")).unwrap();
@@ -94,6 +104,38 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
     assert_eq!(zebras[3], serde_json::json!([38]));
     let lines: Value = serde_json::from_str(&read("gpt2/lines/0000032.json")).unwrap();
     assert_eq!(lines["lines"][6][4], "fires on <zebras>");
+
+    // explanations of neurons that are not there are said once, and a project may have its own robots.txt
+    write(
+        project,
+        "content/explanations/other.jsonl",
+        &"{\"layer\": 1, \"neuron\": 5, \"text\": \"x\"}\n{\"layer\": 2, \"neuron\": 5, \"text\": \"x\"}\n".repeat(2),
+    );
+    write(
+        project,
+        "content/robots.txt",
+        "User-agent: *\nDisallow: /\n",
+    );
+    let address = ["build", "--base-url", "https://example.org/atlas"];
+    let said = succeed(neuroscope(project).args(address).arg("--json"));
+    let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(
+        report["stray_explanations"],
+        serde_json::json!({"explanations/other.jsonl": 2})
+    );
+    assert_eq!(report["stray_notes"], serde_json::json!([]));
+    assert!(report["hosting"].as_str().unwrap().starts_with("fits"));
+    let pages = report["largest_pages"].as_array().unwrap();
+    assert!(
+        !pages.is_empty()
+            && pages
+                .iter()
+                .all(|page| page[0].as_str().unwrap().ends_with(".html"))
+    );
+    assert!(read("robots.txt").contains("Disallow: /\n"));
+    assert!(
+        read("sitemap.xml").contains("<loc>https://example.org/atlas/c%23%20%26%20more.html</loc>")
+    );
 
     write(project, "content/gpt2/one.txt", "one");
     fail(
@@ -160,6 +202,10 @@ fn a_changed_note_rewrites_only_what_shows_it() {
     let of_words = |name: &String| name.starts_with("llama/words/");
     let others: Vec<_> = found.iter().filter(|name| !of_words(name)).collect();
     assert_eq!(others, ["llama/1/5.html"]);
+    // a word that comes, one that goes, and at most what moves on from file to file between
+    let all = files(&project.join("site/llama/words")).len();
+    let n_words = found.iter().filter(|name| of_words(name)).count();
+    assert!(n_words > 0 && n_words <= 4, "{n_words} of {all}");
     // another title: also where notes are listed
     note("+++\ntitle = \"Another\"\n+++\nIt fires on plugh.");
     let found = rewritten(project);

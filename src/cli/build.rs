@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use neuroscope::shard::{AtlasManifest, MANIFEST, PartInfo, read_manifest};
-use neuroscope::site::{self, BuildReport, Inputs, OutputReport, SiteOptions};
+use neuroscope::site::{self, BuildReport, Inputs, SiteOptions};
+use serde::Serialize;
 
 use super::flags::Flags;
 use super::{Context, analyze, scan, shown};
@@ -43,19 +44,40 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
     let program = std::env::args()
         .next()
         .unwrap_or_else(|| "neuroscope".into());
+    let output = &report.output;
+    let hosting = hosting(
+        output.bytes,
+        output.largest.first().map_or(0, |(_, bytes)| *bytes),
+        plan.data.len(),
+        plan.options.cards,
+    );
     let mut words = format!(
-        "\n{} pages of neurons, {} files, {} ({} written, {} removed)\n\n{}\n\n  look at   {out}/index.html\n  preview   {program} serve\n  publish   any file host will do: copy {out}/ there",
+        "\n{} pages of neurons, {} files, {} ({} written, {} removed)\n\n  files     {}\n  pages     {}\n  hosting   {hosting}\n\n  look at   {out}/index.html\n  preview   {program} serve\n  publish   any file host will do: copy {out}/ there",
         report.n_neurons,
-        report.output.n_files,
-        size(report.output.bytes),
-        report.output.n_written,
-        report.output.n_removed,
-        weight(&report.output, &plan),
+        output.n_files,
+        size(output.bytes),
+        output.n_written,
+        output.n_removed,
+        sizes(&output.largest),
+        sizes(&output.largest_pages),
     );
     if plan.options.base_url.is_none() {
         words.push_str("\n\nno sitemap was written, since the site's address is not known: `--base-url URL` or neuroscope.toml says it");
     }
+    let report = Printed {
+        report: &report,
+        hosting: &hosting,
+    };
     context.report.result(&report, &words)
+}
+
+/// What is said of a build with `--json`.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    report: &'a BuildReport,
+    /// Whether GitHub Pages takes the site, and what helps if not.
+    hosting: &'a str,
 }
 
 /// What GitHub Pages serves: a site of at most so many bytes, in files of at most so many.
@@ -65,19 +87,12 @@ const PAGES_FILE: u64 = 100_000_000;
 /// The share of a site that cards are at least.
 const CARDS: f64 = 0.05;
 
-/// The largest files, and whether GitHub Pages takes the site.
-fn weight(output: &OutputReport, plan: &Plan) -> String {
-    let largest = output.largest.iter();
-    let largest = largest.map(|(name, bytes)| format!("{name} {}", size(*bytes)));
-    let largest = largest.collect::<Vec<_>>().join(", ");
-    let largest_file = output.largest.first().map_or(0, |(_, bytes)| *bytes);
-    let hosting = hosting(
-        output.bytes,
-        largest_file,
-        plan.data.len(),
-        plan.options.cards,
-    );
-    format!("  largest   {largest}\n  hosting   {hosting}")
+/// Files with their bytes.
+fn sizes(files: &[(String, u64)]) -> String {
+    let files = files
+        .iter()
+        .map(|(name, bytes)| format!("{name} {}", size(*bytes)));
+    files.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether GitHub Pages takes a site of some models, and what helps if not.
@@ -162,6 +177,11 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
     for note in &report.stray_notes {
         context.report.note(&format!(
             "warning: `{note}` is about a neuron that no atlas has"
+        ));
+    }
+    for (file, n) in &report.stray_explanations {
+        context.report.note(&format!(
+            "warning: `{file}` explains {n} neurons that no atlas has"
         ));
     }
     Ok(report)

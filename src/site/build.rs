@@ -1,15 +1,16 @@
 //! Builds the site: reads atlases, renders page by page, hands bytes to the output.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
 
-use crate::ids::TokenId;
+use crate::ids::{NeuronId, TokenId};
 
 use super::api;
-use super::content::{Content, Page};
+use super::content::{Content, Page, is_relative};
 use super::error::SiteError;
 use super::options::SiteOptions;
 use super::output::{Output, OutputReport};
@@ -18,10 +19,12 @@ use super::pages::views::{HomeView, Link, ModelView, PageView, SiteView};
 use super::sitemap;
 use super::source::Source;
 use super::theme::Theme;
-use super::writer::Site;
+use super::writer::{Site, encoded};
 
 /// Names of folders at the site's root.
 const RESERVED: [&str; 2] = ["api", "assets"];
+/// What tells search engines where to look.
+const ROBOTS: &str = "robots.txt";
 /// The project's logo, as content may have it.
 const LOGOS: [&str; 2] = ["logo.svg", "logo.png"];
 
@@ -47,6 +50,8 @@ pub struct BuildReport {
     pub n_neurons: u64,
     /// Notes on neurons that no atlas has.
     pub stray_notes: Vec<String>,
+    /// Files with explanations of neurons that no atlas has, and of how many.
+    pub stray_explanations: BTreeMap<String, usize>,
     /// The files.
     #[serde(flatten)]
     pub output: OutputReport,
@@ -98,22 +103,27 @@ pub fn build(
         ));
     }
     site.sitemap(&sources)?;
-    let written = content.notes.keys().chain(content.explanations.keys());
-    let stray = written.filter(|(model, id)| {
+    let is_stray = |(model, id): &&(String, NeuronId)| {
         let known = |source: &&Source| source.name() == model;
         sources.iter().find(known).is_none_or(|source| {
             let info = &source.atlas.manifest().scan.model;
             id.layer >= info.n_layers || id.neuron >= info.d_mlp
         })
-    });
-    let stray_notes = stray
-        .map(|(model, id)| format!("notes/{model}/{}/{}.md", id.layer, id.neuron))
-        .collect();
+    };
+    let stray_notes = content.notes.keys().filter(is_stray);
+    let stray_notes =
+        stray_notes.map(|(model, id)| format!("notes/{model}/{}/{}.md", id.layer, id.neuron));
+    let mut stray_explanations = BTreeMap::new();
+    for (model, _) in content.explanations.keys().filter(is_stray) {
+        let file = format!("explanations/{model}.jsonl");
+        *stray_explanations.entry(file).or_default() += 1;
+    }
     let n_neurons = models.iter().map(|(_, n)| n).sum();
     Ok(BuildReport {
         models,
         n_neurons,
-        stray_notes,
+        stray_notes: stray_notes.collect(),
+        stray_explanations,
         output: output.finish()?,
     })
 }
@@ -144,14 +154,14 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
         .collect();
     pages.sort_by_key(|page| page.menu);
     let pages = pages.iter().map(|page| Link {
-        href: format!("{}.html", page.slug),
+        href: encoded(&format!("{}.html", page.slug)),
         label: page.title.clone(),
         external: false,
     });
     let links = options.menu.iter().map(|link| Link {
         href: link.href.clone(),
         label: link.label.clone(),
-        external: link.href.contains("://"),
+        external: !is_relative(&link.href),
     });
     let logo = LOGOS
         .into_iter()
@@ -171,7 +181,7 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
         version: env!("CARGO_PKG_VERSION"),
         menu: pages.chain(links).collect(),
         logo,
-        footer: content.footer.as_ref().map(|page| page.html.clone()),
+        footer: content.footer.clone(),
         models: sources.iter().map(model).collect(),
     }
 }
@@ -235,7 +245,7 @@ impl Site<'_> {
             self.content
                 .pages
                 .iter()
-                .map(|page| format!("{}.html", page.slug)),
+                .map(|page| encoded(&format!("{}.html", page.slug))),
         );
         for source in sources {
             let info = &source.atlas.manifest().scan.model;
@@ -254,8 +264,11 @@ impl Site<'_> {
         for (name, xml) in sitemap::files(&base, &names) {
             self.write(&name, xml.as_bytes())?;
         }
+        if self.content.files.contains_key(ROBOTS) {
+            return Ok(()); // the project's own
+        }
         self.write(
-            "robots.txt",
+            ROBOTS,
             format!("User-agent: *\nAllow: /\nSitemap: {base}sitemap.xml\n").as_bytes(),
         )
     }

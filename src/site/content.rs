@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pulldown_cmark::{Event, Options, Parser, html};
+use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, html};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::NeuronId;
@@ -112,7 +112,7 @@ pub(super) struct Content {
     /// Notes, by model and neuron.
     pub(super) notes: BTreeMap<(String, NeuronId), Page>,
     /// `footer.md`, which stands at the foot of every page.
-    pub(super) footer: Option<Page>,
+    pub(super) footer: Option<String>,
     /// Other files, by address: pictures, and `logo.svg` or `logo.png`.
     pub(super) files: BTreeMap<String, PathBuf>,
     /// Explanations, by model and neuron.
@@ -126,16 +126,14 @@ impl Content {
         if !folder.is_dir() {
             return Ok(content);
         }
-        for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let walk = walkdir::WalkDir::new(folder).sort_by_file_name();
+        for entry in walk.into_iter().filter_entry(|entry| !is_hidden(entry)) {
             let entry = entry.map_err(|error| ContentError::Io {
                 path: error.path().unwrap_or(folder).to_owned(),
                 source: error.into(),
             })?;
             let path = entry.path();
             if !entry.file_type().is_file() {
-                continue;
-            }
-            if entry.file_name().to_string_lossy().starts_with('.') {
                 continue;
             }
             let inner = path.strip_prefix(folder).unwrap_or(path).with_extension("");
@@ -156,7 +154,7 @@ impl Content {
             let page = read_page(path, parts.join("/"), raw_html)?;
             match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 ["index"] => content.index = Some(page),
-                ["footer"] => content.footer = Some(page),
+                ["footer"] => content.footer = Some(read_footer(path, raw_html)?),
                 ["notes", model, layer, neuron] => match (layer.parse(), neuron.parse()) {
                     (Ok(layer), Ok(neuron)) => {
                         content
@@ -200,6 +198,17 @@ impl Content {
     }
 }
 
+/// Whether a file or folder below the one that is walked is none of the project's, such as `.git` or `.DS_Store`.
+pub(super) fn is_hidden(entry: &walkdir::DirEntry) -> bool {
+    entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.')
+}
+
+/// Whether a link leads to somewhere on the site: it has no scheme, no host, and is not a place on the page.
+pub(super) fn is_relative(href: &str) -> bool {
+    let first = href.split(['/', '?', '#']).next().unwrap_or_default();
+    !href.starts_with(['/', '#', '?']) && !first.contains(':')
+}
+
 /// A file's path within a folder, with `/` between its parts.
 fn inner_name(path: &Path, folder: &Path) -> String {
     let inner = path.strip_prefix(folder).unwrap_or(path);
@@ -239,9 +248,51 @@ fn read_page(path: &Path, slug: String, raw_html: bool) -> Result<Page, ContentE
         author,
         date,
         menu,
-        html: to_html(markdown, raw_html),
+        html: to_html(Parser::new_ext(markdown, options()), raw_html),
         plain: to_plain(markdown),
     })
+}
+
+/// Stands for the way to the site's root in the footer, which is on pages of every folder.
+const ROOT: &str = "__root__/";
+
+/// The footer as HTML. Its links are as those of a page at the root.
+fn read_footer(path: &Path, raw_html: bool) -> Result<String, ContentError> {
+    let text = read(path)?;
+    let (_, markdown) = split_front_matter(&text).map_err(|reason| ContentError::FrontMatter {
+        path: path.to_owned(),
+        reason,
+    })?;
+    let from_root = |url: CowStr<'_>| match is_relative(&url) {
+        true => format!("{ROOT}{url}").into(),
+        false => url.into_string().into(),
+    };
+    let events = Parser::new_ext(markdown, options()).map(|event| match event {
+        Event::Start(Tag::Link {
+            link_type,
+            dest_url,
+            title,
+            id,
+        }) => Event::Start(Tag::Link {
+            link_type,
+            dest_url: from_root(dest_url),
+            title,
+            id,
+        }),
+        Event::Start(Tag::Image {
+            link_type,
+            dest_url,
+            title,
+            id,
+        }) => Event::Start(Tag::Image {
+            link_type,
+            dest_url: from_root(dest_url),
+            title,
+            id,
+        }),
+        other => other,
+    });
+    Ok(to_html(events, raw_html))
 }
 
 fn split_front_matter(text: &str) -> Result<(FrontMatter, &str), String> {
@@ -292,20 +343,33 @@ fn options() -> Options {
 }
 
 /// Markdown to HTML; unless `raw_html`, nothing that is not plain formatting survives.
-fn to_html(markdown: &str, raw_html: bool) -> String {
+fn to_html<'a>(markdown: impl Iterator<Item = Event<'a>>, raw_html: bool) -> String {
     let mut out = String::new();
-    html::push_html(&mut out, Parser::new_ext(markdown, options()));
-    match raw_html {
-        true => out,
-        false => ammonia::Builder::default()
-            .url_relative(ammonia::UrlRelative::PassThrough)
-            .add_generic_attributes(["id"])
-            .add_tag_attributes("code", ["class"])
-            .link_rel(Some("noopener"))
-            .clean(&out)
-            .to_string(),
+    html::push_html(&mut out, markdown);
+    if raw_html {
+        return out;
     }
+    let text = out.clone();
+    let has_id = move |id: &str| text.contains(&format!(" id=\"{id}\""));
+    ammonia::Builder::default()
+        .url_relative(ammonia::UrlRelative::PassThrough)
+        .add_generic_attributes(["id"])
+        // an id must not be one of the page's own, which scripts look for
+        .id_prefix(Some(ID_PREFIX))
+        .attribute_filter(move |_, attribute, value| match value.strip_prefix('#') {
+            Some(id) if attribute == "href" && has_id(id) => {
+                Some(format!("#{ID_PREFIX}{id}").into())
+            }
+            _ => Some(value.into()),
+        })
+        .add_tag_attributes("code", ["class"])
+        .link_rel(Some("noopener"))
+        .clean(&out)
+        .to_string()
 }
+
+/// What the ids of sanitised text begin with.
+const ID_PREFIX: &str = "text-";
 
 #[cfg(test)]
 mod tests {
@@ -353,6 +417,7 @@ mod tests {
     fn html_in_markdown_is_sanitised_unless_allowed() {
         let text =
             "a <script>alert(1)</script><b onclick=\"x()\">b</b> [l](javascript:x) ![i](x.png)";
+        let to_html = |text, raw| super::to_html(Parser::new_ext(text, options()), raw);
         let clean = to_html(text, false);
         assert!(
             !clean.contains("script") && !clean.contains("onclick"),
@@ -363,6 +428,29 @@ mod tests {
             "{clean}"
         );
         assert!(to_html(text, true).contains("<script>"));
+        // ids are the text's own, and links to them go on leading there
+        let clean = to_html("## A {#neuron}\n\n[a](#neuron) [3](#example-3)", false);
+        assert!(
+            clean.contains("id=\"text-neuron\"")
+                && clean.contains("href=\"#text-neuron\"")
+                && clean.contains("href=\"#example-3\""),
+            "{clean}"
+        );
+    }
+
+    #[test]
+    fn links_that_leave_the_folder_are_told_apart() {
+        let relative = ["about.html", "a/b.html#c", "../x", "a?b=c:d", ""];
+        assert!(relative.into_iter().all(is_relative));
+        let others = [
+            "https://a.b/c",
+            "mailto:a@b.c",
+            "//host/x",
+            "/x",
+            "#x",
+            "?q=1",
+        ];
+        assert!(!others.into_iter().any(is_relative));
     }
 
     #[test]

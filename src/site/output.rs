@@ -36,6 +36,8 @@ pub struct OutputReport {
     pub n_removed: u64,
     /// The largest files with their bytes, the largest first.
     pub largest: Vec<(String, u64)>,
+    /// The largest pages.
+    pub largest_pages: Vec<(String, u64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,19 +64,26 @@ type Hash = u128;
 struct State {
     now: HashMap<String, Hash>,
     largest: Vec<(String, u64)>,
+    largest_pages: Vec<(String, u64)>,
     journal: File,
 }
 
 impl State {
     /// Remembers a file, if it is one of the largest.
     fn weigh(&mut self, name: &str, bytes: u64) {
-        let at = self
-            .largest
-            .partition_point(|(other, size)| (*size, name) >= (bytes, other.as_str()));
-        if at < LARGEST {
-            self.largest.insert(at, (name.to_owned(), bytes));
-            self.largest.truncate(LARGEST);
+        weigh(&mut self.largest, name, bytes);
+        if name.ends_with(".html") {
+            weigh(&mut self.largest_pages, name, bytes);
         }
+    }
+}
+
+/// Puts a file among the largest, the largest first, if it is one.
+fn weigh(largest: &mut Vec<(String, u64)>, name: &str, bytes: u64) {
+    let at = largest.partition_point(|(other, size)| (*size, name) >= (bytes, other.as_str()));
+    if at < LARGEST {
+        largest.insert(at, (name.to_owned(), bytes));
+        largest.truncate(LARGEST);
     }
 }
 
@@ -122,6 +131,7 @@ impl Output {
             state: Mutex::new(State {
                 now: HashMap::new(),
                 largest: Vec::new(),
+                largest_pages: Vec::new(),
                 journal,
             }),
             bytes: AtomicU64::new(0),
@@ -186,7 +196,12 @@ impl Output {
 
     /// Removes the files of the last build that this one does not have, and writes the list.
     pub(super) fn finish(self) -> Result<OutputReport, SiteError> {
-        let State { now, largest, .. } = self
+        let State {
+            now,
+            largest,
+            largest_pages,
+            ..
+        } = self
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
@@ -231,6 +246,7 @@ impl Output {
             n_written,
             n_removed,
             largest,
+            largest_pages,
         })
     }
 }

@@ -15,6 +15,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tera::{Context, Tera, Value};
 
+use super::content::is_hidden;
 use super::error::SiteError;
 use super::pages::views::SiteView;
 
@@ -154,13 +155,17 @@ impl Hashing {
         if name.ends_with(".js") || name.ends_with(".css") {
             let mut text = String::from_utf8_lossy(&bytes).into_owned();
             self.open.push(name.to_owned());
+            let folder = name.rfind('/').map_or("", |end| &name[..=end]);
             let others: Vec<String> = self.assets.keys().cloned().collect();
             for other in others {
+                let Some(inner) = other.strip_prefix(folder) else {
+                    continue;
+                };
                 for (before, after) in [('"', '"'), ('\'', '\''), ('(', ')')] {
-                    let reference = format!("{before}./{other}{after}");
+                    let reference = format!("{before}./{inner}{after}");
                     if text.contains(&reference) {
                         self.add(&other)?;
-                        let address = &self.addresses[&other][ASSETS.len()..];
+                        let address = &self.addresses[&other][ASSETS.len() + folder.len()..];
                         text = text.replace(&reference, &format!("{before}./{address}{after}"));
                     }
                 }
@@ -206,6 +211,8 @@ fn files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, SiteError> {
     for entry in walkdir::WalkDir::new(folder)
         .follow_links(true)
         .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| !is_hidden(entry))
     {
         let entry = entry.map_err(|error| {
             SiteError::io(
@@ -251,6 +258,11 @@ mod tests {
             ("b.js", "export const x = 1;"),
             ("c.css", "body { background: url(./d.svg) }"),
             ("d.svg", "<svg/>"),
+            (
+                "deep/e.css",
+                "body { background: url(./d.svg) url(./f/g.svg) }",
+            ),
+            ("deep/f/g.svg", "<svg/>"),
         ];
         let (addresses, bytes) = Hashing::of(assets(&files)).unwrap();
         let text = |name: &str| String::from_utf8_lossy(&bytes[&addresses[name]]).into_owned();
@@ -258,6 +270,10 @@ mod tests {
         assert!(text("a.js").contains(&format!("from \"./{}\"", file("b.js"))));
         assert!(text("a.js").contains(&format!("\"./{}\"", file("c.css"))));
         assert!(text("c.css").contains(&format!("url(./{})", file("d.svg"))));
+        // what lies in a folder refers to what lies there
+        let deep = file("deep/f/g.svg");
+        let inner = deep.strip_prefix("deep/").unwrap();
+        assert!(text("deep/e.css").contains(&format!("url(./d.svg) url(./{inner})")));
         // another picture makes another style, and that another script
         let mut other = files;
         other[3].1 = "<svg></svg>";

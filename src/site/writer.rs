@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::content::Content;
@@ -30,7 +31,7 @@ impl Site<'_> {
         let canonical = self
             .options
             .base_url()
-            .map(|base| base + name.strip_suffix("index.html").unwrap_or(name));
+            .map(|base| base + &encoded(name.strip_suffix("index.html").unwrap_or(name)));
         Common {
             root: "../".repeat(name.matches('/').count()),
             title,
@@ -73,4 +74,17 @@ impl Site<'_> {
             false => Err(SiteError::Interrupted),
         }
     }
+}
+
+/// What addresses do not have as it is; a slash stands between folders.
+const NOT_IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// A file's name as a part of an address.
+pub(super) fn encoded(name: &str) -> String {
+    utf8_percent_encode(name, NOT_IN_PATHS).to_string()
 }

@@ -7,7 +7,7 @@ export const changeable = location.protocol !== "file:";
 export const asked = (name) => new URLSearchParams(location.search).get(name) ?? "";
 
 /** Makes the address ask for `words`, `{name: text}`; what is empty is left out. The history stays as it is. */
-export function remember(words) {
+export function ask(words) {
   if (!changeable) return;
   const address = new URL(location.href);
   for (const [name, text] of Object.entries(words)) {

@@ -126,6 +126,7 @@ function exampleTabs(neurons) {
   };
   const words = (list) => wordsOf((neurons.find(({ examples }) => examples.names.includes(list)) ?? neurons[0]).record, list);
   const tabs = names.map((list) => ({ id: idOf(list), list, label: words(list).tab, title: words(list).title, panel: element("div") }));
+  if (tabs.length === 0) return hint("Neither has examples.");
   const { row, select } = tabRow("Lists of examples", tabs, (id) => {
     const { list, panel } = tabs.find((tab) => tab.id === id);
     if (panel.childElementCount === 0) panel.append(element("div", { class: "pair" }, ...neurons.map((neuron) => column(neuron, list))));
@@ -133,7 +134,8 @@ function exampleTabs(neurons) {
   });
   const node = element("section", { "aria-labelledby": "examples-title" }, element("h2", { id: "examples-title", class: "unseen" }, "Examples"),
     element("div", { class: "tabs many" }, row, element("div", { class: "above" }, explanation, scaleChoice(neurons))), ...tabs.map(({ panel }) => panel));
-  select(neurons.every(({ main }) => main === "bottom") ? "bottom" : "top");
+  const first = neurons.every(({ main }) => main === "bottom") ? "bottom" : "top";
+  select((tabs.find(({ list }) => list === first) ?? tabs[0]).id);
   return node;
 }
 
@@ -169,7 +171,7 @@ function drawPair(neurons) {
 
 /** With one neuron only: those that its weights relate it to. */
 function suggestions(neuron) {
-  const from = asked("a");
+  const from = asked("a") || asked("b");
   const all = Object.entries(neuron.record.weights?.neighbours ?? {}).filter(([, list]) => list.length > 0);
   const one = ([relation, list]) => element("div", {}, element("h3", {}, RELATIONS[relation][0]), element("ol", {}, ...list.slice(0, 3).map(([layer, index, cosine]) => {
     const link = neuronLink(neuron.folder, layer, index);

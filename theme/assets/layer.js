@@ -17,7 +17,7 @@ const SHADES = 9;
 
 const response = await fetch("index.json");
 if (!response.ok) throw new Error(`index.json: ${response.status}`);
-const { columns, n_neurons, dead, weights } = await response.json();
+const { columns, ranks, n_neurons, dead, weights } = await response.json();
 columns.neuron = Array.from({ length: n_neurons }, (_, i) => i);
 const isDead = new Set(dead);
 const state = { column: measures[0], descending: true, all: false };
@@ -26,7 +26,7 @@ const asked = /^#by=(\w+)$/.exec(location.hash)?.[1];
 if (measures.includes(asked)) state.column = asked;
 
 function order() {
-  const values = columns[state.column];
+  const values = ranks[state.column]?.map((rank) => rank && -rank) ?? columns[state.column]; // ranks tell apart what looks equal
   const sign = state.descending ? -1 : 1;
   return [...columns.neuron].sort((a, b) => {
     const [x, y] = [values[a], values[b]];

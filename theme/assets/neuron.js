@@ -26,8 +26,11 @@ const PARTS = {
   v: ["Output and tokens", () => [...vPlot(record), hint("Number of tokens by v, the cosine of w_out with the token's column of W_U."), facts(record)]],
 };
 
+const NEEDS = { logits: record.logits, signs: record.signs, cosines: record.weights, v: record.weights, neighbours: record.weights };
+
 function drawPart(part) {
   const name = part.dataset.part;
+  if (name in NEEDS && !NEEDS[name]) return part.remove(); // a theme may ask for what is not there
   if (name === "neighbours") return part.append(neighbours(record, FOLDER));
   const [title, draw] = PARTS[name];
   part.setAttribute("aria-labelledby", `${name}-title`);
@@ -52,7 +55,9 @@ function drawTabs(place) {
     if (chosen) history.replaceState(null, "", `#${id}`);
   });
   tabs.forEach(({ panel }) => panel.setAttribute("aria-describedby", explanation.id));
-  tabs[0].panel.after(...tabs.slice(1).map(({ panel }) => panel));
+  const [first, ...others] = tabs.map(({ panel }) => panel);
+  if (!first.isConnected) place.after(first);
+  first.after(...others);
   place.append(row, element("div", { class: "above" }, explanation, scaleChoice([neuron])));
   return select;
 }
@@ -77,10 +82,19 @@ function drawBands(place) {
     ...bands.map(band)));
 }
 
+/** What a part of an address spells; one that spells nothing is itself. */
+function named(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 // An address may name a list, or an example of one: #bottom, #bottom-3, #example-3
 
 function follow(select) {
-  const id = decodeURIComponent(location.hash.slice(1));
+  const id = named(location.hash.slice(1));
   const [, of, rank] = /^(.+)-(\d+)$/.exec(id) ?? [];
   const list = lists.find((list) => idOf(list) === id) ?? lists.find((list) => idOf(list) === of || (list === neuron.main && of === "example"));
   if (list) select(idOf(list));
@@ -123,7 +137,7 @@ function offerPage(actions) {
 // a theme may leave any of these out
 document.querySelectorAll("[data-part]").forEach(drawPart);
 const tabs = document.querySelector(".tabs");
-if (tabs) {
+if (tabs && lists.length > 0) {
   const select = drawTabs(tabs);
   select(idOf(neuron.main));
   drawBands(tabs.parentElement);

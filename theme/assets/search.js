@@ -134,7 +134,7 @@ const NOTHING = { found: [], left: [], neurons: [], notes: [], n: 0 };
 export async function findNeurons(load, text) {
   const asked = [...new Set(words(text))];
   if (asked.length === 0) return NOTHING;
-  const { files, most } = await load("words/index.json");
+  const { files, most, most_said } = await load("words/index.json");
   const { chosen, left } = choose(asked, files);
   // the last may be in the middle of being typed
   const beginnings = (word) => (word !== asked.at(-1) ? 0 : chosen.length === 1 ? MOST_FILES : 1);
@@ -142,7 +142,8 @@ export async function findNeurons(load, text) {
   const sets = found.map(({ entries }) => anyOf(entries));
   const { neurons, notes } = allOf(sets);
   const some = sets.some(({ cut }) => cut) || found.some(({ all }) => !all);
-  return { found, left, most, some, neurons, notes, n: sets.length === 1 ? sets[0].n : neurons.length };
+  const someNotes = found.some(({ entries }) => entries.some(([, , , said = []]) => said.length >= most_said));
+  return { found, left, most, some, someNotes, neurons, notes, n: sets.length === 1 ? sets[0].n : neurons.length };
 }
 
 const listed = (words) => words.map((word) => `“${word}”`).join(", ");

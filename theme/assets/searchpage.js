@@ -1,6 +1,6 @@
 // The page of all results: every group of the search in full, live while one types.
 
-import { asked, remember } from "./address.js";
+import { ask, asked } from "./address.js";
 import { element } from "./dom.js";
 import { site, tokenNodes } from "./found.js";
 import { neuronRow } from "./rows.js";
@@ -46,14 +46,14 @@ function draw(typed, answer) {
 }
 
 /** What is to be said of an answer, group by group. */
-function sayings(typed, { query, tokens, error, notes, ...words }) {
+function sayings(typed, { query, tokens, error, notes, someNotes, ...words }) {
   const [, , hasTokens] = site.models[site.current];
   const n = notes.length;
   return [
     neuronAt(site, typed)?.error,
     tokens.error?.message ?? (hasTokens && summary(tokens, query, TOKENS)),
     error?.message ?? summaryOfWords(words, NEURONS),
-    n > 0 && `${count(n)} ${n === 1 ? "neuron has" : "neurons have"} it in a note or an explanation`,
+    n > 0 && `${someNotes ? "At least " : ""}${count(n)} ${n === 1 ? "neuron has" : "neurons have"} it in a note or an explanation`,
   ];
 }
 
@@ -64,7 +64,7 @@ async function search() {
   timer = undefined;
   const own = (latest = {});
   const typed = input.value;
-  remember({ q: typed });
+  ask({ q: typed });
   document.title = typed === "" ? pageTitle : `${visible(typed)} · ${pageTitle}`;
   results.ariaBusy = "true";
   const answer = typed === "" ? undefined : await find(site, site.current, typed, TOKENS);

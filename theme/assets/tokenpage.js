@@ -1,6 +1,6 @@
 // The page of tokens: a search among them, and the neurons that have to do with one.
 
-import { asked, changeable, remember } from "./address.js";
+import { ask, asked, changeable } from "./address.js";
 import { element } from "./dom.js";
 import { number, tokenText } from "./tokens.js";
 import { count, findTokens, loader, parseQuery, summary, tokenOf } from "./tokensearch.js";
@@ -36,7 +36,7 @@ async function search() {
   results.ariaBusy = "true";
   let answer;
   try {
-    remember({ q: input.value, whole: input.value !== "" && whole.checked ? "1" : "" });
+    ask({ q: input.value, whole: input.value !== "" && whole.checked ? "1" : "" });
     answer = await find(parseQuery(input.value, whole.checked));
   } catch (error) {
     answer = { tokens: [], says: error.message };

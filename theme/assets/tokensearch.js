@@ -1,7 +1,7 @@
 // Searching among a model's tokens by the files in tokens/, for the page of tokens and for the search.
 
 const SHOWN = 200; // results
-const MOST_FILES = 8; // of names, that one query loads
+const MOST_FILES = 5; // of names, that one query loads
 
 /** Without the spaces in front, unless there is nothing else. */
 const bare = (text) => text.replace(/^ +(?=[^ ])/, "");
@@ -62,7 +62,7 @@ export const count = (n) => (n < 10000 ? String(n) : String(n).replace(/\B(?=(\d
 
 /** What is to be said of an answer: how many there are, and whether these are all. */
 export function summary({ n, searched, of }, { id, whole }, shown = SHOWN) {
-  if (id !== undefined) return "1 token";
+  if (id !== undefined) return n === 0 ? "There is no such token" : "1 token";
   const some = searched < of;
   const rest = some ? `; ${searched} of ${of} files were searched, type more for the others` : "";
   if (n === 0) return `${some ? "No token so far" : `No token ${whole ? "is" : "begins with"} this`}${rest}`;

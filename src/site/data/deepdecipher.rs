@@ -27,12 +27,13 @@ pub(in crate::site) fn neuron(
     let (model, id) = (&scan.model, neuron.id);
     let mut texts: Vec<Value> = examples.of("top").map(|row| text(row, corpus)).collect();
     // as on neuroscope.io, the range is symmetric and that of all texts
-    let largest = texts
+    let ends = ["min_activation", "max_activation"];
+    let ends = texts
         .iter()
-        .filter_map(|text| text["max_activation"].as_f64());
-    let range = largest.fold(0.0, f64::max);
+        .flat_map(|text| ends.map(|end| text[end].as_f64()));
+    let range = ends.flatten().map(f64::abs).fold(0.0, f64::max);
     for text in &mut texts {
-        text["min_range"] = json!(-range);
+        text["min_range"] = json!(0.0 - range);
         text["max_range"] = json!(range);
     }
     json!({

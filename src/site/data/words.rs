@@ -13,6 +13,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use regex::Regex;
 use serde_json::json;
 
+use crate::atlas::Window;
 use crate::ids::TokenId;
 use crate::tokens::Vocabulary;
 
@@ -21,6 +22,8 @@ use crate::site::text::texts::{TokenTexts, json_string};
 
 /// Neurons that are kept of each word.
 const MOST: usize = 100;
+/// Neurons of which it is said that are listed of each word.
+const MOST_SAID: usize = 1000;
 /// Characters of the longest word.
 const LONGEST: usize = 32;
 /// Bytes of a file, unless one word alone has more.
@@ -324,8 +327,14 @@ impl Words {
         texts: &TokenTexts<'_>,
     ) {
         let mut counts: ByHash<Count> = ByHash::with_capacity_and_hasher(ROOM, Default::default());
-        let rows = LISTS.iter().flat_map(|list| examples.of(list));
-        let rows: Vec<&ExampleTokens<'_>> = rows.take(usize::from(u8::MAX)).collect();
+        let mut rows: Vec<&ExampleTokens<'_>> = Vec::new();
+        for row in LISTS.iter().flat_map(|list| examples.of(list)) {
+            // of a small corpus an example may be in both lists
+            let is_new = !rows.iter().any(|other| std::ptr::eq(*other, row));
+            if is_new && rows.len() < usize::from(u8::MAX) {
+                rows.push(row);
+            }
+        }
         for (example, row) in (0u8..).zip(&rows) {
             let window = &row.example.window;
             let half = row.example.value.abs() / 2.0 / window.scale.max(f32::MIN_POSITIVE);
@@ -334,7 +343,9 @@ impl Words {
                     return;
                 }
                 let steps = &window.steps[word.from..word.until];
-                let fired = steps.iter().any(|&step| f32::from(step).abs() >= half);
+                let fires =
+                    |&step: &i8| step != Window::NOT_FINITE && f32::from(step).abs() >= half;
+                let fired = steps.iter().any(fires);
                 let count = counts.entry(word.hash.value).or_insert(Count {
                     fires: 0,
                     holds: 0,
@@ -450,6 +461,7 @@ impl Words {
             "d_mlp": d_mlp,
             "n_words": n_words,
             "most": MOST,
+            "most_said": MOST_SAID,
             "files": firsts,
         });
         write("words/index.json".into(), format!("{index}\n"))
@@ -470,6 +482,7 @@ fn entry(word: &Word) -> String {
     if !word.said.is_empty() {
         let mut said: Vec<u32> = word.said.clone();
         said.sort_unstable();
+        said.truncate(MOST_SAID);
         let said: Vec<String> = said.iter().map(u32::to_string).collect();
         let _ = write!(json, ",[{}]", said.join(","));
     }

@@ -82,6 +82,13 @@ pub(in crate::site) fn layer_index(
             named.insert(column.name.into(), serde_json::json!(values));
         }
     }
+    let ranks = Measure::ALL.map(|measure| {
+        let ranks = summaries.iter().map(|s| s.ranked(measure).rank_in_layer);
+        (
+            measure.name().to_owned(),
+            serde_json::json!(ranks.collect::<Vec<_>>()),
+        )
+    });
     let flagged = |get: &dyn Fn(&Summary) -> bool| {
         summaries
             .iter()
@@ -109,6 +116,7 @@ pub(in crate::site) fn layer_index(
         "n_neurons": summaries.len(),
         "page": "{neuron}.html",
         "columns": named,
+        "ranks": serde_json::Map::from_iter(ranks),
         "weights": weights,
         "dead": flagged(&|s| s.dead),
         "rare": flagged(&|s| s.rare),

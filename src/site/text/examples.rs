@@ -341,12 +341,27 @@ impl Corpus<'_> {
             token.is_some_and(|token| self.texts.is_partial(*token))
         };
         let peak = row.peak();
-        let (mut from, mut until) = (peak, peak + 1);
+        let mut from = peak;
         while from > 0 && partial(from) && partial(from - 1) {
             from -= 1;
         }
-        while until < tokens.len() && partial(until - 1) && partial(until) {
+        // from there on character by character, to the one that the peak is in
+        let (mut until, mut character) = (from, Vec::new());
+        loop {
+            character.extend(self.texts.bytes(&tokens[until..=until]));
             until += 1;
+            let goes_on = until < tokens.len()
+                && partial(until - 1)
+                && partial(until)
+                && std::str::from_utf8(&character).is_err();
+            match (goes_on, until > peak) {
+                (true, _) => {}
+                (false, true) => break,
+                (false, false) => {
+                    from = until;
+                    character.clear();
+                }
+            }
         }
         [&tokens[..from], &tokens[from..until], &tokens[until..]]
             .map(|tokens| String::from_utf8_lossy(&self.texts.bytes(tokens)).into_owned())
