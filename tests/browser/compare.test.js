@@ -26,6 +26,11 @@ test("a neuron's page leads to the comparison, and that to its neighbours", asyn
   assert.ok(found.some((text) => text.startsWith("B is number 1 among the neighbours of A: Reads alike, this layer")), found.join("\n"));
   await page.click(`.kind a >> text=tiny 1.7`);
   assert.equal(at(), "tiny/1/7.html");
+  // the same from the other side
+  await page.goto(`${root}compare.html?b=tiny/1/7`);
+  await page.click(".lists a >> nth=0");
+  await page.waitForSelector(".examples .tokens");
+  assert.equal(at(), `compare.html?a=tiny/1/7&b=tiny/${layer}/${neuron}`);
 });
 
 test("statistics, tokens in both, and figures on one axis", async () => {

@@ -4,6 +4,7 @@ import { before, describe, test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { SITE, at, browser, json, listen, page, root } from "./browser.js";
+import { cellsOf, listsOf } from "./record.js";
 import { CLASSES, FLAGS, LEVELS, TOKENS, below, numberColumn, oneOf, packed, random, someColumns, times } from "./tables.js";
 import { axisOf, fittingScale, roundest, ticksOf } from "../../theme/assets/explore-axis.js";
 import { codeRange, extentOf, flatRange, kept, ofKind, parseTable, pick, ranking, readTable, tally, valueOf } from "../../theme/assets/explore-data.js";
@@ -387,6 +388,26 @@ describe("page", () => {
         assert.deepEqual([inModel[flat], inLayer[flat]], [interest[name].rank_in_model ?? 0, interest[name].rank_in_layer ?? 0], `${name} of ${nameOf(flat)}`);
       }
     }
+  });
+
+  test("a line has the whole character at the peak, and the text around it", async () => {
+    let cut = 0;
+    for (let flat = 0; flat < table.n_neurons; flat++) {
+      const record = await recordOf(flat);
+      const { top = [], bottom = [] } = listsOf(record);
+      const { count, min, max } = record.stats;
+      const [main] = count > 0 && -min > max ? bottom : top;
+      assert.equal(lines[flat] === null, main === undefined);
+      if (!main) continue;
+      const [first, end] = cellsOf(main.tokens).find(([first, end]) => first <= main.peak && main.peak < end);
+      const parts = [main.tokens.slice(0, first), main.tokens.slice(first, end), main.tokens.slice(end)];
+      const [before, at, behind] = parts.map((tokens) => Buffer.concat(tokens).toString());
+      const [, someBefore, peak, someBehind] = lines[flat];
+      assert.ok(before.endsWith(someBefore) && behind.startsWith(someBehind), nameOf(flat));
+      assert.equal(peak, at, nameOf(flat));
+      cut += Number(end - first > 1);
+    }
+    assert.ok(cut > 0, "characters of several tokens are among them");
   });
 
   test("all neurons, with a measure, ranks, tags and a line of text each", async () => {

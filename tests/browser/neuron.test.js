@@ -1,7 +1,8 @@
 // The page of a neuron: its lists as tabs, their addresses, colours, what can be copied, and what stands beside them.
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { at, browser, json, page, root } from "./browser.js";
+import { SITE, at, browser, json, page, root } from "./browser.js";
 import { cellsOf, largest, listsOf, shadeOf, strongest } from "./record.js";
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
@@ -228,4 +229,31 @@ test("a document that is not there is said to be missing", async () => {
   await quiet.waitForSelector("dialog[open] >> text=The document cannot be loaded: 404");
   await quiet.click("dialog button.close");
   await quiet.close();
+});
+
+test("a neuron without examples has a page, and can be compared", async () => {
+  await page.route("**/tiny/0/0.html", async (route) => {
+    const html = await readFile(`${SITE}/tiny/0/0.html`, "utf8");
+    await route.fulfill({ contentType: "text/html", body: html.replace(/(?<=id="neuron">).*?(?=<\/script>)/s, (json) => {
+      const record = JSON.parse(json);
+      const none = Object.fromEntries(Object.keys(record.stats.quantiles).map((share) => [share, null]));
+      Object.assign(record.stats, { count: 0, min: null, max: null, mean: null, variance: null, quantiles: none, histogram: { first_bin: 0, counts: [] } });
+      return JSON.stringify({ ...record, lists: {}, examples: Object.fromEntries(Object.keys(record.examples).map((name) => [name, []])) });
+    }) });
+  });
+  await page.goto(`${root}tiny/0/0.html`);
+  await page.locator(".actions button").waitFor();
+  assert.equal(await page.getByRole("tab").count(), 0);
+  await page.goto(`${root}compare.html?a=tiny/0/0&b=tiny/0/1`);
+  await page.waitForSelector(".examples .tokens");
+  assert.equal(await page.textContent(".list .hint"), "none");
+  await page.goto(`${root}compare.html?a=tiny/0/0&b=tiny/0/0`);
+  await page.getByText("Neither has examples.").waitFor();
+  assert.equal(await page.textContent("#problem"), "");
+});
+
+test("an address that spells nothing changes nothing", async () => {
+  await page.goto(`${root}tiny/1/7.html#%`);
+  await page.locator(".actions button").waitFor();
+  assert.equal(await page.locator(".marked").count(), 0);
 });

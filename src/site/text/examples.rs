@@ -353,7 +353,7 @@ impl Corpus<'_> {
             let goes_on = until < tokens.len()
                 && partial(until - 1)
                 && partial(until)
-                && std::str::from_utf8(&character).is_err();
+                && ends_inside(&character);
             match (goes_on, until > peak) {
                 (true, _) => {}
                 (false, true) => break,
@@ -388,7 +388,7 @@ impl Corpus<'_> {
             let goes_on = at + 1 < tokens.end
                 && self.texts.is_partial(row.tokens[at])
                 && self.texts.is_partial(row.tokens[at + 1])
-                && std::str::from_utf8(&run).is_err();
+                && ends_inside(&run);
             if goes_on {
                 continue;
             }
@@ -426,4 +426,12 @@ impl Corpus<'_> {
         visible(&after, out);
         out.push_str("</bdi></li>\n");
     }
+}
+
+/// Whether a text ends inside a character, of which the rest may follow.
+fn ends_inside(text: &[u8]) -> bool {
+    let rest = text.utf8_chunks().last().map(|chunk| chunk.invalid());
+    rest.is_some_and(|rest| {
+        std::str::from_utf8(rest).is_err_and(|error| error.error_len().is_none())
+    })
 }
