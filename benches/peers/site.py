@@ -98,7 +98,7 @@ def flat(pieces, over):
 
 def for_zola(template, way):
     """Zola has an older version of the same language. Names of what the page is given are put into `v` or `config.extra`."""
-    language = "if elif else endif for in endfor and or not is number loop safe".split()
+    language = "if elif else endif for in endfor and or not is number loop safe replace from to".split()
     local = []
 
     def name(found):
