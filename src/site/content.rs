@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, html};
+use pulldown_cmark::{Event, Options, Parser, Tag, html};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::NeuronId;
@@ -263,34 +263,13 @@ fn read_footer(path: &Path, raw_html: bool) -> Result<String, ContentError> {
         path: path.to_owned(),
         reason,
     })?;
-    let from_root = |url: CowStr<'_>| match is_relative(&url) {
-        true => format!("{ROOT}{url}").into(),
-        false => url.into_string().into(),
-    };
-    let events = Parser::new_ext(markdown, options()).map(|event| match event {
-        Event::Start(Tag::Link {
-            link_type,
-            dest_url,
-            title,
-            id,
-        }) => Event::Start(Tag::Link {
-            link_type,
-            dest_url: from_root(dest_url),
-            title,
-            id,
-        }),
-        Event::Start(Tag::Image {
-            link_type,
-            dest_url,
-            title,
-            id,
-        }) => Event::Start(Tag::Image {
-            link_type,
-            dest_url: from_root(dest_url),
-            title,
-            id,
-        }),
-        other => other,
+    let events = Parser::new_ext(markdown, options()).map(|mut event| {
+        if let Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) = &mut event
+            && is_relative(dest_url)
+        {
+            *dest_url = format!("{ROOT}{dest_url}").into();
+        }
+        event
     });
     Ok(to_html(events, raw_html))
 }
