@@ -423,7 +423,7 @@ describe("page", () => {
     rows.forEach((row, i) => {
       const inLayer = flats.slice(0, i + 1).filter((flat) => Math.floor(flat / table.d_mlp) === Math.floor(flats[i] / table.d_mlp)).length;
       const categories = ofKind(table, "category").map((column) => has(column, flats[i])).filter((name) => name !== null);
-      assert.deepEqual(row, [`../tiny/${nameOf(flats[i]).replace(".", "/")}.html`, format(by, flats[i]), `#${i + 1}, in layer #${inLayer}`, [...categories, ...flagsOf(flats[i])]]);
+      assert.deepEqual(row, [`../tiny/${nameOf(flats[i]).replace(".", "/")}.html`, format(by, flats[i]), `#${i + 1} in model, #${inLayer} in layer`, [...categories, ...flagsOf(flats[i])]]);
     });
     await page.waitForFunction(() => document.querySelector("#found .line mark, #found .line .none"));
     for (const i of [0, 1, 49]) {

@@ -140,9 +140,9 @@ for (const way of ["clipboard", "selection"]) {
     assert.equal(await copied(button, "Text"), example.text);
     assert.equal(await copied(button, "Link"), "http://127.0.0.1/atlas/tiny/1/7.html#example-2"); // the site's address
     const data = JSON.parse(await copied(button, "JSON"));
-    const { rank, value, source, doc, start, peak, values, duplicates, context_starts, tokens } = example;
+    const { rank, value, source, doc, start, peak, values, step, duplicates, context_starts, tokens } = example;
     const { bytes = {}, ...rest } = data;
-    assert.deepEqual(rest, { model: "tiny", layer: 1, neuron: 7, hook: of.hook, list, rank, value, source, doc, start, peak, duplicates, context_starts, values, tokens: tokens.map(String) });
+    assert.deepEqual(rest, { model: "tiny", layer: 1, neuron: 7, hook: of.hook, list, rank, value, source, doc, start, peak, duplicates, context_starts, values, step, tokens: tokens.map(String) });
     for (const [i, hex] of Object.entries(bytes)) assert.equal(hex.replaceAll(" ", "").toLowerCase(), tokens[i].toString("hex"));
     const all = page.locator(".actions button");
     assert.deepEqual(JSON.parse(await copied(all, "Record (JSON)")), of);

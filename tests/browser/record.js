@@ -20,7 +20,7 @@ export function listsOf({ lists, examples: columns }) {
     return {
       rank: i + 1, doc: columns.doc[row], source: columns.sources[columns.source[row]], start: columns.start[row], peak, value, text,
       hook_post: columns.hook_post?.[row], duplicates: duplicates?.[i] ?? 0, context_starts: columns.context_starts?.[row] ?? [],
-      tokens: tokensOf({ text, lengths, bytes }), values: steps.map((step, at) => (step === -128 ? null : at === peak ? value : step * scale)), bytes,
+      tokens: tokensOf({ text, lengths, bytes }), values: steps.map((step, at) => (step === -128 ? null : at === peak ? value : step * scale)), step: scale, bytes,
     };
   };
   return Object.fromEntries(Object.entries(lists).map(([name, { rows, duplicates }]) => [name, rows.map((row, i) => example(row, i, duplicates))]));

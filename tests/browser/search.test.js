@@ -185,7 +185,7 @@ test("the box finds tokens and the neurons with a word", async () => {
   assert.equal(await page.locator("#goto-list").count(), 0, "the search is not loaded before it is wanted");
   await type(word);
   const flats = list.filter((_, i) => i % 3 === 0).slice(0, 6);
-  assert.deepEqual((await groups())["In examples"], flats.map(name));
+  assert.deepEqual((await groups())["In examples (their strongest is shown)"], flats.map(name));
   await page.waitForFunction((n) => document.querySelectorAll("#goto-list .hit mark").length === n, flats.length);
   const { lines_per_file } = await json("tiny/index.json");
   const lines = {};
@@ -299,7 +299,7 @@ test("notes and explanations", async () => {
   await type(word);
   const found = await groups();
   assert.deepEqual(found["In notes and explanations"], ["0.3", "1.13"]);
-  assert.equal(found["In examples"].length, 4, "the lines of six neurons are loaded");
+  assert.equal(found["In examples (their strongest is shown)"].length, 4, "the lines of six neurons are loaded");
   await page.waitForFunction(() => [...document.querySelectorAll("#goto-list [role=group]")].at(-1).querySelector(".hit").textContent.endsWith("days & <b>weeks</b>"));
   await page.keyboard.press("Enter");
   await page.waitForURL(`**/tiny/search.html?q=${word}`);
@@ -459,7 +459,7 @@ test("it fits a phone, and is named for those who do not see it", async () => {
     assert.ok(box.y >= input.y + input.height, "below the box");
   }
   const header = await page.locator("header").ariaSnapshot();
-  for (const part of [/combobox "Search"/, /listbox "Found"/, /group "In examples"/, /option "All results"/]) assert.match(header, part);
+  for (const part of [/combobox "Search"/, /listbox "Found"/, /group "In examples \(their strongest is shown\)"/, /option "All results"/]) assert.match(header, part);
   assert.match(await page.locator("main").ariaSnapshot(), /searchbox "Search tiny"/);
 });
 

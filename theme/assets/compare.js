@@ -24,7 +24,7 @@ const NEURON = /^\s*[lL]?(\d+)\s*[./,nN\s]\s*[nN]?(\d+)\s*$/;
 /** `demo/2/208` as `{model, layer, neuron}`; throws what is wrong with it. */
 function parse(address) {
   const [, model, layer, neuron] = ADDRESS.exec(address) ?? [];
-  if (model === undefined) throw new Error(`${address} is no neuron: write model/layer/neuron`);
+  if (model === undefined) throw new Error(`“${address}” is no neuron: write its layer and number, such as 1.5`);
   if (!Object.hasOwn(models, model)) throw new Error(`there is no model ${model}`);
   const [layers, neurons] = models[model];
   if (Number(layer) >= layers) throw new Error(`${model} has layers 0 to ${layers - 1}`);
@@ -56,11 +56,17 @@ function go(a, b) {
 // One neuron
 
 async function load(side) {
-  const id = parse(asked(side));
+  const letter = side.toUpperCase();
+  let id;
+  try {
+    id = parse(asked(side));
+  } catch (error) {
+    throw Object.assign(new Error(`${letter}: ${error.message}`), { side });
+  }
   const folder = `${root}${encodeURIComponent(id.model)}/`;
   const { page, record } = await openNeuron(folder, id);
   const address = `${folder}${id.layer}/${id.neuron}.html`;
-  const neuron = reading(record, folder, { address, letter: side.toUpperCase() });
+  const neuron = reading(record, folder, { address, letter });
   return { ...neuron, page, id, name: `${id.model} ${id.layer}.${id.neuron}` };
 }
 
@@ -189,6 +195,7 @@ async function show() {
   problem.textContent = "";
   pair.setAttribute("aria-busy", "true");
   let drawn = [];
+  let wrong; // what cannot be read
   try {
     const neurons = await Promise.all(given.map(load));
     if (own !== latest) return;
@@ -198,10 +205,13 @@ async function show() {
   } catch (error) {
     if (own !== latest) return;
     problem.textContent = error.message;
+    wrong = error.side;
   }
   pair.replaceChildren(...drawn);
   pair.setAttribute("aria-busy", "false");
-  if (given.length < 2) form.elements[`${given.includes("a") ? "b" : "a"}-neuron`].focus();
+  const inputs = Object.fromEntries(sides.map((side) => [side, form.elements[`${side}-neuron`]]));
+  for (const side of sides) inputs[side].ariaInvalid = side === wrong ? "true" : null;
+  inputs[wrong ?? sides.find((side) => !given.includes(side))]?.focus();
 }
 
 form.addEventListener("submit", (event) => {

@@ -114,7 +114,12 @@ export function scaleChoice(neurons) {
 
 // Cells: one a token, or one for the tokens that share a character
 
-const exactly = (value) => (value === null ? "not a finite number" : String(Number(value.toPrecision(5))));
+/** A value in words. But for the peak's it is known to a step of its window only, half a step to either side. */
+function inWords(value, step) {
+  if (value === null) return "not a finite number";
+  if (!step) return String(Number(value.toPrecision(5)));
+  return `${number(value)} ± ${number(step / 2)}`;
+}
 
 /** The value of a cell: of its tokens' that of the largest magnitude, `undefined` where none is known. */
 function valueOf({ from, until }, values) {
@@ -123,13 +128,13 @@ function valueOf({ from, until }, values) {
 }
 
 /** What is said of a cell: its text, and of each of its tokens the value and the place; the bytes, where a token is no whole text. */
-function sayOf({ text, from, until }, { tokens, values, ids, start, starts }) {
+function sayOf({ text, from, until }, { tokens, values, step, ids, start, peak, starts }) {
   const pieces = until - from > 1;
   const each = tokens.slice(from, until).flatMap((bytes, i) => {
     const at = from + i;
-    const value = values[at] === undefined ? [] : [element("b", {}, exactly(values[at]))];
+    const value = values[at] === undefined ? "value not kept" : element("b", {}, inWords(values[at], at === peak ? 0 : step));
     const place = [...(pieces ? [`bytes ${hexOf(bytes)}`] : []), ...(ids ? [`id ${ids[at]}`] : []), `position ${start + at}`];
-    return [...value, place.join(" · ")];
+    return [value, place.join(" · ")];
   });
   const context = begins(starts, { from, until }) ? ["the model's context begins here"] : [];
   return [pieces ? `“${text}” in ${until - from} tokens` : `“${text}”`, ...each, ...context];
@@ -140,8 +145,8 @@ const begins = (starts, { from, until }) => starts.some((at) => at >= from && at
 /** Text whose lines end where those of the document do. */
 const inLines = (text) => text.split(/(?<=↵)/).flatMap((line) => (line.endsWith("↵") ? [line, element("br")] : [line]));
 
-/** Cells of some tokens; those without a value have no colour. `peak` and `starts` count from the first. */
-function cellsOf(neuron, { tokens, values, ids, start = 0, peak, starts = [], max }, found = cells(tokens)) {
+/** Cells of some tokens; those without a value are dim. `peak` and `starts` count from the first. */
+function cellsOf(neuron, { tokens, values, step, ids, start = 0, peak, starts = [], max }, found = cells(tokens)) {
   return found.map((cell) => {
     const { from, until, text } = cell;
     const isText = ids && tokens[from].includes(NEWLINE);
@@ -149,9 +154,11 @@ function cellsOf(neuron, { tokens, values, ids, start = 0, peak, starts = [], ma
     if (until - from > 1) node.classList.add("pieces");
     if (peak >= from && peak < until) node.classList.add("peak");
     if (begins(starts, cell)) node.classList.add("start");
-    drawn.set(node, { neuron, max, value: valueOf(cell, values) });
+    const value = valueOf(cell, values);
+    if (value === undefined) node.classList.add("unknown");
+    drawn.set(node, { neuron, max, value });
     paint(node);
-    return explain(node, () => sayOf(cell, { tokens, values, ids, start, starts }));
+    return explain(node, () => sayOf(cell, { tokens, values, step, ids, start, peak, starts }));
   });
 }
 
@@ -181,12 +188,12 @@ document.addEventListener("keydown", (event) => {
 
 /** An example as data, its tokens as text. */
 function dataOf({ record: { model, layer, neuron, hook }, examples }, example) {
-  const { list, rank, value, hook_post, source, doc, start, peak, values, context_starts, duplicates } = example;
+  const { list, rank, value, hook_post, source, doc, start, peak, values, step, context_starts, duplicates } = example;
   const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
   const tokens = examples.tokens(example).map((bytes) => utf8.decode(bytes));
   const partial = tokens.flatMap((text, i) => (text.includes("\ufffd") ? [[i, hexOf(examples.tokens(example)[i])]] : []));
   const bytes = partial.length > 0 ? Object.fromEntries(partial) : undefined;
-  return { model, layer, neuron, hook, list, rank, value, hook_post, source, doc, start, peak, duplicates, context_starts, tokens, bytes, values };
+  return { model, layer, neuron, hook, list, rank, value, hook_post, source, doc, start, peak, duplicates, context_starts, tokens, bytes, values, step };
 }
 
 function about(neuron, example) {
@@ -253,9 +260,12 @@ async function showDocument(neuron, example) {
     const whole = await documentOf(neuron.documents, example.doc);
     const values = [];
     example.values.forEach((value, i) => (values[example.start + i] = value));
-    const text = walkable(cellsOf(neuron, { ...whole, values, peak: example.start + example.peak, max: example.max }));
+    const { start, peak, step, max } = example;
+    const starts = example.context_starts.map((at) => start + at);
+    const text = walkable(cellsOf(neuron, { ...whole, values, step, peak: start + peak, starts, max }));
+    const kept = `values kept of positions ${start} to ${values.length - 1}`;
     heading.textContent = visible(whole.id);
-    body.replaceChildren(element("p", { class: "meta" }, `${whole.source}${whole.license ? ` · ${whole.license}` : ""} · ${whole.tokens.length} tokens`), text);
+    body.replaceChildren(element("p", { class: "meta" }, `${whole.source}${whole.license ? ` · ${whole.license}` : ""} · ${whole.tokens.length} tokens · ${kept}`), text);
     text.querySelector(".peak")?.scrollIntoView({ block: "center" });
   } catch (error) {
     body.replaceChildren(element("p", {}, `The document cannot be loaded: ${error.message}`));

@@ -33,7 +33,7 @@ const table = await load().catch((error) => {
 const own = layer === undefined ? undefined : [Number(layer), Number(layer)]; // the layers of a layer's page
 const [from, until] = flatRange(table, own);
 const lines = new LinesCache(`${folder}lines/`);
-let query, ranks, found; // what is asked, all neurons in the order asked for, those that are kept
+let query, ranks, down, found; // what is asked, all neurons in the order asked for and with the largest first, those that are kept
 
 // what is said of a neuron
 
@@ -52,8 +52,9 @@ function factsOf(flat) {
   const column = table.byName.get(query.sort.by);
   if (!column) return [];
   const value = element("span", { class: "value", title: column.label }, valueText(column, flat));
-  if (ranks.inModel[flat] === 0) return [value];
-  return [value, element("span", { class: "rank" }, `#${count(ranks.inModel[flat])}, in layer #${count(ranks.inLayer[flat])}`)];
+  const [inModel, inLayer] = [down.inModel, down.inLayer].map((ranks) => ranks[flat]);
+  if (inModel === 0) return [value];
+  return [value, element("span", { class: "rank" }, `#${count(inModel)} in model, #${count(inLayer)} in layer`)];
 }
 
 function tagsOf(flat) {
@@ -82,6 +83,7 @@ function ask(asked) {
 
 function sorted() {
   ranks = ranking(table, query.sort);
+  down = query.sort.descending ? ranks : ranking(table, { ...query.sort, descending: true }); // as ranks are on neurons' pages
   sort.value = query.sort.by;
   byId("definition").textContent = table.byName.get(query.sort.by)?.definition ?? "";
   direction.textContent = query.sort.descending ? "↓ largest first" : "↑ smallest first";

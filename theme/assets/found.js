@@ -11,4 +11,4 @@ export const several = Object.keys(site.models).length > 1;
 
 /** A token with its id, or the id alone. */
 export const tokenNodes = ([id, text]) =>
-  text === undefined ? [`#${id}`] : [element("span", { class: "token" }, tokenText(text)), " ", element("small", {}, id)];
+  text === undefined ? [`#${id}`] : [element("span", { class: "token" }, tokenText(text)), " ", element("small", {}, `#${id}`)];

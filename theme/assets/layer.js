@@ -21,9 +21,9 @@ const { columns, ranks, n_neurons, dead, weights } = await response.json();
 columns.neuron = Array.from({ length: n_neurons }, (_, i) => i);
 const isDead = new Set(dead);
 const state = { column: measures[0], descending: true, all: false };
-// an address such as index.html#by=variance opens on that measure
-const asked = /^#by=(\w+)$/.exec(location.hash)?.[1];
-if (measures.includes(asked)) state.column = asked;
+// an address such as index.html#by=variance or #by=variance-ascending opens on that measure
+const [, asked, ascending] = /^#by=(\w+)(-ascending)?$/.exec(location.hash) ?? [];
+if (asked === "neuron" || Object.hasOwn(columns, asked ?? "")) Object.assign(state, { column: asked, descending: !ascending });
 
 function order() {
   const values = ranks[state.column]?.map((rank) => rank && -rank) ?? columns[state.column]; // ranks tell apart what looks equal
@@ -101,13 +101,12 @@ for (const header of headers) {
   header.append(button);
   button.addEventListener("click", () => {
     const column = header.dataset.column;
-    Object.assign(state, { descending: state.column === column ? !state.descending : column !== "neuron", column });
-    show();
+    rankBy(column, state.column === column ? !state.descending : column !== "neuron");
   });
 }
-function rankBy(column) {
-  Object.assign(state, { column, descending: true });
-  history.replaceState(null, "", `#by=${column}`);
+function rankBy(column, descending = true) {
+  Object.assign(state, { column, descending });
+  history.replaceState(null, "", `#by=${column}${descending ? "" : "-ascending"}`);
   show();
 }
 select.addEventListener("change", () => rankBy(select.value));

@@ -69,7 +69,7 @@ function band(list) {
   const [, low, high] = list.split("_");
   const [from, to] = [low, high].map((share) => number(share === "0" ? stats.min : stats.quantiles[share]));
   return element("section", { class: "band", id, "aria-labelledby": `${id}-title` },
-    element("h3", { id: `${id}-title` }, wordsOf(record, list).title, " ", element("small", {}, `${from} to ${to}`)),
+    element("h3", { id: `${id}-title` }, wordsOf(record, list).title, " ", element("small", {}, `about ${from} to ${to}`)),
     element("ol", { class: "snippets" }, ...neuron.examples.list(list).map((example) => snippet(neuron, example))));
 }
 

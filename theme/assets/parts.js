@@ -101,10 +101,10 @@ export function signTable({ signs }) {
 
 /** How one neuron can be related to others: name of the list, and what its cosines are. */
 export const RELATIONS = {
-  in_in_layer: ["Reads alike, this layer", "cos(w_in, w_in)"],
-  in_in_others: ["Reads alike, other layers", "cos(w_in, w_in)"],
-  out_out_layer: ["Writes alike, this layer", "cos(w_out, w_out)"],
-  out_out_others: ["Writes alike, other layers", "cos(w_out, w_out)"],
+  in_in_layer: ["Reads alike or opposite, this layer", "cos(w_in, w_in)"],
+  in_in_others: ["Reads alike or opposite, other layers", "cos(w_in, w_in)"],
+  out_out_layer: ["Writes alike or opposite, this layer", "cos(w_out, w_out)"],
+  out_out_others: ["Writes alike or opposite, other layers", "cos(w_out, w_out)"],
   upstream_in: ["Upstream, into w_in", "cos(their w_out, this w_in), earlier layers"],
   upstream_gate: ["Upstream, into w_gate", "cos(their w_out, this w_gate), earlier layers"],
   downstream_in: ["Downstream, into w_in", "cos(this w_out, their w_in), later layers"],

@@ -36,7 +36,7 @@ async function fill(node, coming, noted) {
   try {
     const [value, before, peak, after, note] = (await coming) ?? [];
     if (noted && note) node.append(part("after", note));
-    else if (value !== undefined) node.append(part("before", before), element("mark", { title: number(value) }, visible(peak)), part("after", after));
+    else if (value !== undefined) node.append(part("before", before), element("mark", { class: value < 0 && "n4", title: number(value) }, visible(peak)), part("after", after));
   } catch (error) {
     node.append(element("i", {}, error.message));
   }
@@ -61,7 +61,7 @@ function groups(typed, aimed, answer) {
   return [
     ["Go to", places],
     ["Tokens", answer.tokens.tokens.map((token) => option(`${answer.folder}tokens.html#${token[0]}`, "of-token", ...tokenNodes(token)))],
-    ["In examples", neurons.map(({ flat }) => neuronOption(flat, answer))],
+    ["In examples (their strongest is shown)", neurons.map(({ flat }) => neuronOption(flat, answer))],
     ["In notes and explanations", noted.map((flat) => neuronOption(flat, answer, true))],
     ["", [all]],
   ];
@@ -140,14 +140,14 @@ async function search() {
   show(typed, aimed, answer);
 }
 
-/** Goes to the neuron that is typed, or to all results. */
+/** Goes to the neuron, layer or model that is typed, or to all results. */
 export function submit() {
   close();
   const typed = input.value;
   const { href, error } = neuronAt(site, typed) ?? {};
   if (typed === "") output.value = "write a neuron, such as 2.17, a token or a word";
   else if (error) output.value = error;
-  else location.href = href ?? allResults(aim(site, typed));
+  else location.href = href ?? placesAt(site, typed)[0]?.href ?? allResults(aim(site, typed));
 }
 
 input.addEventListener("input", () => {

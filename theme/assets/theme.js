@@ -1,9 +1,18 @@
-// Runs before the page is drawn, so that a chosen mode does not flash.
+// Runs before the page is drawn, so that a chosen mode does not flash. The only script that browsers run from a file.
 (function () {
+  const { documentElement: html } = document;
   try {
     const mode = localStorage.getItem("neuroscope-mode");
-    if (mode === "dark" || mode === "light") document.documentElement.dataset.mode = mode;
+    if (mode === "dark" || mode === "light") html.dataset.mode = mode;
   } catch {
     // storage may be forbidden; the system's mode holds then
   }
+  if (location.protocol !== "file:") return;
+  html.dataset.file = "";
+  document.addEventListener("DOMContentLoaded", () => {
+    const notice = document.createElement("p");
+    notice.className = "notice";
+    notice.textContent = "Opened as a file, where browsers run no modules: no search, no tabs, no plots. From a web server, such as `neuroscope serve`, all of it is there.";
+    document.querySelector("main").prepend(notice);
+  });
 })();

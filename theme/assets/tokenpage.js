@@ -44,7 +44,7 @@ async function search() {
   if (own !== latest) return [];
   status.textContent = answer.says;
   results.replaceChildren(...answer.tokens.map(([id, text]) =>
-    element("li", {}, element("a", { href: `#${id}` }, element("span", { class: "token" }, tokenText(text)), " ", element("small", {}, id)))));
+    element("li", {}, element("a", { href: `#${id}` }, element("span", { class: "token" }, tokenText(text)), " ", element("small", {}, `#${id}`)))));
   results.hidden = answer.tokens.length === 0;
   results.scrollTop = 0;
   results.ariaBusy = "false";

@@ -48,6 +48,8 @@ pub(in crate::site) struct CountRow {
     /// Id of the definition on the model's page.
     pub(in crate::site) id: String,
     pub(in crate::site) label: String,
+    /// What the explore page is asked for these neurons.
+    pub(in crate::site) query: String,
     pub(in crate::site) n: String,
     pub(in crate::site) share: String,
 }
@@ -100,10 +102,11 @@ impl LayerFigures {
         n as f64 / self.n.max(1) as f64
     }
 
-    fn row(&self, id: String, label: String, n: usize) -> CountRow {
+    fn row(&self, id: String, label: String, query: String, n: usize) -> CountRow {
         CountRow {
             id,
             label,
+            query: query.replace(' ', "+"),
             n: count(n as u64),
             share: percent(Some(self.share(n))),
         }
@@ -113,7 +116,9 @@ impl LayerFigures {
     pub(in crate::site) fn class_rows(&self) -> Vec<CountRow> {
         let rows = kinds().map(|(class, typical)| {
             let n = self.classes[class as usize][usize::from(!typical)];
-            (n > 0).then(|| self.row(class_id(class), class_label(class, typical), n))
+            let atypical = if typical { "no" } else { "yes" };
+            let query = format!("class={}&atypical={atypical}", class.name());
+            (n > 0).then(|| self.row(class_id(class), class_label(class, typical), query, n))
         });
         rows.flatten().collect()
     }
@@ -122,7 +127,8 @@ impl LayerFigures {
     pub(in crate::site) fn role_rows(&self) -> Vec<CountRow> {
         let rows = Role::ALL.into_iter().map(|role| {
             let n = self.roles[role as usize];
-            (n > 0).then(|| self.row(role_id(role), role.name().to_owned(), n))
+            let (name, query) = (role.name().to_owned(), format!("role={}", role.name()));
+            (n > 0).then(|| self.row(role_id(role), name, query, n))
         });
         rows.flatten().collect()
     }

@@ -192,7 +192,7 @@ impl<'a> NeuronPages<'a> {
         }
         let promoted = self.promoted(neuron, 3);
         if !promoted.is_empty() {
-            words += &format!(", promotes “{}”", promoted.join("”, “"));
+            words += &format!(", promotes when positive “{}”", promoted.join("”, “"));
         }
         let kurtosis = neuron.summary.ranked(Measure::Kurtosis);
         if let Some(rank) = kurtosis.rank_in_layer {

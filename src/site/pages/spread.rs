@@ -14,7 +14,7 @@ const SHOWN: [(Measure, &str, &str); 2] = [
     (
         Measure::Frequency,
         "Frequency by layer",
-        "Share of counted tokens with hook_pre > 0.",
+        "Share of counted tokens with hook_pre > 0, in per cent.",
     ),
     (
         Measure::Kurtosis,
@@ -56,10 +56,19 @@ pub(in crate::site) fn figures(
         });
         let columns = ["layer", "q05", "q25", "median", "q75", "q95"];
         let [csv, json] = tables.add(measure.name(), &columns, rows.collect())?;
+        let unit = if measure == Measure::Frequency {
+            100.0
+        } else {
+            1.0
+        };
+        let drawn: Vec<Option<Spread>> = values
+            .iter()
+            .map(|spread| spread.map(|spread| spread.map(|value| unit * value)))
+            .collect();
         views.push(FigureView {
             title,
             caption,
-            svg: plot::spreads(&values, title),
+            svg: plot::spreads(&drawn, title),
             legend: Vec::new(),
             csv,
             json,

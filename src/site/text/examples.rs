@@ -420,7 +420,10 @@ impl Corpus<'_> {
             "<li id=\"example-{number_in_list}\"><span class=\"value\">{value}</span> <span class=\"source\">{source}</span> <bdi class=\"text\">"
         );
         visible(&before, out);
-        out.push_str("<mark>");
+        out.push_str(match row.example.value < 0.0 {
+            true => "<mark class=\"n4\">",
+            false => "<mark>",
+        });
         visible(&at, out);
         out.push_str("</mark>");
         visible(&after, out);
