@@ -128,6 +128,12 @@ describe("rules", () => {
     assert.throws(() => parseTable(packed({ n_layers: 5, d_mlp: 83, schema: "neuroscope/explore/v2" }, [])), /v2/);
   });
 
+  test("numbers are written as Rust writes them", () => {
+    const texts = { 0: "0", 9.996: "10.0", "-0.00099996": "-0.00100", 0.00042: "4.20e-4", 1.125: "1.13", 0.7545: "0.754", 100.5: "101", 2500.5: "2501", 999499: "999499", 999999.6: "1.00e6", 1e-9: "1.00e-9" };
+    for (const [value, text] of Object.entries(texts)) assert.equal(number(Number(value)), text);
+    assert.deepEqual([number(null), percent(null), percent(0.12345), percent(1.4e-6)], ["–", "–", "12.3 %", "1.40e-4 %"]);
+  });
+
   test("codes are values", () => {
     for (const [exponent, first, unit] of [[-2, -20_000], [1, 1], [3, -9000], [-5, 0, "share"], [0, 5000, "share"]]) {
       const column = { kind: "number", exponent, first, unit, codes: times(30_000, (i) => i) };

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { SITE, at, browser, json, page, root } from "./browser.js";
 import { cellsOf, largest, listsOf, shadeOf, strongest } from "./record.js";
+import { number } from "../../theme/assets/tokens.js";
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
 const open = async (path) => {
@@ -13,8 +14,6 @@ const open = async (path) => {
 };
 const mainOf = ({ stats: { min, max } }) => (-min > max ? "bottom" : "top");
 const otherOf = (record) => (mainOf(record) === "top" ? "bottom" : "top");
-/** Three significant digits, as the pages have them. */
-const number = (value) => (value === null ? "–" : value === 0 ? "0" : value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))))));
 
 test("the lists are tabs, the main one first, and the arrows go from one to the next", async () => {
   const of = await open("tiny/1/7.html");

@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { SITE, at, json, page, root } from "./browser.js";
+import { number } from "../../theme/assets/tokens.js";
 
-/** Three significant digits, as the pages have them. */
-const number = (value) => value.toFixed(Math.max(0, 2 - Math.floor(Math.log10(value))));
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
 

@@ -81,7 +81,7 @@ export function number(value) {
   if (value === 0) return "0";
   const [digits, power] = value.toExponential(2).split("e");
   const exponent = Number(power);
-  if (exponent < -4 || exponent >= 6) return `${digits}e${exponent}`;
+  if (exponent < -3 || exponent >= 6) return `${digits}e${exponent}`;
   return exponent >= 3 ? value.toFixed(0) : Number(`${digits}e${power}`).toFixed(2 - exponent);
 }
 

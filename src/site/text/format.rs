@@ -21,7 +21,7 @@ fn three_digits_text(value: f64) -> String {
     let sign = if value < 0.0 { "-" } else { "" };
     match exponent {
         _ if mantissa == 0 => "0".into(),
-        -4..3 => {
+        -3..3 => {
             let decimals = (2 - exponent) as usize;
             let rounded = f64::from(mantissa) / POWERS[decimals];
             format!("{sign}{rounded:.decimals$}")
@@ -34,7 +34,7 @@ fn three_digits_text(value: f64) -> String {
     }
 }
 
-const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+const POWERS: [f64; 6] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5];
 
 /// The first three digits of a finite number that is not negative, as a number from 100 to 999, and the exponent of the
 /// first; `(0, 0)` for zero. Halves are rounded up, as JavaScript does it.
@@ -123,7 +123,8 @@ mod tests {
             0.0,
             -0.0,
             9.996,
-            0.00099996,
+            -0.00099996,
+            0.00042,
             1.125,
             1.135,
             100.5,
@@ -144,13 +145,14 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "0", "0", "10.0", "0.00100", "1.13", "1.14", "101", "100", "0.754", "2501",
-                "1.00e6", "1.00", "-12.3", "123", "1235", "0.0123", "1.00e-9", "1.00e9", "–"
+                "0", "0", "10.0", "-0.00100", "4.20e-4", "1.13", "1.14", "101", "100", "0.754",
+                "2501", "1.00e6", "1.00", "-12.3", "123", "1235", "0.0123", "1.00e-9", "1.00e9",
+                "–"
             ]
         );
         assert_eq!(
             [Some(0.12345), Some(1.4e-6), Some(1e-8), None].map(percent),
-            ["12.3 %", "0.000140 %", "1.00e-6 %", "–"]
+            ["12.3 %", "1.40e-4 %", "1.00e-6 %", "–"]
         );
         assert_eq!(
             [1234567, 12345, 1234, 12].map(count),
