@@ -128,15 +128,16 @@ class Atlas:
 
     def word(self, model: str, word: str) -> Json:
         """The neurons with a word in their examples: `n_neurons`, and the best of them, `neurons`, as (layer, neuron,
-        examples that fire on it, examples that have it); `said`, those with it in a note or an explanation."""
+        examples that fire on it, examples that have it, the first of these: its rank in `top`, or, below zero, in
+        `bottom`); `said`, those with it in a note or an explanation."""
         index = self.json(f"{model}/words/index.json")
         d_mlp = index["d_mlp"]
         word = "".join(c.lower() for c in word).replace("ς", "σ")
         file = bisect_right(index["files"], _utf16(word), key=_utf16) - 1
         entries = self.json(f"{model}/words/{file}.json")["words"] if file >= 0 else []
         _, n, best, said = next(([*entry, []][:4] for entry in entries if entry[0] == word), (word, 0, [], []))
-        triples = zip(best[::3], best[1::3], best[2::3])
-        neurons = [(*divmod(flat, d_mlp), fires, holds) for flat, fires, holds in triples]
+        of_each = zip(best[::4], best[1::4], best[2::4], best[3::4])
+        neurons = [(*divmod(flat, d_mlp), *of_word) for flat, *of_word in of_each]
         return {"n_neurons": n, "neurons": neurons, "said": [divmod(flat, d_mlp) for flat in said]}
 
     def explore(self, model: str) -> dict[str, list[Any]]:

@@ -146,15 +146,17 @@ class AtlasTest(unittest.TestCase):
     def test_words_are_in_the_examples_of_their_neurons(self) -> None:
         n = 0
         for at, record in list(self.records.items())[:10]:
-            main = [example for name in ("top", "bottom") for example in examples(record, name)]
-            texts = [words(b"".join(example["token_bytes"]).decode("utf-8", "replace")) for example in main]
+            lists = {name: examples(record, name) for name in ("top", "bottom")}
+            words_in = lambda example: words(b"".join(example["token_bytes"]).decode("utf-8", "replace"))
+            texts = [words_in(example) for main in lists.values() for example in main]
             for word in sorted(set().union(*texts)):
                 found = self.atlas.word(self.model, word)
                 self.assertGreaterEqual(found["n_neurons"], len(found["neurons"]))
-                holds = [holds for *here, _, holds in found["neurons"] if tuple(here) == at]
-                for n_holds in holds:
+                here = [of_word for *where, _, holds, first in found["neurons"] if tuple(where) == at for of_word in [(holds, first)]]
+                for n_holds, first in here:
                     self.assertEqual(n_holds, sum(word in text for text in texts), f"{at} {word}")
-                n += len(holds)
+                    self.assertIn(word, words_in(lists["top" if first > 0 else "bottom"][abs(first) - 1]), f"{at} {word}")
+                n += len(here)
         self.assertGreater(n, 0)
 
     def test_the_shape_of_deepdecipher_has_the_same_examples(self) -> None:

@@ -72,12 +72,12 @@ describe("rules", () => {
   });
 
   test("neurons with any of some words, and with all", () => {
-    const cats = anyOf([["cat", 2, [7, 1, 3, 5, 0, 2], [9]], ["cats", 300, [5, 4, 4, 8, 0, 1], [2, 9]]]);
-    assert.deepEqual([...cats.neurons.values()].sort((a, b) => a.flat - b.flat), [{ flat: 5, fires: 4, holds: 4 }, { flat: 7, fires: 1, holds: 3 }, { flat: 8, fires: 0, holds: 1 }]);
+    const cats = anyOf([["cat", 2, [7, 1, 3, 2, 5, 0, 2, 1], [9]], ["cats", 300, [5, 4, 4, -3, 8, 0, 1, 9], [2, 9]]]);
+    assert.deepEqual([...cats.neurons.values()].sort((a, b) => a.flat - b.flat), [{ flat: 5, fires: 4, holds: 4, first: -3 }, { flat: 7, fires: 1, holds: 3, first: 2 }, { flat: 8, fires: 0, holds: 1, first: 9 }]);
     assert.deepEqual([cats.n, cats.cut, [...cats.notes].sort()], [3, true, [2, 9]]);
-    const dogs = anyOf([["dog", 3, [8, 5, 5, 7, 1, 1, 3, 0, 1]]]);
+    const dogs = anyOf([["dog", 3, [8, 5, 5, 1, 7, 1, 1, 1, 3, 0, 1, 1]]]);
     assert.deepEqual([dogs.n, dogs.cut], [3, false]);
-    assert.deepEqual(allOf([cats, dogs]), { neurons: [{ flat: 8, fires: 5, holds: 6 }, { flat: 7, fires: 2, holds: 4 }], notes: [] });
+    assert.deepEqual(allOf([cats, dogs]), { neurons: [{ flat: 8, fires: 5, holds: 6, first: 9 }, { flat: 7, fires: 2, holds: 4, first: 2 }], notes: [] });
     assert.deepEqual(allOf([cats]).notes, [2, 9]);
     assert.deepEqual(allOf([anyOf([]), dogs]).neurons, []);
   });
@@ -85,9 +85,9 @@ describe("rules", () => {
   test("what is found, and what is said of it", async () => {
     const files = {
       "words/index.json": { most: 2, files: ["bat", "cats", "monday"] },
-      "words/0.json": { words: [["bat", 1, [4, 1, 1]], ["cat", 1, [4, 0, 1], [6]]] },
-      "words/1.json": { words: [["cats", 5, [4, 3, 3, 2, 1, 1]], ["cattle", 1, [9, 1, 1]]] },
-      "words/2.json": { words: [["monday", 1, [4, 0, 1], [1, 6]]] },
+      "words/0.json": { words: [["bat", 1, [4, 1, 1, 1]], ["cat", 1, [4, 0, 1, 1], [6]]] },
+      "words/1.json": { words: [["cats", 5, [4, 3, 3, 1, 2, 1, 1, 1]], ["cattle", 1, [9, 1, 1, 1]]] },
+      "words/2.json": { words: [["monday", 1, [4, 0, 1, 1], [1, 6]]] },
     };
     const asked = [];
     const load = (name) => (asked.push(name), files[name]);
@@ -115,7 +115,7 @@ before(async () => {
   entries = new Map(files.flatMap(({ words }) => words).map((entry) => [entry[0], entry]));
 });
 
-const flatsOf = ([, , list]) => list.filter((_, i) => i % 3 === 0);
+const flatsOf = ([, , list]) => list.filter((_, i) => i % 4 === 0);
 const name = (flat) => `${Math.floor(flat / D_MLP)}.${flat % D_MLP}`;
 const pathOf = (flat) => `${name(flat).replace(".", "/")}.html`;
 const most = () => [...entries.values()].filter(([word]) => /^[a-z]{3,}$/.test(word)).sort((a, b) => b[1] - a[1])[0];
@@ -137,9 +137,10 @@ test("the words files hold the words of the examples, in order", async () => {
   }
   for (const [word, n, list] of entries.values()) {
     assert.deepEqual(words(word), [word]);
-    assert.equal(list.length / 3, Math.min(n, index.most));
-    for (let i = 0; i < list.length; i += 3) {
-      const [flat, fires, holds, ...next] = list.slice(i, i + 6);
+    assert.equal(list.length / 4, Math.min(n, index.most));
+    for (let i = 0; i < list.length; i += 4) {
+      const [flat, fires, holds, first, ...next] = list.slice(i, i + 8);
+      assert.ok(first !== 0 && Math.abs(first) <= 20);
       assert.ok(flat < LAYERS * D_MLP && fires <= holds && holds > 0);
       assert.ok(next.length === 0 || next[1] < fires || (next[1] === fires && (next[2] < holds || (next[2] === holds && next[0] > flat))), word);
     }
@@ -184,7 +185,7 @@ test("the box finds tokens and the neurons with a word", async () => {
   await page.goto(`${root}tiny/0/0.html`);
   assert.equal(await page.locator("#goto-list").count(), 0, "the search is not loaded before it is wanted");
   await type(word);
-  const flats = list.filter((_, i) => i % 3 === 0).slice(0, 6);
+  const flats = flatsOf([word, 0, list]).slice(0, 6);
   assert.deepEqual((await groups())["In examples (their strongest is shown)"], flats.map(name));
   await page.waitForFunction((n) => document.querySelectorAll("#goto-list .hit mark").length === n, flats.length);
   const { lines_per_file } = await json("tiny/index.json");
@@ -216,7 +217,7 @@ test("`/` and a text typed at once arrive whole, and Enter goes there", async ()
 });
 
 test("the box by keyboard", async () => {
-  const [word, , [first]] = most();
+  const [word, , [first, , , at]] = most();
   await page.goto(`${root}tiny/1/1.html`);
   await type(word);
   assert.deepEqual(await isOpen(), [true, "true"]);
@@ -243,7 +244,9 @@ test("the box by keyboard", async () => {
   await page.waitForSelector("#goto-list .hit");
   while ((await active())?.startsWith(name(first)) !== true) await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
-  await page.waitForURL(`${root}tiny/${pathOf(first)}`);
+  // it leads to the example with the word
+  await page.waitForURL(`${root}tiny/${pathOf(first)}#${at > 0 ? "top" : "bottom"}-${Math.abs(at)}`);
+  assert.ok(words(await page.textContent(".marked .tokens")).includes(word));
 });
 
 test("the box by pointer, and closed when one goes elsewhere", async () => {
@@ -370,7 +373,7 @@ test("the page of all results", async () => {
   assert.ok((await page.title()).startsWith(`${word} · `));
   const flats = flatsOf(entries.get(word)).slice(0, 100);
   assert.deepEqual(await neurons(), flats.map(name));
-  assert.deepEqual(await page.$$eval("#found-neurons .about", (facts) => facts.map((fact) => fact.lastChild.textContent)), flats.map((_, i) => `${list[3 * i + 1]} of ${list[3 * i + 2]}`));
+  assert.deepEqual(await page.$$eval("#found-neurons .about", (facts) => facts.map((fact) => fact.lastChild.textContent)), flats.map((_, i) => `${list[4 * i + 1]} of ${list[4 * i + 2]}`));
   const said = `${n} neurons have “${word}” in their examples${n > flats.length ? `; the best ${flats.length} are shown` : ""}`;
   assert.ok((await page.textContent("#count")).endsWith(said), await page.textContent("#count"));
   assert.equal(await page.getAttribute("#count", "role"), "status");
@@ -378,7 +381,7 @@ test("the page of all results", async () => {
   await search(words.join(" "));
   assert.deepEqual((await neurons()).toSorted(), both(words).map(name).toSorted());
   await page.click("#found-neurons li a");
-  await page.waitForURL(`${root}tiny/*/*.html`);
+  await page.waitForURL(`${root}tiny/*/*.html#*-*`);
   await page.goBack();
   await pageSettled(words.join(" "));
   assert.equal(await page.inputValue("#query"), words.join(" "));

@@ -28,10 +28,10 @@ export class LinesCache {
   }
 }
 
-/** A neuron as an item of a list. `facts` (text or nodes) stand beside its link, `tags` (text) below its line. */
-export function neuronRow({ flat, d_mlp, folder, facts = [], tags = [], lines }) {
+/** A neuron as an item of a list. `facts` (text or nodes) stand beside its link, `tags` (text) below its line; `hash` is where it leads on the neuron's page. */
+export function neuronRow({ flat, d_mlp, folder, hash = "", facts = [], tags = [], lines }) {
   const [layer, neuron] = [Math.floor(flat / d_mlp), flat % d_mlp];
-  const link = element("a", { class: "id", href: `${folder}${layer}/${neuron}.html` }, `${layer}.${neuron}`);
+  const link = element("a", { class: "id", href: `${folder}${layer}/${neuron}.html${hash}` }, `${layer}.${neuron}`);
   const row = element("li", { class: "neuron" },
     element("p", { class: "about" }, link, ...facts.flatMap((fact) => [" ", fact])),
     element("p", { class: "line" }),

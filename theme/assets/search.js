@@ -3,6 +3,7 @@
 import { LinesCache } from "./rows.js";
 import { count, findTokens, loader, parseQuery } from "./tokensearch.js";
 
+const OF_NEURON = 4; // numbers in the list of a word
 const MOST_FILES = 2; // of words, that one query loads
 const ENOUGH = 100; // words with one beginning
 const LONGEST = 32; // characters of a word that is indexed
@@ -93,14 +94,14 @@ const better = (a, b) => b.fires - a.fires || b.holds - a.holds || a.flat - b.fl
 export function anyOf(entries) {
   const neurons = new Map();
   for (const [, , list] of entries) {
-    for (let i = 0; i < list.length; i += 3) {
-      const [flat, fires, holds] = list.slice(i, i + 3);
-      const [now, before] = [{ flat, fires, holds }, neurons.get(flat)];
+    for (let i = 0; i < list.length; i += OF_NEURON) {
+      const [flat, fires, holds, first] = list.slice(i, i + OF_NEURON);
+      const [now, before] = [{ flat, fires, holds, first }, neurons.get(flat)];
       if (!before || better(now, before) < 0) neurons.set(flat, now);
     }
   }
   const notes = new Set(entries.flatMap(([, , , notes = []]) => notes));
-  const cut = entries.some(([, n, list]) => n > list.length / 3);
+  const cut = entries.some(([, n, list]) => n > list.length / OF_NEURON);
   return { neurons, notes, cut, n: entries.length === 1 ? entries[0][1] : neurons.size };
 }
 
@@ -109,7 +110,7 @@ export function allOf(sets) {
   const [first, ...others] = sets;
   const sum = (flat, what) => sets.reduce((sum, { neurons }) => sum + neurons.get(flat)[what], 0);
   const common = [...first.neurons.keys()].filter((flat) => others.every(({ neurons }) => neurons.has(flat)));
-  const neurons = common.map((flat) => ({ flat, fires: sum(flat, "fires"), holds: sum(flat, "holds") }));
+  const neurons = common.map((flat) => ({ flat, fires: sum(flat, "fires"), holds: sum(flat, "holds"), first: first.neurons.get(flat).first }));
   const notes = [...first.notes].filter((flat) => others.every(({ notes }) => notes.has(flat)));
   return { neurons: neurons.sort(better), notes: notes.sort((a, b) => a - b) };
 }
@@ -145,6 +146,9 @@ export async function findNeurons(load, text) {
   const someNotes = found.some(({ entries }) => entries.some(([, , , said = []]) => said.length >= most_said));
   return { found, left, most, some, someNotes, neurons, notes, n: sets.length === 1 ? sets[0].n : neurons.length };
 }
+
+/** Where on a neuron's page the first example with a word is. */
+export const hashOf = (first) => `#${first > 0 ? "top" : "bottom"}-${Math.abs(first)}`;
 
 const listed = (words) => words.map((word) => `“${word}”`).join(", ");
 

@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { several, site, tokenNodes } from "./found.js";
-import { aim, find, folderOf, neuronAt, placesAt } from "./search.js";
+import { aim, find, folderOf, hashOf, neuronAt, placesAt } from "./search.js";
 import { number, visible } from "./tokens.js";
 
 const DELAY = 120; // ms without a key before a search
@@ -42,11 +42,12 @@ async function fill(node, coming, noted) {
   }
 }
 
-function neuronOption(flat, { folder, d_mlp, lines }, noted) {
+function neuronOption({ flat, first }, { folder, d_mlp, lines }) {
+  const noted = first === undefined; // found by what is said of it
   const [layer, neuron] = [Math.floor(flat / d_mlp), flat % d_mlp];
   const excerpt = element("span", { class: "excerpt" });
   fill(excerpt, lines.line(flat), noted);
-  return option(`${folder}${layer}/${neuron}.html`, "hit", element("b", {}, `${layer}.${neuron}`), excerpt);
+  return option(`${folder}${layer}/${neuron}.html${noted ? "" : hashOf(first)}`, "hit", element("b", {}, `${layer}.${neuron}`), excerpt);
 }
 
 const allResults = ({ model, text }) => `${folderOf(site, model)}search.html?q=${encodeURIComponent(text)}`;
@@ -61,8 +62,8 @@ function groups(typed, aimed, answer) {
   return [
     ["Go to", places],
     ["Tokens", answer.tokens.tokens.map((token) => option(`${answer.folder}tokens.html#${token[0]}`, "of-token", ...tokenNodes(token)))],
-    ["In examples (their strongest is shown)", neurons.map(({ flat }) => neuronOption(flat, answer))],
-    ["In notes and explanations", noted.map((flat) => neuronOption(flat, answer, true))],
+    ["In examples (their strongest is shown)", neurons.map((found) => neuronOption(found, answer))],
+    ["In notes and explanations", noted.map((flat) => neuronOption({ flat }, answer))],
     ["", [all]],
   ];
 }

@@ -4,7 +4,7 @@ import { ask, asked } from "./address.js";
 import { element } from "./dom.js";
 import { site, tokenNodes } from "./found.js";
 import { neuronRow } from "./rows.js";
-import { find, neuronAt, placesAt, summaryOfWords } from "./search.js";
+import { find, hashOf, neuronAt, placesAt, summaryOfWords } from "./search.js";
 import { visible } from "./tokens.js";
 import { count, summary } from "./tokensearch.js";
 
@@ -33,10 +33,11 @@ function draw(typed, answer) {
   const { tokens, found, neurons, notes, folder, d_mlp, lines } = answer;
   document.getElementById("most").textContent = answer.most ?? "";
   const alone = found.length === 1;
-  const row = (flat, ...facts) => neuronRow({ flat, d_mlp, folder, facts, lines });
+  const row = (flat, more) => neuronRow({ flat, d_mlp, folder, lines, ...more });
+  const ofWord = ({ flat, fires, holds, first }) => row(flat, { hash: hashOf(first), ...(alone && { facts: [`${fires} of ${holds}`] }) });
   fill("places", placesAt(site, typed).map(({ href, label }) => item(href, label)));
   fill("tokens", tokens.tokens.map((token) => item(`tokens.html#${token[0]}`, ...tokenNodes(token))));
-  fill("neurons", neurons.slice(0, NEURONS).map(({ flat, fires, holds }) => (alone ? row(flat, `${fires} of ${holds}`) : row(flat))));
+  fill("neurons", neurons.slice(0, NEURONS).map(ofWord));
   fill("notes", notes.slice(0, NEURONS).map((flat) => row(flat)));
   sections.neurons.querySelector(".hint").hidden = !alone;
   const more = sections.tokens.querySelector(".button");

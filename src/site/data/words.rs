@@ -257,14 +257,17 @@ struct Posting {
     /// The same of examples that do not have it.
     without: u8,
     flat: u32,
+    /// The first example that fires on it, or else has it: its rank in `top`, or below zero in `bottom`.
+    first: i16,
 }
 
 impl Posting {
-    fn new(flat: u32, fires: u8, holds: u8) -> Self {
+    fn new(flat: u32, fires: u8, holds: u8, first: i16) -> Self {
         Self {
             silent: u8::MAX - fires,
             without: u8::MAX - holds,
             flat,
+            first,
         }
     }
 
@@ -302,7 +305,8 @@ struct Count {
     /// The example that was counted last, and whether it fires.
     example: u8,
     fired: bool,
-    /// Where the word stands: an example, and the tokens from the first to the one behind the last.
+    /// Where the word stands in the first example that fires on it, or else has it: the example, and the tokens from
+    /// the first to the one behind the last.
     row: u8,
     from: u16,
     until: u16,
@@ -328,11 +332,15 @@ impl Words {
     ) {
         let mut counts: ByHash<Count> = ByHash::with_capacity_and_hasher(ROOM, Default::default());
         let mut rows: Vec<&ExampleTokens<'_>> = Vec::new();
-        for row in LISTS.iter().flat_map(|list| examples.of(list)) {
-            // of a small corpus an example may be in both lists
-            let is_new = !rows.iter().any(|other| std::ptr::eq(*other, row));
-            if is_new && rows.len() < usize::from(u8::MAX) {
-                rows.push(row);
+        let mut places: Vec<i16> = Vec::new();
+        for (list, sign) in LISTS.into_iter().zip([1, -1]) {
+            for (rank, row) in (1..).zip(examples.of(list)) {
+                // of a small corpus an example may be in both lists
+                let is_new = !rows.iter().any(|other| std::ptr::eq(*other, row));
+                if is_new && rows.len() < usize::from(u8::MAX) {
+                    rows.push(row);
+                    places.push(sign * rank);
+                }
             }
         }
         for (example, row) in (0u8..).zip(&rows) {
@@ -362,6 +370,10 @@ impl Words {
                 if fired && !count.fired {
                     count.fired = true;
                     count.fires += 1;
+                    if count.fires == 1 {
+                        count.row = example;
+                        (count.from, count.until) = (word.from as u16, word.until as u16);
+                    }
                 }
             };
             match row.tokens.iter().any(|token| texts.is_partial(*token)) {
@@ -382,7 +394,8 @@ impl Words {
             };
             self.with(hash, text, |word| {
                 word.n_neurons += 1;
-                let posting = Posting::new(flat, count.fires, count.holds);
+                let first = places[usize::from(count.row)];
+                let posting = Posting::new(flat, count.fires, count.holds, first);
                 if word.worst.is_some_and(|worst| posting > worst) {
                     return;
                 }
@@ -476,7 +489,7 @@ fn entry(word: &Word) -> String {
     for (at, posting) in best.into_iter().enumerate() {
         let comma = if at > 0 { "," } else { "" };
         let (flat, fires, holds) = (posting.flat, posting.fires(), posting.holds());
-        let _ = write!(json, "{comma}{flat},{fires},{holds}");
+        let _ = write!(json, "{comma}{flat},{fires},{holds},{}", posting.first);
     }
     json.push(']');
     if !word.said.is_empty() {
@@ -518,7 +531,7 @@ mod tests {
     #[test]
     fn the_best_postings_are_kept() {
         let mut all: Vec<Posting> = (0..300)
-            .map(|flat| Posting::new(flat, (flat % 7) as u8, (flat % 11) as u8))
+            .map(|flat| Posting::new(flat, (flat % 7) as u8, (flat % 11) as u8, 1))
             .collect();
         let mut heap = BinaryHeap::new();
         for posting in &all {
