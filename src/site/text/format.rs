@@ -19,22 +19,17 @@ pub(in crate::site) fn percent(value: Option<f64>) -> String {
 fn three_digits_text(value: f64) -> String {
     let (mantissa, exponent) = three_digits(value.abs());
     let sign = if value < 0.0 { "-" } else { "" };
+    let [first, others] = [mantissa / 100, mantissa % 100];
     match exponent {
         _ if mantissa == 0 => "0".into(),
-        -3..3 => {
-            let decimals = (2 - exponent) as usize;
-            let rounded = f64::from(mantissa) / POWERS[decimals];
-            format!("{sign}{rounded:.decimals$}")
-        }
+        0 => format!("{sign}{first}.{others:02}"),
+        1 => format!("{sign}{}.{}", mantissa / 10, mantissa % 10),
+        2 => format!("{sign}{mantissa}"),
+        -3..0 => format!("{sign}0.{}{mantissa}", &"00"[..(-1 - exponent) as usize]),
         3..6 => format!("{sign}{}", value.abs().round()),
-        _ => {
-            let rounded = f64::from(mantissa) / 100.0;
-            format!("{sign}{rounded:.2}e{exponent}")
-        }
+        _ => format!("{sign}{first}.{others:02}e{exponent}"),
     }
 }
-
-const POWERS: [f64; 6] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5];
 
 /// The first three digits of a finite number that is not negative, as a number from 100 to 999, and the exponent of the
 /// first; `(0, 0)` for zero. Halves are rounded up, as JavaScript does it.
@@ -42,6 +37,18 @@ pub(in crate::site) fn three_digits(magnitude: f64) -> (i32, i32) {
     if magnitude == 0.0 {
         return (0, 0);
     }
+    let exponent = magnitude.log10().floor();
+    let scaled = magnitude * 10f64.powi(2 - exponent as i32);
+    // unless it is so near to a half that the product may be on its other side
+    let is_clear = (scaled.fract() - 0.5).abs() > 1e-9 && (100.0..999.0).contains(&scaled);
+    match is_clear && exponent.abs() < 20.0 {
+        true => (scaled.round() as i32, exponent as i32),
+        false => three_digits_exactly(magnitude),
+    }
+}
+
+/// The same, slowly.
+fn three_digits_exactly(magnitude: f64) -> (i32, i32) {
     let text = format!("{magnitude:.2e}");
     let (digits, exponent) = text.split_once('e').unwrap_or(("0", "0"));
     let digits = digits.bytes().filter(u8::is_ascii_digit);
@@ -169,6 +176,13 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn three_digits_are_exact(value in 1e-12f64..1e12, digits in 3..6usize) {
+            for value in [value, format!("{value:.digits$e}").parse().unwrap()] {
+                proptest::prop_assert_eq!(three_digits(value), three_digits_exactly(value), "{}", value);
+            }
+        }
+
         #[test]
         fn rounding_keeps_six_digits(value in proptest::num::f64::NORMAL) {
             let (rounded, digits) = (round(value).unwrap(), format!("{value:.5e}"));
