@@ -268,7 +268,7 @@ test("without JavaScript the examples can be read and every neuron reached", asy
   assert.equal(await plain.locator("#cells a").count(), 37);
   await plain.click("#cells a >> nth=36");
   assert.equal(plain.url(), `${root}tiny/0/36.html`);
-  assert.equal(await plain.locator(".examples li mark").count(), 4);
+  assert.equal(await plain.locator(".examples li mark").count(), 3);
   assert.ok(await plain.locator(".card b").count() >= 10);
   await plain.click("a[rel=next]");
   assert.equal(plain.url(), `${root}tiny/1/0.html`);
@@ -284,7 +284,7 @@ test("from a folder on disk, without any server", async () => {
   await plain.click("table.models a");
   await plain.click("table.layers th a");
   await plain.click("#cells a >> nth=2");
-  assert.equal(await plain.locator(".examples li mark").count(), 4);
+  assert.equal(await plain.locator(".examples li mark").count(), 3);
   await plain.context().close();
 });
 

@@ -21,7 +21,7 @@ use crate::site::text::format::{count, number};
 use crate::site::text::texts::json;
 
 /// Examples that stand on the page as plain HTML.
-const PLAIN_EXAMPLES: usize = 4;
+const PLAIN_EXAMPLES: usize = 3;
 
 /// Examples on a neuron's card, and their tokens before and behind the peak.
 const CARD_EXAMPLES: usize = 3;
