@@ -243,8 +243,9 @@ proptest! {
             1 => { let _ = Tokenizer::from_json(&bytes, None).map(|t| t.encode("the text “x”").map(|ids| ids.len())); }
             _ => {
                 let config = ModelFiles::open(model("llama").to_str().unwrap()).unwrap().config().unwrap();
-                if let Ok(file) = SafetensorsFile::new("model.safetensors".to_owned(), &bytes) {
-                    let checkpoint = Checkpoint::new(vec![Box::new(file)]);
+                if let Ok(file) = SafetensorsFile::new("model.safetensors".to_owned(), &bytes)
+                    && let Ok(checkpoint) = Checkpoint::new(vec![Box::new(file)])
+                {
                     let device = candle_core::Device::Cpu;
                     let _ = neuroscope::model::Model::load(config, &checkpoint, 8, candle_core::DType::F32, neuroscope::model::Compute::on(&device)).is_ok();
                 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use anyhow::Result;
 use clap::Args;
-use neuroscope::load::ModelFiles;
+use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::model::{Affine, Config, Layout, NormConfig, NormKind, Position, RopeScaling};
 use neuroscope::tokens::BosPolicy;
 use serde_json::json;
@@ -22,16 +22,20 @@ pub(super) struct ModelArgs {
 pub(super) fn open(context: &Context, model: &str) -> Result<ModelFiles> {
     let bar = RefCell::new(None);
     let progress = |file: &str, done: u64, total: u64| {
+        if file.is_empty() {
+            return !interrupt::asked();
+        }
         let mut bar = bar.borrow_mut();
         let (_, shown) = match bar.take() {
             Some((name, shown)) if name == file => bar.insert((name, shown)),
             _ => bar.insert((file.to_owned(), context.report.bar(file, total, "bytes"))),
         };
-        if !shown.set(done) {
-            interrupt::leave();
-        }
+        shown.set(done)
     };
-    let files = ModelFiles::open_with(model, &progress)?;
+    let files = match ModelFiles::open_with(model, &progress) {
+        Err(LoadError::Interrupted) => interrupt::leave(),
+        files => files?,
+    };
     if let Some(note) = files.note() {
         context.report.note(&format!("note: {note}"));
     }

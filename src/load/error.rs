@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::kind::{Kind, MODEL_HINT};
 use crate::model::ModelError;
 use crate::tokens::TokenizerError;
 
@@ -17,6 +18,54 @@ pub enum LoadError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write `{path}`: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or a folder is something else than a model, or than what its name says.
+    #[error("`{path}` {kind}")]
+    Kind {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it is.
+        kind: Kind,
+    },
+    /// A file that is read whole is longer than any such file.
+    #[error("`{path}` has {found} bytes; at most {most} are read")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// The longest that is read.
+        most: u64,
+    },
+    /// A GGUF file is a later part of a model.
+    #[error("`{path}` is part {number} of {count}; the model is opened from the first, `{first}`")]
+    GgufPart {
+        /// The file.
+        path: PathBuf,
+        /// Its number.
+        number: usize,
+        /// How many parts there are.
+        count: usize,
+        /// Name of the first part.
+        first: String,
+    },
+    /// A part of a model in several GGUF files is not there.
+    #[error("part {number} of {count} is missing: there is no `{path}`")]
+    GgufPartMissing {
+        /// The file that should be there.
+        path: PathBuf,
+        /// Its number.
+        number: usize,
+        /// How many parts there are.
+        count: usize,
     },
     /// There is nothing of that name.
     #[error("there is no model `{0}`")]
@@ -75,6 +124,17 @@ pub enum LoadError {
         /// What arrived.
         found: String,
     },
+    /// A setting of the environment cannot be used; it is named, and what it holds is not shown.
+    #[error("{setting} {reason}")]
+    HubSetting {
+        /// The environment variable, or the file.
+        setting: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The user wants no more of it.
+    #[error("interrupted")]
+    Interrupted,
     /// The program was built without the demo.
     #[error("there is no model `{0}`, and this program was built without the demo")]
     NoDemo(String),
@@ -100,8 +160,21 @@ impl LoadError {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Io { .. } | Self::NotThere(_) | Self::NoConfig(_) | Self::NoWeights(_) => Some(
-                "a model is a folder with `config.json`, `tokenizer.json` and `model.safetensors`, a `.gguf` file, a name on the Hugging Face Hub, or `demo`",
+            Self::Io { .. } | Self::NotThere(_) | Self::NoConfig(_) | Self::NoWeights(_) => {
+                Some(MODEL_HINT)
+            }
+            Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some(
+                "make room, or name a folder on another disk in HF_HUB_CACHE; what was fetched so far is kept",
+            ),
+            Self::Write { .. } => {
+                Some("the Hub's cache must be writable; HF_HUB_CACHE names another folder for it")
+            }
+            Self::Kind { kind, .. } => Some(kind.hint()),
+            Self::GgufPart { .. } | Self::GgufPartMissing { .. } => {
+                Some("keep all parts in one folder, under the names that they were given")
+            }
+            Self::HubSetting { .. } => Some(
+                "set it anew, or unset it; docs/models.md has a list of what is read from the environment",
             ),
             Self::HubMissing { .. } => {
                 Some("check its spelling; a folder or file of this name is not here either")

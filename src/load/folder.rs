@@ -1,14 +1,17 @@
 //! A model's folder in the Hugging Face layout.
 
-use std::fs;
-use std::io;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::tokens::byte_level_json;
 
 use super::error::LoadError;
+use super::gguf::SplitName;
+use super::kind;
 
 /// Weights in one file, and the index of weights in several.
 const WEIGHTS: [(&str, &str); 2] = [
@@ -16,22 +19,76 @@ const WEIGHTS: [(&str, &str); 2] = [
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 ];
 
+/// What tells an adapter, also where a whole model's config lies beside it.
+pub(super) const ADAPTER: &str = "adapter_config.json";
+
 /// What the files of TransformerLens' own models end in.
 const LENS_WEIGHTS: &str = "final.pth";
 
-/// A file, if it is there.
-pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(LoadError::Io {
-            path: path.to_owned(),
-            source,
-        }),
+/// Lengths of files that are read whole: of configs, and of vocabularies and indexes.
+const MOST_CONFIG_BYTES: u64 = 16 << 20;
+const MOST_BYTES: u64 = 256 << 20;
+
+/// The longest file of this name that is read whole.
+pub(super) fn most_bytes(name: &str) -> u64 {
+    match name.ends_with("config.json") {
+        true => MOST_CONFIG_BYTES,
+        false => MOST_BYTES,
     }
 }
 
-fn files(folder: &Path) -> Result<Vec<String>, LoadError> {
+/// A file, if it is there.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
+    let io = |source| LoadError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io(error)),
+    };
+    let most = most_bytes(&path.to_string_lossy());
+    let found = file.metadata().map_err(io)?.len();
+    let mut bytes = Vec::new();
+    if found <= most {
+        file.take(most + 1).read_to_end(&mut bytes).map_err(io)?;
+    }
+    let found = found.max(bytes.len() as u64);
+    let path = path.to_owned();
+    match kind::stand_in(&bytes) {
+        _ if found > most => Err(LoadError::TooLong { path, found, most }),
+        Some(kind) => Err(LoadError::Kind { path, kind }),
+        None => Ok(Some(bytes)),
+    }
+}
+
+/// Fails if something else stands in a file's place.
+pub(super) fn check_stand_in(path: &Path) -> Result<(), LoadError> {
+    let path = path.to_owned();
+    match kind::begin(&path).map(|begin| kind::stand_in(&begin)) {
+        Ok(None) => Ok(()),
+        Ok(Some(kind)) => Err(LoadError::Kind { path, kind }),
+        Err(source) => Err(LoadError::Io { path, source }),
+    }
+}
+
+/// A file that must be there.
+pub(super) fn read_needed(path: &Path) -> Result<Vec<u8>, LoadError> {
+    read(path)?.ok_or_else(|| LoadError::Io {
+        path: path.to_owned(),
+        source: io::ErrorKind::NotFound.into(),
+    })
+}
+
+/// Whether a name is that of a file in a folder, and leads nowhere else on any system.
+pub(super) fn is_plain(name: &str) -> bool {
+    let file = Path::new(name).file_name();
+    let foreign = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
+    file.is_some_and(|file| file == name) && !name.contains(foreign) && !name.starts_with('.')
+}
+
+pub(super) fn files(folder: &Path) -> Result<Vec<String>, LoadError> {
     let io = |source| LoadError::Io {
         path: folder.to_owned(),
         source,
@@ -50,13 +107,39 @@ fn files(folder: &Path) -> Result<Vec<String>, LoadError> {
     Ok(names)
 }
 
-/// The one `.gguf` file of a folder.
-pub(super) fn only_gguf(folder: &Path) -> Result<Option<PathBuf>, LoadError> {
-    let mut names = files(folder)?;
-    names.retain(|name| name.ends_with(".gguf"));
-    match names.as_slice() {
-        [name] => Ok(Some(folder.join(name))),
-        _ => Ok(None),
+/// The `.gguf` file of a model among names: the only one, or the first part of the only model in several.
+pub(super) fn only_gguf(names: &[String]) -> Option<String> {
+    let mut names = names.iter().filter(|name| name.ends_with(".gguf"));
+    let first = |name: &String| match SplitName::parse(name) {
+        Some(split) => split.name(1),
+        None => name.clone(),
+    };
+    let found = names.next().map(first)?;
+    names.all(|name| first(name) == found).then_some(found)
+}
+
+/// Why a folder, or a repository, is no model.
+pub(super) fn not_a_model(path: &Path, names: &[String]) -> LoadError {
+    let path = path.to_owned();
+    let known = match names.iter().any(|name| name == "config.json") {
+        true => kind::of_weights(names),
+        false => kind::of_folder(names),
+    };
+    match known {
+        Some(kind) => LoadError::Kind { path, kind },
+        None if names.iter().any(|name| name == "config.json") => LoadError::NoWeights(path),
+        None => LoadError::NoConfig(path),
+    }
+}
+
+/// Fails if a folder is that of an adapter.
+pub(super) fn check_adapter(folder: &Path) -> Result<(), LoadError> {
+    match read(&folder.join(ADAPTER))? {
+        Some(json) => Err(LoadError::Kind {
+            path: folder.to_owned(),
+            kind: kind::adapter(&json),
+        }),
+        None => Ok(()),
     }
 }
 
@@ -80,12 +163,15 @@ pub(super) fn choose_weights(
 
 /// The weights' files of a folder.
 pub(super) fn weights(folder: &Path) -> Result<Vec<String>, LoadError> {
-    let read_index = |name: &str| {
-        let path = folder.join(name);
-        fs::read(&path).map_err(|source| LoadError::Io { path, source })
-    };
-    let found = choose_weights(&files(folder)?, read_index)?;
-    found.ok_or_else(|| LoadError::NoWeights(folder.to_owned()))
+    let names = files(folder)?;
+    let found = choose_weights(&names, |name| read_needed(&folder.join(name)))?;
+    found.ok_or_else(|| not_a_model(folder, &names))
+}
+
+/// What is read of an index.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
 }
 
 /// The files that the index of a sharded checkpoint names.
@@ -94,24 +180,14 @@ fn indexed(path: &Path, bytes: &[u8]) -> Result<Vec<String>, LoadError> {
         path: path.to_owned(),
         reason,
     };
-    let index: Value = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
-    let map = index.get("weight_map").and_then(Value::as_object);
-    let files = map.into_iter().flatten();
-    let mut files: Vec<String> = files
-        .filter_map(|(_, file)| file.as_str().map(str::to_owned))
-        .collect();
+    let index: Index = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+    let mut files: Vec<String> = index.weight_map.into_values().collect();
     files.sort();
     files.dedup();
-    // a name that leads out of the folder is not one of its files
-    let plain = |name: &String| {
-        let file = Path::new(name).file_name();
-        file.is_some_and(|file| file == name.as_str())
-    };
-    match files.is_empty() || !files.iter().all(plain) {
-        true => Err(bad(
-            "it has no `weight_map` from tensors to files beside it".into(),
-        )),
-        false => Ok(files),
+    match files.iter().find(|name| !is_plain(name)) {
+        Some(name) => Err(bad(format!("its `weight_map` names {name:?}, which is no file beside it"))),
+        None if files.is_empty() => Err(bad("its `weight_map` is empty".into())),
+        None => Ok(files),
     }
 }
 

@@ -1,49 +1,101 @@
-//! A model in a `.gguf` file: weights, config and tokenizer in one.
+//! A model in a `.gguf` file, or in several: weights, config and tokenizer in one.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use candle_core::quantized::gguf_file::Value;
 use serde_json::json;
 
 use crate::model::ModelError;
-use crate::model::gguf::{Gguf, GgufFile};
+use crate::model::gguf::{Gguf, GgufFile, Value};
 use crate::tokens::{GgmlVocabulary, TokenizerError};
 
 use super::error::LoadError;
 use super::mapped::{Mapped, Releasing};
+use super::{folder, kind};
 
-/// An open file.
+/// The name of one of several files, as llama.cpp's `gguf-split` gives it: `model-00001-of-00003.gguf`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SplitName {
+    /// What stands before the numbers.
+    stem: String,
+    pub(super) number: usize,
+    pub(super) count: usize,
+}
+
+impl SplitName {
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let (rest, count) = name.strip_suffix(".gguf")?.rsplit_once("-of-")?;
+        let (stem, number) = rest.rsplit_once('-')?;
+        let five = |digits: &str| {
+            let right = digits.len() == 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            right.then(|| digits.parse::<usize>().ok()).flatten()
+        };
+        let (number, count) = (five(number)?, five(count)?);
+        (1..=count).contains(&number).then(|| Self {
+            stem: stem.to_owned(),
+            number,
+            count,
+        })
+    }
+
+    /// The name of a part.
+    pub(super) fn name(&self, number: usize) -> String {
+        format!("{}-{number:05}-of-{:05}.gguf", self.stem, self.count)
+    }
+}
+
+/// An open model.
 pub(super) struct GgufModel {
-    map: Mapped,
+    /// Its files, of which there is at least one.
+    maps: Vec<Mapped>,
     gguf: Gguf,
 }
 
 impl GgufModel {
     pub(super) fn open(path: &Path) -> Result<Self, LoadError> {
-        let map = Mapped::open(path)?;
-        let gguf = Gguf::read(map.bytes()).map_err(|source| LoadError::Model {
+        let io = |source| LoadError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        if let Some(kind) = kind::of_file(path, &kind::begin(path).map_err(io)?) {
+            let path = path.to_owned();
+            return Err(LoadError::Kind { path, kind });
+        }
+        let maps = parts(path)?.iter().map(|path| Mapped::open(path));
+        let maps = maps.collect::<Result<Vec<_>, _>>()?;
+        let files: Vec<&[u8]> = maps.iter().map(Mapped::bytes).collect();
+        let gguf = Gguf::read_parts(&files).map_err(|source| LoadError::Model {
             origin: format!("`{}`", path.display()),
             source,
         })?;
-        Ok(Self { map, gguf })
+        Ok(Self { maps, gguf })
     }
 
-    pub(super) fn path(&self) -> &Path {
-        self.map.path()
+    fn path(&self) -> &Path {
+        self.maps[0].path()
+    }
+
+    /// Its files, in their order.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.maps.iter().map(Mapped::path)
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.map.bytes().len() as u64
+        self.files().iter().map(|bytes| bytes.len() as u64).sum()
+    }
+
+    fn files(&self) -> Vec<&[u8]> {
+        self.maps.iter().map(Mapped::bytes).collect()
     }
 
     pub(super) fn tensors(&self, name: &str) -> Result<Releasing<'_, GgufFile<'_>>, ModelError> {
-        let file = self.gguf.file(name, self.map.bytes())?;
-        Ok(self.map.releasing(file))
+        Ok(Releasing {
+            maps: self.maps.iter().collect(),
+            tensors: self.gguf.file(name, self.files())?,
+        })
     }
 
     pub(super) fn config(&self) -> Result<Vec<u8>, LoadError> {
-        let config = self.gguf.config_json(self.map.bytes());
+        let config = self.gguf.config_json(&self.files());
         config.map_err(|source| LoadError::Model {
             origin: format!("`{}`", self.path().display()),
             source,
@@ -58,7 +110,7 @@ impl GgufModel {
         }
         let made = self.vocabulary().tokenizer_json();
         if let Err(TokenizerError::UnknownPreTokenizer(_)) = made
-            && let Ok(beside) = fs::read(self.beside())
+            && let Some(beside) = folder::read(&self.beside())?
         {
             return Ok(Some(beside));
         }
@@ -86,15 +138,14 @@ impl GgufModel {
 
     fn vocabulary(&self) -> GgmlVocabulary {
         let gguf = &self.gguf;
-        let list = |key: &str| match gguf.get(&format!("tokenizer.ggml.{key}")) {
-            Some(Value::Array(values)) => values.as_slice(),
-            _ => &[],
+        let list = |key: &str| {
+            let list = gguf.get(&format!("tokenizer.ggml.{key}"));
+            list.and_then(Value::as_array).unwrap_or_default()
         };
         let texts = |key: &str| -> Vec<String> {
             let texts = list(key).iter();
-            texts
-                .map(|v| v.to_string().cloned().unwrap_or_default())
-                .collect()
+            let texts = texts.map(|v| v.as_text().unwrap_or_default().to_owned());
+            texts.collect()
         };
         let text = |key: &str| {
             gguf.text(&format!("tokenizer.ggml.{key}"))
@@ -111,8 +162,10 @@ impl GgufModel {
             model: text("model").unwrap_or_default(),
             pre_tokenizer: text("pre"),
             tokens: texts("tokens"),
-            kinds: kinds.map(|v| v.to_i32().unwrap_or(1)).collect(),
-            scores: scores.map(|v| v.to_f32().unwrap_or(0.0)).collect(),
+            kinds: kinds.map(kind_of).collect(),
+            scores: scores
+                .map(|v| v.as_float().unwrap_or(0.0) as f32)
+                .collect(),
             merges: texts("merges"),
             bos: id("bos"),
             unknown: id("unknown"),
@@ -122,10 +175,64 @@ impl GgufModel {
     }
 }
 
+/// The kind of a token; 1 is that of a plain one.
+fn kind_of(value: &Value) -> i32 {
+    let kind = value.as_integer().and_then(|kind| i32::try_from(kind).ok());
+    kind.unwrap_or(1)
+}
+
+/// The files of the model that a file is the first of.
+fn parts(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(split) = SplitName::parse(&name) else {
+        return Ok(vec![path.to_owned()]);
+    };
+    let (number, count) = (split.number, split.count);
+    if number > 1 {
+        return Err(LoadError::GgufPart {
+            path: path.to_owned(),
+            number,
+            count,
+            first: split.name(1),
+        });
+    }
+    let part = |number| {
+        let path = path.with_file_name(split.name(number));
+        match path.exists() {
+            true => Ok(path),
+            false => Err(LoadError::GgufPartMissing {
+                path,
+                number,
+                count,
+            }),
+        }
+    };
+    (1..=count).map(part).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::tokens::Tokenizer;
+
+    #[test]
+    fn names_of_parts() {
+        let split = SplitName::parse("a-b-00002-of-00003.gguf").unwrap();
+        assert_eq!((split.number, split.count), (2, 3));
+        assert_eq!(split.name(1), "a-b-00001-of-00003.gguf");
+        for name in [
+            "a.gguf",
+            "a-00000-of-00003.gguf",
+            "a-00004-of-00003.gguf",
+            "a-1-of-3.gguf",
+            "a-00001-of-00003.safetensors",
+            "a-+0001-of-00003.gguf",
+        ] {
+            assert_eq!(SplitName::parse(name), None, "{name}");
+        }
+    }
 
     /// llama.cpp keeps real vocabularies, with texts and the ids that Hugging Face's tokenizers give them;
     /// `tests/vocabularies/run` fetches them.

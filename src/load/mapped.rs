@@ -10,6 +10,7 @@ use crate::model::ModelError;
 use crate::model::weights::{TensorFile, TensorInfo};
 
 use super::error::LoadError;
+use super::kind;
 
 /// A file in memory, read only.
 pub(super) struct Mapped {
@@ -26,10 +27,11 @@ impl Mapped {
         let file = File::open(path).map_err(io)?;
         // SAFETY: the map is read only; that no one changes the file meanwhile is the documented condition of `open`
         let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-        Ok(Self {
-            path: path.to_owned(),
-            map,
-        })
+        let path = path.to_owned();
+        match kind::stand_in(&map[..map.len().min(512)]) {
+            Some(kind) => Err(LoadError::Kind { path, kind }),
+            None => Ok(Self { path, map }),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -38,12 +40,6 @@ impl Mapped {
 
     pub(super) fn bytes(&self) -> &[u8] {
         &self.map
-    }
-
-    /// Tensors of this file, after each of which its pages are given back: they are on disk, and the copy is the one
-    /// that is used.
-    pub(super) fn releasing<T: TensorFile>(&self, tensors: T) -> Releasing<'_, T> {
-        Releasing { map: self, tensors }
     }
 
     fn release(&self) {
@@ -58,10 +54,11 @@ impl Mapped {
     }
 }
 
-/// See [`Mapped::releasing`].
+/// Tensors of some files, after each of which the pages of the files are given back: they are on disk, and the copy is
+/// the one that is used.
 pub(super) struct Releasing<'m, T> {
-    map: &'m Mapped,
-    tensors: T,
+    pub(super) maps: Vec<&'m Mapped>,
+    pub(super) tensors: T,
 }
 
 impl<T: TensorFile> TensorFile for Releasing<'_, T> {
@@ -75,7 +72,9 @@ impl<T: TensorFile> TensorFile for Releasing<'_, T> {
 
     fn load(&self, tensor: &str) -> Result<Tensor, ModelError> {
         let loaded = self.tensors.load(tensor);
-        self.map.release();
+        for map in &self.maps {
+            map.release();
+        }
         loaded
     }
 }

@@ -5,6 +5,7 @@ mod folder;
 mod gguf;
 #[cfg(feature = "hub")]
 mod hub;
+mod kind;
 mod mapped;
 mod pickle;
 
@@ -22,11 +23,14 @@ use crate::shard::ModelHashes;
 use crate::tokens::{Tokenizer, TokenizerError};
 
 pub use error::LoadError;
+pub use kind::Kind;
 
-use mapped::Mapped;
+use gguf::SplitName;
+use mapped::{Mapped, Releasing};
 
-/// Told of a file that is being fetched: its name, bytes so far, bytes in all.
-pub type Progress<'a> = &'a dyn Fn(&str, u64, u64);
+/// Told of a file that is being fetched: its name, bytes so far, bytes in all. Answers whether to go on; it is asked
+/// several times in a second, also while nothing arrives, and without a name while there is no file yet.
+pub type Progress<'a> = &'a dyn Fn(&str, u64, u64) -> bool;
 
 /// A file of weights.
 struct WeightsFile {
@@ -60,7 +64,7 @@ impl ModelFiles {
     /// file, else what the Hugging Face Hub calls so, with `@revision`. Weights are mapped into memory, and must not be
     /// changed while in use.
     pub fn open(model: &str) -> Result<Self, LoadError> {
-        Self::open_with(model, &|_, _, _| ())
+        Self::open_with(model, &|_, _, _| true)
     }
 
     /// The same, telling of what is fetched.
@@ -96,17 +100,22 @@ impl ModelFiles {
 
     /// `tokenizer` is the folder of the tokenizer, where it is not the model's own.
     fn folder(model: &str, folder: &Path, tokenizer: Option<&Path>) -> Result<Self, LoadError> {
+        folder::check_adapter(folder)?;
         let Some(config) = folder::read(&folder.join("config.json"))? else {
-            return match folder::only_gguf(folder)? {
-                Some(path) => Self::gguf(model, &path),
-                None => Err(LoadError::NoConfig(folder.to_owned())),
+            let names = folder::files(folder)?;
+            return match folder::only_gguf(&names) {
+                Some(name) => Self::gguf(model, &folder.join(name)),
+                None => Err(folder::not_a_model(folder, &names)),
             };
         };
         let weights = folder::weights(folder)?.into_iter().map(|name| {
             let path = folder.join(&name);
             let data = match name.ends_with(".safetensors") {
                 true => Data::Safetensors(Mapped::open(&path)?),
-                false => Data::Pickle(path),
+                false => {
+                    folder::check_stand_in(&path)?;
+                    Data::Pickle(path)
+                }
             };
             Ok(WeightsFile { name, data })
         });
@@ -134,8 +143,10 @@ impl ModelFiles {
     fn gguf(model: &str, path: &Path) -> Result<Self, LoadError> {
         let file = gguf::GgufModel::open(path)?;
         let name = file_name(path);
+        let stem = SplitName::parse(&name).map(|split| split.stem);
+        let stem = stem.unwrap_or_else(|| name.trim_end_matches(".gguf").to_owned());
         Ok(Self {
-            name: name.strip_suffix(".gguf").unwrap_or(&name).to_owned(),
+            name: stem,
             origin: model.to_owned(),
             source: name.clone(),
             revision: None,
@@ -241,9 +252,10 @@ impl ModelFiles {
                 Data::Static(bytes) => {
                     Box::new(in_memory(&file.name, bytes)?) as Box<dyn TensorFile>
                 }
-                Data::Safetensors(map) => {
-                    Box::new(map.releasing(in_memory(&file.name, map.bytes())?))
-                }
+                Data::Safetensors(map) => Box::new(Releasing {
+                    maps: vec![map],
+                    tensors: in_memory(&file.name, map.bytes())?,
+                }),
                 Data::Pickle(path) => {
                     let pickle = pickle::PickleFile::open(&file.name, path);
                     Box::new(pickle.map_err(|source| self.model_error(source))?)
@@ -254,7 +266,8 @@ impl ModelFiles {
                 }
             })
         });
-        Ok(Checkpoint::new(files.collect::<Result<_, LoadError>>()?))
+        let checkpoint = Checkpoint::new(files.collect::<Result<_, LoadError>>()?);
+        checkpoint.map_err(|source| self.model_error(source))
     }
 
     /// Adds where the model came from to an error.
@@ -304,22 +317,34 @@ impl ModelFiles {
 
     /// SHA-256 of the weights' files, by name.
     pub fn weights_sha256(&self) -> Result<BTreeMap<String, String>, LoadError> {
-        let hashes = self.weights.iter().map(|file| {
-            let hash = match &file.data {
-                #[cfg(feature = "demo")]
-                Data::Static(bytes) => hex(&Sha256::digest(bytes)),
-                Data::Safetensors(map) => file_sha256(map.path())?,
-                Data::Pickle(path) => file_sha256(path)?,
-                Data::Gguf(model) => file_sha256(model.path())?,
+        let mut hashes = BTreeMap::new();
+        for file in &self.weights {
+            let mut add = |name: String, path: &Path| -> Result<(), LoadError> {
+                hashes.insert(name, file_sha256(path, &|| true)?);
+                Ok(())
             };
-            Ok((file.name.clone(), hash))
-        });
-        hashes.collect()
+            let name = file.name.clone();
+            match &file.data {
+                #[cfg(feature = "demo")]
+                Data::Static(bytes) => {
+                    hashes.insert(name, hex(&Sha256::digest(bytes)));
+                }
+                Data::Safetensors(map) => add(name, map.path())?,
+                Data::Pickle(path) => add(name, path)?,
+                Data::Gguf(model) => {
+                    for path in model.paths() {
+                        add(file_name(path), path)?;
+                    }
+                }
+            }
+        }
+        Ok(hashes)
     }
 }
 
-/// SHA-256 of a file, read and not mapped, so that its pages do not count as the program's memory.
-fn file_sha256(path: &Path) -> Result<String, LoadError> {
+/// SHA-256 of a file, read and not mapped, so that its pages do not count as the program's memory. `go_on` is asked now
+/// and then.
+fn file_sha256(path: &Path, go_on: &dyn Fn() -> bool) -> Result<String, LoadError> {
     let io = |source| LoadError::Io {
         path: path.to_owned(),
         source,
@@ -327,12 +352,13 @@ fn file_sha256(path: &Path) -> Result<String, LoadError> {
     let mut file = File::open(path).map_err(io)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
-    loop {
+    while go_on() {
         match file.read(&mut buffer).map_err(io)? {
             0 => return Ok(hex(&hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
     }
+    Err(LoadError::Interrupted)
 }
 
 fn hex(bytes: &[u8]) -> String {

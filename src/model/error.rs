@@ -46,9 +46,47 @@ pub enum ModelError {
         /// Why.
         reason: String,
     },
+    /// A file of PyTorch is in its format of before version 1.6.
+    #[error("`{file}` is in PyTorch's format of before version 1.6, which is not read")]
+    OldPytorch {
+        /// Name of the file.
+        file: String,
+    },
     /// A GGUF file cannot be read, or describes no model that is known.
     #[error("it is not a GGUF file that can be used: {0}")]
     Gguf(String),
+    /// A tensor of a GGUF file is stored in a type that is not read.
+    #[error("tensor `{tensor}` is stored as {found}, which is not read; {read} are")]
+    GgufType {
+        /// Its name in the file.
+        tensor: String,
+        /// The type.
+        found: String,
+        /// The types that are read.
+        read: String,
+    },
+    /// The weights are quantised in a way that is not read.
+    #[error("its weights are quantised ({method}), which is not read: {sign}")]
+    Quantised {
+        /// The method.
+        method: String,
+        /// Where it is seen.
+        sign: String,
+    },
+    /// The weights are those of an adapter.
+    #[error("its weights are those of an adapter such as LoRA, not of a whole model: it has tensor `{tensor}`")]
+    Adapter {
+        /// A tensor that no whole model has.
+        tensor: String,
+    },
+    /// Two files have the same tensor.
+    #[error("tensor `{name}` is in `{}` and in `{}`", files[0], files[1])]
+    TensorTwice {
+        /// Its name in both.
+        name: String,
+        /// The files.
+        files: [String; 2],
+    },
     /// The checkpoint holds tensors that the config has no place for.
     #[error(
         "tensor `{first}` ({others} others like it) has no place in a {family} model of this config"
@@ -108,6 +146,9 @@ pub enum ModelError {
     Tensor(#[from] candle_core::Error),
 }
 
+/// What to do with an adapter.
+pub(crate) const ADAPTER_HINT: &str = "merge it into its base model first: `AutoPeftModelForCausalLM.from_pretrained(adapter).merge_and_unload().save_pretrained(folder)`";
+
 impl ModelError {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<&'static str> {
@@ -117,6 +158,19 @@ impl ModelError {
             }
             Self::Weights { .. } => {
                 Some("the download may have been cut off; fetch the file again")
+            }
+            Self::OldPytorch { .. } => Some(
+                "load it and save it again with a current PyTorch: `torch.save(torch.load(file, weights_only=True), file)`",
+            ),
+            Self::GgufType { .. } => Some(
+                "take another quantisation of this model, or make one with llama.cpp's `llama-quantize --allow-requantize`",
+            ),
+            Self::Quantised { .. } => Some(
+                "take the model that it was made from, or a GGUF file of it; what transformers can load and dequantise, `model.dequantize().save_pretrained(folder)` writes as a whole model",
+            ),
+            Self::Adapter { .. } => Some(ADAPTER_HINT),
+            Self::TensorTwice { .. } => {
+                Some("keep only the files of one checkpoint in the folder, and the index that belongs to them")
             }
             Self::UnknownToken { .. } => Some("check that `tokenizer.json` belongs to this model"),
             Self::NotFinite { .. } => Some("the checkpoint is damaged or its training diverged"),

@@ -24,6 +24,7 @@ pub use config::{
     Activation, Affine, AttentionConfig, Config, Family, Layout, NormConfig, NormKind, Position,
     QkNorm, Rope, RopeScaling,
 };
+pub(crate) use error::ADAPTER_HINT;
 pub use error::ModelError;
 pub use forward::{Attended, Model, Stream, Unembedding};
 pub use hooks::{Hook, MlpActivations, MlpProducts};

@@ -1,23 +1,38 @@
 //! Requests to the Hub, and files from it: taken up where they broke, checked before they count as there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
+use super::environment::Environment;
 use crate::load::error::LoadError;
-use crate::load::{Progress, file_sha256};
+use crate::load::{Progress, file_sha256, folder};
 
-/// How often a request or a download is taken up again.
+/// How often a download is taken up again, and how often if that brings nothing.
 const RETRIES: u64 = 5;
+const FRUITLESS_RETRIES: u64 = 2;
 
 /// How many times an answer may point elsewhere.
 const REDIRECTS: usize = 5;
+
+/// Length of an answer in JSON; one about 100,000 files takes 6 MB.
+const MOST_ANSWER_BYTES: u64 = 16 << 20;
+
+/// Length of a file of weights.
+const MOST_WEIGHTS_BYTES: u64 = 1 << 40;
+
+/// How long an answer may take that is not a file, however steadily it comes.
+const MOST_WAIT: Duration = Duration::from_secs(120);
+
+/// How often the user is asked whether to go on.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Why there is no answer.
 pub(super) enum Failure {
@@ -35,6 +50,9 @@ impl Failure {
         matches!(self, Self::Broken(_) | Self::Status(429 | 500..))
     }
 }
+
+/// What names of files of weights end in.
+const WEIGHTS: [&str; 4] = [".safetensors", ".bin", ".pth", ".gguf"];
 
 /// Where a file goes.
 pub(super) struct Target<'t> {
@@ -56,11 +74,18 @@ struct Described {
     size: u64,
 }
 
-pub(super) struct Client {
+pub(super) struct Client<'p> {
     agent: Agent,
     endpoint: String,
     token: Option<String>,
+    progress: Progress<'p>,
 }
+
+/// What the user sees of what goes on: the file, the bytes of it that are there, and their number in all.
+type Shown<'s> = (&'s str, u64, u64);
+
+/// Before there is a file.
+const NO_FILE: Shown<'_> = ("", 0, 0);
 
 fn header<'r>(response: &'r Response<Body>, name: &str) -> Option<&'r str> {
     response.headers().get(name)?.to_str().ok()
@@ -73,24 +98,79 @@ fn origin(url: &str) -> &str {
     &url[..end]
 }
 
-impl Client {
-    pub(super) fn new(endpoint: String, token: Option<String>) -> Self {
+/// Where an answer points to; nowhere but to an address of the web, and not from a safe one to an open one.
+fn resolved(base: &str, location: &str) -> Result<String, Failure> {
+    let scheme = base.split(':').next().unwrap_or_default();
+    let begins = |begin: &str| {
+        let start = location.get(..begin.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(begin))
+    };
+    match () {
+        () if begins("https://") => Ok(location.to_owned()),
+        () if begins("http://") && scheme == "http" => Ok(location.to_owned()),
+        () if begins("//") => Ok(format!("{scheme}:{location}")),
+        () if begins("/") => Ok(format!("{}{location}", origin(base))),
+        () => Err(Failure::Broken(
+            "it points to an address that is not followed".into(),
+        )),
+    }
+}
+
+impl<'p> Client<'p> {
+    pub(super) fn new(environment: &Environment, progress: Progress<'p>) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
+            .timeout_recv_response(Some(environment.answer_timeout))
+            .timeout_per_read(Some(environment.idle_timeout))
             .user_agent(concat!("neuroscope/", env!("CARGO_PKG_VERSION")));
         Self {
             agent: config.build().into(),
-            endpoint,
-            token,
+            endpoint: environment.endpoint.clone(),
+            token: environment.token.clone(),
+            progress,
         }
     }
 
-    pub(super) fn endpoint(&self) -> &str {
-        &self.endpoint
+    /// Address of the Hub, without the password that it may hold.
+    pub(super) fn endpoint(&self) -> String {
+        let host = origin(&self.endpoint);
+        match (host.split_once("://"), host.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+            _ => self.endpoint.clone(),
+        }
+    }
+
+    /// Fails if the user wants no more of it.
+    fn go_on(&self, (file, done, size): Shown<'_>) -> Result<(), Failure> {
+        match (self.progress)(file, done, size) {
+            true => Ok(()),
+            false => Err(Failure::Load(LoadError::Interrupted)),
+        }
+    }
+
+    fn pause(&self, time: Duration, shown: Shown<'_>) -> Result<(), Failure> {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.go_on(shown)?;
+            thread::sleep(TICK.min(time));
+        }
+        Ok(())
+    }
+
+    /// The next of what another thread does, which may wait for the network.
+    fn next<T>(&self, receiver: &Receiver<T>, shown: Shown<'_>) -> Result<T, Failure> {
+        loop {
+            match receiver.recv_timeout(TICK) {
+                Ok(next) => return Ok(next),
+                Err(RecvTimeoutError::Timeout) => self.go_on(shown)?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Failure::Broken("the connection ended".into()));
+                }
+            }
+        }
     }
 
     /// One request. The token goes to the Hub only, and not where it points to.
@@ -107,7 +187,9 @@ impl Client {
         if start > 0 {
             request = request.header("Range", format!("bytes={start}-"));
         }
-        let response = request.call();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || sender.send(request.call()));
+        let response = self.next(&receiver, NO_FILE)?;
         response.map_err(|error| Failure::Broken(error.to_string()))
     }
 
@@ -128,10 +210,7 @@ impl Client {
             }
             match header(&response, "Location") {
                 Some(location) if (300..400).contains(&status) => {
-                    url = match location.starts_with('/') {
-                        true => format!("{}{location}", origin(&url)),
-                        false => location.to_owned(),
-                    };
+                    url = resolved(&url, location)?;
                 }
                 _ => return Err(Failure::Status(status)),
             }
@@ -147,7 +226,7 @@ impl Client {
         for i in 1..3 {
             match &result {
                 Err(failure) if failure.passes() => {
-                    thread::sleep(Duration::from_millis(200 * i));
+                    self.pause(Duration::from_millis(200 * i), NO_FILE)?;
                     result = attempt();
                 }
                 _ => break,
@@ -158,12 +237,27 @@ impl Client {
 
     /// An answer in JSON.
     pub(super) fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let text = self.persist(|| {
-            let mut response = self.follow(path, false, 0, |_| false)?;
-            let text = response.body_mut().read_to_string();
-            text.map_err(|error| Failure::Broken(error.to_string()))
+        let bytes = self.persist(|| {
+            let response = self.follow(path, false, 0, |_| false)?;
+            let (pieces, started) = (pieces(response.into_body()), Instant::now());
+            let mut bytes = Vec::new();
+            loop {
+                match self.next(&pieces, NO_FILE)? {
+                    Ok(piece) if piece.is_empty() => return Ok(bytes),
+                    Ok(piece) => bytes.extend(piece),
+                    Err(error) => return Err(Failure::Broken(error.to_string())),
+                }
+                if bytes.len() as u64 > MOST_ANSWER_BYTES || started.elapsed() > MOST_WAIT {
+                    let most = MOST_ANSWER_BYTES;
+                    return Err(Failure::Load(LoadError::Hub {
+                        endpoint: self.endpoint(),
+                        what: path.to_owned(),
+                        reason: format!("its answer has no end: it is longer than {most} bytes, or slow"),
+                    }));
+                }
+            }
         })?;
-        serde_json::from_str(&text).map_err(|error| Failure::Broken(error.to_string()))
+        serde_json::from_slice(&bytes).map_err(|error| Failure::Broken(error.to_string()))
     }
 
     fn describe(&self, path: &str) -> Result<Described, Failure> {
@@ -172,7 +266,8 @@ impl Client {
         let etag = header(&response, "x-linked-etag").or_else(|| header(&response, "ETag"));
         let etag = etag.map(|etag| etag.trim_start_matches("W/").trim_matches('"'));
         let plain = |etag: &&str| {
-            !etag.is_empty() && etag.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            let right = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            (1..=128).contains(&etag.len()) && etag.chars().all(right)
         };
         let etag = etag.filter(plain).map(str::to_owned);
         let length = |response: &Response<Body>| header(response, "Content-Length")?.parse().ok();
@@ -183,7 +278,14 @@ impl Client {
             // an answer that points elsewhere has another length than the file
             (None, true) => length(&self.persist(|| self.follow(path, true, 0, |_| false))?),
         };
+        let most = match WEIGHTS.iter().any(|end| path.ends_with(end)) {
+            true => MOST_WEIGHTS_BYTES,
+            false => folder::most_bytes(path),
+        };
         match (etag, size) {
+            (Some(_), Some(size)) if size > most => Err(Failure::Broken(format!(
+                "it has {size} bytes; at most {most} are fetched of such a file"
+            ))),
             (Some(etag), Some(size)) => Ok(Described { etag, size }),
             _ => Err(Failure::Broken(
                 "it does not say what the file is, or how long".into(),
@@ -192,57 +294,53 @@ impl Client {
     }
 
     /// Fetches a file, unless another program does or has.
-    pub(super) fn download(
-        &self,
-        path: &str,
-        target: &Target<'_>,
-        progress: Progress<'_>,
-    ) -> Result<(), Failure> {
+    pub(super) fn download(&self, path: &str, target: &Target<'_>) -> Result<(), Failure> {
         let described = self.describe(path)?;
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| Failure::Load(LoadError::Io { path, source })
-        };
+        let shown = (target.file, 0, described.size);
         for folder in [target.blobs, target.locks] {
-            fs::create_dir_all(folder).map_err(io(folder))?;
+            fs::create_dir_all(folder).map_err(cannot_write(folder))?;
         }
         let lock = target.locks.join(format!("{}.lock", described.etag));
-        let lock_file = File::create(&lock).map_err(io(&lock))?;
-        lock_file.lock().map_err(io(&lock))?;
+        let lock_file = open_own(&lock).map_err(cannot_write(&lock))?;
+        loop {
+            match lock_file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => self.pause(TICK, shown)?,
+                Err(TryLockError::Error(source)) => return Err(cannot_write(&lock)(source)),
+            }
+        }
         let blob = target.blobs.join(&described.etag);
         if !blob.exists() {
             let part = target.blobs.join(format!("{}.incomplete", described.etag));
-            self.complete(path, &part, described.size, target.file, progress)?;
-            verify(&part, &described, target.what).map_err(Failure::Load)?;
-            fs::rename(&part, &blob).map_err(io(&blob))?;
+            self.complete(path, &part, described.size, target.file)?;
+            let go_on = || (self.progress)(target.file, described.size, described.size);
+            verify(&part, &described, target.what, &go_on).map_err(Failure::Load)?;
+            fs::rename(&part, &blob).map_err(cannot_write(&blob))?;
         }
-        link(&blob, target.link).map_err(io(target.link))
+        link(&blob, target.link).map_err(cannot_write(target.link))
     }
 
     /// Adds to a part of a file until it is whole.
-    fn complete(
-        &self,
-        path: &str,
-        part: &Path,
-        size: u64,
-        file: &str,
-        progress: Progress<'_>,
-    ) -> Result<(), Failure> {
+    fn complete(&self, path: &str, part: &Path, size: u64, file: &str) -> Result<(), Failure> {
+        let length = || fs::metadata(part).map_or(0, |metadata| metadata.len());
+        let mut fruitless = 0;
         for attempt in 0..=RETRIES {
-            if attempt > 0 {
-                thread::sleep(Duration::from_millis(100 * attempt * attempt));
-            }
-            let more = self.continue_part(path, part, size, &|done| progress(file, done, size));
-            match more {
+            let before = length();
+            let pause = Duration::from_millis(100 * attempt * attempt);
+            self.pause(pause, (file, before, size))?;
+            let failure = match self.continue_part(path, part, size, file) {
                 Ok(true) => return Ok(()),
-                Ok(false) => (),
-                Err(failure) if failure.passes() && attempt < RETRIES => (),
-                Err(failure) => return Err(failure),
+                Ok(false) => Failure::Broken("the connection broke again and again".into()),
+                Err(failure) => failure,
+            };
+            if length() <= before {
+                fruitless += 1;
+            }
+            if !failure.passes() || attempt == RETRIES || fruitless > FRUITLESS_RETRIES {
+                return Err(failure);
             }
         }
-        Err(Failure::Broken(
-            "the connection broke again and again".into(),
-        ))
+        Ok(())
     }
 
     /// One attempt; answers whether the file is whole.
@@ -251,22 +349,13 @@ impl Client {
         path: &str,
         part: &Path,
         size: u64,
-        progress: &dyn Fn(u64),
+        file: &str,
     ) -> Result<bool, Failure> {
-        let io = |source| {
-            Failure::Load(LoadError::Io {
-                path: part.to_owned(),
-                source,
-            })
-        };
-        let mut out = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(part)
-            .map_err(io)?;
-        let mut done = out.metadata().map_err(io)?.len();
+        let io = cannot_write(part);
+        let mut out = open_own(part).map_err(&io)?;
+        let mut done = out.metadata().map_err(&io)?.len();
         if done > size {
-            out.set_len(0).map_err(io)?;
+            out.set_len(0).map_err(&io)?;
             done = 0;
         }
         if done == size {
@@ -277,33 +366,83 @@ impl Client {
         let begins = format!("bytes {done}-");
         let goes_on = header(&response, "Content-Range").is_some_and(|r| r.starts_with(&begins));
         if !(response.status().as_u16() == 206 && goes_on) && done > 0 {
-            out.set_len(0).map_err(io)?;
+            out.set_len(0).map_err(&io)?;
             done = 0;
         }
-        let mut body = response.into_body().into_reader();
-        let mut buffer = vec![0; 1 << 18];
+        let pieces = pieces(response.into_body());
         loop {
-            let n = match body.read(&mut buffer) {
-                Ok(0) => return Ok(done == size),
-                Ok(n) => n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            let piece = match self.next(&pieces, (file, done, size))? {
+                Ok(piece) => piece,
                 Err(error) => return Err(Failure::Broken(error.to_string())),
             };
-            out.write_all(&buffer[..n]).map_err(io)?;
-            done += n as u64;
-            progress(done);
+            if piece.is_empty() {
+                return Ok(done == size);
+            }
+            if piece.len() as u64 > size - done {
+                // what it is cannot be known
+                let _ = fs::remove_file(part);
+                return Err(Failure::Load(LoadError::Hub {
+                    endpoint: self.endpoint(),
+                    what: file.to_owned(),
+                    reason: format!("more bytes came than the {size} that were announced"),
+                }));
+            }
+            out.write_all(&piece).map_err(&io)?;
+            done += piece.len() as u64;
+            self.go_on((file, done, size))?;
         }
     }
 }
 
+/// The pieces of a body as they arrive, the last of them empty.
+fn pieces(body: Body) -> Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::sync_channel(4);
+    thread::spawn(move || {
+        let mut body = body.into_reader();
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            let piece = match body.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.map(|n| buffer[..n].to_vec()),
+            };
+            let last = piece.as_ref().map_or(true, Vec::is_empty);
+            if sender.send(piece).is_err() || last {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn cannot_write(path: &Path) -> impl Fn(io::Error) -> Failure {
+    let path = path.to_owned();
+    move |source| {
+        let path = path.clone();
+        Failure::Load(LoadError::Write { path, source })
+    }
+}
+
+/// Opens a file of the cache to add to it. A link in its place could lead anywhere.
+fn open_own(path: &Path) -> io::Result<File> {
+    if path.is_symlink() {
+        return Err(io::Error::other("it is a link, which is not followed"));
+    }
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
 /// Fails, and forgets the file, unless it is what the Hub says it is: large files are called by their SHA-256.
-fn verify(part: &Path, described: &Described, what: &str) -> Result<(), LoadError> {
+fn verify(
+    part: &Path,
+    described: &Described,
+    what: &str,
+    go_on: &dyn Fn() -> bool,
+) -> Result<(), LoadError> {
     let expected = &described.etag;
     if expected.len() != 64 || !expected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(());
     }
-    let found = file_sha256(part)?;
-    if found == *expected {
+    let found = file_sha256(part, go_on)?;
+    if found.eq_ignore_ascii_case(expected) {
         return Ok(());
     }
     let _ = fs::remove_file(part);
@@ -320,6 +459,9 @@ fn link(blob: &Path, link: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     fs::create_dir_all(folder)?;
+    if link.is_symlink() && !link.exists() {
+        fs::remove_file(link)?;
+    }
     // from snapshots/<commit>/ to blobs/
     let relative = PathBuf::from("../../blobs").join(name);
     #[cfg(unix)]
@@ -343,5 +485,18 @@ mod tests {
     fn the_origin_of_an_address() {
         assert_eq!(origin("https://a.b:1/c/d"), "https://a.b:1");
         assert_eq!(origin("http://a.b"), "http://a.b");
+    }
+
+    #[test]
+    fn answers_point_to_addresses_of_the_web_only() {
+        let to = |base, location| resolved(base, location).ok();
+        let some = |url: &str| Some(url.to_owned());
+        assert_eq!(to("https://a/b/c", "/d"), some("https://a/d"));
+        assert_eq!(to("https://a/b", "//e/d"), some("https://e/d"));
+        assert_eq!(to("http://a/b", "HTTPS://e/d"), some("HTTPS://e/d"));
+        assert_eq!(to("http://a/b", "http://e/d"), some("http://e/d"));
+        for location in ["http://e/d", "file:///etc/passwd", "ftp://e/d", "d", "", "javascript:x"] {
+            assert_eq!(to("https://a/b", location), None, "{location}");
+        }
     }
 }

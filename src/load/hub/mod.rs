@@ -1,26 +1,46 @@
 //! Models on the Hugging Face Hub, through its cache.
 //!
-//! A revision is resolved to its commit once, and all files are taken from that commit. Without a network, or with
-//! `HF_HUB_OFFLINE`, what the cache holds of the revision is used. `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` and `HF_TOKEN`
-//! are heeded.
-//! Where the cache is and what things are called in it is the `hf-hub` crate's to say; its downloads are not used, since
-//! they ask for compressed answers, which the Hub gives without the lengths that they need, and check nothing.
+//! A revision is resolved to its commit once, and all files are taken from that commit. Without a network, or where the
+//! environment forbids it, what the cache holds of the revision is used. The cache is the one of Python's
+//! `huggingface_hub`: `models--owner--name/{refs,snapshots,blobs}`. No name in an answer is used as a path before it is
+//! known to be a plain one.
 
+mod environment;
 mod fetch;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use hf_hub::{Cache, Repo, RepoType};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::Config;
 
 use super::error::LoadError;
+use super::gguf::SplitName;
+use super::kind;
 use super::{Progress, folder};
+use environment::Environment;
 use fetch::{Client, Failure};
+
+/// What stands for itself in an address.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+/// Whether a text is the name of a commit.
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
 
 /// Files that tell of the tokenizer; not all need to be there.
 const TOKENIZER: [&str; 4] = [
@@ -48,8 +68,16 @@ impl Id {
             let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             !part.is_empty() && part.chars().all(allowed) && !part.starts_with('.')
         };
+        // as git allows it, so that it is a plain path in the cache
+        let part_of_revision = |part: &str| {
+            let foreign = |c: char| c.is_control() || c.is_whitespace() || "\\:?*[]~^\"<>|".contains(c);
+            !part.is_empty() && !part.starts_with('.') && !part.contains(foreign)
+        };
         let parts: Vec<&str> = path.split('/').collect();
-        let right = !revision.is_empty() && parts.iter().copied().all(plain);
+        let right = revision.split('/').all(part_of_revision)
+            && !revision.contains("..")
+            && !path.contains("--")
+            && parts.iter().copied().all(plain);
         let (repo, file) = match parts.as_slice() {
             _ if !right => return None,
             [_] | [_, _] if !path.ends_with(".gguf") => (path.to_owned(), None),
@@ -78,8 +106,9 @@ impl Id {
         }
     }
 
-    fn repo(&self) -> Repo {
-        Repo::with_revision(self.repo.clone(), RepoType::Model, self.revision.clone())
+    /// What the cache calls its folder.
+    fn folder_name(&self) -> String {
+        format!("models--{}", self.repo.replace('/', "--"))
     }
 }
 
@@ -110,7 +139,7 @@ struct Sibling {
 struct Snapshot {
     id: Id,
     commit: String,
-    /// The names of its files; those in folders are left out.
+    /// The names of its files and folders.
     files: Vec<String>,
     folder: PathBuf,
     /// Why what the cache lacks cannot be had, if so.
@@ -124,26 +153,19 @@ impl Snapshot {
 }
 
 struct Hub<'p> {
-    client: Client,
-    cache: Cache,
-    progress: Progress<'p>,
-    offline: bool,
+    client: Client<'p>,
+    cache: PathBuf,
+    /// The variable that forbids the network.
+    offline: Option<&'static str>,
 }
 
 /// Makes sure that the files of a model are in the cache.
 pub(super) fn fetch(id: &Id, progress: Progress<'_>) -> Result<Fetched, LoadError> {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let endpoint = set("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
-    let home = Cache::from_env();
-    let token = set("HF_TOKEN").or_else(|| home.token());
-    let cache = set("HF_HUB_CACHE").map_or(home, |path| Cache::new(path.into()));
-    let off = ["0", "false", "no", "off"];
-    let offline = set("HF_HUB_OFFLINE");
+    let environment = Environment::read(&|name| std::env::var_os(name))?;
     let hub = Hub {
-        client: Client::new(endpoint.trim_end_matches('/').to_owned(), token),
-        cache,
-        progress,
-        offline: offline.is_some_and(|value| !off.contains(&value.to_lowercase().as_str())),
+        client: Client::new(&environment, progress),
+        cache: environment.cache,
+        offline: environment.offline,
     };
     hub.fetch_model(id)
 }
@@ -153,7 +175,9 @@ impl Hub<'_> {
         let snapshot = self.snapshot(id)?;
         let tokenizer = match &id.file {
             Some(file) => {
-                self.get(&snapshot, file)?;
+                for part in parts(id, file)? {
+                    self.get(&snapshot, &part)?;
+                }
                 // for a vocabulary whose pre-tokenizer is not known
                 if snapshot.has(TOKENIZER[0]) {
                     self.get(&snapshot, TOKENIZER[0])?;
@@ -180,32 +204,41 @@ impl Hub<'_> {
 
     /// Fetches what a model's folder needs; answers the folder of its tokenizer.
     fn fetch_folder(&self, snapshot: &Snapshot) -> Result<PathBuf, LoadError> {
-        let ggufs: Vec<_> = snapshot
-            .files
-            .iter()
-            .filter(|f| f.ends_with(".gguf"))
-            .collect();
-        if let (false, Some(first)) = (snapshot.has("config.json"), ggufs.first()) {
-            let (n, repo) = (ggufs.len(), &snapshot.id.repo);
+        let repo = &snapshot.id.repo;
+        if snapshot.has(folder::ADAPTER) {
+            let json = folder::read_needed(&self.get(snapshot, folder::ADAPTER)?)?;
+            return Err(LoadError::Kind {
+                path: PathBuf::from(repo),
+                kind: kind::adapter(&json),
+            });
+        }
+        if !snapshot.has("config.json") && snapshot.offline.is_none() {
+            let first = |name: &&String| {
+                let split = SplitName::parse(name);
+                name.ends_with(".gguf") && split.is_none_or(|split| split.number == 1)
+            };
+            let ggufs: Vec<&String> = snapshot.files.iter().filter(first).collect();
+            let Some(first) = ggufs.first() else {
+                return Err(folder::not_a_model(repo.as_ref(), &snapshot.files));
+            };
+            let n = ggufs.len();
             let reason = format!(
-                "it has no `config.json` but {n} GGUF files: name one, as in `{repo}/{first}`"
+                "it has no `config.json` but {n} GGUF models: name one, as in `{repo}/{first}`"
             );
             return Err(self.failed(repo, reason));
         }
-        let config = self.get(snapshot, "config.json")?;
-        let read = |path: PathBuf| fs::read(&path).map_err(|source| LoadError::Io { path, source });
-        let config = read(config)?;
+        let config = folder::read_needed(&self.get(snapshot, "config.json")?)?;
         // before what is large: a model that is not known is not fetched
         Config::from_json(&config).map_err(|source| LoadError::Model {
             origin: format!("model `{}`", snapshot.id.repo),
             source,
         })?;
         let tokenizer = self.tokenizer(snapshot, &config)?;
-        let index = |name: &str| read(self.get(snapshot, name)?);
+        let index = |name: &str| folder::read_needed(&self.get(snapshot, name)?);
         let weights = match folder::choose_weights(&snapshot.files, index)? {
             Some(weights) => weights,
             None if snapshot.offline.is_some() => return Err(self.not_cached(snapshot, "weights")),
-            None => return Err(LoadError::NoWeights(PathBuf::from(&snapshot.id.repo))),
+            None => return Err(folder::not_a_model(repo.as_ref(), &snapshot.files)),
         };
         for file in weights {
             self.get(snapshot, &file)?;
@@ -249,51 +282,45 @@ impl Hub<'_> {
     }
 
     fn folder(&self, id: &Id) -> PathBuf {
-        self.cache.path().join(id.repo().folder_name())
+        self.cache.join(id.folder_name())
     }
 
     /// What a revision is now; without a network, what the cache knows of it.
     fn snapshot(&self, id: &Id) -> Result<Snapshot, LoadError> {
         let found = match self.offline {
-            true => {
-                let reason = "HF_HUB_OFFLINE is set";
-                Err(self.failed(
-                    &id.repo,
-                    format!("{reason}, and the cache does not have it"),
-                ))
-            }
-            false => {
-                let revision = id.revision.replace('/', "%2F");
-                let path = format!("/api/models/{}/revision/{revision}", id.repo);
-                let info = self.client.json::<Info>(&path);
-                info.map_err(|failure| self.error(id, &id.repo, failure))
-            }
+            Some(variable) => Err(self.failed(
+                &id.repo,
+                format!("{variable} is set, and the cache does not have it"),
+            )),
+            None => self.ask(id),
         };
         let snapshots = self.folder(id).join("snapshots");
         match found {
             Ok(info) => {
-                let files = info.siblings.into_iter().map(|file| file.rfilename);
+                let first = |name: &str| name.split('/').next().unwrap_or(name).to_owned();
+                let files = info.siblings.iter().map(|file| first(&file.rfilename));
+                let files: BTreeSet<String> = files.filter(|file| folder::is_plain(file)).collect();
                 Ok(Snapshot {
                     id: id.clone(),
                     folder: snapshots.join(&info.sha),
                     commit: info.sha,
-                    files: files.filter(|file| !file.contains(['/', '\\'])).collect(),
+                    files: files.into_iter().collect(),
                     offline: None,
                 })
             }
             Err(error @ LoadError::Hub { .. }) => {
-                let commit = fs::read_to_string(self.reference(id));
-                let commit = commit.unwrap_or_else(|_| id.revision.clone());
-                let commit = commit.trim().to_owned();
+                let known = folder::read(&self.reference(id)).ok().flatten();
+                let known = known.and_then(|bytes| String::from_utf8(bytes).ok());
+                let commit = known.as_deref().unwrap_or(&id.revision).trim().to_owned();
                 let folder = snapshots.join(&commit);
                 let entries = match fs::read_dir(&folder) {
-                    Ok(entries) if !commit.is_empty() => entries,
+                    Ok(entries) if is_commit(&commit) => entries,
                     _ => return Err(error),
                 };
                 let names = entries.flatten().map(|entry| entry.file_name());
                 let reason = match self.offline {
-                    true => "HF_HUB_OFFLINE is set".to_owned(),
-                    false => error.to_string(),
+                    Some(variable) => format!("{variable} is set"),
+                    None => error.to_string(),
                 };
                 Ok(Snapshot {
                     id: id.clone(),
@@ -306,6 +333,21 @@ impl Hub<'_> {
                 })
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// What the Hub says of a revision.
+    fn ask(&self, id: &Id) -> Result<Info, LoadError> {
+        let path = format!("/api/models/{}/revision/{}", id.repo, encoded(&id.revision));
+        let info = self.client.json::<Info>(&path);
+        let info = info.map_err(|failure| self.error(id, &id.repo, failure))?;
+        let asked_for = is_commit(&id.revision).then(|| id.revision.to_lowercase());
+        match is_commit(&info.sha) {
+            false => Err(self.failed(&id.repo, "its answer names no commit".into())),
+            true if asked_for.is_some_and(|commit| commit != info.sha.to_lowercase()) => {
+                Err(self.failed(&id.repo, "its answer is about another commit".into()))
+            }
+            true => Ok(info),
         }
     }
 
@@ -344,23 +386,23 @@ impl Hub<'_> {
         }
         if !snapshot.has(file) {
             return Err(LoadError::HubMissing {
-                endpoint: self.client.endpoint().to_owned(),
+                endpoint: self.client.endpoint(),
                 what,
             });
         }
-        let url = format!("/{}/resolve/{}/{file}", snapshot.id.repo, snapshot.commit);
+        let (repo, commit) = (&snapshot.id.repo, &snapshot.commit);
+        let url = format!("/{repo}/resolve/{commit}/{}", encoded(file));
         let target = fetch::Target {
             what: &what,
             file,
             blobs: &self.folder(&snapshot.id).join("blobs"),
             locks: &self
                 .cache
-                .path()
                 .join(".locks")
-                .join(snapshot.id.repo().folder_name()),
+                .join(snapshot.id.folder_name()),
             link: &path,
         };
-        match self.client.download(&url, &target, self.progress) {
+        match self.client.download(&url, &target) {
             Ok(()) => Ok(path),
             Err(Failure::Load(error)) => Err(error),
             Err(failure) => Err(self.error(&snapshot.id, &what, failure)),
@@ -375,14 +417,14 @@ impl Hub<'_> {
 
     fn failed(&self, what: &str, reason: String) -> LoadError {
         LoadError::Hub {
-            endpoint: self.client.endpoint().to_owned(),
+            endpoint: self.client.endpoint(),
             what: what.to_owned(),
             reason,
         }
     }
 
     fn error(&self, id: &Id, what: &str, failure: Failure) -> LoadError {
-        let endpoint = self.client.endpoint().to_owned();
+        let endpoint = self.client.endpoint();
         let revised = match id.revision.as_str() {
             "main" => id.repo.clone(),
             revision => format!("{}@{revision}", id.repo),
@@ -404,6 +446,20 @@ impl Hub<'_> {
     }
 }
 
+/// The files of a GGUF model that is named by one of them, which must be the first.
+fn parts(id: &Id, file: &str) -> Result<Vec<String>, LoadError> {
+    match SplitName::parse(file) {
+        None => Ok(vec![file.to_owned()]),
+        Some(split) if split.number == 1 => Ok((1..=split.count).map(|n| split.name(n)).collect()),
+        Some(split) => Err(LoadError::GgufPart {
+            path: PathBuf::from(id.path()),
+            number: split.number,
+            count: split.count,
+            first: split.name(1),
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -421,7 +477,8 @@ mod tests {
         let file = Some(("a/b".into(), "main".into(), Some("c.gguf".into())));
         assert_eq!(id("a/b/c.gguf"), file);
         for path in [
-            "./a", "../a/b", "/a/b", "a/b/c", "a//b", "a b", "a.gguf", "~/a", "a@", "",
+            "./a", "../a/b", "/a/b", "a/b/c", "a//b", "a b", "a.gguf", "~/a", "a@", "", "a/..", "a--b",
+            "a@..", "a@../x", "a@x/../../y", "a@/x", "a@x//y", "a@x/", "a@.x", "a@x\\y", "a@x\0", "a@C:x",
         ] {
             assert_eq!(id(path), None, "{path}");
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::read::Raw;
+use super::read::{MOST_SHOWN, Raw, check_quantisation};
 use super::{
     Activation, Affine, AttentionConfig, Config, Family, Layout, NormConfig, NormKind, Position,
     QkNorm, Rope,
@@ -31,10 +31,11 @@ pub(super) fn read(map: &Map<String, Value>) -> Result<Config> {
     let Some((_, family)) = family else {
         let known = Family::ALL.map(|(name, _)| format!("`{name}`")).join(", ");
         return Err(ModelError::UnknownFamily {
-            found: found.to_owned(),
+            found: found.escape_debug().take(MOST_SHOWN).collect(),
             known,
         });
     };
+    check_quantisation(map)?;
     if found == "gemma3" {
         return gemma3_inside(map);
     }
@@ -177,11 +178,11 @@ impl Raw<'_> {
     fn sizes(&self) -> Result<Sizes> {
         let n_heads = self.size("num_attention_heads")?;
         let d_model = self.size("hidden_size")?;
-        let n_key_value_heads = self.optional_size("num_key_value_heads")?;
+        let n_key_value_heads = self.n_key_value_heads("num_key_value_heads", n_heads)?;
         Ok(Sizes {
             n_layers: self.n_layers("num_hidden_layers")?,
             n_heads,
-            n_key_value_heads: n_key_value_heads.unwrap_or(n_heads),
+            n_key_value_heads,
             d_model,
             d_head: self.d_head("head_dim", d_model, n_heads)?,
             d_mlp: self.size("intermediate_size")?,
@@ -266,7 +267,7 @@ impl Raw<'_> {
         if !slides.contains(&true) {
             return Ok(vec![None; n_layers]);
         }
-        let window = self.window("sliding_window")?;
+        let window = self.optional_size("sliding_window")?;
         let window = window.ok_or_else(|| self.missing("sliding_window"))?;
         Ok(slides
             .into_iter()
@@ -283,7 +284,7 @@ impl Raw<'_> {
 
     fn mistral(&self) -> Result<Config> {
         let mut config = self.decoder(self.rms()?, &ROTARY)?;
-        let window = self.window("sliding_window")?;
+        let window = self.optional_size("sliding_window")?;
         config.attention.windows = vec![window; config.n_layers];
         Ok(config)
     }
@@ -311,7 +312,7 @@ impl Raw<'_> {
     fn qwen(&self) -> Result<Config> {
         let mut config = self.decoder(self.rms()?, &ROTARY)?;
         if self.flag("use_sliding_window", false)? {
-            let first = self.optional_size("max_window_layers")?;
+            let first = self.optional_count("max_window_layers")?;
             if first.is_none() && self.get("layer_types").is_none() {
                 return Err(self.missing("max_window_layers"));
             }
@@ -390,7 +391,7 @@ impl Raw<'_> {
         let mut config = self.any_gemma(sizes, self.activation("hidden_activation")?, position)?;
         config.layout = Layout::Sandwich;
         let pattern = self.optional_size("sliding_window_pattern")?;
-        if self.get("layer_types").is_none() && pattern.is_none_or(|pattern| pattern == 0) {
+        if self.get("layer_types").is_none() && pattern.is_none() {
             return Err(self.missing("sliding_window_pattern"));
         }
         config.attention.scale = self.number("query_pre_attn_scalar")?.powf(-0.5);
@@ -438,7 +439,7 @@ impl Raw<'_> {
 
     fn phi3(&self) -> Result<Config> {
         let mut config = self.decoder(self.rms()?, &ROTARY)?;
-        let window = self.window("sliding_window")?;
+        let window = self.optional_size("sliding_window")?;
         config.attention.windows = vec![window; config.n_layers];
         Ok(config)
     }
@@ -562,7 +563,7 @@ impl Raw<'_> {
         if kinds.len() != n_layers {
             return Err(bad());
         }
-        let window = self.window("window_size")?;
+        let window = self.optional_size("window_size")?;
         let window = window.ok_or_else(|| self.missing("window_size"))?;
         kinds
             .into_iter()

@@ -367,6 +367,9 @@ pub struct Config {
     pub refactor_glu: bool,
 }
 
+/// More weights than any matrix of any model has.
+const MOST_WEIGHTS: u64 = 1 << 40;
+
 impl Config {
     /// Reads `config.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ModelError> {
@@ -396,38 +399,22 @@ impl Config {
 
     fn check(self) -> Result<Self, ModelError> {
         let a = &self.attention;
-        let positive = [
-            ("number of layers", self.n_layers),
-            ("d_model", self.d_model),
-            ("d_mlp", self.d_mlp),
-            ("number of heads", a.n_heads),
-            ("number of key-value heads", a.n_key_value_heads),
-            ("d_head", a.d_head),
-            ("d_vocab", self.d_vocab),
-            ("width of the embedding", self.d_embed),
-            ("context length", self.n_ctx),
-        ];
-        if let Some((what, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
-            return Err(ModelError::BadConfig(format!("its {what} is 0")));
-        }
-        if !a.n_heads.is_multiple_of(a.n_key_value_heads) {
-            return Err(ModelError::BadConfig(format!(
-                "its {} key-value heads do not divide its {} heads",
-                a.n_key_value_heads, a.n_heads
-            )));
-        }
         let largest = [
-            (self.d_vocab, self.d_model.max(self.d_embed)),
-            (self.d_mlp, 2 * self.d_model),
-            (3 * a.n_heads.saturating_mul(a.d_head), self.d_model),
+            ("embedding", self.d_vocab, self.d_model.max(self.d_embed)),
+            ("MLP", self.d_mlp, 2 * self.d_model),
+            (
+                "attention",
+                3 * a.n_heads.saturating_mul(a.d_head),
+                self.d_model,
+            ),
         ];
-        let fits = |(rows, columns): &(usize, usize)| {
-            rows.checked_mul(*columns).is_some_and(|n| n <= 1 << 40)
-        };
-        if !largest.iter().all(fits) {
-            return Err(ModelError::BadConfig(
-                "its matrices are larger than any model's".into(),
-            ));
+        for (what, rows, columns) in largest {
+            let n_weights = (rows as u64).checked_mul(columns as u64);
+            if n_weights.is_none_or(|n| n > MOST_WEIGHTS) {
+                return Err(ModelError::BadConfig(format!(
+                    "its {what} of {rows} × {columns} weights is larger than any model's"
+                )));
+            }
         }
         if let Position::Rotary {
             n_dims,
@@ -514,7 +501,7 @@ mod tests {
         assert!(error("\"silu\"", "\"tanh\"").contains("`hidden_act` is \"tanh\""));
         let heads = error("\"num_key_value_heads\":1", "\"num_key_value_heads\":2");
         assert!(
-            heads.contains("2 key-value heads do not divide its 3 heads"),
+            heads.contains("`num_key_value_heads` is 2; expected a divisor of the number of heads, 3"),
             "{heads}"
         );
         assert!(error("\"hidden_size\":12", "\"hidden_size\":-4").contains("a whole number"));

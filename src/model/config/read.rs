@@ -1,6 +1,6 @@
 //! The keys of `config.json`, with errors that name them.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Activation, Family, Rope, RopeScaling};
 use crate::model::error::ModelError;
@@ -11,6 +11,9 @@ const MOST: u64 = 1 << 24;
 /// More blocks than any model has.
 const MOST_LAYERS: usize = 4096;
 
+/// Characters of a value that an error shows.
+pub(super) const MOST_SHOWN: usize = 100;
+
 /// An object of `config.json`.
 #[derive(Clone, Copy)]
 pub(super) struct Raw<'a> {
@@ -20,19 +23,53 @@ pub(super) struct Raw<'a> {
     pub(super) within: &'a str,
 }
 
+/// A value as an error shows it.
+fn shown(value: &Value) -> String {
+    let whole = value.to_string();
+    match whole.char_indices().nth(MOST_SHOWN) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole,
+    }
+}
+
+/// Fails if the file says that the weights are quantised: for transformers, or by MLX.
+pub(super) fn check_quantisation(map: &Map<String, Value>) -> Result<(), ModelError> {
+    for key in ["quantization_config", "compression_config", "quantization"] {
+        let Some(Value::Object(about)) = map.get(key).filter(|about| **about != json!({})) else {
+            continue;
+        };
+        let set = |key: &str| about.get(key) == Some(&Value::Bool(true));
+        let method = match about.get("quant_method") {
+            Some(method) => shown(method).trim_matches('"').to_owned(),
+            None if set("load_in_4bit") || set("load_in_8bit") => "bitsandbytes".to_owned(),
+            None if key == "quantization" => "MLX".to_owned(),
+            None => "by a method that is not named".to_owned(),
+        };
+        let bits = match (set("load_in_4bit"), set("load_in_8bit")) {
+            (true, _) => ", 4 bit",
+            (_, true) => ", 8 bit",
+            _ => "",
+        };
+        return Err(ModelError::Quantised {
+            method: method + bits,
+            sign: format!("`config.json` says so in `{key}`"),
+        });
+    }
+    match map.get("text_config") {
+        Some(Value::Object(inside)) => check_quantisation(inside),
+        _ => Ok(()),
+    }
+}
+
 impl<'a> Raw<'a> {
     fn path(&self, key: &str) -> String {
         format!("{}{key}", self.within)
     }
 
     pub(super) fn bad(&self, key: &str, expected: impl Into<String>) -> ModelError {
-        let found = self
-            .map
-            .get(key)
-            .map_or_else(|| "missing".to_owned(), Value::to_string);
         ModelError::BadKey {
             key: self.path(key),
-            found,
+            found: self.map.get(key).map_or("missing".to_owned(), shown),
             expected: expected.into(),
         }
     }
@@ -48,13 +85,22 @@ impl<'a> Raw<'a> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
-    pub(super) fn optional_size(&self, key: &str) -> Result<Option<usize>, ModelError> {
+    fn whole_number(&self, key: &str, least: u64) -> Result<Option<usize>, ModelError> {
         let number = |value: &Value| {
-            let number = value.as_u64().filter(|&n| n <= MOST);
-            let expected = || self.bad(key, format!("a whole number of at most {MOST}"));
+            let number = value.as_u64().filter(|n| (least..=MOST).contains(n));
+            let expected = || self.bad(key, format!("a whole number from {least} to {MOST}"));
             number.map(|n| n as usize).ok_or_else(expected)
         };
         self.get(key).map(number).transpose()
+    }
+
+    /// A number that may be 0.
+    pub(super) fn optional_count(&self, key: &str) -> Result<Option<usize>, ModelError> {
+        self.whole_number(key, 0)
+    }
+
+    pub(super) fn optional_size(&self, key: &str) -> Result<Option<usize>, ModelError> {
+        self.whole_number(key, 1)
     }
 
     /// Number of blocks.
@@ -65,11 +111,11 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// How many positions a layer sees.
-    pub(super) fn window(&self, key: &str) -> Result<Option<usize>, ModelError> {
-        match self.optional_size(key)? {
-            Some(0) => Err(self.bad(key, "at least 1")),
-            window => Ok(window),
+    /// How many heads share the keys and values of one.
+    pub(super) fn n_key_value_heads(&self, key: &str, n_heads: usize) -> Result<usize, ModelError> {
+        match self.optional_size(key)?.unwrap_or(n_heads) {
+            n if n_heads.is_multiple_of(n) => Ok(n),
+            _ => Err(self.bad(key, format!("a divisor of the number of heads, {n_heads}"))),
         }
     }
 
@@ -140,7 +186,7 @@ impl<'a> Raw<'a> {
     ) -> Result<usize, ModelError> {
         match self.optional_size(key)? {
             Some(d_head) => Ok(d_head),
-            None if n_heads > 0 && d_model.is_multiple_of(n_heads) => Ok(d_model / n_heads),
+            None if d_model.is_multiple_of(n_heads) => Ok(d_model / n_heads),
             None => Err(self.bad(
                 key,
                 format!("given, since {n_heads} heads do not divide d_model = {d_model}"),

@@ -1,5 +1,6 @@
 //! The metadata of a GGUF file as Hugging Face's `config.json`.
 
+use candle_core::DType;
 use serde_json::{Map, Value, json};
 
 use super::{Architecture, Gguf, bad};
@@ -11,9 +12,9 @@ type Result<T> = std::result::Result<T, ModelError>;
 const GEMMA_27B_LAYERS: [usize; 2] = [46, 62];
 
 impl Gguf {
-    /// The model's `config.json`. `bytes` are the whole file.
-    pub fn config_json(&self, bytes: &[u8]) -> Result<Vec<u8>> {
-        let mut map = self.decoder(self.architecture()?, bytes)?;
+    /// The model's `config.json`. `files` are those that were read.
+    pub fn config_json(&self, files: &[&[u8]]) -> Result<Vec<u8>> {
+        let mut map = self.decoder(self.architecture()?, files)?;
         if let Some(id) = self.size("tokenizer.ggml.bos_token_id") {
             map.insert("bos_token_id".into(), id.into());
         }
@@ -34,13 +35,8 @@ impl Gguf {
         size.ok_or_else(|| bad(format!("it has no whole number `{key}`")))
     }
 
-    /// A number that was written as f32, in the digits that it was written with.
     fn own_number(&self, key: &str) -> Option<f64> {
-        match self.get(&self.own_key(key))? {
-            candle_core::quantized::gguf_file::Value::F32(x) => x.to_string().parse().ok(),
-            candle_core::quantized::gguf_file::Value::F64(x) => Some(*x),
-            _ => None,
-        }
+        self.get(&self.own_key(key))?.as_float()
     }
 
     fn needed_number(&self, key: &str) -> Result<f64> {
@@ -78,7 +74,7 @@ impl Gguf {
         Ok(config.as_object().cloned().unwrap_or_default())
     }
 
-    fn decoder(&self, architecture: Architecture, bytes: &[u8]) -> Result<Map<String, Value>> {
+    fn decoder(&self, architecture: Architecture, files: &[&[u8]]) -> Result<Map<String, Value>> {
         use Architecture as A;
         let n_heads = self.own_size("attention.head_count")?;
         if n_heads == 0 {
@@ -165,7 +161,7 @@ impl Gguf {
             A::Phi3 if rotated < d_head => set("partial_rotary_factor", share.into()),
             _ => (),
         }
-        if let Some(scaling) = self.rope_scaling(bytes)? {
+        if let Some(scaling) = self.rope_scaling(files)? {
             set("rope_scaling", scaling);
         }
 
@@ -228,13 +224,13 @@ impl Gguf {
     }
 
     /// How the frequencies are stretched: from the metadata, or from tensors that hold a divisor for each.
-    fn rope_scaling(&self, bytes: &[u8]) -> Result<Option<Value>> {
+    fn rope_scaling(&self, files: &[&[u8]]) -> Result<Option<Value>> {
         let n_ctx = self.own_size("context_length")?;
         let factors = |name: &str| -> Result<Option<Vec<f64>>> {
             if !self.has(name) {
                 return Ok(None);
             }
-            let values = self.tensor(bytes, name)?.flatten_all()?.to_vec1::<f32>()?;
+            let values = self.tensor(files, name)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
             Ok(Some(values.into_iter().map(f64::from).collect()))
         };
         if let Some(divisors) = factors("rope_freqs.weight")? {

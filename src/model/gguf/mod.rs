@@ -4,16 +4,20 @@
 //! <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 mod config;
+mod read;
 mod tensors;
+mod types;
 
-use std::io::Cursor;
+use std::collections::{BTreeMap, HashMap};
 
-use candle_core::quantized::gguf_file::{Content, Value};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use super::error::ModelError;
 
+pub use read::Value;
 pub use tensors::GgufFile;
+
+use read::{Entry, Part};
 
 /// Kinds of models, by `general.architecture`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,9 +55,10 @@ impl Architecture {
     ];
 }
 
-/// The header of a GGUF file.
+/// The headers of a model's GGUF files, of which the first has the metadata.
 pub struct Gguf {
-    content: Content,
+    metadata: HashMap<String, Value>,
+    tensors: BTreeMap<String, Entry>,
     /// `general.architecture`, which stands before the model's own keys.
     name: String,
 }
@@ -63,14 +68,49 @@ fn bad(reason: impl ToString) -> ModelError {
 }
 
 impl Gguf {
-    /// Reads the header of a file.
+    /// Reads the header of a model in one file.
     pub fn read(bytes: &[u8]) -> Result<Self, ModelError> {
-        let content = Content::read(&mut Cursor::new(bytes)).map_err(bad)?;
-        let name = match content.metadata.get("general.architecture") {
-            Some(Value::String(name)) => name.clone(),
+        Self::read_parts(&[bytes])
+    }
+
+    /// Reads the headers of a model in several files, in their order, which must belong together.
+    pub fn read_parts(files: &[&[u8]]) -> Result<Self, ModelError> {
+        let mut parts = Vec::with_capacity(files.len());
+        for (at, bytes) in files.iter().enumerate() {
+            let part = Part::read(bytes, at)?;
+            check_split(&part, at, files.len())?;
+            parts.push(part);
+        }
+        let mut parts = parts.into_iter();
+        let Some(first) = parts.next() else {
+            return Err(bad("it has no files"));
+        };
+        let (metadata, mut tensors) = (first.metadata, first.tensors);
+        for (name, entry) in parts.flat_map(|part| part.tensors) {
+            if let Some(other) = tensors.insert(name.clone(), entry) {
+                let part = other.part + 1;
+                return Err(bad(format!(
+                    "tensor `{name}` is in part {part} and in a later one"
+                )));
+            }
+        }
+        let whole = metadata.get("split.tensors.count");
+        let whole = whole.and_then(Value::as_integer);
+        if let Some(n) = whole.filter(|n| *n != tensors.len() as i128) {
+            return Err(bad(format!(
+                "`split.tensors.count` is {n}, but its parts have {} tensors; they do not belong together",
+                tensors.len()
+            )));
+        }
+        let name = match metadata.get("general.architecture") {
+            Some(Value::Text(name)) => name.clone(),
             _ => return Err(bad("it has no `general.architecture`")),
         };
-        Ok(Self { content, name })
+        Ok(Self {
+            metadata,
+            tensors,
+            name,
+        })
     }
 
     fn architecture(&self) -> Result<Architecture, ModelError> {
@@ -89,53 +129,61 @@ impl Gguf {
 
     /// A value of the metadata, by its full key.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.content.metadata.get(key)
+        self.metadata.get(key)
     }
 
     /// A whole number of the metadata.
     pub fn size(&self, key: &str) -> Option<usize> {
-        match self.get(key)? {
-            Value::I8(n) => usize::try_from(*n).ok(),
-            Value::I16(n) => usize::try_from(*n).ok(),
-            Value::I32(n) => usize::try_from(*n).ok(),
-            Value::I64(n) => usize::try_from(*n).ok(),
-            Value::Bool(_) => None,
-            value => value.to_u64().ok().and_then(|n| usize::try_from(n).ok()),
-        }
+        usize::try_from(self.get(key)?.as_integer()?).ok()
     }
 
     /// A switch of the metadata.
     pub fn flag(&self, key: &str) -> Option<bool> {
-        self.get(key)?.to_bool().ok()
+        self.get(key)?.as_bool()
     }
 
     /// A text of the metadata.
     pub fn text(&self, key: &str) -> Option<&str> {
-        self.get(key)?.to_string().ok().map(String::as_str)
+        self.get(key)?.as_text()
     }
 
     fn has(&self, tensor: &str) -> bool {
-        self.content.tensor_infos.contains_key(tensor)
+        self.tensors.contains_key(tensor)
     }
 
     fn shape(&self, tensor: &str) -> Option<&[usize]> {
-        let info = self.content.tensor_infos.get(tensor)?;
-        Some(info.shape.dims())
+        Some(&self.tensors.get(tensor)?.shape)
     }
 
-    /// A tensor, dequantised unless it is plain.
-    fn tensor(&self, bytes: &[u8], tensor: &str) -> Result<Tensor, ModelError> {
-        let info = self.content.tensor_infos.get(tensor);
-        let info = info.ok_or_else(|| bad(format!("tensor `{tensor}` is missing")))?;
-        let dims = info.shape.dims().iter();
-        let n_values = dims.copied().try_fold(1usize, usize::checked_mul);
-        // no type has more than eight values in a byte
-        if n_values.is_none_or(|n| n / 8 > bytes.len()) {
-            return Err(bad(format!("tensor `{tensor}` is longer than the file")));
-        }
-        let mut reader = Cursor::new(bytes);
-        let offset = self.content.tensor_data_offset;
-        let quantised = info.read(&mut reader, offset, &Device::Cpu).map_err(bad)?;
-        Ok(quantised.dequantize(&Device::Cpu)?)
+    /// A tensor, dequantised unless it is plain. `files` are those that were read.
+    fn tensor(&self, files: &[&[u8]], tensor: &str) -> Result<Tensor, ModelError> {
+        let missing = || bad(format!("tensor `{tensor}` is missing"));
+        let entry = self.tensors.get(tensor).ok_or_else(missing)?;
+        let file = files.get(entry.part).ok_or_else(missing)?;
+        let bytes = file.get(entry.start..entry.start + entry.len);
+        entry
+            .kind
+            .tensor(bytes.ok_or_else(missing)?, &entry.shape)
     }
+}
+
+/// Fails unless a file says that it is this part of so many; one that says nothing is all of its model.
+fn check_split(part: &Part, at: usize, n_parts: usize) -> Result<(), ModelError> {
+    let number = |key: &str| part.metadata.get(key).and_then(Value::as_integer);
+    let count = number("split.count").filter(|count| *count > 0).unwrap_or(1);
+    let own = number("split.no").unwrap_or(0);
+    if (own, count) == (at as i128, n_parts as i128) {
+        return Ok(());
+    }
+    Err(bad(match n_parts {
+        1 => format!(
+            "it is part {} of {count}, but its name does not end in `-00001-of-{count:05}.gguf`, so that the others could be found",
+            own + 1
+        ),
+        _ => format!(
+            "part {} of {n_parts} says that it is part {} of {count}; they do not belong together",
+            at + 1,
+            own + 1
+        ),
+    }))
 }

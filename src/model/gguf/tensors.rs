@@ -8,6 +8,9 @@ use super::{Architecture, Gguf};
 use crate::model::error::ModelError;
 use crate::model::weights::{TensorFile, TensorInfo};
 
+/// More heads than any model has.
+const MOST_HEADS: usize = 1 << 12;
+
 /// What the converter did to a tensor, and is undone.
 #[derive(Clone, Copy, Debug)]
 enum Undo {
@@ -30,27 +33,30 @@ enum Undo {
     },
 }
 
-/// A GGUF file as a file of tensors.
+/// The GGUF files of a model as one file of tensors.
 pub struct GgufFile<'a> {
     name: String,
     gguf: &'a Gguf,
-    bytes: &'a [u8],
+    files: Vec<&'a [u8]>,
     /// By Hugging Face's name.
     tensors: BTreeMap<String, (String, Undo)>,
 }
 
 impl Gguf {
-    /// The tensors. `bytes` are the whole file.
-    pub fn file<'a>(&'a self, name: &str, bytes: &'a [u8]) -> Result<GgufFile<'a>, ModelError> {
+    /// The tensors. `files` are those that were read.
+    pub fn file<'a>(&'a self, name: &str, files: Vec<&'a [u8]>) -> Result<GgufFile<'a>, ModelError> {
         let architecture = self.architecture()?;
-        let size = |key: &str| self.size(&format!("{}.{key}", self.name)).unwrap_or(0);
+        let size = |key: &str| {
+            let size = self.size(&format!("{}.{key}", self.name));
+            size.filter(|size| *size <= MOST_HEADS).unwrap_or(0)
+        };
         let n_heads = size("attention.head_count");
         let n_key_value_heads = match size("attention.head_count_kv") {
             0 => n_heads,
             n => n,
         };
         let mut tensors = BTreeMap::new();
-        for tensor in self.content.tensor_infos.keys() {
+        for tensor in self.tensors.keys() {
             // read for the config
             if tensor.starts_with("rope_f") {
                 continue;
@@ -64,7 +70,7 @@ impl Gguf {
             match (undo, translated.strip_suffix(".weight")) {
                 (Undo::Stack { .. }, Some(module)) => {
                     let heads = match self.shape(tensor) {
-                        Some([heads, _]) if *heads <= n_heads.min(1 << 16) => *heads,
+                        Some([heads, 1..]) if *heads <= n_heads.min(MOST_HEADS) => *heads,
                         _ => {
                             return Err(super::bad(format!(
                                 "tensor `{tensor}` is not for its heads"
@@ -77,14 +83,19 @@ impl Gguf {
                     }
                 }
                 _ => {
-                    tensors.insert(translated, (tensor.clone(), undo));
+                    let other = tensors.insert(translated, (tensor.clone(), undo));
+                    if let Some((other, _)) = other {
+                        return Err(super::bad(format!(
+                            "tensors `{other}` and `{tensor}` are the same one of the model"
+                        )));
+                    }
                 }
             }
         }
         Ok(GgufFile {
             name: name.to_owned(),
             gguf: self,
-            bytes,
+            files,
             tensors,
         })
     }
@@ -207,10 +218,10 @@ impl TensorFile for GgufFile<'_> {
     }
 
     fn tensors(&self) -> Vec<TensorInfo> {
-        let infos = &self.gguf.content.tensor_infos;
+        let entries = &self.gguf.tensors;
         let info = |(name, (tensor, undo)): (&String, &(String, Undo))| {
-            let info = &infos[tensor];
-            let mut shape = info.shape.dims().to_vec();
+            let entry = &entries[tensor];
+            let mut shape = entry.shape.clone();
             match undo {
                 Undo::Transpose => shape.reverse(),
                 Undo::Stack { .. } => {
@@ -221,7 +232,7 @@ impl TensorFile for GgufFile<'_> {
             TensorInfo {
                 name: name.clone(),
                 shape,
-                dtype: format!("{:?}", info.ggml_dtype),
+                dtype: entry.kind.label(),
             }
         };
         self.tensors.iter().map(info).collect()
@@ -231,7 +242,7 @@ impl TensorFile for GgufFile<'_> {
         let Some((own, undo)) = self.tensors.get(tensor) else {
             return Err(super::bad(format!("tensor `{tensor}` is missing")));
         };
-        let found = self.gguf.tensor(self.bytes, own)?;
+        let found = self.gguf.tensor(&self.files, own)?;
         let (rows, columns) = (found.dim(0)?, &found.dims()[1..]);
         let cut = |n_heads: usize| match n_heads {
             0 => Err(super::bad("it has no number of heads")),

@@ -27,6 +27,8 @@ pub(in crate::model) struct Loader<'c> {
     checkpoint: &'c Checkpoint<'c>,
     config: &'c Config,
     names: Names,
+    /// What stands before all names, and is none of the family's.
+    wrapper: &'c str,
     prefix: &'static str,
     dtype: DType,
     device: Device,
@@ -42,16 +44,24 @@ impl<'c> Loader<'c> {
         device: &Device,
     ) -> Self {
         let names = Names::of(config.family);
-        let fits = |prefix: &&&str| {
-            let embed = format!("{prefix}{}.weight", names.embed);
-            checkpoint.contains(&embed)
+        // what was put around the model is as little of what all names share as will do
+        let shared = &checkpoint.shared;
+        let dots = shared.match_indices('.').map(|(dot, _)| &shared[..=dot]);
+        let wrappers = std::iter::once("").chain(dots);
+        let mut places = wrappers.flat_map(|wrapper| {
+            let prefixes = names.prefixes.iter();
+            prefixes.map(move |prefix| (wrapper, *prefix))
+        });
+        let fits = |(wrapper, prefix): &(&str, &str)| {
+            checkpoint.contains(&format!("{wrapper}{}", names.embedding(prefix)))
         };
-        let prefix = names.prefixes.iter().find(fits);
+        let (wrapper, prefix) = places.find(fits).unwrap_or(("", names.prefixes[0]));
         Self {
             checkpoint,
             config,
             names,
-            prefix: prefix.unwrap_or(&names.prefixes[0]),
+            wrapper,
+            prefix,
             dtype,
             device: device.clone(),
             checked: None,
@@ -74,8 +84,21 @@ impl<'c> Loader<'c> {
         self.config
     }
 
-    pub(super) fn checkpoint(&self) -> &'c Checkpoint<'c> {
-        self.checkpoint
+    pub(super) fn wrapper(&self) -> &'c str {
+        self.wrapper
+    }
+
+    /// What the checkpoint calls a tensor.
+    fn whole(&self, name: &str) -> String {
+        format!("{}{name}", self.wrapper)
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.checkpoint.contains(&self.whole(name))
+    }
+
+    pub(super) fn shape(&self, name: &str) -> Option<&'c [usize]> {
+        self.checkpoint.shape(&self.whole(name))
     }
 
     pub(super) fn tensor(&self, name: &str, shape: &[Dim<'_>]) -> Result<Tensor> {
@@ -83,15 +106,16 @@ impl<'c> Loader<'c> {
     }
 
     fn typed_tensor(&self, name: &str, shape: &[Dim<'_>], dtype: DType) -> Result<Tensor> {
+        let name = self.whole(name);
         if let Some(checked) = &self.checked {
-            self.checkpoint.check_tensor(name, shape)?;
-            checked.borrow_mut().insert(name.to_owned());
+            self.checkpoint.check_tensor(&name, shape)?;
+            checked.borrow_mut().insert(name);
             return self.constant(
                 0.0,
                 &shape.iter().map(|(_, size)| *size).collect::<Vec<_>>(),
             );
         }
-        let tensor = self.checkpoint.tensor(name, shape)?;
+        let tensor = self.checkpoint.tensor(&name, shape)?;
         Ok(tensor.to_dtype(dtype)?.to_device(&self.device)?)
     }
 
@@ -168,7 +192,12 @@ impl<'c> Loader<'c> {
                     Some(embed) => embed.clone(),
                     None => self.embedding()?.tokens,
                 };
-                Linear::new(self.tied_unembedding(embed)?, None)
+                // which transformers keeps apart from the weights that it ties
+                let bias = format!("{}.bias", self.names.unembed);
+                let bias = (c.unembed_bias && self.contains(&bias))
+                    .then(|| self.tensor(&bias, &[d_vocab]))
+                    .transpose()?;
+                Linear::new(self.tied_unembedding(embed)?, bias)
             }
             (false, _) => self.linear(self.names.unembed, d_vocab, d_embed, c.unembed_bias)?,
         };
@@ -190,7 +219,7 @@ impl<'c> Loader<'c> {
     /// another matrix, that is the one that counts, as in transformers 5.
     fn tied_unembedding(&self, embed: Tensor) -> Result<Tensor> {
         let name = format!("{}.weight", self.names.unembed);
-        if self.checked.is_some() || !self.checkpoint.contains(&name) {
+        if self.checked.is_some() || !self.contains(&name) {
             return Ok(embed);
         }
         let c = self.config;

@@ -4,6 +4,7 @@ mod analysis;
 mod loader;
 mod names;
 mod safetensors;
+mod stored;
 mod transformer_lens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -43,20 +44,36 @@ pub trait TensorFile: Send + Sync {
 /// The tensors of one or more files, still in them.
 pub struct Checkpoint<'a> {
     files: Vec<Box<dyn TensorFile + 'a>>,
-    /// The file that each tensor is in.
+    /// By name, without what compiling put into it: the file that each tensor is in, and what it is called there.
     index: HashMap<String, (usize, TensorInfo)>,
+    /// What all names begin with, up to a dot: part of the family's names, or what was put around the model.
+    shared: String,
 }
 
 impl<'a> Checkpoint<'a> {
-    /// Indexes the tensors of some files.
-    pub fn new(files: Vec<Box<dyn TensorFile + 'a>>) -> Self {
-        let tensors = files.iter().enumerate();
-        let tensors = tensors.flat_map(|(at, file)| {
-            let of_file = file.tensors().into_iter();
-            of_file.map(move |info| (info.name.clone(), (at, info)))
-        });
-        let index = tensors.collect();
-        Self { files, index }
+    /// Indexes the tensors of some files. Fails if two files have the same tensor, or if they hold something else than
+    /// the weights of a model: quantised ones, or an adapter's.
+    pub fn new(files: Vec<Box<dyn TensorFile + 'a>>) -> Result<Self, ModelError> {
+        let mut index: HashMap<String, (usize, TensorInfo)> = HashMap::new();
+        for (at, file) in files.iter().enumerate() {
+            for info in file.tensors() {
+                let name = info.name.clone();
+                if let Some((other, _)) = index.insert(name.clone(), (at, info)) {
+                    return Err(ModelError::TensorTwice {
+                        name,
+                        files: [other, at].map(|at| files[at].name().to_owned()),
+                    });
+                }
+            }
+        }
+        stored::check(index.values().map(|(_, info)| info))?;
+        let index = names::uncompiled(index);
+        let shared = names::shared_prefix(index.keys());
+        Ok(Self {
+            files,
+            index,
+            shared,
+        })
     }
 
     /// Fails unless the checkpoint holds just the tensors that a model of this config has, each in its shape. Answers
@@ -69,8 +86,11 @@ impl<'a> Checkpoint<'a> {
         }
         loader.final_norm()?;
         loader.unembedding(None)?;
+        let wrapper = loader.wrapper().len();
         let used = loader.used();
-        let idle = |name: &&String| !used.contains(*name) && !names::is_idle(config, name);
+        let idle = |name: &&String| {
+            !used.contains(*name) && !names::is_idle(config, name.get(wrapper..).unwrap_or(name))
+        };
         let extra: BTreeSet<&String> = self.index.keys().filter(idle).collect();
         if let Some(first) = extra.first() {
             return Err(ModelError::ExtraTensors {
@@ -111,18 +131,20 @@ impl<'a> Checkpoint<'a> {
 
     /// Fails unless a tensor is there and has the expected shape.
     fn check_tensor(&self, name: &str, shape: &[(&str, usize)]) -> Result<(), ModelError> {
-        let Some(found) = self.shape(name) else {
+        let Some((_, info)) = self.index.get(name) else {
             let files: Vec<&str> = self.files.iter().map(|file| file.name()).collect();
             return Err(ModelError::MissingTensor {
                 name: name.to_owned(),
                 file: files.join("`, `"),
             });
         };
+        stored::check_type(info)?;
+        let found = &info.shape;
         if !found.iter().eq(shape.iter().map(|(_, size)| size)) {
             let expected: Vec<_> = shape.iter().map(|(d, n)| format!("{d} = {n}")).collect();
             return Err(ModelError::Shape {
                 name: name.to_owned(),
-                found: found.to_vec(),
+                found: found.clone(),
                 expected: format!("[{}]", expected.join(", ")),
             });
         }
@@ -132,7 +154,8 @@ impl<'a> Checkpoint<'a> {
     /// A tensor of the expected shape, all values finite, in main memory and the file's own type.
     fn tensor(&self, name: &str, shape: &[(&str, usize)]) -> Result<Tensor, ModelError> {
         self.check_tensor(name, shape)?;
-        let tensor = self.files[self.index[name].0].load(name)?;
+        let (file, info) = &self.index[name];
+        let tensor = self.files[*file].load(&info.name)?;
         match n_not_finite(&tensor)? {
             0 => Ok(tensor),
             count => Err(ModelError::NotFinite {

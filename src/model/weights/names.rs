@@ -1,6 +1,42 @@
-//! What each family calls its tensors.
+//! What each family calls its tensors, and what stands around its names in a checkpoint.
+
+use std::collections::HashMap;
 
 use crate::model::config::{Config, Family, Layout};
+
+/// Parts of a name that PyTorch adds when a module, or one inside it, is compiled, sharded or recomputed.
+const COMPILED: [&str; 3] = [
+    "_orig_mod",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+];
+
+/// Names without what compiling put into them, unless that makes one name of two.
+pub(super) fn uncompiled<T>(tensors: HashMap<String, T>) -> HashMap<String, T> {
+    let clean = |name: &String| {
+        let parts = name.split('.').filter(|part| !COMPILED.contains(part));
+        parts.collect::<Vec<_>>().join(".")
+    };
+    let names: std::collections::HashSet<String> = tensors.keys().map(clean).collect();
+    match names.len() == tensors.len() {
+        true => {
+            let renamed = tensors.into_iter().map(|(name, tensor)| (clean(&name), tensor));
+            renamed.collect()
+        }
+        false => tensors,
+    }
+}
+
+/// What all names begin with, up to and with a dot.
+pub(super) fn shared_prefix<'n>(names: impl Iterator<Item = &'n String>) -> String {
+    let modules = names.map(|name| &name[..name.rfind('.').map_or(0, |dot| dot + 1)]);
+    let shared = modules.reduce(|a, b| {
+        let parts = a.split_inclusive('.').zip(b.split_inclusive('.'));
+        let same = parts.take_while(|(a, b)| a == b);
+        &a[..same.map(|(part, _)| part.len()).sum()]
+    });
+    shared.unwrap_or_default().to_owned()
+}
 
 /// How query, key and value are stored.
 #[derive(Clone, Copy)]
@@ -32,6 +68,7 @@ pub(super) struct Names {
     pub(super) prefixes: &'static [&'static str],
     /// What stands before a block's number.
     pub(super) layers: &'static str,
+    /// With its parameter, if that is not `weight`.
     pub(super) embed: &'static str,
     pub(super) positions: &'static str,
     pub(super) attention_norm: &'static str,
@@ -176,6 +213,7 @@ const OPT: Names = Names {
 const TRANSFORMER_LENS: Names = Names {
     prefixes: &[""],
     layers: "blocks.",
+    embed: "embed.W_E",
     attention_norm: "ln1",
     mlp_norm: "ln2",
     final_norm: "ln_final",
@@ -183,6 +221,14 @@ const TRANSFORMER_LENS: Names = Names {
 };
 
 impl Names {
+    /// The whole name of the embedding, behind a prefix.
+    pub(super) fn embedding(&self, prefix: &str) -> String {
+        match self.embed.contains('.') {
+            true => format!("{prefix}{}", self.embed),
+            false => format!("{prefix}{}.weight", self.embed),
+        }
+    }
+
     pub(super) fn of(family: Family) -> Self {
         match family {
             Family::Gpt2 => GPT2,

@@ -28,7 +28,7 @@ impl Loader<'_> {
             Some(rest) => format!("norm{rest}"),
             None => name.replace("ln", "norm"),
         };
-        match self.checkpoint().contains(&old) {
+        match self.contains(&old) {
             true => old,
             false => name,
         }
@@ -40,8 +40,8 @@ impl Loader<'_> {
         let mut other = shape.to_vec();
         other.swap(n - 2, n - 1);
         let sizes = |shape: &[Dim<'_>]| shape.iter().map(|(_, size)| *size).collect::<Vec<_>>();
-        let found = self.checkpoint().shape(name);
-        let old = || self.config().d_vocab == OLD_D_VOCAB || self.checkpoint().contains("norm.w");
+        let found = self.shape(name);
+        let old = || self.config().d_vocab == OLD_D_VOCAB || self.contains("norm.w");
         let reversed = match sizes(shape) == sizes(&other) {
             true => old() && self.config().n_layers <= reversed_layers,
             false => found.is_some_and(|found| found == sizes(&other)),
@@ -57,7 +57,7 @@ impl Loader<'_> {
 
     /// A bias. TransformerLens takes one that is missing as zero.
     fn lens_bias(&self, name: &str, shape: &[Dim<'_>]) -> Result<Option<Tensor>> {
-        match self.checkpoint().contains(name) {
+        match self.contains(name) {
             true => Ok(Some(self.tensor(name, shape)?)),
             false => Ok(None),
         }
@@ -201,7 +201,7 @@ mod tests {
             });
             let file = safetensors::serialize(views, None).unwrap();
             let file = SafetensorsFile::new("model".into(), &file).unwrap();
-            let checkpoint = Checkpoint::new(vec![Box::new(file)]);
+            let checkpoint = Checkpoint::new(vec![Box::new(file)]).unwrap();
             let config = Config::from_json(config.as_bytes()).unwrap();
             let model = Model::load(
                 config,

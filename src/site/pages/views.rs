@@ -125,7 +125,7 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
         notes.push(format!("from {} at commit {commit}", model.source));
     }
     // GGUF's own types; what plain files hold is a float or a whole number
-    let quantised = |kind: &&String| kind.starts_with('Q');
+    let quantised = |kind: &&String| kind.starts_with('Q') || kind.starts_with("IQ");
     if model.stored_as.iter().any(|kind| quantised(&kind)) {
         notes.push(format!(
             "stored as {}, dequantised",
