@@ -45,20 +45,8 @@ pub enum LoadError {
         /// The longest that is read.
         most: u64,
     },
-    /// A GGUF file is a later part of a model.
-    #[error("`{path}` is part {number} of {count}; the model is opened from the first, `{first}`")]
-    GgufPart {
-        /// The file.
-        path: PathBuf,
-        /// Its number.
-        number: usize,
-        /// How many parts there are.
-        count: usize,
-        /// Name of the first part.
-        first: String,
-    },
-    /// A part of a model in several GGUF files is not there.
-    #[error("part {number} of {count} is missing: there is no `{path}`")]
+    /// A part of a model in several GGUF files is missing.
+    #[error("part {number} of {count} of the model is missing: there is no `{path}`")]
     GgufPartMissing {
         /// The file that should be there.
         path: PathBuf,
@@ -170,7 +158,7 @@ impl LoadError {
                 Some("the Hub's cache must be writable; HF_HUB_CACHE names another folder for it")
             }
             Self::Kind { kind, .. } => Some(kind.hint()),
-            Self::GgufPart { .. } | Self::GgufPartMissing { .. } => {
+            Self::GgufPartMissing { .. } => {
                 Some("keep all parts in one folder, under the names that they were given")
             }
             Self::HubSetting { .. } => Some(

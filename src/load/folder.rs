@@ -110,12 +110,9 @@ pub(super) fn files(folder: &Path) -> Result<Vec<String>, LoadError> {
 /// The `.gguf` file of a model among names: the only one, or the first part of the only model in several.
 pub(super) fn only_gguf(names: &[String]) -> Option<String> {
     let mut names = names.iter().filter(|name| name.ends_with(".gguf"));
-    let first = |name: &String| match SplitName::parse(name) {
-        Some(split) => split.name(1),
-        None => name.clone(),
-    };
-    let found = names.next().map(first)?;
-    names.all(|name| first(name) == found).then_some(found)
+    let found = names.next().map(|name| SplitName::first(name))?;
+    let same = names.all(|name| SplitName::first(name) == found);
+    same.then_some(found)
 }
 
 /// Why a folder, or a repository, is no model.
@@ -185,7 +182,9 @@ fn indexed(path: &Path, bytes: &[u8]) -> Result<Vec<String>, LoadError> {
     files.sort();
     files.dedup();
     match files.iter().find(|name| !is_plain(name)) {
-        Some(name) => Err(bad(format!("its `weight_map` names {name:?}, which is no file beside it"))),
+        Some(name) => Err(bad(format!(
+            "its `weight_map` names {name:?}, which is no file beside it"
+        ))),
         None if files.is_empty() => Err(bad("its `weight_map` is empty".into())),
         None => Ok(files),
     }

@@ -16,7 +16,7 @@ use super::{folder, kind};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct SplitName {
     /// What stands before the numbers.
-    stem: String,
+    pub(super) stem: String,
     pub(super) number: usize,
     pub(super) count: usize,
 }
@@ -40,6 +40,14 @@ impl SplitName {
     /// The name of a part.
     pub(super) fn name(&self, number: usize) -> String {
         format!("{}-{number:05}-of-{:05}.gguf", self.stem, self.count)
+    }
+
+    /// The name of the first part, or the name of a file that is a whole model.
+    pub(super) fn first(name: &str) -> String {
+        match Self::parse(name) {
+            Some(split) => split.name(1),
+            None => name.to_owned(),
+        }
     }
 }
 
@@ -163,9 +171,7 @@ impl GgufModel {
             pre_tokenizer: text("pre"),
             tokens: texts("tokens"),
             kinds: kinds.map(kind_of).collect(),
-            scores: scores
-                .map(|v| v.as_float().unwrap_or(0.0) as f32)
-                .collect(),
+            scores: scores.map(|v| v.as_float().unwrap_or(0.0) as f32).collect(),
             merges: texts("merges"),
             bos: id("bos"),
             unknown: id("unknown"),
@@ -181,21 +187,13 @@ fn kind_of(value: &Value) -> i32 {
     kind.unwrap_or(1)
 }
 
-/// The files of the model that a file is the first of.
+/// The files of the model that a file is one of, in their order.
 fn parts(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some(split) = SplitName::parse(&name) else {
         return Ok(vec![path.to_owned()]);
     };
-    let (number, count) = (split.number, split.count);
-    if number > 1 {
-        return Err(LoadError::GgufPart {
-            path: path.to_owned(),
-            number,
-            count,
-            first: split.name(1),
-        });
-    }
+    let count = split.count;
     let part = |number| {
         let path = path.with_file_name(split.name(number));
         match path.exists() {

@@ -50,7 +50,9 @@ pub enum Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LfsPointer => f.write_str("is a pointer of Git LFS; the file itself was not fetched"),
+            Self::LfsPointer => {
+                f.write_str("is a pointer of Git LFS; the file itself was not fetched")
+            }
             Self::WebPage => f.write_str("is a web page; the file itself was not fetched"),
             Self::Adapter { method, base } => {
                 write!(f, "is an adapter ({method})")?;
@@ -62,10 +64,16 @@ impl fmt::Display for Kind {
             Self::PartOfFolder(what) => write!(f, "is {what}, and a part of a model only"),
             Self::Format(what) => write!(f, "is {what}, which is not read"),
             Self::Folder(what) => write!(f, "is {what}, not a language model"),
-            Self::OtherWeights(what) => write!(f, "has its weights as {what} only, which is not read"),
-            Self::Ggufs => f.write_str("has several `.gguf` files, or a config of another model beside one"),
+            Self::OtherWeights(what) => {
+                write!(f, "has its weights as {what} only, which is not read")
+            }
+            Self::Ggufs => {
+                f.write_str("has several `.gguf` files, or a config of another model beside one")
+            }
             Self::Unknown => f.write_str("is not a GGUF file"),
-            Self::NoIndex => f.write_str("has weights in several files, but no index that names them"),
+            Self::NoIndex => {
+                f.write_str("has weights in several files, but no index that names them")
+            }
             Self::EmptyFile => f.write_str("is an empty file"),
             Self::EmptyFolder => f.write_str("is an empty folder"),
         }
@@ -76,8 +84,12 @@ impl Kind {
     /// What to do about it.
     pub(super) fn hint(&self) -> &'static str {
         match self {
-            Self::LfsPointer => "fetch it: `git lfs install` once, then `git lfs pull` in the folder",
-            Self::WebPage => "download the file itself: from the Hub, `hf download`, or give the model's name on the Hub",
+            Self::LfsPointer => {
+                "fetch it: `git lfs install` once, then `git lfs pull` in the folder"
+            }
+            Self::WebPage => {
+                "download the file itself: from the Hub, `hf download`, or give the model's name on the Hub"
+            }
             Self::Adapter { .. } => ADAPTER_HINT,
             Self::PartOfFolder(_) => {
                 "give the folder that holds it, with `config.json` and `tokenizer.json` beside it"
@@ -89,7 +101,11 @@ impl Kind {
                 "fetch `model.safetensors.index.json` or `pytorch_model.bin.index.json` of the same checkpoint"
             }
             Self::Ggufs => "give one of the `.gguf` files as the model",
-            Self::Folder(_) | Self::Format(_) | Self::Unknown | Self::EmptyFile | Self::EmptyFolder => MODEL_HINT,
+            Self::Folder(_)
+            | Self::Format(_)
+            | Self::Unknown
+            | Self::EmptyFile
+            | Self::EmptyFolder => MODEL_HINT,
         }
     }
 }
@@ -132,7 +148,9 @@ pub(super) fn of_file(path: &Path, begin: &[u8]) -> Option<Kind> {
         () if begin.starts_with(b"GGUF") => return None,
         () if begin.is_empty() => Kind::EmptyFile,
         () if begin.get(8) == Some(&b'{') => Kind::PartOfFolder("a safetensors file"),
-        () if begin.starts_with(b"\x89HDF") => Kind::Format("an HDF5 file, as TensorFlow writes it"),
+        () if begin.starts_with(b"\x89HDF") => {
+            Kind::Format("an HDF5 file, as TensorFlow writes it")
+        }
         () if begin.starts_with(b"PK\x03\x04") => match ends(&[".bin", ".pth", ".pt", ".ckpt"]) {
             true => Kind::PartOfFolder("a file of PyTorch"),
             false => Kind::Format("a zip archive"),
@@ -141,9 +159,8 @@ pub(super) fn of_file(path: &Path, begin: &[u8]) -> Option<Kind> {
         () if begin.starts_with(b"\x1f\x8b") => Kind::Format("a gzip archive"),
         () if begin.get(257..262) == Some(b"ustar") => Kind::Format("a tar archive"),
         () if begin.starts_with(b"{") => Kind::PartOfFolder("a JSON file"),
-        () if [b"ggml", b"ggjt", b"ggmf", b"lmgg", b"tjgg", b"fmgg"].contains(
-            &begin.first_chunk().unwrap_or(b"    "),
-        ) =>
+        () if [b"ggml", b"ggjt", b"ggmf", b"lmgg", b"tjgg", b"fmgg"]
+            .contains(&begin.first_chunk().unwrap_or(b"    ")) =>
         {
             Kind::Format("a file of llama.cpp's before GGUF")
         }
@@ -172,7 +189,10 @@ pub(super) fn adapter(json: &[u8]) -> Kind {
 /// Kinds of folders without `config.json`, by a name of a file in them.
 const FOLDERS: [(&str, Kind); 5] = [
     ("model_index.json", Kind::Folder("a pipeline of diffusers")),
-    ("modules.json", Kind::Folder("a model of sentence-transformers")),
+    (
+        "modules.json",
+        Kind::Folder("a model of sentence-transformers"),
+    ),
     (
         "config_sentence_transformers.json",
         Kind::Folder("a model of sentence-transformers"),
@@ -216,7 +236,9 @@ pub(super) fn of_folder(names: &[String]) -> Option<Kind> {
 /// What the weights of a folder are that has none that are read.
 pub(super) fn of_weights(names: &[String]) -> Option<Kind> {
     let any = |test: &dyn Fn(&str) -> bool| names.iter().any(|name| test(name));
-    let known = WEIGHTS.iter().find(|(end, _)| any(&|name| name.ends_with(end)));
+    let known = WEIGHTS
+        .iter()
+        .find(|(end, _)| any(&|name| name.ends_with(end)));
     match known {
         _ if any(&|name| name.contains("model-00001-of-") && !name.ends_with(".gguf")) => {
             Some(Kind::NoIndex)

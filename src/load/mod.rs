@@ -142,7 +142,7 @@ impl ModelFiles {
 
     fn gguf(model: &str, path: &Path) -> Result<Self, LoadError> {
         let file = gguf::GgufModel::open(path)?;
-        let name = file_name(path);
+        let name = SplitName::first(&file_name(path));
         let stem = SplitName::parse(&name).map(|split| split.stem);
         let stem = stem.unwrap_or_else(|| name.trim_end_matches(".gguf").to_owned());
         Ok(Self {

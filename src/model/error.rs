@@ -74,7 +74,9 @@ pub enum ModelError {
         sign: String,
     },
     /// The weights are those of an adapter.
-    #[error("its weights are those of an adapter such as LoRA, not of a whole model: it has tensor `{tensor}`")]
+    #[error(
+        "its weights are those of an adapter such as LoRA, not of a whole model: it has tensor `{tensor}`"
+    )]
     Adapter {
         /// A tensor that no whole model has.
         tensor: String,
@@ -169,9 +171,9 @@ impl ModelError {
                 "take the model that it was made from, or a GGUF file of it; what transformers can load and dequantise, `model.dequantize().save_pretrained(folder)` writes as a whole model",
             ),
             Self::Adapter { .. } => Some(ADAPTER_HINT),
-            Self::TensorTwice { .. } => {
-                Some("keep only the files of one checkpoint in the folder, and the index that belongs to them")
-            }
+            Self::TensorTwice { .. } => Some(
+                "keep only the files of one checkpoint in the folder, and the index that belongs to them",
+            ),
             Self::UnknownToken { .. } => Some("check that `tokenizer.json` belongs to this model"),
             Self::NotFinite { .. } => Some("the checkpoint is damaged or its training diverged"),
             _ => None,

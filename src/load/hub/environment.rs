@@ -129,7 +129,12 @@ impl Reader<'_> {
     fn user_home(&self, wanted_by: &str) -> Result<PathBuf, LoadError> {
         let home = self.set("HOME").map(PathBuf::from);
         let home = home.or_else(std::env::home_dir);
-        home.ok_or_else(|| bad(wanted_by, "needs the user's home folder, which is not known"))
+        home.ok_or_else(|| {
+            bad(
+                wanted_by,
+                "needs the user's home folder, which is not known",
+            )
+        })
     }
 
     /// A path, with `~` and `$NAME` or `${NAME}` replaced.
@@ -201,7 +206,10 @@ impl Reader<'_> {
         let path = self.path("HF_TOKEN_PATH")?;
         let path = path.unwrap_or_else(|| home.join("token"));
         match fs::read(&path) {
-            Ok(bytes) => clean(&path.display().to_string(), &String::from_utf8_lossy(&bytes)),
+            Ok(bytes) => clean(
+                &path.display().to_string(),
+                &String::from_utf8_lossy(&bytes),
+            ),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(LoadError::Io { path, source }),
         }
@@ -240,18 +248,47 @@ mod tests {
         // computed with huggingface_hub's constants.py
         assert_eq!(cache(&[]), "/home/me/.cache/huggingface/hub");
         assert_eq!(cache(&[("XDG_CACHE_HOME", "/c")]), "/c/huggingface/hub");
-        assert_eq!(cache(&[("XDG_CACHE_HOME", "~/c")]), "/home/me/c/huggingface/hub");
-        assert_eq!(cache(&[("HF_HOME", "~/hh"), ("XDG_CACHE_HOME", "/c")]), "/home/me/hh/hub");
+        assert_eq!(
+            cache(&[("XDG_CACHE_HOME", "~/c")]),
+            "/home/me/c/huggingface/hub"
+        );
+        assert_eq!(
+            cache(&[("HF_HOME", "~/hh"), ("XDG_CACHE_HOME", "/c")]),
+            "/home/me/hh/hub"
+        );
         assert_eq!(cache(&[("HF_HOME", "~")]), "/home/me/hub");
-        assert_eq!(cache(&[("HF_HOME", "$HOME/a"), ("HUGGINGFACE_HUB_CACHE", "")]), "/home/me/a/hub");
-        assert_eq!(cache(&[("HF_HOME", "/x"), ("HUGGINGFACE_HUB_CACHE", "/y")]), "/y");
-        assert_eq!(cache(&[("HF_HUB_CACHE", "/z"), ("HUGGINGFACE_HUB_CACHE", "/y")]), "/z");
-        assert_eq!(cache(&[("HF_HUB_CACHE", "${D}/b$D"), ("D", "/d")]), "/d/b/d");
-        assert_eq!(cache(&[("HF_HUB_CACHE", "/a/$nothing/${}/$")]), "/a/$nothing/${}/$");
+        assert_eq!(
+            cache(&[("HF_HOME", "$HOME/a"), ("HUGGINGFACE_HUB_CACHE", "")]),
+            "/home/me/a/hub"
+        );
+        assert_eq!(
+            cache(&[("HF_HOME", "/x"), ("HUGGINGFACE_HUB_CACHE", "/y")]),
+            "/y"
+        );
+        assert_eq!(
+            cache(&[("HF_HUB_CACHE", "/z"), ("HUGGINGFACE_HUB_CACHE", "/y")]),
+            "/z"
+        );
+        assert_eq!(
+            cache(&[("HF_HUB_CACHE", "${D}/b$D"), ("D", "/d")]),
+            "/d/b/d"
+        );
+        assert_eq!(
+            cache(&[("HF_HUB_CACHE", "/a/$nothing/${}/$")]),
+            "/a/$nothing/${}/$"
+        );
         assert_eq!(cache(&[("HF_HUB_CACHE", "/a/~")]), "/a/~");
-        assert_eq!(cache(&[("HF_HOME", ""), ("HF_HUB_CACHE", "")]), "/home/me/.cache/huggingface/hub");
+        assert_eq!(
+            cache(&[("HF_HOME", ""), ("HF_HUB_CACHE", "")]),
+            "/home/me/.cache/huggingface/hub"
+        );
         let other = read(&[("HOME", "/home/me"), ("HF_HOME", "~you/x")]);
-        assert!(other.err().unwrap().contains("`HF_HOME` names another user's"));
+        assert!(
+            other
+                .err()
+                .unwrap()
+                .contains("`HF_HOME` names another user's")
+        );
     }
 
     #[test]
@@ -266,19 +303,34 @@ mod tests {
         assert_eq!(token(&[]), Ok(None));
         assert_eq!(token(&[("HF_TOKEN", " hf_abc\r\n")]), some("hf_abc"));
         assert_eq!(token(&[("HUGGING_FACE_HUB_TOKEN", "old")]), some("old"));
-        assert_eq!(token(&[("HF_TOKEN", "new"), ("HUGGING_FACE_HUB_TOKEN", "old")]), some("new"));
+        assert_eq!(
+            token(&[("HF_TOKEN", "new"), ("HUGGING_FACE_HUB_TOKEN", "old")]),
+            some("new")
+        );
         fs::write(dir.path().join("token"), "of_file\n").unwrap();
         assert_eq!(token(&[("HF_TOKEN", "")]), some("of_file"));
-        assert_eq!(token(&[("HF_TOKEN", "\n"), ("HUGGING_FACE_HUB_TOKEN", "old")]), some("of_file"));
+        assert_eq!(
+            token(&[("HF_TOKEN", "\n"), ("HUGGING_FACE_HUB_TOKEN", "old")]),
+            some("of_file")
+        );
         fs::write(dir.path().join("other"), "elsewhere").unwrap();
-        assert_eq!(token(&[("HF_TOKEN_PATH", "$HF_HOME/other")]), some("elsewhere"));
+        assert_eq!(
+            token(&[("HF_TOKEN_PATH", "$HF_HOME/other")]),
+            some("elsewhere")
+        );
         assert_eq!(token(&[("HF_TOKEN_PATH", "$HF_HOME/none")]), Ok(None));
         for yes in ["1", "on", "Yes", "TRUE"] {
-            assert_eq!(token(&[("HF_TOKEN", "x"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", yes)]), Ok(None));
+            assert_eq!(
+                token(&[("HF_TOKEN", "x"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", yes)]),
+                Ok(None)
+            );
         }
         for bad in ["se cret", "secrét", "se\u{7}cret"] {
             let error = token(&[("HF_TOKEN", bad)]).unwrap_err();
-            assert!(error.contains("`HF_TOKEN`") && !error.contains("cr"), "{error}");
+            assert!(
+                error.contains("`HF_TOKEN`") && !error.contains("cr"),
+                "{error}"
+            );
         }
     }
 
@@ -288,10 +340,19 @@ mod tests {
             let all = [&[("HOME", "/")], more].concat();
             read(&all).unwrap().offline
         };
-        assert_eq!(offline(&[("HF_HUB_OFFLINE", "yes")]), Some("HF_HUB_OFFLINE"));
-        assert_eq!(offline(&[("TRANSFORMERS_OFFLINE", "1")]), Some("TRANSFORMERS_OFFLINE"));
+        assert_eq!(
+            offline(&[("HF_HUB_OFFLINE", "yes")]),
+            Some("HF_HUB_OFFLINE")
+        );
+        assert_eq!(
+            offline(&[("TRANSFORMERS_OFFLINE", "1")]),
+            Some("TRANSFORMERS_OFFLINE")
+        );
         // the first that is set decides
-        assert_eq!(offline(&[("HF_HUB_OFFLINE", "0"), ("TRANSFORMERS_OFFLINE", "1")]), None);
+        assert_eq!(
+            offline(&[("HF_HUB_OFFLINE", "0"), ("TRANSFORMERS_OFFLINE", "1")]),
+            None
+        );
         for no in ["", "0", "false", "2", "y"] {
             assert_eq!(offline(&[("HF_HUB_OFFLINE", no)]), None);
         }
@@ -301,14 +362,28 @@ mod tests {
         };
         assert_eq!(endpoint(""), Ok(ENDPOINT.to_owned()));
         assert_eq!(endpoint("http://h:1/a//"), Ok("http://h:1/a".to_owned()));
-        for bad in ["hf-mirror.com", "ftp://h", "https://", "file:///etc", "http:///x", "http://a b"] {
-            assert!(endpoint(bad).unwrap_err().contains("`HF_ENDPOINT`"), "{bad}");
+        for bad in [
+            "hf-mirror.com",
+            "ftp://h",
+            "https://",
+            "file:///etc",
+            "http:///x",
+            "http://a b",
+        ] {
+            assert!(
+                endpoint(bad).unwrap_err().contains("`HF_ENDPOINT`"),
+                "{bad}"
+            );
         }
         let times = |value: &str| {
             let found = read(&[("HOME", "/"), ("HF_HUB_DOWNLOAD_TIMEOUT", value)]);
             found.map(|environment| environment.idle_timeout.as_secs())
         };
         assert_eq!((times("3"), times("0")), (Ok(3), Ok(10)));
-        assert!(times("soon").unwrap_err().contains("`HF_HUB_DOWNLOAD_TIMEOUT`"));
+        assert!(
+            times("soon")
+                .unwrap_err()
+                .contains("`HF_HUB_DOWNLOAD_TIMEOUT`")
+        );
     }
 }

@@ -252,7 +252,9 @@ impl<'p> Client<'p> {
                     return Err(Failure::Load(LoadError::Hub {
                         endpoint: self.endpoint(),
                         what: path.to_owned(),
-                        reason: format!("its answer has no end: it is longer than {most} bytes, or slow"),
+                        reason: format!(
+                            "its answer has no end: it is longer than {most} bytes, or slow"
+                        ),
                     }));
                 }
             }
@@ -495,7 +497,14 @@ mod tests {
         assert_eq!(to("https://a/b", "//e/d"), some("https://e/d"));
         assert_eq!(to("http://a/b", "HTTPS://e/d"), some("HTTPS://e/d"));
         assert_eq!(to("http://a/b", "http://e/d"), some("http://e/d"));
-        for location in ["http://e/d", "file:///etc/passwd", "ftp://e/d", "d", "", "javascript:x"] {
+        for location in [
+            "http://e/d",
+            "file:///etc/passwd",
+            "ftp://e/d",
+            "d",
+            "",
+            "javascript:x",
+        ] {
             assert_eq!(to("https://a/b", location), None, "{location}");
         }
     }

@@ -42,6 +42,9 @@ fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Characters of a text of the Hub that an error shows.
+const MOST_SHOWN: usize = 100;
+
 /// Files that tell of the tokenizer; not all need to be there.
 const TOKENIZER: [&str; 4] = [
     "tokenizer.json",
@@ -56,7 +59,7 @@ pub(super) struct Id {
     /// `organisation/name`, or the name alone.
     repo: String,
     revision: String,
-    /// A `.gguf` file in it.
+    /// A `.gguf` file in it, the first where a model has several.
     pub(super) file: Option<String>,
 }
 
@@ -70,7 +73,8 @@ impl Id {
         };
         // as git allows it, so that it is a plain path in the cache
         let part_of_revision = |part: &str| {
-            let foreign = |c: char| c.is_control() || c.is_whitespace() || "\\:?*[]~^\"<>|".contains(c);
+            let foreign =
+                |c: char| c.is_control() || c.is_whitespace() || "\\:?*[]~^\"<>|".contains(c);
             !part.is_empty() && !part.starts_with('.') && !part.contains(foreign)
         };
         let parts: Vec<&str> = path.split('/').collect();
@@ -82,7 +86,7 @@ impl Id {
             _ if !right => return None,
             [_] | [_, _] if !path.ends_with(".gguf") => (path.to_owned(), None),
             [owner, name, file] if file.ends_with(".gguf") => {
-                (format!("{owner}/{name}"), Some((*file).to_owned()))
+                (format!("{owner}/{name}"), Some(SplitName::first(file)))
             }
             _ => return None,
         };
@@ -175,7 +179,7 @@ impl Hub<'_> {
         let snapshot = self.snapshot(id)?;
         let tokenizer = match &id.file {
             Some(file) => {
-                for part in parts(id, file)? {
+                for part in parts(file) {
                     self.get(&snapshot, &part)?;
                 }
                 // for a vocabulary whose pre-tokenizer is not known
@@ -248,23 +252,11 @@ impl Hub<'_> {
 
     /// The folder of the tokenizer, which TransformerLens' models keep in another repository.
     fn tokenizer(&self, snapshot: &Snapshot, config: &[u8]) -> Result<PathBuf, LoadError> {
-        let elsewhere = || {
-            let config: Value = serde_json::from_slice(config).ok()?;
-            if config.get("model_type").is_some() {
-                return None;
-            }
-            let named = config.get("tokenizer_name").and_then(Value::as_str);
-            // where the config does not say, these are what TransformerLens takes
-            let usual = match snapshot.id.repo.contains("_old") {
-                true => "EleutherAI/gpt-neox-20b",
-                false => "NeelNanda/gpt-neox-tokenizer-digits",
-            };
-            Id::parse(named.unwrap_or(usual))
-        };
         let other = match TOKENIZER.iter().any(|file| snapshot.has(file)) {
             true => None,
-            false => elsewhere().map(|id| self.snapshot(&id)).transpose()?,
+            false => self.other_tokenizer(&snapshot.id, config)?,
         };
+        let other = other.map(|id| self.snapshot(&id)).transpose()?;
         let own = other.is_none();
         let snapshot = other.as_ref().unwrap_or(snapshot);
         // with `tokenizer.json`, the parts that it was made of are not needed
@@ -279,6 +271,31 @@ impl Hub<'_> {
             self.remember(snapshot);
         }
         Ok(snapshot.folder.clone())
+    }
+
+    /// The repository of the tokenizer of a model in TransformerLens' layout.
+    fn other_tokenizer(&self, model: &Id, config: &[u8]) -> Result<Option<Id>, LoadError> {
+        let config: Value = serde_json::from_slice(config).unwrap_or_default();
+        if config.get("model_type").is_some() {
+            return Ok(None);
+        }
+        let named = config.get("tokenizer_name").and_then(Value::as_str);
+        // where the config does not say, these are what TransformerLens takes
+        let usual = match model.repo.contains("_old") {
+            true => "EleutherAI/gpt-neox-20b",
+            false => "NeelNanda/gpt-neox-tokenizer-digits",
+        };
+        let name = named.unwrap_or(usual);
+        match Id::parse(name).filter(|id| id.file.is_none()) {
+            Some(id) => Ok(Some(id)),
+            None => {
+                let shown: String = name.escape_debug().take(MOST_SHOWN).collect();
+                let reason = format!(
+                    "its `config.json` has the `tokenizer_name` `{shown}`, which is not the name of a repository"
+                );
+                Err(self.failed(&model.repo, reason))
+            }
+        }
     }
 
     fn folder(&self, id: &Id) -> PathBuf {
@@ -396,10 +413,7 @@ impl Hub<'_> {
             what: &what,
             file,
             blobs: &self.folder(&snapshot.id).join("blobs"),
-            locks: &self
-                .cache
-                .join(".locks")
-                .join(snapshot.id.folder_name()),
+            locks: &self.cache.join(".locks").join(snapshot.id.folder_name()),
             link: &path,
         };
         match self.client.download(&url, &target) {
@@ -446,17 +460,11 @@ impl Hub<'_> {
     }
 }
 
-/// The files of a GGUF model that is named by one of them, which must be the first.
-fn parts(id: &Id, file: &str) -> Result<Vec<String>, LoadError> {
+/// The files of a GGUF model that is named by one of them.
+fn parts(file: &str) -> Vec<String> {
     match SplitName::parse(file) {
-        None => Ok(vec![file.to_owned()]),
-        Some(split) if split.number == 1 => Ok((1..=split.count).map(|n| split.name(n)).collect()),
-        Some(split) => Err(LoadError::GgufPart {
-            path: PathBuf::from(id.path()),
-            number: split.number,
-            count: split.count,
-            first: split.name(1),
-        }),
+        None => vec![file.to_owned()],
+        Some(split) => (1..=split.count).map(|n| split.name(n)).collect(),
     }
 }
 
@@ -474,11 +482,33 @@ mod tests {
             plain("EleutherAI/pythia-70m", "step3000")
         );
         assert_eq!(id("a/b@refs/pr/1"), plain("a/b", "refs/pr/1"));
-        let file = Some(("a/b".into(), "main".into(), Some("c.gguf".into())));
-        assert_eq!(id("a/b/c.gguf"), file);
+        let file = |name: &str| Some(("a/b".into(), "main".into(), Some(name.into())));
+        assert_eq!(id("a/b/c.gguf"), file("c.gguf"));
+        let first = "c-00001-of-00003.gguf";
+        assert_eq!(id("a/b/c-00002-of-00003.gguf"), file(first));
         for path in [
-            "./a", "../a/b", "/a/b", "a/b/c", "a//b", "a b", "a.gguf", "~/a", "a@", "", "a/..", "a--b",
-            "a@..", "a@../x", "a@x/../../y", "a@/x", "a@x//y", "a@x/", "a@.x", "a@x\\y", "a@x\0", "a@C:x",
+            "./a",
+            "../a/b",
+            "/a/b",
+            "a/b/c",
+            "a//b",
+            "a b",
+            "a.gguf",
+            "~/a",
+            "a@",
+            "",
+            "a/..",
+            "a--b",
+            "a@..",
+            "a@../x",
+            "a@x/../../y",
+            "a@/x",
+            "a@x//y",
+            "a@x/",
+            "a@.x",
+            "a@x\\y",
+            "a@x\0",
+            "a@C:x",
         ] {
             assert_eq!(id(path), None, "{path}");
         }

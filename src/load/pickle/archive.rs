@@ -70,7 +70,9 @@ impl Archive {
             n_entries,
         } = directory;
         if n_entries > MOST_ENTRIES || directory_len > MOST_DIRECTORY_BYTES {
-            return Err(format!("it claims {n_entries} entries; at most {MOST_ENTRIES} are read").into());
+            return Err(
+                format!("it claims {n_entries} entries; at most {MOST_ENTRIES} are read").into(),
+            );
         }
         let bytes = read_at(&mut file, len, start, directory_len)?;
         let (mut entries, mut rest) = (BTreeMap::new(), bytes.as_slice());

@@ -109,7 +109,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<Objects, Cause> {
 
 impl<'a> Machine<'a> {
     fn take(&mut self, n: u64) -> Result<&'a [u8], Cause> {
-        let parts = usize::try_from(n).ok().and_then(|n| self.bytes.split_at_checked(n));
+        let parts = usize::try_from(n)
+            .ok()
+            .and_then(|n| self.bytes.split_at_checked(n));
         let (taken, rest) = parts.ok_or("its pickle is cut off")?;
         self.bytes = rest;
         Ok(taken)
@@ -187,7 +189,8 @@ impl<'a> Machine<'a> {
 
     fn recall(&mut self, key: u32) -> Result<(), Cause> {
         let known = self.memo.get(&key).copied();
-        self.stack.push(known.ok_or("it refers to what is not there")?);
+        self.stack
+            .push(known.ok_or("it refers to what is not there")?);
         Ok(())
     }
 
@@ -404,7 +407,10 @@ impl<'a> Machine<'a> {
             // BUILD: attributes of an object, which are no items of it
             b'b' => drop(self.pop()?),
             code => {
-                return Err(format!("its pickle has the instruction {code:#04x}, which is not read").into());
+                return Err(format!(
+                    "its pickle has the instruction {code:#04x}, which is not read"
+                )
+                .into());
             }
         }
         Ok(false)

@@ -133,7 +133,11 @@ fn index(archive: &mut Archive) -> Result<(String, BTreeMap<String, View>), Caus
         let folder = name.strip_suffix(PICKLE);
         folder.is_some_and(|folder| folder.is_empty() || folder.ends_with('/'))
     };
-    let found: Vec<String> = archive.names().filter(is_pickle).map(str::to_owned).collect();
+    let found: Vec<String> = archive
+        .names()
+        .filter(is_pickle)
+        .map(str::to_owned)
+        .collect();
     let [pickle] = found.as_slice() else {
         return Err(format!("it has {} entries `{PICKLE}`; expected one", found.len()).into());
     };
@@ -162,7 +166,9 @@ fn index(archive: &mut Archive) -> Result<(String, BTreeMap<String, View>), Caus
     for (name, view) in &tensors {
         let end = view.range().and_then(|(first, n)| first.checked_add(n));
         let stored = archive.len_of(&format!("{data}{}", view.key));
-        let fits = end.zip(stored).is_some_and(|(end, stored)| end as u64 <= stored);
+        let fits = end
+            .zip(stored)
+            .is_some_and(|(end, stored)| end as u64 <= stored);
         if !fits {
             return Err(format!("tensor `{name}` claims more values than its storage has").into());
         }
@@ -226,13 +232,16 @@ fn view(objects: &Objects, function: &str, arguments: &[Id]) -> Result<View, &'s
     let wide = match function {
         "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => false,
         "torch._utils._rebuild_tensor_v3" => true,
-        "torch._utils._rebuild_qtensor" => return Err("it is quantised by PyTorch, which is not read"),
+        "torch._utils._rebuild_qtensor" => {
+            return Err("it is quantised by PyTorch, which is not read");
+        }
         _ => return Err("it is sparse or of a class of its own, which is not read"),
     };
     let unexpected = "it is described in a way that is not known";
-    let (Some([storage, offset, size, stride]), others) =
-        (arguments.first_chunk::<4>(), arguments.get(4..).unwrap_or(&[]))
-    else {
+    let (Some([storage, offset, size, stride]), others) = (
+        arguments.first_chunk::<4>(),
+        arguments.get(4..).unwrap_or(&[]),
+    ) else {
         return Err(unexpected);
     };
     let storage = match objects.get(*storage) {
@@ -310,7 +319,11 @@ impl View {
         let steps = self.shape.iter().zip(&self.strides);
         let last = steps.map(|(n, stride)| n.saturating_sub(1).checked_mul(*stride));
         let last = last.reduce(|a, b| a?.checked_add(b?)).unwrap_or(Some(0))?;
-        let n = if n_values == 0 { 0 } else { last.checked_add(1)? };
+        let n = if n_values == 0 {
+            0
+        } else {
+            last.checked_add(1)?
+        };
         let fits = n_values <= n;
         let bytes = |n: usize| n.checked_mul(self.kind.bytes);
         fits.then_some((bytes(self.offset)?, bytes(n)?))
@@ -318,11 +331,17 @@ impl View {
 
     fn is_contiguous(&self) -> bool {
         let mut expected = 1;
-        self.shape.contains(&0) || self.shape.iter().zip(&self.strides).rev().all(|(n, stride)| {
-            let right = *n == 1 || *stride == expected;
-            expected *= n;
-            right
-        })
+        self.shape.contains(&0)
+            || self
+                .shape
+                .iter()
+                .zip(&self.strides)
+                .rev()
+                .all(|(n, stride)| {
+                    let right = *n == 1 || *stride == expected;
+                    expected *= n;
+                    right
+                })
     }
 
     /// The values in their order, from the bytes of [`Self::range`].
@@ -331,7 +350,11 @@ impl View {
         let mut out = Vec::with_capacity(n_values * self.kind.bytes);
         let mut at = vec![0; self.shape.len()];
         for _ in 0..n_values {
-            let place: usize = at.iter().zip(&self.strides).map(|(i, stride)| i * stride).sum();
+            let place: usize = at
+                .iter()
+                .zip(&self.strides)
+                .map(|(i, stride)| i * stride)
+                .sum();
             let first = place * self.kind.bytes;
             out.extend_from_slice(&bytes[first..first + self.kind.bytes]);
             for (i, n) in at.iter_mut().zip(&self.shape).rev() {

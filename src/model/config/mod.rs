@@ -501,7 +501,9 @@ mod tests {
         assert!(error("\"silu\"", "\"tanh\"").contains("`hidden_act` is \"tanh\""));
         let heads = error("\"num_key_value_heads\":1", "\"num_key_value_heads\":2");
         assert!(
-            heads.contains("`num_key_value_heads` is 2; expected a divisor of the number of heads, 3"),
+            heads.contains(
+                "`num_key_value_heads` is 2; expected a divisor of the number of heads, 3"
+            ),
             "{heads}"
         );
         assert!(error("\"hidden_size\":12", "\"hidden_size\":-4").contains("a whole number"));

@@ -230,7 +230,11 @@ impl Gguf {
             if !self.has(name) {
                 return Ok(None);
             }
-            let values = self.tensor(files, name)?.flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+            let values = self
+                .tensor(files, name)?
+                .flatten_all()?
+                .to_dtype(DType::F32)?
+                .to_vec1::<f32>()?;
             Ok(Some(values.into_iter().map(f64::from).collect()))
         };
         if let Some(divisors) = factors("rope_freqs.weight")? {

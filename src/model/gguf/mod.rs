@@ -161,16 +161,16 @@ impl Gguf {
         let entry = self.tensors.get(tensor).ok_or_else(missing)?;
         let file = files.get(entry.part).ok_or_else(missing)?;
         let bytes = file.get(entry.start..entry.start + entry.len);
-        entry
-            .kind
-            .tensor(bytes.ok_or_else(missing)?, &entry.shape)
+        entry.kind.tensor(bytes.ok_or_else(missing)?, &entry.shape)
     }
 }
 
 /// Fails unless a file says that it is this part of so many; one that says nothing is all of its model.
 fn check_split(part: &Part, at: usize, n_parts: usize) -> Result<(), ModelError> {
     let number = |key: &str| part.metadata.get(key).and_then(Value::as_integer);
-    let count = number("split.count").filter(|count| *count > 0).unwrap_or(1);
+    let count = number("split.count")
+        .filter(|count| *count > 0)
+        .unwrap_or(1);
     let own = number("split.no").unwrap_or(0);
     if (own, count) == (at as i128, n_parts as i128) {
         return Ok(());

@@ -146,7 +146,9 @@ impl<'a> Header<'a> {
     fn count(&mut self, what: &str, most: u64) -> Result<u64> {
         match self.length()? {
             n if n <= most => Ok(n),
-            n => Err(bad(format!("it claims {n} {what}; at most {most} are read"))),
+            n => Err(bad(format!(
+                "it claims {n} {what}; at most {most} are read"
+            ))),
         }
     }
 
@@ -176,7 +178,11 @@ impl<'a> Header<'a> {
             10 => Value::Integer(self.u64()?.into()),
             11 => Value::Integer(i64::from_le_bytes(self.array()?).into()),
             12 => Value::Float(f64::from_le_bytes(self.array()?)),
-            _ => return Err(bad(format!("its metadata has a value of unknown type {kind}"))),
+            _ => {
+                return Err(bad(format!(
+                    "its metadata has a value of unknown type {kind}"
+                )));
+            }
         })
     }
 
@@ -308,7 +314,9 @@ impl Header<'_> {
             read: TensorType::names(),
         })?;
         let n_values = shape.iter().copied().try_fold(1usize, usize::checked_mul);
-        let len = n_values.and_then(|n| kind.n_bytes(n)).ok_or_else(too_large)?;
+        let len = n_values
+            .and_then(|n| kind.n_bytes(n))
+            .ok_or_else(too_large)?;
         let row = shape.last().copied().unwrap_or(1);
         if !row.is_multiple_of(kind.block()) {
             return Err(bad(format!(

@@ -44,7 +44,11 @@ pub struct GgufFile<'a> {
 
 impl Gguf {
     /// The tensors. `files` are those that were read.
-    pub fn file<'a>(&'a self, name: &str, files: Vec<&'a [u8]>) -> Result<GgufFile<'a>, ModelError> {
+    pub fn file<'a>(
+        &'a self,
+        name: &str,
+        files: Vec<&'a [u8]>,
+    ) -> Result<GgufFile<'a>, ModelError> {
         let architecture = self.architecture()?;
         let size = |key: &str| {
             let size = self.size(&format!("{}.{key}", self.name));

@@ -64,7 +64,9 @@ const READ: [(u32, TensorType); 16] = [
 ];
 
 /// Types that are not read, by ggml's number.
-const NOT_READ: [(u32, &str); 19] = [
+const NOT_READ: [(u32, &str); 26] = [
+    (4, "Q4_2"),
+    (5, "Q4_3"),
     (9, "Q8_1"),
     (15, "Q8_K"),
     (16, "IQ2_XXS"),
@@ -78,9 +80,14 @@ const NOT_READ: [(u32, &str); 19] = [
     (26, "I32"),
     (27, "I64"),
     (29, "IQ1_M"),
+    (31, "Q4_0_4_4"),
+    (32, "Q4_0_4_8"),
+    (33, "Q4_0_8_8"),
     (34, "TQ1_0"),
     (35, "TQ2_0"),
-    (38, "IQ4_NL_4_8"),
+    (36, "IQ4_NL_4_4"),
+    (37, "IQ4_NL_4_8"),
+    (38, "IQ4_NL_8_8"),
     (39, "MXFP4"),
     (40, "NVFP4"),
     (41, "Q1_0"),

@@ -20,7 +20,9 @@ pub(super) fn uncompiled<T>(tensors: HashMap<String, T>) -> HashMap<String, T> {
     let names: std::collections::HashSet<String> = tensors.keys().map(clean).collect();
     match names.len() == tensors.len() {
         true => {
-            let renamed = tensors.into_iter().map(|(name, tensor)| (clean(&name), tensor));
+            let renamed = tensors
+                .into_iter()
+                .map(|(name, tensor)| (clean(&name), tensor));
             renamed.collect()
         }
         false => tensors,

@@ -43,9 +43,7 @@ const ADAPTER: [&str; 6] = [
 ];
 
 /// Types that are no weights as they are.
-const WHOLE: [&str; 9] = [
-    "BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64",
-];
+const WHOLE: [&str; 9] = ["BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"];
 
 /// Fails if tensors are those of a quantised model or of an adapter.
 pub(super) fn check<'t>(tensors: impl Iterator<Item = &'t TensorInfo>) -> Result<(), ModelError> {
@@ -75,7 +73,12 @@ pub(super) fn check<'t>(tensors: impl Iterator<Item = &'t TensorInfo>) -> Result
 pub(super) fn check_type(info: &TensorInfo) -> Result<(), ModelError> {
     let kind = info.dtype.as_str();
     let method = match kind {
-        _ if ["F8_", "FLOAT8"].iter().any(|begin| kind.starts_with(begin)) => "FP8",
+        _ if ["F8_", "FLOAT8"]
+            .iter()
+            .any(|begin| kind.starts_with(begin)) =>
+        {
+            "FP8"
+        }
         _ if ["F4", "FLOAT4"].iter().any(|begin| kind.starts_with(begin)) => "FP4",
         _ if kind.starts_with("F6_") => "FP6",
         _ if WHOLE.contains(&kind) => "as whole numbers",
