@@ -4,6 +4,7 @@
 mod api;
 mod bad_input;
 mod candle_models;
+mod checkpoints;
 mod cli;
 mod conformance;
 mod format;

@@ -1,5 +1,6 @@
 //! What the tests share: the program, the small models, a corpus that is hard to show.
 
+pub mod checkpoint;
 pub mod weights;
 
 use std::fs;

@@ -77,7 +77,13 @@ impl Gguf {
     pub fn read_parts(files: &[&[u8]]) -> Result<Self, ModelError> {
         let mut parts = Vec::with_capacity(files.len());
         for (at, bytes) in files.iter().enumerate() {
-            let part = Part::read(bytes, at)?;
+            let named = |error| match error {
+                ModelError::Gguf(reason) if files.len() > 1 => {
+                    bad(format!("part {}: {reason}", at + 1))
+                }
+                error => error,
+            };
+            let part = Part::read(bytes, at).map_err(named)?;
             check_split(&part, at, files.len())?;
             parts.push(part);
         }

@@ -1,0 +1,191 @@
+//! Checkpoints made for a test: tensors under other names, PyTorch's archives, headers of GGUF files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use super::{files, model};
+
+/// A tensor outside of a file.
+#[derive(Clone)]
+pub struct Stored {
+    pub name: String,
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+impl Stored {
+    /// A tensor of zeros.
+    pub fn zeros(name: &str, dtype: Dtype, shape: &[usize]) -> Self {
+        let n_values: usize = shape.iter().product();
+        Self {
+            name: name.to_owned(),
+            dtype,
+            shape: shape.to_vec(),
+            bytes: vec![0; n_values * dtype.bitsize() / 8],
+        }
+    }
+}
+
+/// A copy of a fixture that a test may change.
+pub fn copy_of(name: &str, folder: &Path) -> PathBuf {
+    let copy = folder.join(name);
+    fs::create_dir_all(&copy).unwrap();
+    for (name, bytes) in files(&model(name)) {
+        fs::write(copy.join(name), bytes).unwrap();
+    }
+    copy
+}
+
+/// Changes the config of a model.
+pub fn change_config(folder: &Path, change: impl FnOnce(&mut Value)) {
+    let path = folder.join("config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut config);
+    fs::write(path, config.to_string()).unwrap();
+}
+
+/// The tensors of a safetensors file.
+pub fn tensors(file: &Path) -> Vec<Stored> {
+    let bytes = fs::read(file).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let stored = tensors.iter().map(|(name, view)| Stored {
+        name: name.to_owned(),
+        dtype: view.dtype(),
+        shape: view.shape().to_vec(),
+        bytes: view.data().to_vec(),
+    });
+    stored.collect()
+}
+
+pub fn write_safetensors(file: &Path, tensors: &[Stored]) {
+    let views = tensors.iter().map(|tensor| {
+        let view = TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes);
+        (tensor.name.as_str(), view.unwrap())
+    });
+    fs::write(file, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// A zip archive of entries that are stored as they are.
+pub fn archive(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, bytes) in entries {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        let (len, name_len) = (bytes.len() as u32, name.len() as u16);
+        let mut about = Vec::new();
+        // version, flags, method, time and date
+        about.extend([20, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        about.extend(crc.sum().to_le_bytes());
+        about.extend([len.to_le_bytes(), len.to_le_bytes()].concat());
+        about.extend(name_len.to_le_bytes());
+        about.extend([0, 0]);
+        let start = out.len() as u32;
+        out.extend(b"PK\x03\x04");
+        out.extend(&about);
+        out.extend(name.as_bytes());
+        out.extend(bytes);
+        directory.extend(b"PK\x01\x02\x14\0");
+        directory.extend(&about);
+        directory.extend([0; 10]);
+        directory.extend(start.to_le_bytes());
+        directory.extend(name.as_bytes());
+    }
+    let (start, n) = (out.len() as u32, entries.len() as u16);
+    let len = directory.len() as u32;
+    out.extend(directory);
+    out.extend(b"PK\x05\x06\0\0\0\0");
+    out.extend([n.to_le_bytes(), n.to_le_bytes()].concat());
+    out.extend([len.to_le_bytes(), start.to_le_bytes()].concat());
+    out.extend([0, 0]);
+    out
+}
+
+/// A file of PyTorch with this pickle and nothing else.
+pub fn pickled(pickle: Vec<u8>) -> Vec<u8> {
+    archive(&[("archive/data.pkl".to_owned(), pickle)])
+}
+
+fn pickled_text(text: &str) -> Vec<u8> {
+    let len = text.len() as u32;
+    [b"X", &len.to_le_bytes()[..], text.as_bytes()].concat()
+}
+
+fn pickled_sizes(sizes: &[usize]) -> Vec<u8> {
+    let mut out = b"(".to_vec();
+    for size in sizes {
+        out.push(b'J');
+        out.extend((*size as i32).to_le_bytes());
+    }
+    out.push(b't');
+    out
+}
+
+/// What `torch.save` makes of a dictionary of tensors in f32.
+pub fn pytorch(tensors: &[Stored]) -> Vec<u8> {
+    let mut pickle = b"\x80\x02}(".to_vec();
+    let mut entries = Vec::new();
+    for (key, tensor) in tensors.iter().enumerate() {
+        assert_eq!(tensor.dtype, Dtype::F32);
+        let key = key.to_string();
+        let strides = (0..tensor.shape.len()).map(|i| tensor.shape[i + 1..].iter().product());
+        let strides: Vec<usize> = strides.collect();
+        pickle.extend(pickled_text(&tensor.name));
+        pickle.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+        pickle.extend(pickled_text("storage"));
+        pickle.extend(b"ctorch\nFloatStorage\n");
+        pickle.extend(pickled_text(&key));
+        pickle.extend(pickled_text("cpu"));
+        pickle.push(b'J');
+        pickle.extend((tensor.bytes.len() as i32 / 4).to_le_bytes());
+        pickle.extend(b"tQK\0");
+        pickle.extend(pickled_sizes(&tensor.shape));
+        pickle.extend(pickled_sizes(&strides));
+        pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
+        entries.push((format!("archive/data/{key}"), tensor.bytes.clone()));
+    }
+    pickle.extend(b"u.");
+    entries.insert(0, ("archive/data.pkl".to_owned(), pickle));
+    archive(&entries)
+}
+
+/// A GGUF file of version 3: keys with their values in the file's encoding, and tensors with sizes, type and offset.
+#[derive(Default)]
+pub struct GgufHeader {
+    pub keys: Vec<(&'static str, u32, Vec<u8>)>,
+    pub tensors: Vec<(&'static str, Vec<u64>, u32, u64)>,
+}
+
+pub fn gguf_text(text: &str) -> Vec<u8> {
+    [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
+}
+
+impl GgufHeader {
+    /// The file, with so many bytes of zeros for its tensors.
+    pub fn file(&self, n_bytes: usize) -> Vec<u8> {
+        let mut out = b"GGUF\x03\0\0\0".to_vec();
+        out.extend((self.tensors.len() as u64).to_le_bytes());
+        out.extend((self.keys.len() as u64 + 1).to_le_bytes());
+        out.extend(gguf_text("general.architecture"));
+        out.extend(8u32.to_le_bytes());
+        out.extend(gguf_text("llama"));
+        for (key, kind, value) in &self.keys {
+            out.extend(gguf_text(key));
+            out.extend(kind.to_le_bytes());
+            out.extend(value);
+        }
+        for (name, sizes, kind, offset) in &self.tensors {
+            out.extend(gguf_text(name));
+            out.extend((sizes.len() as u32).to_le_bytes());
+            out.extend(sizes.iter().flat_map(|size| size.to_le_bytes()));
+            out.extend(kind.to_le_bytes());
+            out.extend(offset.to_le_bytes());
+        }
+        out.resize(out.len().next_multiple_of(32) + n_bytes, 0);
+        out
+    }
+}
