@@ -1,7 +1,8 @@
 //! The checkpoints that people have: wrapped, tied, in parts, quantised, saved by other programs, and forged.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use candle_core::DType;
@@ -21,12 +22,12 @@ use crate::support::{Said, fail, model, neuroscope, run, succeed};
 const IDS: [u32; 5] = [3, 1, 4, 1, 5];
 
 /// Everything that a model computes from some tokens.
-fn computed(path: &Path) -> impl PartialEq + use<> {
+fn computed(path: &Path) -> BTreeMap<String, Vec<f32>> {
     let files = ModelFiles::open(path.to_str().unwrap()).unwrap();
     compute(&files, &IDS, DType::F32)
 }
 
-fn fixture(name: &str) -> std::path::PathBuf {
+fn fixture(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checkpoints");
     folder.join(name)
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -34,10 +35,25 @@ struct State {
     damages: bool,
     /// Answers so many requests with 503.
     fails: usize,
+    /// Sends half of so many answers with a large file and then nothing more, on an open connection.
+    stalls: usize,
+    /// Does not answer so many requests at all, on an open connection.
+    silences: usize,
+    /// Sends large files several times over.
+    repeats: usize,
+    /// What is said of large files, where it is not the truth.
+    forged: Forged,
     /// Where answers to large files began.
     starts: Vec<u64>,
     /// Number of requests.
     requests: usize,
+}
+
+#[derive(Default)]
+struct Forged {
+    etag: Option<String>,
+    size: Option<u64>,
+    location: Option<String>,
 }
 
 struct Hub {
@@ -47,6 +63,9 @@ struct Hub {
 }
 
 const TOKEN: &str = "hf_let_me_in";
+
+/// How long a connection stays open on which nothing comes; longer than any test waits.
+const STALL: Duration = Duration::from_secs(60);
 
 impl Hub {
     fn start() -> Self {
@@ -97,11 +116,26 @@ impl Hub {
             .args(["model", name, "--json"])
             .env("HF_ENDPOINT", format!("http://{}", self.address))
             .env("HF_HOME", self.cache.path().join("hf"))
-            .env_remove("HF_TOKEN")
-            .env_remove("HF_HUB_CACHE")
-            .env_remove("HF_HUB_OFFLINE")
             .env("NO_PROXY", "*");
+        let others = [
+            "HF_TOKEN",
+            "HF_TOKEN_PATH",
+            "HUGGING_FACE_HUB_TOKEN",
+            "HF_HUB_CACHE",
+            "HUGGINGFACE_HUB_CACHE",
+            "HF_HUB_OFFLINE",
+            "TRANSFORMERS_OFFLINE",
+        ];
+        for other in others {
+            command.env_remove(other);
+        }
         command
+    }
+
+    /// The folder of a repository in the cache.
+    fn folder(&self, name: &str) -> PathBuf {
+        let folder = format!("models--{}", name.replace('/', "--"));
+        self.cache.path().join("hf/hub").join(folder)
     }
 }
 
@@ -123,6 +157,11 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) {
     let path = words.next().unwrap().to_owned();
     let mut state = state.lock().unwrap();
     state.requests += 1;
+    if state.silences > 0 {
+        state.silences -= 1;
+        drop(state);
+        return thread::sleep(STALL);
+    }
     let mut send = |status: &str, more: &str, body: &[u8], declared: usize| {
         let lines = format!(
             "HTTP/1.1 {status}\r\nContent-Length: {declared}\r\nConnection: close\r\n{more}\r\n"
@@ -165,6 +204,16 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) {
         let broken = !head && state.breaks > 0;
         if broken {
             state.breaks -= 1;
+        }
+        if !head && state.stalls > 0 {
+            state.stalls -= 1;
+            send("200 OK", "", &part[..part.len() / 2], part.len());
+            drop(state);
+            return thread::sleep(STALL);
+        }
+        if !head && state.repeats > 0 {
+            let all = bytes.repeat(state.repeats);
+            return send("200 OK", "", &all, all.len());
         }
         let sent = if broken { part.len() / 2 } else { part.len() };
         return match headers.contains_key("range") {
@@ -221,8 +270,16 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) {
             true => String::new(),
             false => format!("x-linked-size: {}\r\n", bytes.len()),
         };
+        let forged = &state.forged;
+        let size = match forged.size {
+            Some(size) => format!("x-linked-size: {size}\r\n"),
+            None => size,
+        };
+        let etag = forged.etag.as_ref().unwrap_or(&hash);
+        let location = format!("http://{address}/cdn/{hash}");
+        let location = forged.location.as_ref().unwrap_or(&location);
         let more = format!(
-            "{commit}{size}x-linked-etag: \"{hash}\"\r\nETag: \"elsewhere\"\r\nLocation: http://{address}/cdn/{hash}\r\n"
+            "{commit}{size}x-linked-etag: \"{etag}\"\r\nETag: \"elsewhere\"\r\nLocation: {location}\r\n"
         );
         return send("302 Found", &more, b"", 0);
     }
@@ -483,4 +540,430 @@ fn what_is_no_name_is_a_path() {
         );
         assert!(said.stderr.contains(path));
     }
+}
+
+/// The names of what lies in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.collect()
+}
+
+/// As `huggingface_hub` reads it; its rules are checked one by one in `src/load/hub/environment.rs`.
+#[test]
+fn the_environment_says_where_the_cache_and_the_token_are() {
+    let hub = Hub::start();
+    let repository = hub.add("test/gated", "ab", &model("llama"));
+    let gated = Repository {
+        gated: true,
+        ..repository
+    };
+    hub.put("test/gated", &gated);
+    let home = hub.cache.path();
+    let snapshot = format!("models--test--gated/snapshots/{}", gated.commit);
+    // each with a cache of its own, so that the token is needed each time
+    let caches: [(&[(&str, &str)], &str); 5] = [
+        (
+            &[("HF_HOME", "~/a"), ("HF_TOKEN", " hf_let_me_in\r\n")],
+            "a/hub",
+        ),
+        (
+            &[
+                ("HF_HOME", ""),
+                ("XDG_CACHE_HOME", "~/b"),
+                ("HF_TOKEN", TOKEN),
+            ],
+            "b/huggingface/hub",
+        ),
+        (
+            &[
+                ("HF_HUB_CACHE", "$HOME/c"),
+                ("HUGGING_FACE_HUB_TOKEN", TOKEN),
+            ],
+            "c",
+        ),
+        (
+            &[
+                ("HUGGINGFACE_HUB_CACHE", "~/d"),
+                ("HF_TOKEN_PATH", "~/token"),
+            ],
+            "d",
+        ),
+        (&[("HF_HOME", "~"), ("HF_TOKEN", "\n")], "hub"),
+    ];
+    fs::write(home.join("token"), format!("{TOKEN}\n\n")).unwrap();
+    for (variables, cache) in caches {
+        let mut command = hub.model("test/gated");
+        command.env("HOME", home).envs(variables.iter().copied());
+        succeed(&mut command);
+        let config = home.join(cache).join(&snapshot).join("config.json");
+        assert!(config.exists(), "{variables:?}");
+    }
+    assert!(!names(home).contains(&"~".to_owned()));
+
+    // what cannot be meant is said, and a token is never shown
+    let said = fail(
+        hub.model("test/gated").env("HF_TOKEN", "hf_sec\u{e9}ret"),
+        &["`HF_TOKEN` holds characters that are in no token", "hint: "],
+    );
+    assert!(!said.stderr.contains("sec"), "{}", said.stderr);
+    let mut endpoint = hub.model("test/gated");
+    fail(
+        endpoint.env("HF_ENDPOINT", "hf-mirror.com"),
+        &["`HF_ENDPOINT`", "https://"],
+    );
+    let mut timeout = hub.model("test/gated");
+    fail(
+        timeout.env("HF_HUB_DOWNLOAD_TIMEOUT", "soon"),
+        &["`HF_HUB_DOWNLOAD_TIMEOUT`"],
+    );
+    let mut offline = hub.model("test/other");
+    fail(
+        offline.env("TRANSFORMERS_OFFLINE", "yes"),
+        &["TRANSFORMERS_OFFLINE is set"],
+    );
+}
+
+#[test]
+fn a_body_that_stalls_is_given_up_and_taken_up_later() {
+    let hub = Hub::start();
+    hub.add("test/llama", "ab", &model("llama"));
+    // once or twice, another connection brings the rest
+    hub.state().stalls = 2;
+    let patient = |name: &str| {
+        let mut command = hub.model(name);
+        command
+            .env("HF_HUB_DOWNLOAD_TIMEOUT", "1")
+            .env("HF_HUB_ETAG_TIMEOUT", "1");
+        command
+    };
+    let started = Instant::now();
+    succeed(&mut patient("test/llama"));
+    assert!(started.elapsed() < STALL / 2, "{:?}", started.elapsed());
+
+    // a hub that answers nothing, or always stalls
+    hub.add("test/gpt2", "cd", &model("gpt2"));
+    hub.state().silences = 100;
+    let started = Instant::now();
+    fail(
+        &mut patient("test/gpt2"),
+        &["cannot fetch `test/gpt2`", "timeout"],
+    );
+    assert!(started.elapsed() < STALL / 2, "{:?}", started.elapsed());
+    hub.state().silences = 0;
+    hub.state().stalls = 100;
+    fail(
+        &mut patient("test/gpt2"),
+        &["cannot fetch `test/gpt2/model.safetensors`", "timeout"],
+    );
+    hub.state().stalls = 0;
+    hub.state().starts.clear();
+    succeed(&mut patient("test/gpt2"));
+    assert!(hub.state().starts[0] > 0, "{:?}", hub.state().starts);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_a_download_that_stalls_and_keeps_what_came() {
+    let hub = Hub::start();
+    hub.add("test/llama", "ab", &model("llama"));
+    hub.state().stalls = 1;
+    let mut child = hub
+        .model("test/llama")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let blobs = hub.folder("test/llama").join("blobs");
+    let part = || {
+        names(&blobs)
+            .into_iter()
+            .find(|name| name.ends_with(".incomplete"))
+    };
+    let come = || part().is_some_and(|part| fs::metadata(blobs.join(part)).unwrap().len() > 0);
+    let started = Instant::now();
+    while !come() && started.elapsed() < STALL / 2 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let interrupt = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupt.unwrap().success());
+    let asked = Instant::now();
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None => assert!(asked.elapsed() < Duration::from_secs(5), "it goes on"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(130));
+    assert!(part().is_some());
+    hub.state().starts.clear();
+    succeed(&mut hub.model("test/llama"));
+    assert!(hub.state().starts[0] > 0, "{:?}", hub.state().starts);
+}
+
+#[test]
+fn no_more_is_fetched_than_was_announced() {
+    let hub = Hub::start();
+    let repository = hub.add("test/llama", "ab", &model("llama"));
+    let len = repository.files["model.safetensors"].len() as u64;
+    hub.state().repeats = 100;
+    let more = format!("more bytes came than the {len} that were announced");
+    fail(
+        &mut hub.model("test/llama"),
+        &["cannot fetch `", "model.safetensors", &more],
+    );
+    let blobs = hub.folder("test/llama").join("blobs");
+    for name in names(&blobs) {
+        assert!(fs::metadata(blobs.join(name)).unwrap().len() <= len);
+    }
+    hub.state().repeats = 0;
+    for size in [1 << 50, u64::MAX] {
+        hub.state().forged.size = Some(size);
+        fail(
+            &mut hub.model("test/llama"),
+            &[&format!("it has {size} bytes; at most")],
+        );
+    }
+    hub.state().forged.size = None;
+    succeed(&mut hub.model("test/llama"));
+
+    // answers that are not files have an end as well
+    let mut endless = Repository {
+        commit: "cd".repeat(20),
+        ..Repository::default()
+    };
+    for i in 0..400_000 {
+        endless.files.insert(format!("{i:060}"), Vec::new());
+    }
+    hub.put("test/endless", &endless);
+    fail(
+        &mut hub.model("test/endless"),
+        &["cannot fetch", "its answer has no end"],
+    );
+}
+
+#[test]
+fn names_from_the_hub_lead_nowhere_outside_the_cache() {
+    let hub = Hub::start();
+    let outside = hub.cache.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("mine"), "mine").unwrap();
+    let mut repository = hub.add("test/llama", "ab", &model("llama"));
+    let outside_text = outside.display().to_string();
+    let good = repository.commit.clone();
+    let commits = [
+        "../../../../outside",
+        &outside_text,
+        "..",
+        "main",
+        "",
+        &good[1..],
+        &"zz".repeat(20),
+    ];
+    for commit in commits {
+        repository.commit = commit.to_owned();
+        hub.state()
+            .repositories
+            .insert("test/llama@main".into(), repository.clone());
+        fail(
+            &mut hub.model("test/llama"),
+            &["cannot fetch `test/llama`", "names no commit"],
+        );
+    }
+    // of another commit than was asked for
+    repository.commit = "cd".repeat(20);
+    let asked = format!("test/llama@{good}");
+    hub.state()
+        .repositories
+        .insert(asked.clone(), repository.clone());
+    fail(
+        &mut hub.model(&asked),
+        &["its answer is about another commit"],
+    );
+    repository.commit = good;
+    hub.put("test/llama", &repository);
+
+    for etag in [
+        "../../../../outside/mine",
+        &outside_text,
+        "..",
+        "",
+        "a/b",
+        &"a".repeat(200),
+    ] {
+        hub.state().forged.etag = Some(etag.to_owned());
+        fail(
+            &mut hub.model("test/llama"),
+            &["it does not say what the file is"],
+        );
+    }
+    hub.state().forged.etag = None;
+    for location in ["file:///etc/passwd", "ftp://127.0.0.1/x", "javascript:x"] {
+        hub.state().forged.location = Some(location.to_owned());
+        fail(
+            &mut hub.model("test/llama"),
+            &["an address that is not followed"],
+        );
+    }
+    hub.state().forged.location = None;
+
+    // names of files, in the list or in an index
+    let mut forged = repository.clone();
+    for name in [
+        "../../../../outside/new",
+        "..",
+        &format!("{outside_text}/new"),
+    ] {
+        forged.files.insert(name.to_owned(), b"new".to_vec());
+    }
+    forged.files.remove("model.safetensors");
+    let index = json!({"weight_map": {"a": "../../../../outside/new"}});
+    forged.files.insert(
+        "model.safetensors.index.json".into(),
+        index.to_string().into_bytes(),
+    );
+    hub.put("test/forged", &forged);
+    fail(
+        &mut hub.model("test/forged"),
+        &["model.safetensors.index.json", "no file beside it"],
+    );
+
+    // where the tokenizer of a model of TransformerLens is
+    let mut solu = Repository {
+        commit: "0b".repeat(20),
+        files: files(&model("solu")).into_iter().collect(),
+        gated: false,
+    };
+    solu.files.retain(|name, _| !name.starts_with("tokenizer"));
+    let config: Value = serde_json::from_slice(&solu.files["config.json"]).unwrap();
+    for name in [
+        "a/b@../../../outside",
+        "../outside",
+        "a/b@/outside",
+        &outside_text,
+        "a/b/c",
+    ] {
+        let mut config = config.clone();
+        config["tokenizer_name"] = json!(name);
+        solu.files
+            .insert("config.json".into(), config.to_string().into_bytes());
+        solu.commit = sha256(name.as_bytes())[..40].to_owned();
+        hub.put("test/solu", &solu);
+        fail(
+            &mut hub.model("test/solu"),
+            &["`tokenizer_name`", "not the name of a repository"],
+        );
+    }
+    assert_eq!(names(&outside), ["mine"]);
+    assert_eq!(fs::read_to_string(outside.join("mine")).unwrap(), "mine");
+    let mut here = names(hub.cache.path());
+    here.sort();
+    assert_eq!(here, ["hf", "outside"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_are_not_followed_where_the_cache_is_written() {
+    use std::os::unix::fs::symlink;
+
+    let hub = Hub::start();
+    let repository = hub.add("test/llama", "ab", &model("llama"));
+    let hash = sha256(&repository.files["model.safetensors"]);
+    let mine = hub.cache.path().join("mine");
+    let unchanged = || assert_eq!(fs::read_to_string(&mine).unwrap(), "mine");
+    fs::write(&mine, "mine").unwrap();
+    let folder = hub.folder("test/llama");
+    let locks = hub.cache.path().join("hf/hub/.locks/models--test--llama");
+    for folder in [folder.join("blobs"), folder.join("refs"), locks.clone()] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    for link in [
+        folder.join(format!("blobs/{hash}.incomplete")),
+        locks.join(format!("{hash}.lock")),
+    ] {
+        symlink(&mine, &link).unwrap();
+        fail(
+            &mut hub.model("test/llama"),
+            &[link.file_name().unwrap().to_str().unwrap(), "it is a link"],
+        );
+        unchanged();
+        fs::remove_file(&link).unwrap();
+    }
+    // a note is replaced, with what it is a link to left as it is
+    symlink(&mine, folder.join("refs/main")).unwrap();
+    succeed(&mut hub.model("test/llama"));
+    unchanged();
+    assert_eq!(
+        fs::read_to_string(folder.join("refs/main")).unwrap(),
+        repository.commit
+    );
+}
+
+#[test]
+fn gguf_in_parts_and_what_is_not_a_model_are_told_before_they_are_fetched() {
+    let hub = Hub::start();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checkpoints");
+    let mut parts = Repository {
+        commit: "0a".repeat(20),
+        files: files(&folder).into_iter().collect(),
+        gated: false,
+    };
+    parts.files.retain(|name, _| name.starts_with("parts-"));
+    hub.put("test/parts", &parts);
+    for number in [1, 3] {
+        let name = format!("test/parts/parts-{number:05}-of-00003.gguf");
+        let found = json_of(&succeed(&mut hub.model(&name)));
+        assert_eq!(
+            (&found["name"], &found["config"]["d_mlp"]),
+            (&json!("parts"), &json!(256))
+        );
+        assert_eq!(found["source"], "test/parts/parts-00001-of-00003.gguf");
+    }
+    fail(
+        &mut hub.model("test/parts"),
+        &["1 GGUF model", "test/parts/parts-00001-of-00003.gguf"],
+    );
+    parts.files.remove("parts-00002-of-00003.gguf");
+    parts.commit = "0b".repeat(20);
+    hub.put("test/fewer", &parts);
+    let part = "test/fewer/parts-00001-of-00003.gguf";
+    fail(
+        &mut hub.model(part),
+        &["has no `test/fewer/parts-00002-of-00003.gguf`"],
+    );
+
+    let mut adapter = Repository {
+        commit: "0c".repeat(20),
+        ..Repository::default()
+    };
+    adapter.files.insert(
+        "adapter_config.json".into(),
+        br#"{"peft_type":"LORA"}"#.to_vec(),
+    );
+    adapter
+        .files
+        .insert("adapter_model.safetensors".into(), vec![0; 100_000]);
+    hub.put("test/adapter", &adapter);
+    fail(
+        &mut hub.model("test/adapter"),
+        &["`test/adapter` is an adapter (LORA)", "hint: merge it"],
+    );
+    let mut quantised = hub.add("test/quantised", "0d", &model("llama"));
+    let mut config: Value = serde_json::from_slice(&quantised.files["config.json"]).unwrap();
+    config["quantization_config"] = json!({"quant_method": "awq"});
+    quantised
+        .files
+        .insert("config.json".into(), config.to_string().into_bytes());
+    hub.put("test/quantised", &quantised);
+    fail(
+        &mut hub.model("test/quantised"),
+        &["quantised (awq)", "hint: "],
+    );
+    assert!(
+        !names(&hub.folder("test/quantised").join("blobs"))
+            .iter()
+            .any(|name| name.len() == 64)
+    );
 }
