@@ -200,7 +200,12 @@ pub fn scan_part(
         done: 0,
         cursor: Cursor::new(documents.clone()),
     };
-    match checkpoint::read(&checkpoint, &header, &mut layers) {
+    let n_rows = job.n_rows(part);
+    let place = |found: &Header| match found.done <= n_rows {
+        true => prepared.rows.place(&found.cursor, &documents),
+        false => None,
+    };
+    match checkpoint::read(&checkpoint, &header, &mut layers, place) {
         Ok(Some(found)) => {
             (watch.note)(&format!("scan: going on after {} tokens", found.done));
             (watch.begin)(found.done);
