@@ -1,11 +1,14 @@
 //! Checkpoints made for a test: tensors under other names, PyTorch's archives, headers of GGUF files.
 
 use std::fs;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 use super::{files, model};
 
@@ -72,37 +75,13 @@ pub fn write_safetensors(file: &Path, tensors: &[Stored]) {
 
 /// A zip archive of entries that are stored as they are.
 pub fn archive(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    let mut out = ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
     for (name, bytes) in entries {
-        let mut crc = flate2::Crc::new();
-        crc.update(bytes);
-        let (len, name_len) = (bytes.len() as u32, name.len() as u16);
-        let mut about = Vec::new();
-        // version, flags, method, time and date
-        about.extend([20, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        about.extend(crc.sum().to_le_bytes());
-        about.extend([len.to_le_bytes(), len.to_le_bytes()].concat());
-        about.extend(name_len.to_le_bytes());
-        about.extend([0, 0]);
-        let start = out.len() as u32;
-        out.extend(b"PK\x03\x04");
-        out.extend(&about);
-        out.extend(name.as_bytes());
-        out.extend(bytes);
-        directory.extend(b"PK\x01\x02\x14\0");
-        directory.extend(&about);
-        directory.extend([0; 10]);
-        directory.extend(start.to_le_bytes());
-        directory.extend(name.as_bytes());
+        out.start_file(name, stored).unwrap();
+        out.write_all(bytes).unwrap();
     }
-    let (start, n) = (out.len() as u32, entries.len() as u16);
-    let len = directory.len() as u32;
-    out.extend(directory);
-    out.extend(b"PK\x05\x06\0\0\0\0");
-    out.extend([n.to_le_bytes(), n.to_le_bytes()].concat());
-    out.extend([len.to_le_bytes(), start.to_le_bytes()].concat());
-    out.extend([0, 0]);
-    out
+    out.finish().unwrap().into_inner()
 }
 
 /// A file of PyTorch with this pickle and nothing else.

@@ -176,8 +176,8 @@ impl Raw<'_> {
 
     /// The sizes under the keys that most families share.
     fn sizes(&self) -> Result<Sizes> {
-        let n_heads = self.size("num_attention_heads")?;
-        let d_model = self.size("hidden_size")?;
+        let n_heads = self.width("num_attention_heads")?;
+        let d_model = self.width("hidden_size")?;
         let n_key_value_heads = self.n_key_value_heads("num_key_value_heads", n_heads)?;
         Ok(Sizes {
             n_layers: self.n_layers("num_hidden_layers")?,
@@ -185,8 +185,8 @@ impl Raw<'_> {
             n_key_value_heads,
             d_model,
             d_head: self.d_head("head_dim", d_model, n_heads)?,
-            d_mlp: self.size("intermediate_size")?,
-            d_vocab: self.size("vocab_size")?,
+            d_mlp: self.width("intermediate_size")?,
+            d_vocab: self.vocabulary("vocab_size")?,
             n_ctx: self.size("max_position_embeddings")?,
         })
     }
@@ -495,15 +495,15 @@ impl Raw<'_> {
     /// Sizes of a model without grouped keys; `keys` are those of layers, heads, width, neurons and context.
     fn older_sizes(&self, keys: [&str; 5]) -> Result<Sizes> {
         let [n_layers, n_heads, d_model, d_mlp, n_ctx] = keys;
-        let (n_heads, d_model) = (self.size(n_heads)?, self.size(d_model)?);
+        let (n_heads, d_model) = (self.width(n_heads)?, self.width(d_model)?);
         Ok(Sizes {
             n_layers: self.n_layers(n_layers)?,
             n_heads,
             n_key_value_heads: n_heads,
             d_model,
             d_head: self.d_head("head_dim", d_model, n_heads)?,
-            d_mlp: self.optional_size(d_mlp)?.unwrap_or(4 * d_model),
-            d_vocab: self.size("vocab_size")?,
+            d_mlp: self.optional_width(d_mlp)?.unwrap_or(4 * d_model),
+            d_vocab: self.vocabulary("vocab_size")?,
             n_ctx: self.size(n_ctx)?,
         })
     }
@@ -597,7 +597,7 @@ impl Raw<'_> {
         let mut config = self.older(self.older_sizes(keys)?, norm, act_fn)?;
         config.position = Position::Learned { offset: 2 };
         config.d_embed = self
-            .optional_size("word_embed_proj_dim")?
+            .optional_width("word_embed_proj_dim")?
             .unwrap_or(config.d_model);
         if !self.flag("do_layer_norm_before", true)? {
             config.layout = Layout::ResidualNorm;
@@ -666,15 +666,15 @@ impl Raw<'_> {
                 ..norm
             },
         };
-        let n_heads = self.size("n_heads")?;
+        let n_heads = self.width("n_heads")?;
         let sizes = Sizes {
             n_layers: self.n_layers("n_layers")?,
             n_heads,
             n_key_value_heads: n_heads,
-            d_model: self.size("d_model")?,
-            d_head: self.size("d_head")?,
-            d_mlp: self.size("d_mlp")?,
-            d_vocab: self.size("d_vocab")?,
+            d_model: self.width("d_model")?,
+            d_head: self.width("d_head")?,
+            d_mlp: self.width("d_mlp")?,
+            d_vocab: self.vocabulary("d_vocab")?,
             n_ctx: self.size("n_ctx")?,
         };
         let mut config = self.plain(sizes, norm, act_fn, position)?;

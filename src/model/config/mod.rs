@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::error::ModelError;
 use super::hooks::Hook;
+use crate::ids::MOST_WIDTH;
 
 /// A family of models, by `model_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -410,6 +411,13 @@ impl Config {
 
     fn check(self) -> Result<Self, ModelError> {
         let a = &self.attention;
+        if self.d_mlp > MOST_WIDTH as usize {
+            let reason = format!(
+                "its layers have {} neurons; at most {MOST_WIDTH} are read",
+                self.d_mlp
+            );
+            return Err(ModelError::BadConfig(reason));
+        }
         let largest = [
             ("embedding", self.d_vocab, self.d_model.max(self.d_embed)),
             ("MLP", self.d_mlp, 2 * self.d_model),

@@ -1,15 +1,15 @@
 //! The keys of `config.json`, with errors that name them.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value, json};
 
 use super::{Activation, Family, Rope, RopeScaling};
+use crate::ids::{MOST_LAYERS, MOST_VOCAB, MOST_WIDTH};
 use crate::model::error::ModelError;
 
-/// More than any dimension of any model; what is claimed beyond that would only take memory.
+/// More than any window, and any number without a limit of its own; what is claimed beyond that would only take memory.
 const MOST: u64 = 1 << 24;
-
-/// More blocks than any model has.
-const MOST_LAYERS: usize = 4096;
 
 /// Characters of a value that an error shows.
 pub(super) const MOST_SHOWN: usize = 100;
@@ -85,35 +85,56 @@ impl<'a> Raw<'a> {
         self.map.get(key).filter(|value| !value.is_null())
     }
 
-    fn whole_number(&self, key: &str, least: u64) -> Result<Option<usize>, ModelError> {
+    fn whole_number(
+        &self,
+        key: &str,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<usize>, ModelError> {
         let number = |value: &Value| {
-            let number = value.as_u64().filter(|n| (least..=MOST).contains(n));
-            let expected = || self.bad(key, format!("a whole number from {least} to {MOST}"));
+            let number = value.as_u64().filter(|n| range.contains(n));
+            let (least, most) = (range.start(), range.end());
+            let expected = || self.bad(key, format!("a whole number from {least} to {most}"));
             number.map(|n| n as usize).ok_or_else(expected)
         };
         self.get(key).map(number).transpose()
     }
 
+    fn needed(&self, key: &str, most: u32) -> Result<usize, ModelError> {
+        let number = self.whole_number(key, 1..=most.into())?;
+        number.ok_or_else(|| self.missing(key))
+    }
+
     /// A number that may be 0.
     pub(super) fn optional_count(&self, key: &str) -> Result<Option<usize>, ModelError> {
-        self.whole_number(key, 0)
+        self.whole_number(key, 0..=MOST)
     }
 
     pub(super) fn optional_size(&self, key: &str) -> Result<Option<usize>, ModelError> {
-        self.whole_number(key, 1)
+        self.whole_number(key, 1..=MOST)
+    }
+
+    pub(super) fn optional_width(&self, key: &str) -> Result<Option<usize>, ModelError> {
+        self.whole_number(key, 1..=MOST_WIDTH.into())
     }
 
     /// Number of blocks.
     pub(super) fn n_layers(&self, key: &str) -> Result<usize, ModelError> {
-        match self.size(key)? {
-            n if n <= MOST_LAYERS => Ok(n),
-            _ => Err(self.bad(key, format!("at most {MOST_LAYERS}"))),
-        }
+        self.needed(key, MOST_LAYERS)
+    }
+
+    /// Number of heads or neurons, or the width of something.
+    pub(super) fn width(&self, key: &str) -> Result<usize, ModelError> {
+        self.needed(key, MOST_WIDTH)
+    }
+
+    /// Number of tokens.
+    pub(super) fn vocabulary(&self, key: &str) -> Result<usize, ModelError> {
+        self.needed(key, MOST_VOCAB)
     }
 
     /// How many heads share the keys and values of one.
     pub(super) fn n_key_value_heads(&self, key: &str, n_heads: usize) -> Result<usize, ModelError> {
-        match self.optional_size(key)?.unwrap_or(n_heads) {
+        match self.optional_width(key)?.unwrap_or(n_heads) {
             n if n_heads.is_multiple_of(n) => Ok(n),
             _ => Err(self.bad(key, format!("a divisor of the number of heads, {n_heads}"))),
         }
@@ -184,7 +205,7 @@ impl<'a> Raw<'a> {
         d_model: usize,
         n_heads: usize,
     ) -> Result<usize, ModelError> {
-        match self.optional_size(key)? {
+        match self.optional_width(key)? {
             Some(d_head) => Ok(d_head),
             None if d_model.is_multiple_of(n_heads) => Ok(d_model / n_heads),
             None => Err(self.bad(
