@@ -12,7 +12,7 @@ use neuroscope::model::weights::TensorFile;
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
-use crate::conformance::compute;
+use crate::conformance::{compute, largest_error};
 use crate::support::checkpoint::{
     GgufHeader, Stored, archive, change_config, copy_of, gguf_text, pickled, pytorch, tensors,
     write_safetensors,
@@ -198,6 +198,25 @@ fn gguf_values_of_four_bits_that_are_not_evenly_spaced() {
         assert_eq!(about.unwrap().dtype, kind);
     }
     succeed(&mut describe(&fixture("iq4.gguf")));
+}
+
+/// Every type that is quantised, in values of the package `gguf`.
+#[test]
+fn gguf_values_of_every_type() {
+    let bytes = fs::read(fixture("types.gguf")).unwrap();
+    let gguf = Gguf::read(&bytes).unwrap();
+    let file = gguf.file("types.gguf", vec![&bytes]).unwrap();
+    let expected = tensors(&fixture("types.safetensors"));
+    assert_eq!(expected.len(), 12);
+    for tensor in expected {
+        let found = file.load(&tensor.name).unwrap();
+        let found: Vec<f32> = found.flatten_all().unwrap().to_vec1().unwrap();
+        let expected = tensor.bytes.as_chunks::<4>().0.iter();
+        let expected: Vec<f32> = expected.map(|b| f32::from_le_bytes(*b)).collect();
+        let error = largest_error(&found, &expected);
+        assert!(error < 1e-6, "{} is off by {error}", tensor.name);
+        assert_eq!(found.len(), expected.len());
+    }
 }
 
 #[test]

@@ -3,8 +3,10 @@
 
 usage: make.py
 
+types.gguf          a random tensor in each quantised type that is read, called by the type
+types.safetensors   their values as `gguf.quants.dequantize` has them
 iq4.gguf            a random Llama of one layer, its matrices in IQ4_NL and one of them in IQ4_XS
-iq4.safetensors     some of its tensors as `gguf.quants.dequantize` has them, under their names in the file
+iq4.safetensors     some of its tensors' values, under their names in the file
 parts-0000?-of-00003.gguf   the same model as llama.cpp's `gguf-split --no-tensor-first-split` writes it
 """
 import pathlib
@@ -24,9 +26,20 @@ def quantised(type: Type, rows: int, columns: int) -> numpy.ndarray:
     """Blocks of random bits with scales of both signs and a usual size."""
     values, size = gguf.GGML_QUANT_SIZES[type]
     blocks = random.integers(0, 256, (rows, columns // values, size), dtype=numpy.uint8)
-    # what is small in IQ4_XS is multiplied by up to 32
-    scales = random.normal(0, 4e-3 if type == Type.IQ4_NL else 4e-4, blocks.shape[:2])
-    blocks[:, :, :2] = scales.astype(numpy.float16).view(numpy.uint8).reshape(*blocks.shape[:2], 2)
+    # where a block has its scale, and its minimum or offset
+    places = {
+        Type.Q4_1: [0, 2],
+        Type.Q5_1: [0, 2],
+        Type.Q4_K: [0, 2],
+        Type.Q5_K: [0, 2],
+        Type.Q2_K: [size - 4, size - 2],
+        Type.Q3_K: [size - 2],
+        Type.Q6_K: [size - 2],
+    }
+    for place in places.get(type, [0]):
+        # those of blocks of 256 are multiplied by scales of their parts
+        scales = random.normal(0, 4e-3 if values == 32 else 4e-4, blocks.shape[:2])
+        blocks[:, :, place : place + 2] = scales.astype(numpy.float16).view(numpy.uint8).reshape(*blocks.shape[:2], 2)
     return blocks.reshape(rows, -1)
 
 
@@ -54,8 +67,12 @@ for name in ("blk.0.ffn_down.weight", "blk.0.attn_v.weight"):
     expected[name] = gguf.quants.dequantize(blocks, type)
 save_file(expected, here / "iq4.safetensors")
 
+types = "Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS".split()
+types = {name: (Type[name], quantised(Type[name], 2, 256)) for name in types}
+save_file({name: gguf.quants.dequantize(blocks, type) for name, (type, blocks) in types.items()}, here / "types.safetensors")
 
-def write(name: str, names: list[str], number: int | None, count: int) -> None:
+
+def write(name: str, tensors: dict, number: int | None = None, count: int = 1) -> None:
     writer = gguf.GGUFWriter(here / name, "llama")
     if not number:
         writer.add_block_count(1)
@@ -68,9 +85,8 @@ def write(name: str, names: list[str], number: int | None, count: int) -> None:
     if number is not None:
         writer.add_key_value("split.no", number, Value.UINT16)
         writer.add_key_value("split.count", count, Value.UINT16)
-        writer.add_key_value("split.tensors.count", len(tensors), Value.INT32)
-    for tensor in names:
-        type, blocks = tensors[tensor]
+        writer.add_key_value("split.tensors.count", len(all_tensors), Value.INT32)
+    for tensor, (type, blocks) in tensors.items():
         writer.add_tensor(tensor, blocks, raw_dtype=type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -78,7 +94,9 @@ def write(name: str, names: list[str], number: int | None, count: int) -> None:
     writer.close()
 
 
+all_tensors = tensors
+write("types.gguf", types)
+write("iq4.gguf", tensors)
 names = list(tensors)
-write("iq4.gguf", names, None, 1)
 for number, part in enumerate(([], names[:7], names[7:])):
-    write(f"parts-{number + 1:05}-of-00003.gguf", part, number, 3)
+    write(f"parts-{number + 1:05}-of-00003.gguf", {name: tensors[name] for name in part}, number, 3)
