@@ -333,7 +333,7 @@ fn what_a_gguf_file_claims_is_not_believed() {
     }
     refused(
         keys("general.alignment", 10, &huge),
-        "`general.alignment` is longer than the file",
+        "`general.alignment` is larger than the file",
     );
     refused(
         keys("general.alignment", 8, &gguf_text("32")),
@@ -372,7 +372,7 @@ fn what_a_gguf_file_claims_is_not_believed() {
         tensors: vec![("a", vec![8], 0, 0), ("b", vec![8], 0, offset)],
         ..GgufHeader::default()
     };
-    refused(two(0).file(64), "tensors `a` and `b` lie on each other");
+    refused(two(0).file(64), "tensors `a` and `b` overlap");
     refused(two(32).file(64), "it has no");
     let twice = GgufHeader {
         tensors: vec![("a", vec![8], 0, 0), ("a", vec![8], 0, 32)],
@@ -735,7 +735,10 @@ fn indexes_name_files_beside_them_only() {
         fs::write(copy.join("model.safetensors.index.json"), index.to_string()).unwrap();
         fail(
             &mut describe(&copy),
-            &["model.safetensors.index.json", "which is no file beside it"],
+            &[
+                "model.safetensors.index.json",
+                "which is not the name of a file beside it",
+            ],
         );
     }
     for index in [

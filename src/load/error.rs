@@ -27,7 +27,7 @@ pub enum LoadError {
         /// Why.
         source: io::Error,
     },
-    /// A file or a folder is something else than a model, or than what its name says.
+    /// A file or folder is not a model, or not what its name says.
     #[error("`{path}` {kind}")]
     Kind {
         /// The file or folder.
@@ -120,7 +120,7 @@ pub enum LoadError {
         /// What is wrong.
         reason: String,
     },
-    /// The user wants no more of it.
+    /// The user interrupted it.
     #[error("interrupted")]
     Interrupted,
     /// The program was built without the demo.
@@ -162,7 +162,7 @@ impl LoadError {
                 Some("keep all parts in one folder, under the names that they were given")
             }
             Self::HubSetting { .. } => Some(
-                "set it anew, or unset it; docs/models.md has a list of what is read from the environment",
+                "correct it or unset it; docs/models.md lists what is read from the environment",
             ),
             Self::HubMissing { .. } => {
                 Some("check its spelling; a folder or file of this name is not here either")

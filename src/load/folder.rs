@@ -115,7 +115,7 @@ pub(super) fn only_gguf(names: &[String]) -> Option<String> {
     same.then_some(found)
 }
 
-/// Why a folder, or a repository, is no model.
+/// Why a folder or a repository is not a model.
 pub(super) fn not_a_model(path: &Path, names: &[String]) -> LoadError {
     let path = path.to_owned();
     let known = match names.iter().any(|name| name == "config.json") {
@@ -142,6 +142,7 @@ pub(super) fn check_adapter(folder: &Path) -> Result<(), LoadError> {
 
 /// Names of the weights' files: which of `names` they are, or which an index among them names.
 pub(super) fn choose_weights(
+    folder: &Path,
     names: &[String],
     read_index: impl Fn(&str) -> Result<Vec<u8>, LoadError>,
 ) -> Result<Option<Vec<String>>, LoadError> {
@@ -151,7 +152,7 @@ pub(super) fn choose_weights(
             return Ok(Some(vec![single.to_owned()]));
         }
         if has(index) {
-            return indexed(Path::new(index), &read_index(index)?).map(Some);
+            return indexed(&folder.join(index), &read_index(index)?).map(Some);
         }
     }
     let mut lens = names.iter().filter(|name| name.ends_with(LENS_WEIGHTS));
@@ -161,7 +162,7 @@ pub(super) fn choose_weights(
 /// The weights' files of a folder.
 pub(super) fn weights(folder: &Path) -> Result<Vec<String>, LoadError> {
     let names = files(folder)?;
-    let found = choose_weights(&names, |name| read_needed(&folder.join(name)))?;
+    let found = choose_weights(folder, &names, |name| read_needed(&folder.join(name)))?;
     found.ok_or_else(|| not_a_model(folder, &names))
 }
 
@@ -183,7 +184,7 @@ fn indexed(path: &Path, bytes: &[u8]) -> Result<Vec<String>, LoadError> {
     files.dedup();
     match files.iter().find(|name| !is_plain(name)) {
         Some(name) => Err(bad(format!(
-            "its `weight_map` names {name:?}, which is no file beside it"
+            "its `weight_map` names {name:?}, which is not the name of a file beside it"
         ))),
         None if files.is_empty() => Err(bad("its `weight_map` is empty".into())),
         None => Ok(files),

@@ -1,4 +1,4 @@
-//! What people give as a model that is none, or none that is read: told from names and first bytes.
+//! What a file or folder is that is not a model, or not one that is read, by its names and first bytes.
 
 use std::fmt;
 use std::fs::File;
@@ -35,7 +35,7 @@ pub enum Kind {
     Folder(&'static str),
     /// A folder whose weights are in a format that is not read.
     OtherWeights(&'static str),
-    /// A folder with GGUF files, of which none is the obvious one.
+    /// A folder whose only weights are GGUF files, of which one is to be chosen.
     Ggufs,
     /// A file of an unknown format.
     Unknown,
@@ -61,15 +61,13 @@ impl fmt::Display for Kind {
                 }
                 f.write_str(", not a whole model")
             }
-            Self::PartOfFolder(what) => write!(f, "is {what}, and a part of a model only"),
+            Self::PartOfFolder(what) => write!(f, "is {what}, which is only a part of a model"),
             Self::Format(what) => write!(f, "is {what}, which is not read"),
             Self::Folder(what) => write!(f, "is {what}, not a language model"),
             Self::OtherWeights(what) => {
                 write!(f, "has its weights as {what} only, which is not read")
             }
-            Self::Ggufs => {
-                f.write_str("has several `.gguf` files, or a config of another model beside one")
-            }
+            Self::Ggufs => f.write_str("has no weights but `.gguf` files"),
             Self::Unknown => f.write_str("is not a GGUF file"),
             Self::NoIndex => {
                 f.write_str("has weights in several files, but no index that names them")

@@ -28,8 +28,8 @@ pub use kind::Kind;
 use gguf::SplitName;
 use mapped::{Mapped, Releasing};
 
-/// Told of a file that is being fetched: its name, bytes so far, bytes in all. Answers whether to go on; it is asked
-/// several times in a second, also while nothing arrives, and without a name while there is no file yet.
+/// Reports a file that is being fetched: its name, its bytes so far and in all. Returns whether to go on. It is called
+/// several times a second, also while nothing arrives, and with an empty name before there is a file.
 pub type Progress<'a> = &'a dyn Fn(&str, u64, u64) -> bool;
 
 /// A file of weights.

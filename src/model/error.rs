@@ -165,10 +165,10 @@ impl ModelError {
                 "load it and save it again with a current PyTorch: `torch.save(torch.load(file, weights_only=True), file)`",
             ),
             Self::GgufType { .. } => Some(
-                "take another quantisation of this model, or make one with llama.cpp's `llama-quantize --allow-requantize`",
+                "use another quantisation of this model, or make one with llama.cpp's `llama-quantize --allow-requantize`",
             ),
             Self::Quantised { .. } => Some(
-                "take the model that it was made from, or a GGUF file of it; what transformers can load and dequantise, `model.dequantize().save_pretrained(folder)` writes as a whole model",
+                "use the model that it was made from, or a GGUF file of it; if transformers can load it, `model.dequantize().save_pretrained(folder)` writes a model that is read",
             ),
             Self::Adapter { .. } => Some(ADAPTER_HINT),
             Self::TensorTwice { .. } => Some(

@@ -143,7 +143,7 @@ impl Reader<'_> {
             return Ok(None);
         };
         let Some(text) = value.to_str() else {
-            // what is no text has nothing to be replaced
+            // without text there is nothing to replace
             return Ok(Some(value.into()));
         };
         let text = match text.strip_prefix('~') {
@@ -222,7 +222,7 @@ fn clean(setting: &str, text: &str) -> Result<Option<String>, LoadError> {
     let token = text.trim();
     match token.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(Some(token.to_owned()).filter(|token| !token.is_empty())),
-        false => Err(bad(setting, "holds characters that are in no token")),
+        false => Err(bad(setting, "holds characters that no token has")),
     }
 }
 

@@ -143,7 +143,7 @@ impl<'p> Client<'p> {
         }
     }
 
-    /// Fails if the user wants no more of it.
+    /// Fails if the user has interrupted it.
     fn go_on(&self, (file, done, size): Shown<'_>) -> Result<(), Failure> {
         match (self.progress)(file, done, size) {
             true => Ok(()),
@@ -252,9 +252,7 @@ impl<'p> Client<'p> {
                     return Err(Failure::Load(LoadError::Hub {
                         endpoint: self.endpoint(),
                         what: path.to_owned(),
-                        reason: format!(
-                            "its answer has no end: it is longer than {most} bytes, or slow"
-                        ),
+                        reason: format!("its answer is longer than {most} bytes or does not end"),
                     }));
                 }
             }
@@ -364,7 +362,7 @@ impl<'p> Client<'p> {
             return Ok(true);
         }
         let response = self.follow(path, false, done, |_| false)?;
-        // who does not heed the wish for a part sends all of it
+        // a server that does not send parts sends all of it
         let begins = format!("bytes {done}-");
         let goes_on = header(&response, "Content-Range").is_some_and(|r| r.starts_with(&begins));
         if !(response.status().as_u16() == 206 && goes_on) && done > 0 {
@@ -381,7 +379,7 @@ impl<'p> Client<'p> {
                 return Ok(done == size);
             }
             if piece.len() as u64 > size - done {
-                // what it is cannot be known
+                // it cannot be the file that was announced
                 let _ = fs::remove_file(part);
                 return Err(Failure::Load(LoadError::Hub {
                     endpoint: self.endpoint(),

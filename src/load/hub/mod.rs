@@ -239,7 +239,7 @@ impl Hub<'_> {
         })?;
         let tokenizer = self.tokenizer(snapshot, &config)?;
         let index = |name: &str| folder::read_needed(&self.get(snapshot, name)?);
-        let weights = match folder::choose_weights(&snapshot.files, index)? {
+        let weights = match folder::choose_weights(repo.as_ref(), &snapshot.files, index)? {
             Some(weights) => weights,
             None if snapshot.offline.is_some() => return Err(self.not_cached(snapshot, "weights")),
             None => return Err(folder::not_a_model(repo.as_ref(), &snapshot.files)),

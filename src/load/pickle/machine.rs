@@ -195,7 +195,7 @@ impl<'a> Machine<'a> {
     }
 
     fn set_items(&mut self, items: &[Id]) -> Result<(), Cause> {
-        // dictionaries of classes of their own are no state dictionaries, but may stand beside them
+        // objects of other classes are not state dictionaries, but may stand beside one
         if let Object::Dict(pairs) = self.top()? {
             let (whole, rest) = items.as_chunks::<2>();
             if !rest.is_empty() {
@@ -335,7 +335,7 @@ impl<'a> Machine<'a> {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let text = |id: Id| match self.objects.get(id as usize) {
                     Some(Object::Text(text)) => Ok(text.as_str()),
-                    _ => Err("the name of a class is no text"),
+                    _ => Err("the name of a class is not a text"),
                 };
                 let global = format!("{}.{}", text(module)?, text(name)?);
                 self.push(Object::Global(global));

@@ -260,7 +260,7 @@ impl Part {
     fn place(&mut self, end_of_header: u64, alignment: u64, file_len: usize) -> Result<()> {
         let begin = end_of_header.checked_next_multiple_of(alignment);
         let begin = begin.and_then(|begin| usize::try_from(begin).ok());
-        let begin = begin.ok_or_else(|| bad("its `general.alignment` is longer than the file"))?;
+        let begin = begin.ok_or_else(|| bad("its `general.alignment` is larger than the file"))?;
         let mut places = Vec::with_capacity(self.tensors.len());
         for (name, entry) in &mut self.tensors {
             if !(entry.start as u64).is_multiple_of(alignment) {
@@ -278,9 +278,7 @@ impl Part {
         places.sort();
         let overlap = places.windows(2).find(|pair| pair[0].1 > pair[1].0);
         match overlap {
-            Some([(_, _, a), (_, _, b)]) => {
-                Err(bad(format!("tensors `{a}` and `{b}` lie on each other")))
-            }
+            Some([(_, _, a), (_, _, b)]) => Err(bad(format!("tensors `{a}` and `{b}` overlap"))),
             _ => Ok(()),
         }
     }
@@ -320,7 +318,7 @@ impl Header<'_> {
         let row = shape.last().copied().unwrap_or(1);
         if !row.is_multiple_of(kind.block()) {
             return Err(bad(format!(
-                "tensor `{name}` has rows of {row} values, which are no blocks of {}",
+                "tensor `{name}` has rows of {row} values, which do not fill blocks of {}",
                 kind.block()
             )));
         }
