@@ -660,6 +660,12 @@ fn pickles_take_no_more_than_their_length_allows() {
         "tensor `a` claims more values",
     );
     refused(&tensor(&[5], 4), "tensor `a` claims more values");
+    let shared = (0..200).map(|i| Stored {
+        bytes: if i == 0 { vec![0; 16_000] } else { Vec::new() },
+        ..Stored::zeros(&i.to_string(), Dtype::F32, &[4000])
+    });
+    let shared: Vec<Stored> = shared.collect();
+    refused(&pytorch(&shared), "its tensors share so much");
 
     // archives: compressed, cut off, with an entry twice, without a pickle, with more entries than there are
     let plain = pickled(b"}.".to_vec());

@@ -104,13 +104,13 @@ fn pickled_sizes(sizes: &[usize]) -> Vec<u8> {
     out
 }
 
-/// What `torch.save` makes of a dictionary of tensors in f32.
+/// What `torch.save` makes of a dictionary of tensors in f32. One without bytes shares those of the first.
 pub fn pytorch(tensors: &[Stored]) -> Vec<u8> {
     let mut pickle = b"\x80\x02}(".to_vec();
     let mut entries = Vec::new();
     for (key, tensor) in tensors.iter().enumerate() {
         assert_eq!(tensor.dtype, Dtype::F32);
-        let key = key.to_string();
+        let key = if tensor.bytes.is_empty() { 0 } else { key }.to_string();
         let strides = (0..tensor.shape.len()).map(|i| tensor.shape[i + 1..].iter().product());
         let strides: Vec<usize> = strides.collect();
         pickle.extend(pickled_text(&tensor.name));
@@ -125,7 +125,9 @@ pub fn pytorch(tensors: &[Stored]) -> Vec<u8> {
         pickle.extend(pickled_sizes(&tensor.shape));
         pickle.extend(pickled_sizes(&strides));
         pickle.extend(b"\x89ccollections\nOrderedDict\n)RtR");
-        entries.push((format!("archive/data/{key}"), tensor.bytes.clone()));
+        if !tensor.bytes.is_empty() {
+            entries.push((format!("archive/data/{key}"), tensor.bytes.clone()));
+        }
     }
     pickle.extend(b"u.");
     entries.insert(0, ("archive/data.pkl".to_owned(), pickle));

@@ -91,6 +91,11 @@ impl Archive {
         self.entries.keys().map(String::as_str)
     }
 
+    /// Length of the file.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Length of an entry.
     pub(super) fn len_of(&self, name: &str) -> Option<u64> {
         self.entries.get(name).map(|(_, len)| *len)

@@ -27,6 +27,9 @@ const PICKLE: &str = "data.pkl";
 
 const MOST_DIMS: usize = 8;
 
+/// How many times as long as the file all tensors together may be, since tied ones share their bytes.
+const MOST_SHARING: u64 = 8;
+
 /// Bytes of a tensor's name, and of the number that its storage is called by.
 const MOST_NAME: usize = 1024;
 const MOST_KEY: usize = 64;
@@ -163,6 +166,7 @@ fn index(archive: &mut Archive) -> Result<(String, BTreeMap<String, View>), Caus
             tensors = tensors_of(&objects, *inside)?;
         }
     }
+    let mut claimed = 0u64;
     for (name, view) in &tensors {
         let end = view.range().and_then(|(first, n)| first.checked_add(n));
         let stored = archive.len_of(&format!("{data}{}", view.key));
@@ -172,6 +176,11 @@ fn index(archive: &mut Archive) -> Result<(String, BTreeMap<String, View>), Caus
         if !fits {
             return Err(format!("tensor `{name}` claims more values than its storage has").into());
         }
+        claimed = claimed.saturating_add(view.range().map_or(0, |(_, n)| n as u64));
+    }
+    let most = archive.len().saturating_mul(MOST_SHARING);
+    if claimed > most {
+        return Err(format!("its tensors share so much that they are {claimed} bytes; at most {most} are read of a file of this length").into());
     }
     match tensors.is_empty() {
         true => Err("it is not a dictionary of tensors".into()),
