@@ -68,7 +68,7 @@ impl GgufModel {
             let path = path.to_owned();
             return Err(LoadError::Kind { path, kind });
         }
-        let maps = parts(path)?.iter().map(|path| Mapped::open(path));
+        let maps = parts(path)?.into_iter().map(|path| Mapped::open(&path));
         let maps = maps.collect::<Result<Vec<_>, _>>()?;
         let files: Vec<&[u8]> = maps.iter().map(Mapped::bytes).collect();
         let gguf = Gguf::read_parts(&files).map_err(|source| LoadError::Model {

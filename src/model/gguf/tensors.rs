@@ -74,7 +74,7 @@ impl Gguf {
             match (undo, translated.strip_suffix(".weight")) {
                 (Undo::Stack { .. }, Some(module)) => {
                     let heads = match self.shape(tensor) {
-                        Some([heads, 1..]) if *heads <= n_heads.min(MOST_HEADS) => *heads,
+                        Some([heads, _]) if *heads <= n_heads => *heads,
                         _ => {
                             return Err(super::bad(format!(
                                 "tensor `{tensor}` is not for its heads"
