@@ -207,7 +207,11 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) {
         }
         if !head && state.stalls > 0 {
             state.stalls -= 1;
-            send("200 OK", "", &part[..part.len() / 2], part.len());
+            let status = match start {
+                0 => "200 OK",
+                _ => "206 Partial Content",
+            };
+            send(status, &more, &part[..part.len() / 2], part.len());
             drop(state);
             return thread::sleep(STALL);
         }
@@ -886,6 +890,7 @@ fn links_are_not_followed_where_the_cache_is_written() {
         folder.join(format!("blobs/{hash}.incomplete")),
         locks.join(format!("{hash}.lock")),
     ] {
+        let _ = fs::remove_file(&link);
         symlink(&mine, &link).unwrap();
         fail(
             &mut hub.model("test/llama"),

@@ -34,6 +34,8 @@ const MOST_SHARING: u64 = 8;
 const MOST_NAME: usize = 1024;
 const MOST_KEY: usize = 64;
 
+const PICKLE_BEGIN: u8 = 0x80;
+
 /// How a file of before 1.6 begins: a pickle of this number.
 const OLD_MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 
@@ -83,6 +85,11 @@ impl PickleFile {
                 file: name.to_owned(),
             });
         }
+        if begin.first() == Some(&PICKLE_BEGIN) {
+            return Err(unreadable(
+                "it is a bare pickle, which `torch.save` does not write".into(),
+            ));
+        }
         let mut archive = Archive::open(file).map_err(unreadable)?;
         let (data, tensors) = index(&mut archive).map_err(unreadable)?;
         Ok(Self {
@@ -123,7 +130,7 @@ fn unreadable(file: &str, cause: &Cause) -> ModelError {
 
 /// Whether a file is of before 1.6, by its first bytes.
 fn is_old(begin: &[u8]) -> bool {
-    let pickled = begin.first() == Some(&0x80);
+    let pickled = begin.first() == Some(&PICKLE_BEGIN);
     let magic = begin.windows(OLD_MAGIC.len()).take(16);
     let (at, tar) = TAR_MAGIC;
     (pickled && magic.into_iter().any(|bytes| bytes == OLD_MAGIC))

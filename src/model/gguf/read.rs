@@ -20,8 +20,9 @@ const MOST_TENSORS: u64 = 1 << 16;
 const MOST_DIMS: u32 = 4;
 const MOST_NAME: usize = 256;
 
-/// Where the file does not say.
+/// Where the file does not say, and the largest that is read.
 const ALIGNMENT: u64 = 32;
+const MOST_ALIGNMENT: u64 = 1 << 20;
 
 /// A value of the metadata.
 #[derive(Clone, Debug, PartialEq)]
@@ -247,20 +248,22 @@ impl Part {
             None => ALIGNMENT,
             Some(value) => {
                 let n = value.as_integer().and_then(|n| u64::try_from(n).ok());
-                let n = n.filter(|n| n.is_power_of_two());
-                n.ok_or_else(|| bad("its `general.alignment` is not a power of two"))?
+                let n = n.filter(|n| n.is_power_of_two() && *n <= MOST_ALIGNMENT);
+                n.ok_or_else(|| {
+                    bad(format!(
+                        "its `general.alignment` is not a power of two of at most {MOST_ALIGNMENT}"
+                    ))
+                })?
             }
         };
         let mut found = Self { metadata, tensors };
-        found.place(header.at as u64, alignment, bytes.len())?;
+        found.place(header.at, alignment, bytes.len())?;
         Ok(found)
     }
 
     /// Makes offsets places in the file: each in it, aligned, and none in another.
-    fn place(&mut self, end_of_header: u64, alignment: u64, file_len: usize) -> Result<()> {
-        let begin = end_of_header.checked_next_multiple_of(alignment);
-        let begin = begin.and_then(|begin| usize::try_from(begin).ok());
-        let begin = begin.ok_or_else(|| bad("its `general.alignment` is larger than the file"))?;
+    fn place(&mut self, end_of_header: usize, alignment: u64, file_len: usize) -> Result<()> {
+        let begin = end_of_header.next_multiple_of(alignment as usize);
         let mut places = Vec::with_capacity(self.tensors.len());
         for (name, entry) in &mut self.tensors {
             if !(entry.start as u64).is_multiple_of(alignment) {
