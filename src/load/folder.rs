@@ -25,15 +25,18 @@ pub(super) const ADAPTER: &str = "adapter_config.json";
 /// What the files of TransformerLens' own models end in.
 const LENS_WEIGHTS: &str = "final.pth";
 
-/// Lengths of files that are read whole: of configs, and of vocabularies and indexes.
+/// Lengths of files that are read whole: of configs, of indexes, and of tokenizers. The index of a model of 100,000
+/// tensors takes 10 MB.
 const MOST_CONFIG_BYTES: u64 = 16 << 20;
+const MOST_INDEX_BYTES: u64 = 32 << 20;
 const MOST_BYTES: u64 = 256 << 20;
 
 /// The longest file of this name that is read whole.
 pub(super) fn most_bytes(name: &str) -> u64 {
-    match name.ends_with("config.json") {
-        true => MOST_CONFIG_BYTES,
-        false => MOST_BYTES,
+    match () {
+        () if name.ends_with("config.json") => MOST_CONFIG_BYTES,
+        () if name.ends_with(".index.json") => MOST_INDEX_BYTES,
+        () => MOST_BYTES,
     }
 }
 
