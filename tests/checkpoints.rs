@@ -81,6 +81,7 @@ fn what_is_put_around_a_model_is_left_out_of_its_names() {
             write_safetensors(&file, &wrapped);
             assert!(computed(&copy) == expected, "{name} with {prefix}");
         }
+        succeed(&mut describe(&copy));
     }
 
     // compiled inside: the decoder, or each of its blocks
@@ -165,6 +166,7 @@ fn a_tied_unembedding_may_have_a_bias() {
     write_safetensors(&file, &all);
     change_config(&copy, |config| config["tie_word_embeddings"] = json!(true));
     assert!(computed(&copy) == expected);
+    succeed(&mut describe(&copy));
     // without the bias, the logits are others
     all.retain(|tensor| tensor.name != "lm_head.bias");
     write_safetensors(&file, &all);

@@ -227,6 +227,9 @@ pub(super) fn of_folder(names: &[String]) -> Option<Kind> {
         return Some(Kind::EmptyFolder);
     }
     let has = |name: &str| names.iter().any(|other| other == name);
+    if names.iter().any(|name| name.starts_with("adapter_model.")) {
+        return Some(adapter(b"{}"));
+    }
     let folder = FOLDERS.into_iter().find(|(name, _)| has(name));
     folder.map(|(_, kind)| kind).or_else(|| of_weights(names))
 }

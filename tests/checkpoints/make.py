@@ -72,9 +72,10 @@ types = {name: (Type[name], quantised(Type[name], 2, 256)) for name in types}
 save_file({name: gguf.quants.dequantize(blocks, type) for name, (type, blocks) in types.items()}, here / "types.safetensors")
 
 
-def write(name: str, tensors: dict, number: int | None = None, count: int = 1) -> None:
+def write(name: str, tensors: dict, split: tuple[int, int, int] | None = None) -> None:
+    """Writes a whole model, or with `split` a part: its number, the number of parts and that of all tensors."""
     writer = gguf.GGUFWriter(here / name, "llama")
-    if not number:
+    if not (split and split[0]):
         writer.add_block_count(1)
         writer.add_context_length(16)
         writer.add_embedding_length(D_MODEL)
@@ -82,10 +83,10 @@ def write(name: str, tensors: dict, number: int | None = None, count: int = 1) -
         writer.add_head_count(N_HEADS)
         writer.add_layer_norm_rms_eps(1e-5)
         writer.add_rope_freq_base(10_000.0)
-    if number is not None:
-        writer.add_key_value("split.no", number, Value.UINT16)
-        writer.add_key_value("split.count", count, Value.UINT16)
-        writer.add_key_value("split.tensors.count", len(all_tensors), Value.INT32)
+    if split:
+        writer.add_key_value("split.no", split[0], Value.UINT16)
+        writer.add_key_value("split.count", split[1], Value.UINT16)
+        writer.add_key_value("split.tensors.count", split[2], Value.INT32)
     for tensor, (type, blocks) in tensors.items():
         writer.add_tensor(tensor, blocks, raw_dtype=type)
     writer.write_header_to_file()
@@ -94,9 +95,8 @@ def write(name: str, tensors: dict, number: int | None = None, count: int = 1) -
     writer.close()
 
 
-all_tensors = tensors
 write("types.gguf", types)
 write("iq4.gguf", tensors)
 names = list(tensors)
 for number, part in enumerate(([], names[:7], names[7:])):
-    write(f"parts-{number + 1:05}-of-00003.gguf", {name: tensors[name] for name in part}, number, 3)
+    write(f"parts-{number + 1:05}-of-00003.gguf", {name: tensors[name] for name in part}, (number, 3, len(names)))

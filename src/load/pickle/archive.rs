@@ -213,3 +213,83 @@ fn wide_fields(mut extra: &[u8]) -> &[u8] {
     }
     &[]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// An archive of one entry whose sizes and places do not fit 32 bits, or need not.
+    fn archive_64() -> Vec<u8> {
+        let about = [&[45, 0, 0, 0, 0, 0][..], &[0; 8], &[0xff; 8], &[1, 0]].concat();
+        let wide = |numbers: &[u64]| numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let mut out = [LOCAL, &about[..], &[0, 0], b"a", b"contents"].concat();
+        let directory_at = out.len() as u64;
+        let numbers: Vec<u8> = wide(&[8, 8, 0]);
+        let extra = [&[7, 7, 2, 0, 0, 0, 1, 0, 24, 0][..], &numbers].concat();
+        out.extend(
+            [
+                ENTRY,
+                &[45, 0],
+                &about[..],
+                &[34, 0],
+                &[0; 10],
+                &[0xff; 4],
+                b"a",
+                &extra,
+            ]
+            .concat(),
+        );
+        let end_at = out.len() as u64;
+        let numbers: Vec<u8> = wide(&[1, 1, end_at - directory_at, directory_at]);
+        out.extend(
+            [
+                END_64,
+                &44u64.to_le_bytes()[..],
+                &[45, 0, 45, 0],
+                &[0; 8],
+                &numbers,
+            ]
+            .concat(),
+        );
+        out.extend([END_64_AT, &[0; 4], &end_at.to_le_bytes()[..], &[1, 0, 0, 0]].concat());
+        out.extend([END, &[0; 4], &[0xff; 12][..], &[2, 0], b"ok"].concat());
+        out
+    }
+
+    fn open(bytes: &[u8]) -> Result<Archive, String> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Archive::open(file).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn archives_of_more_than_32_bits() {
+        let mut archive = open(&archive_64()).unwrap();
+        assert_eq!(archive.names().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(archive.len_of("a"), Some(8));
+        assert_eq!(archive.read("a", 3, 5).unwrap(), b"tents");
+        for (start, n) in [(0, 9), (9, 0), (4, u64::MAX)] {
+            assert!(archive.read("a", start, n).is_err());
+        }
+    }
+
+    #[test]
+    fn an_archive_that_is_cut_off_or_changed_anywhere_gives_an_error_or_less() {
+        let whole = archive_64();
+        for at in 0..whole.len() {
+            assert!(open(&whole[..at]).is_err() || at >= whole.len() - 4, "{at}");
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] = value;
+                if let Ok(mut archive) = open(&changed) {
+                    let len = archive.len_of("a").unwrap_or(0);
+                    assert!(
+                        archive.read("a", 0, len).map_or(0, |bytes| bytes.len()) <= whole.len()
+                    );
+                }
+            }
+        }
+    }
+}
