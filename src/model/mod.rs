@@ -24,6 +24,7 @@ pub use config::{
     Activation, Affine, AttentionConfig, Config, Family, Layout, NormConfig, NormKind, Position,
     QkNorm, Rope, RopeScaling,
 };
+#[cfg(feature = "atlas")]
 pub(crate) use error::ADAPTER_HINT;
 pub use error::ModelError;
 pub use forward::{Attended, Model, Stream, Unembedding};

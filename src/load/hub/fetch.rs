@@ -188,7 +188,10 @@ impl<'p> Client<'p> {
             request = request.header("Range", format!("bytes={start}-"));
         }
         let (sender, receiver) = mpsc::channel();
-        thread::spawn(move || sender.send(request.call()));
+        thread::spawn(move || {
+            // who asked may have been interrupted
+            let _ = sender.send(request.call());
+        });
         let response = self.next(&receiver, NO_FILE)?;
         response.map_err(|error| Failure::Broken(error.to_string()))
     }
