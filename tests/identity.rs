@@ -402,14 +402,21 @@ fn options_are_checked_before_anything_is_done() {
         assert!(!dir.path().join("data").exists());
     }
     // and what is needed only after the scan
-    fs::write(
-        dir.path().join("neuroscope.toml"),
-        "[weights.roles]\nkurtosis = nan\n",
-    )
-    .unwrap();
-    let mut command = neuroscope(dir.path());
-    command.arg("scan").arg("--model").arg(model("llama"));
-    command.arg("--corpus").arg(dir.path().join("corpus.jsonl"));
-    fail(&mut command, &["the threshold `kurtosis` of roles is NaN"]);
+    for (table, what) in [
+        ("kurtosis = nan", "`roles.kurtosis` is NaN"),
+        (
+            "null_share = 1.5",
+            "`roles.null_share` is 1.5; expected 0 to 1",
+        ),
+    ] {
+        let table = format!("[weights.roles]\n{table}\n");
+        fs::write(dir.path().join("neuroscope.toml"), table).unwrap();
+        let mut command = neuroscope(dir.path());
+        command.arg("scan").arg("--model").arg(model("llama"));
+        command.arg("--corpus").arg(dir.path().join("corpus.jsonl"));
+        let said = run(&mut command);
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        assert!(said.stderr.contains(what), "{}", said.stderr);
+    }
     assert!(!dir.path().join("data").exists());
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::ModelError;
 use crate::shard::ShardError;
+use crate::stats::OptionError;
 use crate::tokens::store::StoreError;
 
 /// What can go wrong with an atlas.
@@ -84,14 +85,9 @@ pub enum AtlasError {
         /// As found.
         found: String,
     },
-    /// A threshold cannot be compared with anything.
-    #[error("the threshold `{name}` of roles is {value}; expected a finite number")]
-    Threshold {
-        /// Its name in the project file.
-        name: &'static str,
-        /// What it is.
-        value: f64,
-    },
+    /// An option makes no sense.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// Another process is writing it.
     #[error("`{0}` is being written by another process")]
     InWork(PathBuf),

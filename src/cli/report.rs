@@ -12,6 +12,7 @@ use neuroscope::load::LoadError;
 use neuroscope::scan::{ScanError, resident_memory};
 use neuroscope::serve::ServeError;
 use neuroscope::site::SiteError;
+use neuroscope::stats::OptionError;
 use neuroscope::verify::VerifyError;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -283,9 +284,11 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     if interrupt::asked() {
         return ExitCode::from(130);
     }
-    match error.downcast_ref::<ScanError>() {
-        Some(ScanError::Option(_)) => ExitCode::from(2),
-        _ => ExitCode::FAILURE,
+    let of_scan = matches!(error.downcast_ref(), Some(ScanError::Option(_)));
+    let of_atlas = matches!(error.downcast_ref(), Some(AtlasError::Option(_)));
+    match of_scan || of_atlas || error.is::<OptionError>() {
+        true => ExitCode::from(2),
+        false => ExitCode::FAILURE,
     }
 }
 

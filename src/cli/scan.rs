@@ -62,9 +62,10 @@ impl FromStr for Part {
             index: number(index)?,
             of: number(of)?,
         };
-        match part.index < part.of {
-            true => Ok(Self(part)),
-            false => Err(format!("parts count from 0 to {}", i64::from(part.of) - 1)),
+        match part.of.checked_sub(1) {
+            Some(last) if part.index <= last => Ok(Self(part)),
+            Some(last) => Err(format!("parts count from 0 to {last}")),
+            None => Err("there is at least one part".into()),
         }
     }
 }

@@ -15,6 +15,8 @@ pub mod samples;
 pub mod signs;
 pub mod window;
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use examples::ListKind;
@@ -103,18 +105,40 @@ impl OptionError {
     pub fn range<T: PartialOrd + ToString>(
         name: &'static str,
         found: T,
-        range: std::ops::RangeInclusive<T>,
+        range: RangeInclusive<T>,
     ) -> Result<(), Self> {
-        match range.contains(&found) {
+        let (first, last) = (range.start().to_string(), range.end().to_string());
+        Self::unless(
+            range.contains(&found),
+            name,
+            found,
+            format!("{first} to {last}"),
+        )
+    }
+
+    /// Checks that an option is a finite number.
+    pub fn finite(name: &'static str, found: f64) -> Result<(), Self> {
+        Self::unless(found.is_finite(), name, found, "a finite number")
+    }
+
+    /// Checks that an option is a finite number, 0 or more.
+    pub fn size(name: &'static str, found: f64) -> Result<(), Self> {
+        let is_size = found.is_finite() && found >= 0.0;
+        Self::unless(is_size, name, found, "a finite number, 0 or more")
+    }
+
+    fn unless(
+        is_right: bool,
+        name: &'static str,
+        found: impl ToString,
+        expected: impl Into<String>,
+    ) -> Result<(), Self> {
+        match is_right {
             true => Ok(()),
             false => Err(Self {
                 name,
                 found: found.to_string(),
-                expected: format!(
-                    "{} to {}",
-                    range.start().to_string(),
-                    range.end().to_string()
-                ),
+                expected: expected.into(),
             }),
         }
     }
@@ -148,7 +172,7 @@ impl StatsOptions {
             self.context_tokens,
             1..=MOST_POSITIONS as usize,
         )?;
-        OptionError::range("tau", self.tau, 0.0..=f32::MAX)
+        OptionError::size("tau", f64::from(self.tau))
     }
 
     /// The lists kept for a neuron, with their lengths.

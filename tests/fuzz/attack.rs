@@ -6,7 +6,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -57,18 +57,23 @@ unsafe impl GlobalAlloc for Counting {
 /// One reader at a time, since memory is counted for the whole process.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// When the input in work began, in milliseconds since the first; 0 between inputs.
+/// When the input in work began; 0 between inputs.
 static BEGAN: AtomicU64 = AtomicU64::new(0);
 
+/// Milliseconds since the first call.
+fn now() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_millis() as u64
+}
+
 /// Ends the process when an input takes too long.
-fn watch(since: Instant) {
+fn watch() {
     static WATCHING: Once = Once::new();
     WATCHING.call_once(|| {
-        thread::spawn(move || {
+        thread::spawn(|| {
             loop {
                 thread::sleep(Duration::from_millis(500));
-                let began = BEGAN.load(Ordering::Relaxed);
-                let now = since.elapsed().as_millis() as u64;
+                let (began, now) = (BEGAN.load(Ordering::Relaxed), now());
                 if began > 0 && now.saturating_sub(began) > PATIENCE * 1000 {
                     let _ = writeln!(std::io::stderr(), "an input takes too long; see {KEPT}");
                     std::process::abort();
@@ -118,7 +123,7 @@ pub fn attack(
 ) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let since = Instant::now();
-    watch(since);
+    watch();
     let count = std::env::var(COUNT).map_or(FEW, |count| count.parse().unwrap());
     let kept = kept(reader);
     let (mut failures, mut refused, mut worst) = (Vec::new(), 0, 0);
@@ -127,7 +132,7 @@ pub fn attack(
         fs::write(&kept, &input).unwrap();
         let before = HELD.load(Ordering::Relaxed);
         MOST.store(before, Ordering::Relaxed);
-        BEGAN.store(since.elapsed().as_millis() as u64 + 1, Ordering::Relaxed);
+        BEGAN.store(now() + 1, Ordering::Relaxed);
         let outcome = catch_unwind(AssertUnwindSafe(|| read(&input)));
         BEGAN.store(0, Ordering::Relaxed);
         let taken = MOST.load(Ordering::Relaxed).saturating_sub(before);

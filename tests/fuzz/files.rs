@@ -230,12 +230,8 @@ fn tables() {
 fn manifests() {
     let dir = tempfile::tempdir().unwrap();
     copy(data(), dir.path());
-    let part = fs::read_dir(dir.path().join("parts"))
-        .unwrap()
-        .flatten()
-        .next()
-        .unwrap()
-        .path();
+    let mut parts = fs::read_dir(dir.path().join("parts")).unwrap().flatten();
+    let part = parts.find(|entry| entry.path().is_dir()).unwrap().path();
     for (reader, folder) in [
         ("manifest-atlas", dir.path().join("atlas")),
         ("manifest-corpus", dir.path().join("corpus")),
@@ -250,7 +246,7 @@ fn manifests() {
             |input| {
                 fs::write(&path, input).unwrap();
                 match reader {
-                    "manifest-part" => find_parts(dir.path()).into(),
+                    "manifest-part" => find_parts(&dir.path().join("parts")).into(),
                     _ => read_all(dir.path()).into(),
                 }
             },

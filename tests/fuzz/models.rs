@@ -8,7 +8,7 @@ use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::model::{Compute, Model};
 use serde_json::{Value, json};
 
-use crate::attack::{Outcome, attack};
+use crate::attack::attack;
 use crate::mutate::{self, Random};
 use crate::support::model;
 
@@ -28,7 +28,7 @@ fn read(path: &Path) -> Result<(), LoadError> {
         &checkpoint,
         1,
         DType::F32,
-        Compute::new(Device::Cpu).unwrap(),
+        Compute::on(&Device::Cpu),
     );
     let model = model.map_err(|source| files.model_error(source))?;
     let unembedding = model.unembedding(&checkpoint);
@@ -127,7 +127,7 @@ fn pickle() {
             .compression_method(zip::CompressionMethod::Stored);
         for at in 0..archive.len() {
             let mut entry = archive.by_index(at).unwrap();
-            let name = entry.name().to_owned();
+            let name = entry.name().unwrap().into_owned();
             let mut bytes = Vec::new();
             std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
             if name.ends_with("data.pkl") {

@@ -39,6 +39,7 @@ pub use work::{weights, work};
 use super::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
 use crate::shard::{AtlasManifest, ShardError, WEIGHTS_FILE};
+use crate::stats::OptionError;
 
 /// Tokens kept at each end of a neuron's logit weights.
 pub(super) const TOP_TOKENS: usize = 20;
@@ -61,11 +62,8 @@ pub struct AnalysisOptions {
 
 impl AnalysisOptions {
     /// Whether the options make sense.
-    pub fn check(&self) -> Result<(), AtlasError> {
-        match self.roles.not_finite() {
-            Some((name, value)) => Err(AtlasError::Threshold { name, value }),
-            None => Ok(()),
-        }
+    pub fn check(&self) -> Result<(), OptionError> {
+        self.roles.check()
     }
 }
 
