@@ -500,6 +500,11 @@ fn adapters_are_to_be_merged_first() {
         &mut describe(&folder),
         &["is an adapter (PEFT), not a whole model"],
     );
+    fs::remove_file(folder.join("adapter_config.json")).unwrap();
+    fail(
+        &mut describe(&folder),
+        &["is an adapter (PEFT), not a whole model"],
+    );
     // beside the files of its base, or in the weights of a model
     let copy = copy_of("llama", dir.path());
     fs::write(copy.join("adapter_config.json"), about.to_string()).unwrap();
@@ -546,6 +551,11 @@ fn files_of_other_programs_and_times() {
     tar[257..262].copy_from_slice(b"ustar");
     fs::write(copy.join("pytorch_model.bin"), tar).unwrap();
     fail(&mut scan_of(dir.path(), &copy), &old);
+    fs::write(copy.join("pytorch_model.bin"), b"\x80\x04}.").unwrap();
+    fail(
+        &mut describe(&copy),
+        &["pytorch_model.bin", "it is a bare pickle"],
+    );
     fs::write(copy.join("pytorch_model.bin"), pointer).unwrap();
     fail(
         &mut describe(&copy),

@@ -132,7 +132,7 @@ pub enum LoadError {
         /// Where the model was read from.
         origin: String,
         /// What is wrong.
-        source: ModelError,
+        source: Box<ModelError>,
     },
     /// The tokenizer is wrong.
     #[error("{origin}: {source}")]

@@ -73,7 +73,7 @@ impl GgufModel {
         let files: Vec<&[u8]> = maps.iter().map(Mapped::bytes).collect();
         let gguf = Gguf::read_parts(&files).map_err(|source| LoadError::Model {
             origin: format!("`{}`", path.display()),
-            source,
+            source: source.into(),
         })?;
         Ok(Self { maps, gguf })
     }
@@ -106,7 +106,7 @@ impl GgufModel {
         let config = self.gguf.config_json(&self.files());
         config.map_err(|source| LoadError::Model {
             origin: format!("`{}`", self.path().display()),
-            source,
+            source: source.into(),
         })
     }
 

@@ -274,7 +274,7 @@ impl ModelFiles {
     pub fn model_error(&self, source: ModelError) -> LoadError {
         LoadError::Model {
             origin: format!("model `{}`", self.origin),
-            source,
+            source: source.into(),
         }
     }
 

@@ -235,7 +235,7 @@ impl Hub<'_> {
         // before what is large: a model that is not known is not fetched
         Config::from_json(&config).map_err(|source| LoadError::Model {
             origin: format!("model `{}`", snapshot.id.repo),
-            source,
+            source: source.into(),
         })?;
         let tokenizer = self.tokenizer(snapshot, &config)?;
         let index = |name: &str| folder::read_needed(&self.get(snapshot, name)?);
