@@ -6,8 +6,8 @@
 //! - `add_bos_token` and `add_eos_token` do not count: what is put around a text is in `tokenizer.json`.
 //!
 //! transformers builds the steps of some classes anew and forgets those of the file (SmolLM2's splitting of digits). Here
-//! the steps of the file stay, since the model was trained with them; and no class brings names of special tokens along
-//! that are in none of the files.
+//! the steps of the file stay, since the model was trained with them; and the special tokens that a class names by itself
+//! count only where the vocabulary has them.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +27,9 @@ const NAMED: [&str; 7] = [
     "cls_token",
     "mask_token",
 ];
+
+/// Lists of further special tokens.
+const EXTRA: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
 /// The files beside a `tokenizer.json`, where they are there, and what `config.json` says of the tokenizer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,10 +78,10 @@ impl Beside<'_> {
         let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
         let json = without_mark(json);
         let mut value: Value = serde_json::from_slice(json).map_err(syntax)?;
-        let tokens = self.tokens(&value, tokenizer_config)?;
-        let mut changed = !tokens.is_empty() && add(&mut value, tokens)?;
         let config = object("config.json", self.config)?;
         let class = class(tokenizer_config, &config, &value);
+        let tokens = self.tokens(&value, tokenizer_config, class)?;
+        let mut changed = !tokens.is_empty() && add(&mut value, tokens)?;
         if let Some(class) = class.filter(|_| has_own_file) {
             changed |= set_flags(&mut value, class, tokenizer_config);
         }
@@ -93,7 +96,7 @@ impl Beside<'_> {
         let mut names = config.clone();
         if !config.contains_key("added_tokens_decoder") {
             let map = object("special_tokens_map.json", self.special_tokens_map)?;
-            let known = |name: &str| NAMED.contains(&name) || name == "extra_special_tokens";
+            let known = |name: &str| NAMED.contains(&name) || EXTRA.contains(&name);
             names.extend(map.into_iter().filter(|(name, _)| known(name)));
         }
         Ok(names)
@@ -104,8 +107,15 @@ impl Beside<'_> {
         &self,
         tokenizer: &Value,
         config: &Map<String, Value>,
+        class: Option<Class>,
     ) -> Result<Vec<AddedToken>, TokenizerError> {
-        let names = self.names(config)?;
+        let mut names = self.names(config)?;
+        for (name, token) in class.map_or(&[][..], Class::names) {
+            let is_in_vocabulary = tokenizer["model"]["vocab"].get(token).is_some();
+            if is_in_vocabulary && names.get(*name).is_none() {
+                names.insert((*name).to_owned(), (*token).into());
+            }
+        }
         let own = tokenizer.get("added_tokens").and_then(Value::as_array);
         let own: Vec<AddedToken> = own
             .into_iter()
@@ -162,8 +172,7 @@ fn special(names: &Map<String, Value>) -> Vec<AddedToken> {
     let own = names.iter().filter(|(name, value)| {
         name.ends_with("_token") && !NAMED.contains(&name.as_str()) && !value.is_boolean()
     });
-    let extra = ["extra_special_tokens", "additional_special_tokens"];
-    let extra = extra.iter().find_map(|name| {
+    let extra = EXTRA.iter().find_map(|name| {
         let value = names.get(*name)?;
         let is_empty = value.as_array().is_some_and(Vec::is_empty)
             || value.as_object().is_some_and(Map::is_empty);
@@ -221,6 +230,9 @@ fn add(value: &mut Value, tokens: Vec<AddedToken>) -> Result<bool, TokenizerErro
     Ok(true)
 }
 
+/// GPT-2's token between texts.
+const END: &str = "<|endoftext|>";
+
 /// Classes of tokenizers whose flags count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
@@ -228,6 +240,18 @@ enum Class {
     GptNeoX,
     Qwen2,
     Llama,
+}
+
+impl Class {
+    /// The special tokens that it names where no file does.
+    fn names(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Gpt2 => &[("bos_token", END), ("eos_token", END)],
+            Self::GptNeoX => &[("bos_token", END), ("eos_token", END), ("pad_token", "<|padding|>")],
+            Self::Qwen2 => &[("eos_token", END), ("pad_token", END)],
+            Self::Llama => &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")],
+        }
+    }
 }
 
 /// The class that transformers' `AutoTokenizer` chooses, if it is one whose flags count.
@@ -281,16 +305,17 @@ fn set_flags(tokenizer: &mut Value, class: Class, config: &Map<String, Value>) -
         tokenizer["post_processor"].clone(),
     );
     match class {
-        Class::Gpt2 | Class::GptNeoX => {
-            let step = &mut tokenizer["pre_tokenizer"];
-            if step["type"] == "ByteLevel" {
-                step["add_prefix_space"] = prefix.unwrap_or(false).into();
+        Class::Gpt2 | Class::GptNeoX | Class::Qwen2 => {
+            let mut step = &mut tokenizer["pre_tokenizer"];
+            // Qwen's is the last of two, which gets the words one by one
+            if class == Class::Qwen2 && step["type"] == "Sequence" {
+                let last = step["pretokenizers"].as_array_mut();
+                match last.and_then(|steps| steps.last_mut()) {
+                    Some(last) => step = last,
+                    None => return false,
+                }
             }
-        }
-        Class::Qwen2 => {
-            let steps = tokenizer["pre_tokenizer"]["pretokenizers"].as_array_mut();
-            let last = steps.and_then(|steps| steps.last_mut());
-            if let Some(step) = last.filter(|step| step["type"] == "ByteLevel") {
+            if step["type"] == "ByteLevel" {
                 step["add_prefix_space"] = prefix.unwrap_or(false).into();
             }
         }
@@ -349,4 +374,165 @@ fn object(name: &'static str, bytes: Option<&[u8]>) -> Result<Map<String, Value>
 /// A text without the byte-order mark that some editors put in front.
 pub(super) fn without_mark(text: &[u8]) -> &[u8] {
     text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::Tokenizer;
+
+    const TEXT: &str = "<|im_start|>the text<tool> sees<pad>";
+
+    fn fixture(name: &str) -> Value {
+        let path = format!(
+            "{}/tests/conformance/{name}/tokenizer.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    fn token(content: &str, special: bool) -> Value {
+        json!({"content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": special})
+    }
+
+    /// The tokenizer of a folder whose files are these.
+    fn tokenizer(json: &Value, files: [Value; 4]) -> Tokenizer {
+        let files = files.map(|file| (!file.is_null()).then(|| file.to_string()));
+        let [tokenizer_config, special_tokens_map, added_tokens, config] =
+            files.each_ref().map(|file| file.as_deref().map(str::as_bytes));
+        let beside = Beside {
+            tokenizer_config,
+            special_tokens_map,
+            added_tokens,
+            config,
+        };
+        let (json, rest) = beside.apply(json.to_string().as_bytes()).unwrap();
+        Tokenizer::from_json(&json, Some(&rest)).unwrap()
+    }
+
+    fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+        let ids = tokenizer.encode(text).unwrap();
+        ids.iter().map(|id| id.0).collect()
+    }
+
+    // the ids are those that transformers 5.24 gives for folders with the same files
+
+    #[test]
+    fn tokens_are_added_from_all_files_that_can_hold_them() {
+        let class = json!({"tokenizer_class": "PreTrainedTokenizerFast"});
+        let with = |more: Value| {
+            let mut config = class.clone();
+            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            config
+        };
+        let llama = json!({"model_type": "llama"});
+        let none = Value::Null;
+        let decoder = |first: &str, second: &str| {
+            json!({"added_tokens_decoder": {"0": token("<|bos|>", true), first: token("<|im_start|>", true), second: token("<tool>", false)}})
+        };
+        let mut named = decoder("290", "291");
+        named["pad_token"] = "<pad>".into();
+        let list = json!({"additional_special_tokens": ["<|im_start|>"], "image_token": "<pad>", "extra_special_tokens": []});
+        let dict = json!({"extra_special_tokens": {"image_token": "<pad>", "b_token": "<tool>"}});
+        let map = json!({"pad_token": "<pad>", "bos_token": token("<|bos|>", true), "additional_special_tokens": ["<|im_start|>"]});
+        let start = [28, 92, 73, 77, 63, 83, 84, 65, 82, 84, 92, 30];
+        let tool = [28, 84, 79, 79, 76, 30];
+        let cases: [([Value; 3], Vec<u32>, &[u32]); 6] = [
+            ([with(named), none.clone(), none.clone()], vec![290, 283, 262, 291, 269, 292], &[0, 290, 292]),
+            // ids follow from the order
+            ([with(decoder("300", "295")), none.clone(), none.clone()], vec![291, 283, 262, 290, 269, 28, 80, 65, 68, 30], &[0, 291]),
+            ([class.clone(), map, json!({"<tool>": 290})], vec![292, 283, 262, 290, 269, 291], &[0, 291, 292]),
+            ([none.clone(), json!({"pad_token": "<pad>"}), json!({"<tool>": 291, "<|im_start|>": 290})], vec![290, 283, 262, 291, 269, 292], &[0, 292]),
+            ([with(dict), none.clone(), none.clone()], [&start[..], &[283, 262, 291, 269, 290]].concat(), &[0, 290, 291]),
+            ([with(list), none.clone(), none.clone()], [&[291, 283, 262], &tool[..], &[269, 290]].concat(), &[0, 290, 291]),
+        ];
+        for ([config, map, added], expected, special) in cases {
+            let tokenizer = tokenizer(&fixture("gpt2"), [config.clone(), map, added, llama.clone()]);
+            let found: Vec<u32> = ids(&tokenizer, TEXT);
+            assert_eq!(found, expected, "{config}");
+            let added = tokenizer.added_tokens().into_iter();
+            let found: Vec<u32> = added.filter(|token| token.2).map(|token| token.0.0).collect();
+            assert_eq!(found, special, "{config}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_vocabulary_can_be_made_special() {
+        let config = json!({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "the"});
+        let files = [config, Value::Null, Value::Null, json!({"model_type": "llama"})];
+        let tokenizer = tokenizer(&fixture("gpt2"), files);
+        assert_eq!(ids(&tokenizer, "see the text"), [265, 221, 283, 262]);
+        assert!(tokenizer.vocabulary().is_special(crate::ids::TokenId(283)));
+    }
+
+    #[test]
+    fn the_flags_count_as_in_transformers() {
+        let with_space = vec![260, 262, 269];
+        let without = vec![283, 262, 269];
+        let class = |name: &str, prefix: Value| json!({"tokenizer_class": name, "add_prefix_space": prefix, "add_bos_token": true, "add_eos_token": true, "bos_token": "<|bos|>"});
+        let cases = [
+            ("gpt2", "gpt2", json!({"add_prefix_space": true}), &with_space, None),
+            ("gpt2", "llama", class("GPT2Tokenizer", true.into()), &with_space, None),
+            ("gpt2", "phi", class("CodeGenTokenizer", true.into()), &with_space, None),
+            ("gpt2", "gpt_neox", class("GPTNeoXTokenizer", true.into()), &with_space, None),
+            ("gpt2", "qwen2", class("Qwen2TokenizerFast", true.into()), &with_space, None),
+            ("gpt2", "olmo2", class("GPT2Tokenizer", true.into()), &without, None),
+            ("gpt2", "mistral", class("LlamaTokenizer", true.into()), &without, None),
+            ("gpt2", "llama", class("PreTrainedTokenizerFast", true.into()), &without, None),
+            ("gpt2", "opt", class("GPT2Tokenizer", false.into()), &without, None),
+            // what is put around a text stands in tokenizer.json
+            ("llama", "gpt2", class("GPT2Tokenizer", Value::Null), &without, Some(0)),
+            ("llama", "llama", json!({"tokenizer_class": "LlamaTokenizerFast", "bos_token": "<|bos|>", "add_bos_token": false, "add_prefix_space": true}), &without, Some(0)),
+            ("llama", "gpt_neox", class("GPTNeoXTokenizerFast", Value::Null), &without, None),
+        ];
+        for (name, model_type, config, expected, bos) in cases {
+            let files = [config.clone(), Value::Null, Value::Null, json!({"model_type": model_type})];
+            let tokenizer = tokenizer(&fixture(name), files);
+            assert_eq!(&ids(&tokenizer, "the text sees"), expected, "{config}");
+            assert_eq!(tokenizer.added_bos().map(|bos| bos.0), bos, "{config}");
+        }
+        let mut json = fixture("gpt2");
+        json["pre_tokenizer"]["add_prefix_space"] = true.into();
+        for config in [Value::Null, class("GPT2Tokenizer", false.into())] {
+            let files = [config, Value::Null, Value::Null, json!({"model_type": "gpt2"})];
+            assert_eq!(ids(&tokenizer(&json, files), "the text sees"), without);
+        }
+    }
+
+    #[test]
+    fn a_space_of_sentence_piece_follows_the_flag() {
+        let prepend = json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "NFC"}]});
+        let mut json = json!({"normalizer": prepend, "pre_tokenizer": null, "post_processor": null});
+        let config = |prefix: bool| -> Map<String, Value> {
+            serde_json::from_value(json!({ "add_prefix_space": prefix })).unwrap()
+        };
+        assert!(!set_flags(&mut json, Class::Llama, &config(true)));
+        assert!(set_flags(&mut json, Class::Llama, &config(false)));
+        assert_eq!(json["normalizer"]["normalizers"].as_array().unwrap().len(), 1);
+        assert!(set_flags(&mut json, Class::Llama, &config(true)));
+        json["pre_tokenizer"] = json!({"type": "Metaspace", "prepend_scheme": "always"});
+        assert!(set_flags(&mut json, Class::Llama, &config(false)));
+        assert_eq!(json["pre_tokenizer"]["prepend_scheme"], "never");
+    }
+
+    #[test]
+    fn files_that_say_nothing_new_leave_the_bytes_and_marks_are_no_part_of_them() {
+        let json = fixture("gpt2").to_string();
+        let config = br#"{"bos_token": "<|bos|>", "tokenizer_class": "PreTrainedTokenizerFast"}"#;
+        let marked = ["\u{feff}".as_bytes(), config].concat();
+        let beside = Beside {
+            tokenizer_config: Some(&marked),
+            ..Beside::default()
+        };
+        let with_mark = format!("\u{feff}{json}");
+        let (found, rest) = beside.apply(with_mark.as_bytes()).unwrap();
+        assert!(found == json.as_bytes());
+        assert_eq!(rest, br#"{"bos_token":"<|bos|>"}"#);
+        let damaged = Beside {
+            added_tokens: Some(b"[1"),
+            ..Beside::default()
+        };
+        let error = damaged.apply(json.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("`added_tokens.json`"), "{error}");
+    }
 }

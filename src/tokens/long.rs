@@ -376,3 +376,224 @@ fn index_within(split: &NormalizedString, ends: &[usize], first: usize, len: usi
     let within = ends.partition_point(|&end| original(split, 0..end).end <= len);
     within.saturating_sub(1).max(first)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    /// So short that a text of some kilobytes takes many windows.
+    const SHORT: Sizes = Sizes {
+        pre_token: 256,
+        context: 64,
+    };
+
+    fn read(tokenizer: Value) -> tokenizers::Tokenizer {
+        serde_json::from_value(tokenizer).unwrap()
+    }
+
+    fn parts(normalizer: Value, pre_tokenizer: Value, model: Value) -> tokenizers::Tokenizer {
+        let added = |id: u32, content: &str, normalized: bool| {
+            json!({"id": id, "content": content, "single_word": false, "lstrip": !normalized, "rstrip": false, "normalized": normalized, "special": !normalized})
+        };
+        read(json!({
+            "version": "1.0", "truncation": null, "padding": null, "normalizer": normalizer,
+            "pre_tokenizer": pre_tokenizer, "post_processor": null, "decoder": null, "model": model,
+            "added_tokens": [added(900, "<end of text>", false), added(901, "the net", true)],
+        }))
+    }
+
+    fn fixture(change: impl Fn(&mut Value)) -> tokenizers::Tokenizer {
+        let path = format!(
+            "{}/tests/conformance/gpt2/tokenizer.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let mut json = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        change(&mut json);
+        read(json)
+    }
+
+    /// Letters, the space of SentencePiece and some merges of two; with bytes for what has no token.
+    fn sentence_piece() -> Value {
+        let mut tokens: Vec<String> = ["<unk>", "\n", "▁", "漢", "字", "é", ".", "0", "1"]
+            .map(str::to_owned)
+            .into();
+        tokens.extend(('a'..='z').map(String::from));
+        tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
+        let merges = [
+            ["▁", "t"],
+            ["h", "e"],
+            ["▁t", "he"],
+            ["▁", "▁"],
+            ["▁▁", "▁▁"],
+            ["a", "a"],
+            ["aa", "aa"],
+            ["漢", "字"],
+            ["i", "n"],
+            ["n", "e"],
+        ];
+        tokens.extend(merges.iter().map(|pair| pair.concat()));
+        let vocab: serde_json::Map<String, Value> = (0u32..)
+            .zip(tokens)
+            .map(|(id, token)| (token, id.into()))
+            .collect();
+        json!({"type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null, "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false, "vocab": vocab, "merges": merges})
+    }
+
+    fn unigram() -> Value {
+        let mut vocab: Vec<(String, f64)> = vec![("<unk>".into(), 0.0), ("▁".into(), -2.0)];
+        vocab.extend(('a'..='z').map(|c| (c.to_string(), -4.0 - f64::from(c as u32) / 100.0)));
+        let words = ["▁the", "▁n", "et", "aa", "aaa", "漢", "字", "漢字", "in", "ing"];
+        vocab.extend(words.iter().zip(1..).map(|(word, i)| (word.to_string(), -3.0 - f64::from(i) / 7.0)));
+        json!({"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": false})
+    }
+
+    fn word_piece() -> Value {
+        let mut tokens: Vec<String> = vec!["[UNK]".into(), "the".into(), "##ing".into()];
+        tokens.extend(('a'..='z').flat_map(|c| [c.to_string(), format!("##{c}")]));
+        tokens.extend(["漢", "字", ".", "0", "##0", "'"].map(str::to_owned));
+        let vocab: serde_json::Map<String, Value> = (0u32..)
+            .zip(tokens)
+            .map(|(id, token)| (token, id.into()))
+            .collect();
+        json!({"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": vocab})
+    }
+
+    fn all() -> Vec<(&'static str, tokenizers::Tokenizer)> {
+        let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
+        let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
+        let modern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+        let sequence = |steps: Value| json!({"type": "Sequence", "pretokenizers": steps});
+        let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+        let prepend = json!({"type": "Prepend", "prepend": "▁"});
+        let metaspace = |scheme: &str, split: bool| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split});
+        let bert = json!({"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true});
+        vec![
+            ("byte-level", fixture(|_| ())),
+            (
+                "byte-level with a space in front",
+                fixture(|json| json["pre_tokenizer"]["add_prefix_space"] = true.into()),
+            ),
+            (
+                "numbers of three digits, composed",
+                fixture(|json| {
+                    json["pre_tokenizer"] = sequence(json!([split(modern), byte_level]));
+                    json["normalizer"] = json!({"type": "NFC"});
+                }),
+            ),
+            (
+                "single digits",
+                fixture(|json| {
+                    let digits = json!({"type": "Digits", "individual_digits": true});
+                    json["pre_tokenizer"] =
+                        sequence(json!([digits, json["pre_tokenizer"].clone()]));
+                }),
+            ),
+            (
+                "no pre-tokenizer",
+                parts(
+                    json!({"type": "Sequence", "normalizers": [prepend, replace]}),
+                    Value::Null,
+                    sentence_piece(),
+                ),
+            ),
+            (
+                "Metaspace that does not split",
+                parts(Value::Null, metaspace("first", false), sentence_piece()),
+            ),
+            (
+                "Gemma",
+                parts(
+                    replace.clone(),
+                    json!({"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false}),
+                    sentence_piece(),
+                ),
+            ),
+            (
+                "unigram",
+                parts(
+                    json!({"type": "NFKC"}),
+                    metaspace("always", true),
+                    unigram(),
+                ),
+            ),
+            (
+                "words of BERT",
+                parts(bert, json!({"type": "BertPreTokenizer"}), word_piece()),
+            ),
+        ]
+    }
+
+    fn encode(inner: &tokenizers::Tokenizer, text: &str) -> Encoded {
+        let spans = Spans::of(inner.get_model());
+        let encoder = Encoder {
+            inner,
+            spans: spans.as_ref(),
+            sizes: SHORT,
+        };
+        encoder.encode(text).unwrap()
+    }
+
+    fn whole(inner: &tokenizers::Tokenizer, text: &str) -> Vec<TokenId> {
+        let ids = inner.encode_fast(text, false).unwrap();
+        ids.get_ids().iter().map(|&id| TokenId(id)).collect()
+    }
+
+    #[test]
+    fn a_long_text_has_the_tokens_of_the_whole() {
+        let prose = "The net doesn't see  12345 naïve 漢字 the netted\n\n\t a<end of text> e\u{301}ing ﬁ½ …  ";
+        let code = "fn main() {\n        let x = 10000000;\n    }\n\n\n\t\treturn  \r\n";
+        let digits = "1234567890".repeat(20) + " ";
+        for (name, inner) in all() {
+            for piece in [prose, code, &digits] {
+                let text = piece.repeat(6000 / piece.len());
+                let encoded = encode(&inner, &text);
+                assert_eq!(encoded.tokens, whole(&inner, &text), "{name}: {piece}");
+                assert_eq!(encoded.n_cuts, 0, "{name}: {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_without_end_is_cut_and_counted_where_no_cut_is_exact() {
+        for (name, inner) in all() {
+            for (letter, text) in [
+                ("a", "the ".to_owned() + &"a".repeat(5000) + " net"),
+                ("漢字", "漢字".repeat(1000)),
+                (" ", " ".repeat(5000) + "e"),
+            ] {
+                let encoded = encode(&inner, &text);
+                let (found, expected) = (encoded.tokens, whole(&inner, &text));
+                match encoded.n_cuts {
+                    0 => assert_eq!(found, expected, "{name}: {letter}"),
+                    n => assert!(n <= text.len() as u64 / 200, "{name}: {letter}: {n} cuts"),
+                }
+            }
+            let again = encode(&inner, &"a".repeat(5000));
+            assert_eq!(again, encode(&inner, &"a".repeat(5000)));
+        }
+        // in this vocabulary no token spans `z` and another letter
+        let (_, inner) = all().swap_remove(4);
+        let text = "zq".repeat(3000);
+        let encoded = encode(&inner, &text);
+        assert_eq!((encoded.n_cuts, encoded.tokens), (0, whole(&inner, &text)));
+        // and `aa` lies across each place at which this word could be cut
+        let cut = encode(&inner, &"a".repeat(3000));
+        assert_eq!(cut.n_cuts, 3000 / 256);
+    }
+
+    proptest! {
+        #[test]
+        fn any_long_text_has_the_tokens_of_the_whole(
+            pieces in prop::collection::vec("[a-z]{1,9}| {1,40}|\n{1,3} ?|[0-9]{1,40}|['’.,é“日漢字]{1,5}| the net|<end of text>|[a-z]{1,4}\u{301}|\\PC{1,6}|  \r\n\t", 100..700),
+            which in 0usize..9,
+        ) {
+            let (name, inner) = all().swap_remove(which);
+            let text = pieces.concat();
+            let encoded = encode(&inner, &text);
+            prop_assert_eq!(encoded.n_cuts, 0, "{}", name);
+            prop_assert_eq!(encoded.tokens, whole(&inner, &text), "{}", name);
+        }
+    }
+}
