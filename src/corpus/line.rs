@@ -94,7 +94,11 @@ impl<'a> Cursor<'a> {
                 Some(b'[') => self.open(&mut open, b']'),
                 Some(byte @ (b'}' | b']')) => {
                     if open.pop() != Some(*byte) {
-                        return Err(format!("unexpected `{}` at byte {}", char::from(*byte), self.at));
+                        return Err(format!(
+                            "unexpected `{}` at byte {}",
+                            char::from(*byte),
+                            self.at
+                        ));
                     }
                     self.at += 1;
                 }
@@ -131,11 +135,18 @@ impl<'a> Cursor<'a> {
 
     fn literal(&mut self) -> Result<(), String> {
         let rest = &self.line[self.at..];
-        let length = rest.iter().take_while(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
-        });
+        let length = rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
         let literal = &rest[..length.count()];
-        let known: [&[u8]; 6] = [b"true", b"false", b"null", b"NaN", b"Infinity", b"-Infinity"];
+        let known: [&[u8]; 6] = [
+            b"true",
+            b"false",
+            b"null",
+            b"NaN",
+            b"Infinity",
+            b"-Infinity",
+        ];
         if !known.contains(&literal) && !is_number(literal) {
             return Err(format!("expected a value at byte {}", self.at));
         }
@@ -146,7 +157,12 @@ impl<'a> Cursor<'a> {
 
 /// Whether a literal is a number of JSON, of any size.
 pub(super) fn is_number(literal: &[u8]) -> bool {
-    let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count()
+    };
     let mut rest = literal.strip_prefix(b"-").unwrap_or(literal);
     let whole = digits(rest);
     if whole == 0 || (whole > 1 && rest[0] == b'0') {

@@ -123,10 +123,7 @@ pub(super) fn tokenizer(
 ) -> Result<Option<(Vec<u8>, Vec<u8>)>, LoadError> {
     let read = |name: &str| read(&folder.join(name));
     let tokenizer_config = read("tokenizer_config.json")?;
-    let (map, added) = (
-        read("special_tokens_map.json")?,
-        read("added_tokens.json")?,
-    );
+    let (map, added) = (read("special_tokens_map.json")?, read("added_tokens.json")?);
     let beside = Beside {
         tokenizer_config: tokenizer_config.as_deref(),
         special_tokens_map: map.as_deref(),

@@ -123,7 +123,10 @@ impl Beside<'_> {
             .filter_map(|token| added_token(token, false))
             .collect();
         let mut listed: BTreeMap<u64, AddedToken> = BTreeMap::new();
-        if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
+        if let Some(decoder) = config
+            .get("added_tokens_decoder")
+            .and_then(Value::as_object)
+        {
             for (id, token) in decoder {
                 let id = id.parse().map_err(|_| {
                     let what = format!("`{id}` in `added_tokens_decoder` is not the id of a token");
@@ -247,9 +250,17 @@ impl Class {
     fn names(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Gpt2 => &[("bos_token", END), ("eos_token", END)],
-            Self::GptNeoX => &[("bos_token", END), ("eos_token", END), ("pad_token", "<|padding|>")],
+            Self::GptNeoX => &[
+                ("bos_token", END),
+                ("eos_token", END),
+                ("pad_token", "<|padding|>"),
+            ],
             Self::Qwen2 => &[("eos_token", END), ("pad_token", END)],
-            Self::Llama => &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")],
+            Self::Llama => &[
+                ("bos_token", "<s>"),
+                ("eos_token", "</s>"),
+                ("unk_token", "<unk>"),
+            ],
         }
     }
 }
@@ -278,7 +289,9 @@ fn class(
     let is_byte_level = || {
         let steps = [tokenizer.get("pre_tokenizer"), tokenizer.get("decoder")];
         let steps = steps.into_iter().flatten();
-        steps.map(Value::to_string).any(|step| step.contains("\"ByteLevel\""))
+        steps
+            .map(Value::to_string)
+            .any(|step| step.contains("\"ByteLevel\""))
     };
     let name = match (declared.as_deref(), registered) {
         (Some("LlamaTokenizer"), _) if is_byte_level() => return None,
@@ -398,8 +411,9 @@ mod tests {
     /// The tokenizer of a folder whose files are these.
     fn tokenizer(json: &Value, files: [Value; 4]) -> Tokenizer {
         let files = files.map(|file| (!file.is_null()).then(|| file.to_string()));
-        let [tokenizer_config, special_tokens_map, added_tokens, config] =
-            files.each_ref().map(|file| file.as_deref().map(str::as_bytes));
+        let [tokenizer_config, special_tokens_map, added_tokens, config] = files
+            .each_ref()
+            .map(|file| file.as_deref().map(str::as_bytes));
         let beside = Beside {
             tokenizer_config,
             special_tokens_map,
@@ -422,14 +436,15 @@ mod tests {
         let class = json!({"tokenizer_class": "PreTrainedTokenizerFast"});
         let with = |more: Value| {
             let mut config = class.clone();
-            config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            config
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             config
         };
         let llama = json!({"model_type": "llama"});
         let none = Value::Null;
-        let decoder = |first: &str, second: &str| {
-            json!({"added_tokens_decoder": {"0": token("<|bos|>", true), first: token("<|im_start|>", true), second: token("<tool>", false)}})
-        };
+        let decoder = |first: &str, second: &str| json!({"added_tokens_decoder": {"0": token("<|bos|>", true), first: token("<|im_start|>", true), second: token("<tool>", false)}});
         let mut named = decoder("290", "291");
         named["pad_token"] = "<pad>".into();
         let list = json!({"additional_special_tokens": ["<|im_start|>"], "image_token": "<pad>", "extra_special_tokens": []});
@@ -438,20 +453,54 @@ mod tests {
         let start = [28, 92, 73, 77, 63, 83, 84, 65, 82, 84, 92, 30];
         let tool = [28, 84, 79, 79, 76, 30];
         let cases: [([Value; 3], Vec<u32>, &[u32]); 6] = [
-            ([with(named), none.clone(), none.clone()], vec![290, 283, 262, 291, 269, 292], &[0, 290, 292]),
+            (
+                [with(named), none.clone(), none.clone()],
+                vec![290, 283, 262, 291, 269, 292],
+                &[0, 290, 292],
+            ),
             // ids follow from the order
-            ([with(decoder("300", "295")), none.clone(), none.clone()], vec![291, 283, 262, 290, 269, 28, 80, 65, 68, 30], &[0, 291]),
-            ([class.clone(), map, json!({"<tool>": 290})], vec![292, 283, 262, 290, 269, 291], &[0, 291, 292]),
-            ([none.clone(), json!({"pad_token": "<pad>"}), json!({"<tool>": 291, "<|im_start|>": 290})], vec![290, 283, 262, 291, 269, 292], &[0, 292]),
-            ([with(dict), none.clone(), none.clone()], [&start[..], &[283, 262, 291, 269, 290]].concat(), &[0, 290, 291]),
-            ([with(list), none.clone(), none.clone()], [&[291, 283, 262], &tool[..], &[269, 290]].concat(), &[0, 290, 291]),
+            (
+                [with(decoder("300", "295")), none.clone(), none.clone()],
+                vec![291, 283, 262, 290, 269, 28, 80, 65, 68, 30],
+                &[0, 291],
+            ),
+            (
+                [class.clone(), map, json!({"<tool>": 290})],
+                vec![292, 283, 262, 290, 269, 291],
+                &[0, 291, 292],
+            ),
+            (
+                [
+                    none.clone(),
+                    json!({"pad_token": "<pad>"}),
+                    json!({"<tool>": 291, "<|im_start|>": 290}),
+                ],
+                vec![290, 283, 262, 291, 269, 292],
+                &[0, 292],
+            ),
+            (
+                [with(dict), none.clone(), none.clone()],
+                [&start[..], &[283, 262, 291, 269, 290]].concat(),
+                &[0, 290, 291],
+            ),
+            (
+                [with(list), none.clone(), none.clone()],
+                [&[291, 283, 262], &tool[..], &[269, 290]].concat(),
+                &[0, 290, 291],
+            ),
         ];
         for ([config, map, added], expected, special) in cases {
-            let tokenizer = tokenizer(&fixture("gpt2"), [config.clone(), map, added, llama.clone()]);
+            let tokenizer = tokenizer(
+                &fixture("gpt2"),
+                [config.clone(), map, added, llama.clone()],
+            );
             let found: Vec<u32> = ids(&tokenizer, TEXT);
             assert_eq!(found, expected, "{config}");
             let added = tokenizer.added_tokens().into_iter();
-            let found: Vec<u32> = added.filter(|token| token.2).map(|token| token.0.0).collect();
+            let found: Vec<u32> = added
+                .filter(|token| token.2)
+                .map(|token| token.0.0)
+                .collect();
             assert_eq!(found, special, "{config}");
         }
     }
@@ -459,7 +508,12 @@ mod tests {
     #[test]
     fn a_token_of_the_vocabulary_can_be_made_special() {
         let config = json!({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "the"});
-        let files = [config, Value::Null, Value::Null, json!({"model_type": "llama"})];
+        let files = [
+            config,
+            Value::Null,
+            Value::Null,
+            json!({"model_type": "llama"}),
+        ];
         let tokenizer = tokenizer(&fixture("gpt2"), files);
         assert_eq!(ids(&tokenizer, "see the text"), [265, 221, 283, 262]);
         assert!(tokenizer.vocabulary().is_special(crate::ids::TokenId(283)));
@@ -471,22 +525,99 @@ mod tests {
         let without = vec![283, 262, 269];
         let class = |name: &str, prefix: Value| json!({"tokenizer_class": name, "add_prefix_space": prefix, "add_bos_token": true, "add_eos_token": true, "bos_token": "<|bos|>"});
         let cases = [
-            ("gpt2", "gpt2", json!({"add_prefix_space": true}), &with_space, None),
-            ("gpt2", "llama", class("GPT2Tokenizer", true.into()), &with_space, None),
-            ("gpt2", "phi", class("CodeGenTokenizer", true.into()), &with_space, None),
-            ("gpt2", "gpt_neox", class("GPTNeoXTokenizer", true.into()), &with_space, None),
-            ("gpt2", "qwen2", class("Qwen2TokenizerFast", true.into()), &with_space, None),
-            ("gpt2", "olmo2", class("GPT2Tokenizer", true.into()), &without, None),
-            ("gpt2", "mistral", class("LlamaTokenizer", true.into()), &without, None),
-            ("gpt2", "llama", class("PreTrainedTokenizerFast", true.into()), &without, None),
-            ("gpt2", "opt", class("GPT2Tokenizer", false.into()), &without, None),
+            (
+                "gpt2",
+                "gpt2",
+                json!({"add_prefix_space": true}),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "llama",
+                class("GPT2Tokenizer", true.into()),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "phi",
+                class("CodeGenTokenizer", true.into()),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "gpt_neox",
+                class("GPTNeoXTokenizer", true.into()),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "qwen2",
+                class("Qwen2TokenizerFast", true.into()),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "olmo2",
+                class("GPT2Tokenizer", true.into()),
+                &without,
+                None,
+            ),
+            (
+                "gpt2",
+                "mistral",
+                class("LlamaTokenizer", true.into()),
+                &without,
+                None,
+            ),
+            (
+                "gpt2",
+                "llama",
+                class("PreTrainedTokenizerFast", true.into()),
+                &without,
+                None,
+            ),
+            (
+                "gpt2",
+                "opt",
+                class("GPT2Tokenizer", false.into()),
+                &without,
+                None,
+            ),
             // what is put around a text stands in tokenizer.json
-            ("llama", "gpt2", class("GPT2Tokenizer", Value::Null), &without, Some(0)),
-            ("llama", "llama", json!({"tokenizer_class": "LlamaTokenizerFast", "bos_token": "<|bos|>", "add_bos_token": false, "add_prefix_space": true}), &without, Some(0)),
-            ("llama", "gpt_neox", class("GPTNeoXTokenizerFast", Value::Null), &without, None),
+            (
+                "llama",
+                "gpt2",
+                class("GPT2Tokenizer", Value::Null),
+                &without,
+                Some(0),
+            ),
+            (
+                "llama",
+                "llama",
+                json!({"tokenizer_class": "LlamaTokenizerFast", "bos_token": "<|bos|>", "add_bos_token": false, "add_prefix_space": true}),
+                &without,
+                Some(0),
+            ),
+            (
+                "llama",
+                "gpt_neox",
+                class("GPTNeoXTokenizerFast", Value::Null),
+                &without,
+                None,
+            ),
         ];
         for (name, model_type, config, expected, bos) in cases {
-            let files = [config.clone(), Value::Null, Value::Null, json!({"model_type": model_type})];
+            let files = [
+                config.clone(),
+                Value::Null,
+                Value::Null,
+                json!({"model_type": model_type}),
+            ];
             let tokenizer = tokenizer(&fixture(name), files);
             assert_eq!(&ids(&tokenizer, "the text sees"), expected, "{config}");
             assert_eq!(tokenizer.added_bos().map(|bos| bos.0), bos, "{config}");
@@ -494,7 +625,12 @@ mod tests {
         let mut json = fixture("gpt2");
         json["pre_tokenizer"]["add_prefix_space"] = true.into();
         for config in [Value::Null, class("GPT2Tokenizer", false.into())] {
-            let files = [config, Value::Null, Value::Null, json!({"model_type": "gpt2"})];
+            let files = [
+                config,
+                Value::Null,
+                Value::Null,
+                json!({"model_type": "gpt2"}),
+            ];
             assert_eq!(ids(&tokenizer(&json, files), "the text sees"), without);
         }
     }
@@ -502,13 +638,17 @@ mod tests {
     #[test]
     fn a_space_of_sentence_piece_follows_the_flag() {
         let prepend = json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "NFC"}]});
-        let mut json = json!({"normalizer": prepend, "pre_tokenizer": null, "post_processor": null});
+        let mut json =
+            json!({"normalizer": prepend, "pre_tokenizer": null, "post_processor": null});
         let config = |prefix: bool| -> Map<String, Value> {
             serde_json::from_value(json!({ "add_prefix_space": prefix })).unwrap()
         };
         assert!(!set_flags(&mut json, Class::Llama, &config(true)));
         assert!(set_flags(&mut json, Class::Llama, &config(false)));
-        assert_eq!(json["normalizer"]["normalizers"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            json["normalizer"]["normalizers"].as_array().unwrap().len(),
+            1
+        );
         assert!(set_flags(&mut json, Class::Llama, &config(true)));
         json["pre_tokenizer"] = json!({"type": "Metaspace", "prepend_scheme": "always"});
         assert!(set_flags(&mut json, Class::Llama, &config(false)));

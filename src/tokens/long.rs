@@ -279,7 +279,8 @@ impl Encoder<'_> {
         let character = |i: usize| split.get()[ends[i]..].chars().next();
         let is_exact = |i: &usize| {
             let pair = character(*i - 1).zip(character(*i));
-            parts(*i) && matches!((pair, self.spans), (Some((a, b)), Some(spans)) if !spans.cross(a, b))
+            parts(*i)
+                && matches!((pair, self.spans), (Some((a, b)), Some(spans)) if !spans.cross(a, b))
         };
         let places = || (at + 1..=most).rev();
         match (
@@ -302,8 +303,8 @@ impl Encoder<'_> {
     ) -> Result<(), TokenizerError> {
         let is_last = window.range.end == range.end;
         for piece in window.pieces() {
-            let begins_here = piece.range.start >= range.start
-                && (piece.range.start < range.end || is_last);
+            let begins_here =
+                piece.range.start >= range.start && (piece.range.start < range.end || is_last);
             match (begins_here, piece.id) {
                 (false, _) => continue,
                 (true, Some(id)) => encoded.tokens.push(TokenId(id)),
@@ -311,7 +312,9 @@ impl Encoder<'_> {
                     let tokens = self.inner.get_model().tokenize(piece.text);
                     let tokens =
                         tokens.map_err(|error| TokenizerError::Encode(error.to_string()))?;
-                    encoded.tokens.extend(tokens.iter().map(|token| TokenId(token.id)));
+                    encoded
+                        .tokens
+                        .extend(tokens.iter().map(|token| TokenId(token.id)));
                 }
             }
             if window.cuts.get(&piece.range.end) == Some(&false) {
@@ -352,10 +355,12 @@ impl Window {
         let (ours, theirs) = (self.pieces(), next.pieces());
         let is_near =
             |piece: &&Piece<'_>| around.start <= piece.range.start && piece.range.end <= around.end;
-        let crosses =
-            |piece: &Piece<'_>| piece.range.start < border && border < piece.range.end;
+        let crosses = |piece: &Piece<'_>| piece.range.start < border && border < piece.range.end;
         !theirs.iter().any(crosses)
-            && ours.iter().filter(is_near).eq(theirs.iter().filter(is_near))
+            && ours
+                .iter()
+                .filter(is_near)
+                .eq(theirs.iter().filter(is_near))
     }
 }
 
@@ -394,9 +399,7 @@ mod tests {
     }
 
     fn parts(normalizer: Value, pre_tokenizer: Value, model: Value) -> tokenizers::Tokenizer {
-        let added = |id: u32, content: &str, normalized: bool| {
-            json!({"id": id, "content": content, "single_word": false, "lstrip": !normalized, "rstrip": false, "normalized": normalized, "special": !normalized})
-        };
+        let added = |id: u32, content: &str, normalized: bool| json!({"id": id, "content": content, "single_word": false, "lstrip": !normalized, "rstrip": false, "normalized": normalized, "special": !normalized});
         read(json!({
             "version": "1.0", "truncation": null, "padding": null, "normalizer": normalizer,
             "pre_tokenizer": pre_tokenizer, "post_processor": null, "decoder": null, "model": model,
@@ -444,8 +447,15 @@ mod tests {
     fn unigram() -> Value {
         let mut vocab: Vec<(String, f64)> = vec![("<unk>".into(), 0.0), ("▁".into(), -2.0)];
         vocab.extend(('a'..='z').map(|c| (c.to_string(), -4.0 - f64::from(c as u32) / 100.0)));
-        let words = ["▁the", "▁n", "et", "aa", "aaa", "漢", "字", "漢字", "in", "ing"];
-        vocab.extend(words.iter().zip(1..).map(|(word, i)| (word.to_string(), -3.0 - f64::from(i) / 7.0)));
+        let words = [
+            "▁the", "▁n", "et", "aa", "aaa", "漢", "字", "漢字", "in", "ing",
+        ];
+        vocab.extend(
+            words
+                .iter()
+                .zip(1..)
+                .map(|(word, i)| (word.to_string(), -3.0 - f64::from(i) / 7.0)),
+        );
         json!({"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": false})
     }
 

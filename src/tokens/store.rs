@@ -743,11 +743,20 @@ mod tests {
         write(dir.path(), &[vec![1, 2, 3]], 60_000);
         let store = TokenStore::open(dir.path(), 1).unwrap();
         let backwards = Range { start: 2, end: 1 };
-        for (doc, range) in [(0, 2..4), (0, 7..9), (0, backwards), (1, 0..1), (u32::MAX, 3..9)] {
+        for (doc, range) in [
+            (0, 2..4),
+            (0, 7..9),
+            (0, backwards),
+            (1, 0..1),
+            (u32::MAX, 3..9),
+        ] {
             let error = store.tokens(DocId(doc), range).unwrap_err().to_string();
             assert!(error.contains("index.bin` has no tokens"), "{error}");
         }
-        assert_eq!((store.len(DocId(1)), store.source(DocId(u32::MAX))), (0, ""));
+        assert_eq!(
+            (store.len(DocId(1)), store.source(DocId(u32::MAX))),
+            (0, "")
+        );
     }
 
     /// A store of one block with some values of its index changed, and the checksum put right.
@@ -794,10 +803,11 @@ mod tests {
     #[test]
     fn links_are_not_followed_when_a_store_is_written() {
         let dir = tempfile::tempdir().unwrap();
-        let (mine, store) = (dir.path().join("mine.txt"), dir.path().join("store"));
+        let mine = dir.path().join("mine.txt");
         std::fs::write(&mine, "years of work").unwrap();
-        std::fs::create_dir(&store).unwrap();
         for name in ["index.bin", "tokens-00000.bin"] {
+            let store = dir.path().join(format!("store-{name}"));
+            std::fs::create_dir(&store).unwrap();
             std::os::unix::fs::symlink(&mine, store.join(name)).unwrap();
             let mut writer = StoreWriter::create(&store, 10).unwrap();
             let info = DocumentInfo {
@@ -805,10 +815,11 @@ mod tests {
                 source: "",
                 license: "",
             };
-            let written = writer.push(info, &[TokenId(1)]).and_then(|()| writer.finish());
+            let written = writer
+                .push(info, &[TokenId(1)])
+                .and_then(|()| writer.finish());
             assert!(written.is_err());
             assert_eq!(std::fs::read(&mine).unwrap(), b"years of work");
-            std::fs::remove_file(store.join(name)).unwrap();
         }
     }
 

@@ -38,7 +38,9 @@ pub enum TokenizerError {
     )]
     NoBos,
     /// The BOS has no embedding.
-    #[error("the BOS token has the id {bos}, but the model has embeddings for {d_vocab} tokens only")]
+    #[error(
+        "the BOS token has the id {bos}, but the model has embeddings for {d_vocab} tokens only"
+    )]
     BosTooLarge {
         /// Its id.
         bos: u32,
