@@ -79,6 +79,16 @@ impl Corpus {
                 Source::Embedded(..) => waiting.push_back(source.clone()),
             }
         }
+        // a file that is not text is found before those in front of it are read
+        for source in &waiting {
+            match open(source.clone()) {
+                Err(error @ CorpusError::LfsPointer(_)) => return Err(error),
+                Err(error @ CorpusError::Encoding { .. }) if !options.skip_invalid => {
+                    return Err(error);
+                }
+                _ => (),
+            }
+        }
         Ok(Self {
             options,
             waiting,

@@ -77,7 +77,8 @@ impl Beside<'_> {
     ) -> Result<Vec<u8>, TokenizerError> {
         let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
         let json = without_mark(json);
-        let mut value: Value = serde_json::from_slice(json).map_err(syntax)?;
+        let map: Map<String, Value> = serde_json::from_slice(json).map_err(syntax)?;
+        let mut value = Value::Object(map);
         let config = object("config.json", self.config)?;
         let class = class(tokenizer_config, &config, &value);
         let tokens = self.tokens(&value, tokenizer_config, class)?;
@@ -359,16 +360,17 @@ fn adds_tokens(post_processor: &Value) -> bool {
 fn set_prefix(tokenizer: &mut Value, prefix: bool) {
     let is_prepend = |step: &Value| step["type"] == "Prepend";
     let is_metaspace = tokenizer["pre_tokenizer"]["type"] == "Metaspace";
-    let steps = tokenizer["normalizer"]["normalizers"].as_array_mut();
-    match (steps, is_metaspace) {
-        (_, true) => {
-            let step = &mut tokenizer["pre_tokenizer"];
-            if (step["prepend_scheme"] != "never") != prefix {
-                step["prepend_scheme"] = if prefix { "first" } else { "never" }.into();
-            }
+    if is_metaspace {
+        let step = &mut tokenizer["pre_tokenizer"];
+        if (step["prepend_scheme"] != "never") != prefix {
+            step["prepend_scheme"] = if prefix { "first" } else { "never" }.into();
         }
-        (Some(steps), false) if !prefix => steps.retain(|step| !is_prepend(step)),
-        (Some(steps), false) if !steps.iter().any(is_prepend) => {
+        return;
+    }
+    let steps = tokenizer.pointer_mut("/normalizer/normalizers");
+    match steps.and_then(Value::as_array_mut) {
+        Some(steps) if !prefix => steps.retain(|step| !is_prepend(step)),
+        Some(steps) if !steps.iter().any(is_prepend) => {
             steps.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
         }
         _ => (),

@@ -71,8 +71,11 @@ impl Spans {
             ModelWrapper::Unigram(unigram) => unigram.byte_fallback(),
             ModelWrapper::WordPiece(_) | ModelWrapper::WordLevel(_) => return None,
         };
+        let vocab = model.get_vocab();
+        let has_byte = |byte: u8| vocab.contains_key(&format!("<0x{byte:02X}>"));
+        let byte_fallback = byte_fallback && (0..=255).all(has_byte);
         let (mut pairs, mut characters) = (HashSet::new(), HashSet::new());
-        for token in model.get_vocab().keys() {
+        for token in vocab.keys() {
             let mut last = None;
             for c in token.chars() {
                 last.map(|last| pairs.insert((last, c)));
