@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::tokens::Beside;
+use crate::tokens::{Beside, Merged};
 
 use super::error::LoadError;
 
@@ -117,10 +117,7 @@ fn indexed(path: &Path, bytes: &[u8]) -> Result<Vec<String>, LoadError> {
 
 /// The tokenizer of a folder with all that its files say of it, and what is left to be said beside it. Where there is no
 /// `tokenizer.json`, it is made of `vocab.json` and `merges.txt`, as the folders of GPT-2's time have them.
-pub(super) fn tokenizer(
-    folder: &Path,
-    config: &[u8],
-) -> Result<Option<(Vec<u8>, Vec<u8>)>, LoadError> {
+pub(super) fn tokenizer(folder: &Path, config: &[u8]) -> Result<Option<Merged>, LoadError> {
     let read = |name: &str| read(&folder.join(name));
     let tokenizer_config = read("tokenizer_config.json")?;
     let (map, added) = (read("special_tokens_map.json")?, read("added_tokens.json")?);

@@ -113,7 +113,7 @@ impl ModelFiles {
         let weights = weights.collect::<Result<_, LoadError>>()?;
         let tokenizer = tokenizer.unwrap_or(folder);
         let (tokenizer, tokenizer_config) = match folder::tokenizer(tokenizer, &config)? {
-            Some((json, config)) => (Some(json), Some(config)),
+            Some(merged) => (Some(merged.json), Some(merged.config)),
             None => (None, None),
         };
         let name = file_name(folder);

@@ -44,29 +44,38 @@ pub struct Beside<'a> {
     pub config: Option<&'a [u8]>,
 }
 
+/// A tokenizer with all that the files beside it say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// `tokenizer.json`; where the files change nothing, its own bytes.
+    pub json: Vec<u8>,
+    /// What is left of `tokenizer_config.json`.
+    pub config: Vec<u8>,
+}
+
 impl Beside<'_> {
-    /// A tokenizer with all that these files say, the same bytes where they change nothing; and what is left to be said
-    /// beside it: its BOS.
-    pub fn apply(&self, json: &[u8]) -> Result<(Vec<u8>, Vec<u8>), TokenizerError> {
+    /// Adds to a tokenizer what these files say. Only the name of the BOS is left beside it.
+    pub fn apply(&self, json: &[u8]) -> Result<Merged, TokenizerError> {
         let tokenizer_config = object("tokenizer_config.json", self.tokenizer_config)?;
         let bos = json!({ "bos_token": self.names(&tokenizer_config)?.get("bos_token") });
-        let json = self.merged(json, &tokenizer_config, true)?;
-        Ok((json, bos.to_string().into_bytes()))
+        Ok(Merged {
+            json: self.merged(json, &tokenizer_config, true)?,
+            config: bos.to_string().into_bytes(),
+        })
     }
 
     /// The same for a byte-level tokenizer of `vocab.json` and `merges.txt`, for which `add_bos_token` counts.
-    pub fn apply_to_parts(
-        &self,
-        vocab: &[u8],
-        merges: &[u8],
-    ) -> Result<(Vec<u8>, Vec<u8>), TokenizerError> {
+    pub fn apply_to_parts(&self, vocab: &[u8], merges: &[u8]) -> Result<Merged, TokenizerError> {
         let json = byte_level_json(vocab, merges, self.tokenizer_config)?;
         let mut config = object("tokenizer_config.json", self.tokenizer_config)?;
         let json = self.merged(&json, &config, false)?;
         if let Some(bos) = self.names(&config)?.remove("bos_token") {
             config.insert("bos_token".to_owned(), bos);
         }
-        Ok((json, Value::Object(config).to_string().into_bytes()))
+        Ok(Merged {
+            json,
+            config: Value::Object(config).to_string().into_bytes(),
+        })
     }
 
     fn merged(
@@ -422,8 +431,8 @@ mod tests {
             added_tokens,
             config,
         };
-        let (json, rest) = beside.apply(json.to_string().as_bytes()).unwrap();
-        Tokenizer::from_json(&json, Some(&rest)).unwrap()
+        let merged = beside.apply(json.to_string().as_bytes()).unwrap();
+        Tokenizer::from_json(&merged.json, Some(&merged.config)).unwrap()
     }
 
     fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
@@ -667,9 +676,9 @@ mod tests {
             ..Beside::default()
         };
         let with_mark = format!("\u{feff}{json}");
-        let (found, rest) = beside.apply(with_mark.as_bytes()).unwrap();
-        assert!(found == json.as_bytes());
-        assert_eq!(rest, br#"{"bos_token":"<|bos|>"}"#);
+        let found = beside.apply(with_mark.as_bytes()).unwrap();
+        assert!(found.json == json.as_bytes());
+        assert_eq!(found.config, br#"{"bos_token":"<|bos|>"}"#);
         let damaged = Beside {
             added_tokens: Some(b"[1"),
             ..Beside::default()
