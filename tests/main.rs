@@ -17,4 +17,5 @@ mod records;
 mod scale;
 mod smollm2;
 mod support;
+mod texts;
 mod weights;

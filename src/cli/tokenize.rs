@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use clap::Args;
-use neuroscope::corpus::{CorpusOptions, Source};
+use neuroscope::corpus::{CorpusOptions, LeftOut, Source};
 use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::scan::{self, With};
 use neuroscope::shard::CorpusManifest;
@@ -14,6 +14,9 @@ use serde_json::json;
 
 use super::flags::Flags;
 use super::{Context, model, shown};
+
+/// Special and added tokens that are listed one by one; `--json` has all.
+const MOST_LISTED: usize = 12;
 
 #[derive(Args)]
 pub(super) struct TokenizeArgs {
@@ -106,9 +109,14 @@ fn show(context: &Context, model: &ModelFiles, text: &str) -> Result<()> {
     }
     for (name, wanted) in [("special", true), ("added", false)] {
         let listed = added.iter().filter(|(_, _, special)| *special == wanted);
-        let listed: Vec<_> = listed
+        let mut listed: Vec<_> = listed
             .map(|(id, token, _)| format!("{token:?} ({})", id.0))
             .collect();
+        if listed.len() > MOST_LISTED {
+            let more = listed.len() - MOST_LISTED;
+            listed.truncate(MOST_LISTED);
+            listed.push(format!("... and {more} more"));
+        }
         if !listed.is_empty() {
             words.push_str(&format!("  {name:12} {}\n", listed.join(" ")));
         }
@@ -157,8 +165,19 @@ pub(super) fn tokenize(
     let manifest = scan::tokenize(&sources, &with, &data.join("corpus"), &progress)?;
     if manifest.corpus.n_skipped > 0 {
         context.report.note(&format!(
-            "skipped {} texts that could not be read",
+            "skipped {} texts that cannot be read or hold a token without an embedding",
             manifest.corpus.n_skipped
+        ));
+    }
+    if let Some(words) = LeftOut(manifest.left_out.clone()).words() {
+        context
+            .report
+            .note(&format!("left out of the corpus: {words}"));
+    }
+    if manifest.corpus.n_cuts > 0 {
+        context.report.note(&format!(
+            "words of over 64 kB were cut at {} places, so their tokens may be others than those of the whole",
+            manifest.corpus.n_cuts
         ));
     }
     match n_bytes.load(Ordering::Relaxed) {

@@ -1,8 +1,12 @@
 //! Files to documents, in a stable order.
 
+mod folder;
+mod line;
+mod open;
 mod read;
 
-pub use read::{Corpus, CorpusOptions, Source};
+pub use folder::LeftOut;
+pub use read::{Corpus, CorpusOptions, MOST_DOCUMENT, Source};
 
 use std::path::PathBuf;
 
@@ -57,6 +61,35 @@ pub enum CorpusError {
         /// Offset of the first bad byte.
         at: usize,
     },
+    /// A text file is of another encoding.
+    #[error("`{path}` is {encoding}, not UTF-8")]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// Its encoding.
+        encoding: &'static str,
+    },
+    /// A file stands for one that Git LFS has not fetched.
+    #[error("`{0}` is a pointer of Git LFS; the file itself was not fetched")]
+    LfsPointer(PathBuf),
+    /// A file of one document is too long.
+    #[error("`{path}` is longer than {most} bytes, the most of one document")]
+    FileTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The most bytes.
+        most: u64,
+    },
+    /// A line is too long.
+    #[error("`{path}` line {line} is longer than {most} bytes, the most of one document")]
+    LineTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The most bytes.
+        most: u64,
+    },
     /// No document was found.
     #[error("no text in {0}")]
     Empty(String),
@@ -72,6 +105,16 @@ impl CorpusError {
             Self::Line { .. } | Self::NotUtf8 { .. } => {
                 Some("count and skip such texts with `--skip-invalid`")
             }
+            Self::Encoding { .. } => Some(
+                "convert it (`iconv -f UTF-16 -t UTF-8`), or count and skip such files with `--skip-invalid`",
+            ),
+            Self::LfsPointer(_) => Some("`git lfs pull` fetches it"),
+            Self::FileTooLong { .. } => Some(
+                "cut it into several documents, or count and skip such files with `--skip-invalid`",
+            ),
+            Self::LineTooLong { .. } => Some(
+                "cut it into several documents, or count and skip such lines with `--skip-invalid`",
+            ),
             Self::UnknownKind(_) => {
                 Some("a .jsonl file has one JSON object a line, a .txt file is one document")
             }
@@ -81,6 +124,13 @@ impl CorpusError {
 
     /// Whether the reading can go on behind it.
     fn is_skippable(&self) -> bool {
-        matches!(self, Self::Line { .. } | Self::NotUtf8 { .. })
+        matches!(
+            self,
+            Self::Line { .. }
+                | Self::NotUtf8 { .. }
+                | Self::Encoding { .. }
+                | Self::FileTooLong { .. }
+                | Self::LineTooLong { .. }
+        )
     }
 }

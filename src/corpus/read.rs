@@ -1,15 +1,18 @@
-//! Readers of `.jsonl` and `.txt`, plain or compressed, alone or in folders.
+//! Documents, file by file.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::{CorpusError, Document};
+use super::folder::{LeftOut, files_in};
+use super::open::{Kind, MARK, Reader, kind, open};
+use super::{CorpusError, Document, line};
+
+/// The longest document, and the longest line of JSON, in bytes.
+pub const MOST_DOCUMENT: u64 = 256 << 20;
 
 /// How documents are read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,16 +51,22 @@ pub struct Corpus {
     waiting: VecDeque<Source>,
     open: Option<Lines>,
     skipped: u64,
+    left_out: LeftOut,
+    /// The longest document and line.
+    most: u64,
 }
 
 impl Corpus {
     /// Finds the files. What they hold is read by iterating.
     pub fn open(sources: &[Source], options: CorpusOptions) -> Result<Self, CorpusError> {
         let mut waiting = VecDeque::new();
+        let mut left_out = LeftOut::default();
         for source in sources {
             match source {
                 Source::Path(path) if path.is_dir() => {
-                    waiting.extend(files_in(path)?.into_iter().map(Source::Path))
+                    let (files, others) = files_in(path)?;
+                    waiting.extend(files.into_iter().map(Source::Path));
+                    left_out.extend(others);
                 }
                 Source::Path(path) => {
                     kind(path).ok_or_else(|| CorpusError::UnknownKind(path.clone()))?;
@@ -70,11 +79,23 @@ impl Corpus {
                 Source::Embedded(..) => waiting.push_back(source.clone()),
             }
         }
+        // a file that is not text is found before those in front of it are read
+        for source in &waiting {
+            match open(source.clone()) {
+                Err(error @ CorpusError::LfsPointer(_)) => return Err(error),
+                Err(error @ CorpusError::Encoding { .. }) if !options.skip_invalid => {
+                    return Err(error);
+                }
+                _ => (),
+            }
+        }
         Ok(Self {
             options,
             waiting,
             open: None,
             skipped: 0,
+            left_out,
+            most: MOST_DOCUMENT,
         })
     }
 
@@ -88,27 +109,25 @@ impl Corpus {
         self.skipped
     }
 
+    /// What lies in the folders and is not read.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
     fn read_next(&mut self) -> Option<Result<Document, CorpusError>> {
         loop {
             if let Some(lines) = &mut self.open {
-                match lines.next(&self.options.text_field) {
+                match lines.next(&self.options.text_field, self.most) {
                     Some(next) => return Some(next),
                     None => self.open = None,
                 }
             }
-            let (path, reader): (PathBuf, Box<dyn Read + Send>) = match self.waiting.pop_front()? {
-                Source::Path(path) => match File::open(&path) {
-                    Ok(file) => (path, Box::new(file)),
-                    Err(source) => return Some(Err(CorpusError::Io { path, source })),
-                },
-                Source::Embedded(name, bytes) => (PathBuf::from(name), Box::new(bytes)),
-            };
-            let reader = match decompressed(&path, reader) {
-                Ok(reader) => reader,
-                Err(source) => return Some(Err(CorpusError::Io { path, source })),
+            let (path, reader) = match open(self.waiting.pop_front()?) {
+                Ok(opened) => opened,
+                Err(error) => return Some(Err(error)),
             };
             match kind(&path) {
-                Some(Kind::Text) => return Some(whole(path, reader)),
+                Some(Kind::Text) => return Some(whole(path, reader, self.most)),
                 _ => {
                     self.open = Some(Lines {
                         path,
@@ -140,61 +159,14 @@ impl Iterator for Corpus {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Lines,
-    Text,
-}
-
-/// What a file holds, by its name without `.gz` and `.zst`.
-fn kind(path: &Path) -> Option<Kind> {
-    let inner = match path.extension().and_then(OsStr::to_str) {
-        Some("gz" | "zst") => path.file_stem().map(Path::new)?,
-        _ => path,
-    };
-    match inner.extension().and_then(OsStr::to_str) {
-        Some("jsonl" | "ndjson") => Some(Kind::Lines),
-        Some("txt") => Some(Kind::Text),
-        _ => None,
-    }
-}
-
-fn decompressed(path: &Path, reader: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
-    Ok(match path.extension().and_then(OsStr::to_str) {
-        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(reader)),
-        Some("zst") => Box::new(zstd::stream::read::Decoder::new(reader)?),
-        _ => reader,
-    })
-}
-
-fn files_in(folder: &Path) -> Result<Vec<PathBuf>, CorpusError> {
-    let mut files = Vec::new();
-    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
-        let entry = entry.map_err(|error| CorpusError::Io {
-            path: error.path().unwrap_or(folder).to_owned(),
-            source: error.into(),
-        })?;
-        if entry.file_type().is_file() && kind(entry.path()).is_some() {
-            files.push(entry.into_path());
-        }
-    }
-    match files.is_empty() {
-        true => Err(CorpusError::Empty(format!(
-            "`{}`: it holds no .jsonl or .txt file",
-            folder.display()
-        ))),
-        false => Ok(files),
-    }
-}
-
-fn whole(path: PathBuf, mut reader: Box<dyn Read + Send>) -> Result<Document, CorpusError> {
+fn whole(path: PathBuf, reader: Reader, most: u64) -> Result<Document, CorpusError> {
     let mut bytes = Vec::new();
-    reader
-        .read_to_end(&mut bytes)
-        .map_err(|source| CorpusError::Io {
-            path: path.clone(),
-            source,
-        })?;
+    if let Err(source) = reader.take(most + 1).read_to_end(&mut bytes) {
+        return Err(CorpusError::Io { path, source });
+    }
+    if bytes.len() as u64 > most {
+        return Err(CorpusError::FileTooLong { path, most });
+    }
     let id = path
         .file_name()
         .unwrap_or_default()
@@ -216,58 +188,104 @@ fn whole(path: PathBuf, mut reader: Box<dyn Read + Send>) -> Result<Document, Co
 
 struct Lines {
     path: PathBuf,
-    reader: BufReader<Box<dyn Read + Send>>,
+    reader: BufReader<Reader>,
     line: u64,
 }
 
 impl Lines {
-    fn next(&mut self, text_field: &str) -> Option<Result<Document, CorpusError>> {
-        let mut bytes = Vec::new();
+    fn next(&mut self, text_field: &str, most: u64) -> Option<Result<Document, CorpusError>> {
         loop {
-            bytes.clear();
-            match self.reader.read_until(b'\n', &mut bytes) {
-                Ok(0) => return None,
-                Ok(_) => self.line += 1,
-                Err(source) => {
-                    return Some(Err(CorpusError::Io {
-                        path: self.path.clone(),
-                        source,
-                    }));
-                }
-            }
+            let bytes = match self.read(most)? {
+                Ok(bytes) => bytes,
+                Err(error) => return Some(Err(error)),
+            };
+            // where files were joined, a mark stands in the middle
+            let bytes = bytes.strip_prefix(MARK).unwrap_or(&bytes);
             if !bytes.trim_ascii().is_empty() {
-                let error = |reason| CorpusError::Line {
+                let document = self.parse(bytes, text_field);
+                return Some(document.map_err(|reason| CorpusError::Line {
                     path: self.path.clone(),
                     line: self.line,
                     reason,
-                };
-                return Some(self.parse(&bytes, text_field).map_err(error));
+                }));
             }
         }
     }
 
+    /// The next line; of one that is too long, nothing is kept.
+    fn read(&mut self, most: u64) -> Option<Result<Vec<u8>, CorpusError>> {
+        let io = |source| CorpusError::Io {
+            path: self.path.clone(),
+            source,
+        };
+        let mut bytes = Vec::new();
+        let mut part = self.reader.by_ref().take(most + 1);
+        match part.read_until(b'\n', &mut bytes) {
+            Ok(0) => return None,
+            Ok(_) => self.line += 1,
+            Err(source) => return Some(Err(io(source))),
+        }
+        if bytes.len() as u64 <= most {
+            return Some(Ok(bytes));
+        }
+        if bytes.last() != Some(&b'\n') {
+            drop(bytes);
+            if let Err(source) = self.reader.skip_until(b'\n') {
+                return Some(Err(io(source)));
+            }
+        }
+        Some(Err(CorpusError::LineTooLong {
+            path: self.path.clone(),
+            line: self.line,
+            most,
+        }))
+    }
+
     fn parse(&self, line: &[u8], text_field: &str) -> Result<Document, String> {
-        let line = std::str::from_utf8(line)
-            .map_err(|error| format!("not valid UTF-8: byte {}", error.valid_up_to()))?;
-        let mut object: Map<String, Value> =
-            serde_json::from_str(line).map_err(|error| format!("not a JSON object: {error}"))?;
-        let text = match object.remove(text_field) {
-            Some(Value::String(text)) => text,
-            Some(_) => return Err(format!("field `{text_field}` is not a string")),
-            None => return Err(format!("missing field `{text_field}`")),
-        };
-        let mut string = |key: &str| match object.remove(key) {
-            Some(Value::String(value)) => Some(value),
-            Some(Value::Number(value)) => Some(value.to_string()),
-            _ => None,
-        };
+        let fields = line::fields(line, [text_field, "source", "license", "id"]);
+        let [text, source, license, id] =
+            fields.map_err(|error| format!("not a JSON object: {error}"))?;
+        let text = text.ok_or_else(|| format!("missing field `{text_field}`"))?;
+        let text = self.text(line, text, text_field)?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Document {
             text,
-            source: string("source").unwrap_or_else(|| name.clone().into_owned()),
-            license: string("license").unwrap_or_default(),
-            id: string("id").unwrap_or_else(|| format!("{name}:{}", self.line)),
+            source: source
+                .and_then(name_in)
+                .unwrap_or_else(|| name.clone().into_owned()),
+            license: license.and_then(name_in).unwrap_or_default(),
+            id: id
+                .and_then(name_in)
+                .unwrap_or_else(|| format!("{name}:{}", self.line)),
         })
+    }
+
+    fn text(&self, line: &[u8], value: &[u8], field: &str) -> Result<String, String> {
+        if !value.starts_with(b"\"") {
+            return Err(format!("field `{field}` is not a string"));
+        }
+        let value = std::str::from_utf8(value).map_err(|error| {
+            let at = line::offset(line, value) + error.valid_up_to();
+            format!("not valid UTF-8: byte {at}")
+        })?;
+        serde_json::from_str(value).map_err(|error| {
+            let error = error.to_string();
+            let what = error.split(" at line").next().unwrap_or_default();
+            format!("field `{field}` is not valid: {what}")
+        })
+    }
+}
+
+/// What names a document: a string, or a number. Of a value that is neither, nothing is taken.
+fn name_in(value: &[u8]) -> Option<String> {
+    match value.starts_with(b"\"") {
+        true => serde_json::from_slice(value).ok(),
+        false if line::is_number(value) => {
+            let number: Result<serde_json::Number, _> = serde_json::from_slice(value);
+            let as_written = || String::from_utf8_lossy(value).into_owned();
+            Some(number.map_or_else(|_| as_written(), |number| number.to_string()))
+        }
+        false => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::tokens::byte_level_json;
+use crate::tokens::{Beside, Merged};
 
 use super::error::LoadError;
 use super::gguf::SplitName;
@@ -194,18 +194,26 @@ fn indexed(path: &Path, bytes: &[u8]) -> Result<Vec<String>, LoadError> {
     }
 }
 
-/// `tokenizer.json` made of `vocab.json` and `merges.txt`, as the folders of GPT-2's time have them.
-pub(super) fn tokenizer_of_parts(folder: &Path) -> Result<Option<Vec<u8>>, LoadError> {
-    let (vocab, merges) = (
-        read(&folder.join("vocab.json"))?,
-        read(&folder.join("merges.txt"))?,
-    );
-    let (Some(vocab), Some(merges)) = (vocab, merges) else {
-        return Ok(None);
+/// The tokenizer of a folder with all that its files say of it, and what is left to be said beside it. Where there is no
+/// `tokenizer.json`, it is made of `vocab.json` and `merges.txt`, as the folders of GPT-2's time have them.
+pub(super) fn tokenizer(folder: &Path, config: &[u8]) -> Result<Option<Merged>, LoadError> {
+    let read = |name: &str| read(&folder.join(name));
+    let tokenizer_config = read("tokenizer_config.json")?;
+    let (map, added) = (read("special_tokens_map.json")?, read("added_tokens.json")?);
+    let beside = Beside {
+        tokenizer_config: tokenizer_config.as_deref(),
+        special_tokens_map: map.as_deref(),
+        added_tokens: added.as_deref(),
+        config: Some(config),
     };
-    let config = read(&folder.join("tokenizer_config.json"))?;
-    let json = byte_level_json(&vocab, &merges, config.as_deref());
-    json.map(Some).map_err(|source| LoadError::Tokenizer {
+    let made = match read("tokenizer.json")? {
+        Some(json) => beside.apply(&json),
+        None => match (read("vocab.json")?, read("merges.txt")?) {
+            (Some(vocab), Some(merges)) => beside.apply_to_parts(&vocab, &merges),
+            _ => return Ok(None),
+        },
+    };
+    made.map(Some).map_err(|source| LoadError::Tokenizer {
         origin: folder.display().to_string(),
         source,
     })

@@ -121,10 +121,9 @@ impl ModelFiles {
         });
         let weights = weights.collect::<Result<_, LoadError>>()?;
         let tokenizer = tokenizer.unwrap_or(folder);
-        let tokenizer_config = folder::read(&tokenizer.join("tokenizer_config.json"))?;
-        let tokenizer = match folder::read(&tokenizer.join("tokenizer.json"))? {
-            Some(json) => Some(json),
-            None => folder::tokenizer_of_parts(tokenizer)?,
+        let (tokenizer, tokenizer_config) = match folder::tokenizer(tokenizer, &config)? {
+            Some(merged) => (Some(merged.json), Some(merged.config)),
+            None => (None, None),
         };
         let name = file_name(folder);
         Ok(Self {
@@ -231,7 +230,7 @@ impl ModelFiles {
         Ok(tokenizer)
     }
 
-    /// `tokenizer.json`
+    /// `tokenizer.json`, with what the files beside it add
     pub fn tokenizer_json(&self) -> Result<&[u8], LoadError> {
         let json = self.tokenizer.as_deref();
         json.ok_or_else(|| LoadError::Tokenizer {

@@ -29,6 +29,20 @@ pub enum ScanError {
         /// Why.
         source: TokenizerError,
     },
+    /// A text holds a token that the model has no embedding for.
+    #[error(
+        "document `{document}` holds the token `{token}` ({id}), but the model has embeddings for {d_vocab} tokens only"
+    )]
+    NoEmbedding {
+        /// Name of the document.
+        document: String,
+        /// The token.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the model's embedding.
+        d_vocab: usize,
+    },
     /// The token store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -110,6 +124,9 @@ impl ScanError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Corpus(error) => error.hint(),
+            Self::NoEmbedding { .. } => Some(
+                "take the token out of the text, or count and skip such texts with `--skip-invalid`",
+            ),
             Self::Device(error) => error.hint(),
             Self::Load(error) => error.hint(),
             Self::Model(error) => error.hint(),

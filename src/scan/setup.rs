@@ -5,11 +5,12 @@ use std::path::Path;
 
 use candle_core::Device;
 
+use crate::ids::TokenId;
 use crate::load::{LoadError, ModelFiles};
 use crate::model::{Compute, Config, Model};
 use crate::shard::{CorpusManifest, ModelInfo, Policy, ScanIdentity};
 use crate::tokens::store::TokenStore;
-use crate::tokens::{Tokenizer, Windowing};
+use crate::tokens::{Tokenizer, TokenizerError, Windowing};
 
 use super::engine;
 use super::error::ScanError;
@@ -39,6 +40,13 @@ impl<'a> Checked<'a> {
         config.refactor_glu = options.refactor_glu && config.gated;
         let tokenizer = files.tokenizer()?;
         let bos = tokenizer.bos(options.bos, config.bos_token_id, config.expects_bos());
+        let d_vocab = config.d_vocab;
+        let bos = bos.and_then(|bos| match bos {
+            Some(TokenId(bos)) if bos as usize >= d_vocab => {
+                Err(TokenizerError::BosTooLarge { bos, d_vocab })
+            }
+            bos => Ok(bos),
+        });
         let bos = bos.map_err(|source| LoadError::Tokenizer {
             origin: files.origin().to_owned(),
             source,

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::corpus::{Corpus, CorpusError, CorpusOptions, Document, Source};
+use crate::ids::TokenId;
 use crate::shard::{
     AtlasManifest, CorpusInfo, CorpusManifest, FileEntry, Folder, Lock, MANIFEST, Manifest,
     PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, hash_file, hex,
@@ -93,6 +95,7 @@ pub fn tokenize(
         tokenizer_sha256: tokenizer_sha256.clone(),
         inputs: inputs.clone(),
         options: options.clone(),
+        left_out: corpus.left_out().0.clone(),
         files: Vec::new(),
     };
     if lock.is_held() {
@@ -166,6 +169,24 @@ fn input(source: &Source) -> Result<FileEntry, ScanError> {
     }
 }
 
+/// Fails if the model has no embedding for a token of a document.
+fn check_embeddings(
+    document: &Document,
+    tokens: &[TokenId],
+    with: &With<'_>,
+) -> Result<(), ScanError> {
+    let without = tokens.iter().find(|id| id.0 as usize >= with.d_vocab);
+    match without {
+        Some(&id) => Err(ScanError::NoEmbedding {
+            document: document.id.clone(),
+            token: with.tokenizer.vocabulary().text(id).into_owned(),
+            id: id.0,
+            d_vocab: with.d_vocab,
+        }),
+        None => Ok(()),
+    }
+}
+
 fn write_store(
     mut corpus: Corpus,
     mut manifest: CorpusManifest,
@@ -177,7 +198,8 @@ fn write_store(
     let mut writer = StoreWriter::create(folder.path(), with.d_vocab)?;
     let mut hash = Sha256::new();
     let mut sources: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
-    let (mut n_documents, mut n_tokens, mut done) = (0u64, 0u64, 0u64);
+    let (mut n_documents, mut n_tokens, mut n_cuts) = (0u64, 0u64, 0u64);
+    let (mut n_skipped, mut done) = (0u64, 0u64);
     loop {
         let mut chunk: Vec<Document> = Vec::new();
         let mut bytes = 0;
@@ -191,13 +213,21 @@ fn write_store(
         if chunk.is_empty() {
             break;
         }
-        let encode = |document: &Document| with.tokenizer.encode(&document.text);
+        let encode = |document: &Document| with.tokenizer.encode_document(&document.text);
         let encoded: Vec<_> = chunk.par_iter().map(encode).collect();
-        for (document, tokens) in chunk.iter().zip(encoded) {
-            let tokens = tokens.map_err(|source| ScanError::Tokenizer {
+        for (document, encoded) in chunk.iter().zip(encoded) {
+            let encoded = encoded.map_err(|source| ScanError::Tokenizer {
                 document: document.id.clone(),
                 source,
             })?;
+            let tokens = encoded.tokens;
+            match check_embeddings(document, &tokens, with) {
+                Err(_) if with.options.skip_invalid => {
+                    n_skipped += 1;
+                    continue;
+                }
+                checked => checked?,
+            }
             for field in [
                 &document.text,
                 &document.source,
@@ -219,6 +249,7 @@ fn write_store(
             *source = (source.0 + 1, source.1 + tokens.len() as u64);
             n_documents += 1;
             n_tokens += tokens.len() as u64;
+            n_cuts += encoded.n_cuts;
         }
         done += bytes as u64;
         if !progress(done) {
@@ -230,7 +261,8 @@ fn write_store(
     }
     let mut names = writer.finish()?;
     let path = folder.path().join(TOKENIZER_FILE);
-    fs::write(&path, with.tokenizer_json)
+    File::create_new(&path)
+        .and_then(|mut file| file.write_all(with.tokenizer_json))
         .map_err(|source| ShardError::io("write", &path, source))?;
     names.push(TOKENIZER_FILE.into());
     let sources = sources
@@ -245,7 +277,8 @@ fn write_store(
         sha256: hex(&hash.finalize()),
         n_documents,
         n_tokens,
-        n_skipped: corpus.skipped(),
+        n_skipped: corpus.skipped() + n_skipped,
+        n_cuts,
         sources: sources.collect(),
         ..manifest.corpus
     };

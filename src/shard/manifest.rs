@@ -118,8 +118,11 @@ pub struct CorpusInfo {
     pub n_documents: u64,
     /// Number of tokens.
     pub n_tokens: u64,
-    /// Lines or files that were skipped as unreadable.
+    /// Texts that were skipped: lines and files that cannot be read, and texts with a token that has no embedding.
     pub n_skipped: u64,
+    /// Places at which a word of over 64 kB was cut, so that its tokens may be others than those of the whole.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_cuts: u64,
     /// Where its documents come from.
     pub sources: Vec<SourceInfo>,
 }
@@ -148,6 +151,10 @@ pub struct Policy {
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl Policy {
@@ -322,6 +329,9 @@ pub struct CorpusManifest {
     pub inputs: Vec<FileEntry>,
     /// How they were read.
     pub options: serde_json::Value,
+    /// Files of the folders that were left out: how many by their ending, or by another reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<String, u64>,
     /// The files.
     pub files: Vec<FileEntry>,
 }

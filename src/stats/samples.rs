@@ -93,29 +93,28 @@ impl SamplePlan {
     ) -> Result<Self, E> {
         let mut positions = Vec::new();
         let mut bound = u64::MAX;
-        let mut documents = lengths
-            .into_iter()
-            .zip(0..)
-            .map(|(length, doc)| (DocId(doc), length));
-        let mut next = documents.next();
-        while let Some((doc, length)) = next {
+        // keeps the least hashes; one document may have more positions than memory should hold
+        let prune = |positions: &mut Vec<(u64, DocId, Pos)>| {
+            positions.sort_unstable();
+            positions.truncate(n);
+            match positions.len() == n {
+                true => positions.last().map_or(0, |p| p.0),
+                false => u64::MAX,
+            }
+        };
+        for (length, doc) in lengths.into_iter().zip(0..) {
+            let doc = DocId(doc);
             for pos in (0..length).map(Pos) {
                 let hash = hash::position(seed, doc, pos);
                 if hash <= bound && is_counted(doc, pos)? {
                     positions.push((hash, doc, pos));
+                    if positions.len() > 2 * n + 1024 {
+                        bound = prune(&mut positions);
+                    }
                 }
             }
-            next = documents.next();
-            if positions.len() > 2 * n + 1024 || next.is_none() {
-                positions.sort_unstable();
-                positions.truncate(n);
-                bound = if positions.len() == n {
-                    positions.last().map_or(0, |p| p.0)
-                } else {
-                    bound
-                };
-            }
         }
+        prune(&mut positions);
         let ranked = positions.into_iter().zip(0..);
         let mut by_document: Vec<_> = ranked
             .map(|((_, doc, pos), rank)| (doc, pos, rank))

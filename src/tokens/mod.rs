@@ -1,13 +1,17 @@
 //! Text to token windows, and their store on disk.
 
+mod beside;
 mod json;
+mod long;
 #[cfg(feature = "atlas")]
 pub mod store;
 mod tokenizer;
 mod vocabulary;
 mod windows;
 
-pub use json::{GgmlVocabulary, byte_level_json};
+pub use beside::{Beside, Merged};
+pub use json::GgmlVocabulary;
+pub use long::Encoded;
 pub use tokenizer::{BosPolicy, Tokenizer, TokenizerError};
 pub use vocabulary::Vocabulary;
 pub use windows::{Window, Windowing};

@@ -57,6 +57,20 @@ pub enum StoreError {
         /// Its version.
         found: u32,
     },
+    /// A document has no such tokens.
+    #[error("`{path}` has no tokens {start} to {end} of document {doc}, which has {len}")]
+    NoTokens {
+        /// The file.
+        path: PathBuf,
+        /// The document.
+        doc: u32,
+        /// The first token asked for.
+        start: usize,
+        /// The token after the last one asked for.
+        end: usize,
+        /// Number of tokens of the document.
+        len: usize,
+    },
     /// More documents, or a longer one, than positions can number.
     #[error("the corpus has more than {0}")]
     TooLarge(&'static str),
@@ -200,7 +214,7 @@ impl StoreWriter {
             path: path.clone(),
             source,
         };
-        let mut file = File::create(&path).map_err(io)?;
+        let mut file = File::create_new(&path).map_err(io)?;
         file.write_all(&index)
             .and_then(|()| file.sync_all())
             .map_err(io)?;
@@ -239,7 +253,7 @@ impl StoreWriter {
         };
         if self.shard.is_none() {
             self.shard = Some(BufWriter::new(
-                File::create(dir.join(&name)).map_err(|source| io(&name, source))?,
+                File::create_new(dir.join(&name)).map_err(|source| io(&name, source))?,
             ));
             self.shard_len = 0;
             self.files.push(name.clone());
@@ -363,16 +377,16 @@ impl TokenStore {
         self.layout.n_documents == 0
     }
 
-    /// Where a document's tokens lie in the stream of all tokens.
+    /// Where a document's tokens lie in the stream of all tokens. A document that is not there has none.
     pub fn range(&self, doc: DocId) -> Range<u64> {
-        self.offset(doc.0 as usize)..self.offset(doc.0 as usize + 1)
+        let most = self.layout.n_documents;
+        let doc = (doc.0 as usize).min(most);
+        self.offset(doc)..self.offset((doc + 1).min(most))
     }
 
-    /// Where a document comes from.
+    /// Where a document comes from; of one that is not there, all is empty.
     pub fn info(&self, doc: DocId) -> DocumentInfo<'_> {
-        let at = self.layout.metadata + doc.0 as usize * 12;
-        let [id, source, license] =
-            [0, 4, 8].map(|field| self.string(u32_at(&self.index, at + field)));
+        let [id, source, license] = [0, 1, 2].map(|field| self.metadata(doc, field));
         DocumentInfo {
             id,
             source,
@@ -382,22 +396,32 @@ impl TokenStore {
 
     /// Name of a document's source alone.
     pub fn source(&self, doc: DocId) -> &str {
-        let at = self.layout.metadata + doc.0 as usize * 12;
-        self.string(u32_at(&self.index, at + 4))
+        self.metadata(doc, 1)
+    }
+
+    fn metadata(&self, doc: DocId, field: usize) -> &str {
+        let at = self.layout.metadata + doc.0 as usize * 12 + field * 4;
+        match (doc.0 as usize) < self.layout.n_documents {
+            true => self.string(u32_at(&self.index, at)),
+            false => "",
+        }
     }
 
     /// Tokens of a document, by their indices in it.
     pub fn tokens(&self, doc: DocId, range: Range<usize>) -> Result<Vec<TokenId>, StoreError> {
         let document = self.range(doc);
-        let (start, end) = (
-            document.start + range.start as u64,
-            document.start + range.end as u64,
-        );
-        assert!(
-            start <= end && end <= document.end,
-            "tokens {range:?} of a document of {}",
-            self.len(doc)
-        );
+        let len = (document.end - document.start) as usize;
+        if range.start > range.end || range.end > len {
+            return Err(StoreError::NoTokens {
+                path: index_path(&self.dir),
+                doc: doc.0,
+                start: range.start,
+                end: range.end,
+                len,
+            });
+        }
+        let start = document.start + range.start as u64;
+        let end = document.start + range.end as u64;
         let mut out = Vec::with_capacity(range.len());
         let mut at = start;
         while at < end {
@@ -711,6 +735,92 @@ mod tests {
         std::fs::write(&path, &index).unwrap();
         let error = TokenStore::open(dir.path(), 1).err().unwrap().to_string();
         assert!(error.contains("version 99"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &[vec![1, 2, 3]], 60_000);
+        let store = TokenStore::open(dir.path(), 1).unwrap();
+        let backwards = Range { start: 2, end: 1 };
+        for (doc, range) in [
+            (0, 2..4),
+            (0, 7..9),
+            (0, backwards),
+            (1, 0..1),
+            (u32::MAX, 3..9),
+        ] {
+            let error = store.tokens(DocId(doc), range).unwrap_err().to_string();
+            assert!(error.contains("index.bin` has no tokens"), "{error}");
+        }
+        assert_eq!(
+            (store.len(DocId(1)), store.source(DocId(u32::MAX))),
+            (0, "")
+        );
+    }
+
+    /// A store of one block with some values of its index changed, and the checksum put right.
+    fn changed(change: impl Fn(&mut Vec<u8>)) -> Result<TokenStore, StoreError> {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), &[vec![1, 2, 3], vec![4]], 60_000);
+        let path = index_path(dir.path());
+        let mut index = std::fs::read(&path).unwrap();
+        index.truncate(index.len() - DIGEST);
+        change(&mut index);
+        index.extend_from_slice(&Sha256::digest(&index));
+        std::fs::write(&path, index).unwrap();
+        TokenStore::open(dir.path(), 1)
+    }
+
+    #[test]
+    fn an_index_of_wrong_numbers_is_damaged() {
+        assert!(changed(|_| ()).is_ok());
+        // the header's counts, the documents' ends, their strings, the block's shard, length and place
+        for (at, size) in [
+            (20, 4),
+            (24, 8),
+            (32, 8),
+            (40, 8),
+            (48, 8),
+            (HEADER, 8),
+            (HEADER + 8, 8),
+            (HEADER + 16, 8),
+            (HEADER + 24, 4),
+            (HEADER + 48, 4),
+            (HEADER + 52, 4),
+            (HEADER + 56, 8),
+        ] {
+            for byte in [0x7f, 0xff] {
+                let error = changed(|index| index[at..at + size].fill(byte)).err();
+                let error = error.map(|error| error.to_string());
+                let names_a_file = error.as_ref().is_some_and(|error| error.contains(".bin`"));
+                assert!(names_a_file, "{size} bytes at {at}: {error:?}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_not_followed_when_a_store_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = dir.path().join("mine.txt");
+        std::fs::write(&mine, "years of work").unwrap();
+        for name in ["index.bin", "tokens-00000.bin"] {
+            let store = dir.path().join(format!("store-{name}"));
+            std::fs::create_dir(&store).unwrap();
+            std::os::unix::fs::symlink(&mine, store.join(name)).unwrap();
+            let mut writer = StoreWriter::create(&store, 10).unwrap();
+            let info = DocumentInfo {
+                id: "",
+                source: "",
+                license: "",
+            };
+            let written = writer
+                .push(info, &[TokenId(1)])
+                .and_then(|()| writer.finish());
+            assert!(written.is_err());
+            assert_eq!(std::fs::read(&mine).unwrap(), b"years of work");
+        }
     }
 
     proptest! {

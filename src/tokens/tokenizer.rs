@@ -1,13 +1,16 @@
 //! A model's tokenizer, from its `tokenizer.json`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::TokenId;
 
+use super::beside::without_mark;
 use super::json::token_name;
+use super::long::{Encoded, Encoder, Sizes, Spans};
 use super::vocabulary::Vocabulary;
 
 /// What can be wrong with a tokenizer.
@@ -23,6 +26,9 @@ pub enum TokenizerError {
     /// The file is not a tokenizer.
     #[error("the tokenizer cannot be read: {0}")]
     Syntax(String),
+    /// A file beside the tokenizer cannot be used.
+    #[error("`{0}` cannot be read: {1}")]
+    Beside(&'static str, String),
     /// A text could not be encoded.
     #[error("a text cannot be tokenized: {0}")]
     Encode(String),
@@ -31,6 +37,16 @@ pub enum TokenizerError {
         "the model names no BOS token (`bos_token_id` in `config.json`, `bos_token` in `tokenizer_config.json`), and its tokenizer adds none"
     )]
     NoBos,
+    /// The BOS has no embedding.
+    #[error(
+        "the BOS token has the id {bos}, but the model has embeddings for {d_vocab} tokens only"
+    )]
+    BosTooLarge {
+        /// Its id.
+        bos: u32,
+        /// Rows of the model's embedding.
+        d_vocab: usize,
+    },
     /// The tokenizer has ids for which the model has no embedding.
     #[error(
         "the tokenizer has token ids up to {largest}, but the model has embeddings for {d_vocab} tokens only"
@@ -53,6 +69,9 @@ impl TokenizerError {
             Self::UnknownPreTokenizer(_) => {
                 Some("put the model's `tokenizer.json` beside the `.gguf` file")
             }
+            Self::BosTooLarge { .. } => Some(
+                "check that the files come from one checkpoint; `--bos never` does without a BOS",
+            ),
             Self::NoBos => Some("`--bos never` does without one"),
             Self::TooLarge { .. } => {
                 Some("check that `tokenizer.json` and `config.json` come from one checkpoint")
@@ -76,19 +95,11 @@ pub enum BosPolicy {
     Never,
 }
 
-/// Text that is encoded at one go.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// Where a text of a byte-level tokenizer can be cut after some bytes: between a letter and a space before a letter.
-/// All pre-tokenizers of this kind separate words there, so the pieces have the tokens of the whole.
-fn cut(text: &str, after: usize) -> usize {
-    let bytes = text.as_bytes();
-    let found = bytes
-        .windows(3)
-        .skip(after)
-        .position(|w| w[0].is_ascii_alphabetic() && w[1] == b' ' && w[2].is_ascii_alphabetic());
-    found.map_or(text.len(), |at| after + at + 1)
-}
+/// How long texts are encoded.
+const SIZES: Sizes = Sizes {
+    pre_token: 64 << 10,
+    context: 2 << 10,
+};
 
 /// What a tokenizer puts in front of a text.
 fn added_bos(inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, TokenizerError> {
@@ -131,6 +142,8 @@ pub struct Tokenizer {
     named_bos: Option<TokenId>,
     /// What the tokenizer puts in front of a text.
     added_bos: Option<TokenId>,
+    /// Where a long word can be cut, found when there is one.
+    spans: OnceLock<Option<Spans>>,
 }
 
 impl Tokenizer {
@@ -139,7 +152,7 @@ impl Tokenizer {
     pub fn from_json(bytes: &[u8], config: Option<&[u8]>) -> Result<Self, TokenizerError> {
         // read as a value first: on what is not JSON at all, the tokenizers crate panics
         let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
-        let value: Value = serde_json::from_slice(bytes).map_err(syntax)?;
+        let value: Value = serde_json::from_slice(without_mark(bytes)).map_err(syntax)?;
         let mut inner: tokenizers::Tokenizer = serde_json::from_value(value).map_err(syntax)?;
         // a stored tokenizer may cut or pad what it encodes, which a corpus must not be
         inner.with_padding(None);
@@ -148,7 +161,7 @@ impl Tokenizer {
             .map_err(|error| TokenizerError::Syntax(error.to_string()))?;
         let vocabulary = Vocabulary::of(&inner)?;
         let config: Value = match config {
-            Some(config) => serde_json::from_slice(config).map_err(syntax)?,
+            Some(config) => serde_json::from_slice(without_mark(config)).map_err(syntax)?,
             None => Value::Null,
         };
         let named_bos = config.get("bos_token").and_then(token_name);
@@ -165,35 +178,34 @@ impl Tokenizer {
             vocabulary,
             named_bos,
             added_bos,
+            spans: OnceLock::new(),
         })
     }
 
     /// Token ids of a text, without the special tokens that the tokenizer puts around it.
-    ///
-    /// The tokenizers crate takes over 100 bytes of memory for each byte of text, so a long text is encoded in pieces
-    /// where that gives the same tokens.
     pub fn encode(&self, text: &str) -> Result<Vec<TokenId>, TokenizerError> {
-        self.encode_pieces(text, PIECE_BYTES)
+        self.encode_document(text).map(|encoded| encoded.tokens)
     }
 
-    fn encode_pieces(
-        &self,
-        text: &str,
-        piece_bytes: usize,
-    ) -> Result<Vec<TokenId>, TokenizerError> {
-        let mut ids = Vec::new();
-        let mut rest = text;
-        while !rest.is_empty() {
-            let end = match self.vocabulary.is_byte_level() {
-                true => cut(rest, piece_bytes),
-                false => rest.len(),
-            };
-            let encoding = self.inner.encode_fast(&rest[..end], false);
+    /// Token ids of a text of any length, in little memory, and how often a pre-token of it had to be cut.
+    pub fn encode_document(&self, text: &str) -> Result<Encoded, TokenizerError> {
+        self.encode_in(text, SIZES)
+    }
+
+    fn encode_in(&self, text: &str, sizes: Sizes) -> Result<Encoded, TokenizerError> {
+        if text.len() <= sizes.pre_token {
+            let encoding = self.inner.encode_fast(text, false);
             let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
-            ids.extend(encoding.get_ids().iter().map(|&id| TokenId(id)));
-            rest = &rest[end..];
+            let tokens = encoding.get_ids().iter().map(|&id| TokenId(id)).collect();
+            return Ok(Encoded { tokens, n_cuts: 0 });
         }
-        Ok(ids)
+        let spans = self.spans.get_or_init(|| Spans::of(self.inner.get_model()));
+        let encoder = Encoder {
+            inner: &self.inner,
+            spans: spans.as_ref(),
+            sizes,
+        };
+        encoder.encode(text)
     }
 
     /// The BOS token under a policy; `bos_token_id` is the model's own, `expected` whether its models are always run
@@ -327,13 +339,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn pieces_have_the_tokens_of_the_whole(text in "([a-z]{1,6}|[ \n\t]{1,3}|[0-9]{1,4}|['’.,é“日]| the| n't){0,60}", piece in 0usize..40) {
-            let tokenizer = tokenizer("llama");
-            let whole = tokenizer.encode_pieces(&text, usize::MAX >> 1).unwrap();
-            prop_assert_eq!(tokenizer.encode_pieces(&text, piece).unwrap(), whole);
-        }
-
         #[test]
         fn tokens_spell_the_text(text in any::<String>()) {
             let tokenizer = tokenizer("gpt2");

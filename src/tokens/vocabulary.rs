@@ -12,7 +12,6 @@ use super::tokenizer::TokenizerError;
 pub struct Vocabulary {
     bytes: Vec<Option<Box<[u8]>>>,
     special: HashSet<u32>,
-    spelling: Spelling,
 }
 
 impl Vocabulary {
@@ -47,11 +46,7 @@ impl Vocabulary {
             .filter(|(_, token)| token.special)
             .map(|(&id, _)| id)
             .collect();
-        Ok(Self {
-            bytes,
-            special,
-            spelling,
-        })
+        Ok(Self { bytes, special })
     }
 
     /// Number of ids, unused ones included.
@@ -62,11 +57,6 @@ impl Vocabulary {
     /// Whether there is no token.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
-    }
-
-    /// Whether tokens are spelled byte by byte, as GPT-2's are.
-    pub(super) fn is_byte_level(&self) -> bool {
-        self.spelling == Spelling::ByteLevel
     }
 
     /// The largest id in use among some.
@@ -174,7 +164,6 @@ mod tests {
                 .map(|t| Some(t.to_vec().into_boxed_slice()))
                 .collect(),
             special: HashSet::new(),
-            spelling: Spelling::ByteLevel,
         }
     }
 

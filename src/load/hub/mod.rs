@@ -46,9 +46,11 @@ fn is_commit(text: &str) -> bool {
 const MOST_SHOWN: usize = 100;
 
 /// Files that tell of the tokenizer; not all need to be there.
-const TOKENIZER: [&str; 4] = [
+const TOKENIZER: [&str; 6] = [
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "vocab.json",
     "merges.txt",
 ];
@@ -261,7 +263,7 @@ impl Hub<'_> {
         let snapshot = other.as_ref().unwrap_or(snapshot);
         // with `tokenizer.json`, the parts that it was made of are not needed
         let wanted = match snapshot.has(TOKENIZER[0]) {
-            true => &TOKENIZER[..2],
+            true => &TOKENIZER[..4],
             false => &TOKENIZER[..],
         };
         for file in wanted.iter().filter(|file| snapshot.has(file)) {

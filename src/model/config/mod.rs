@@ -374,6 +374,8 @@ const MOST_WEIGHTS: u64 = 1 << 40;
 impl Config {
     /// Reads `config.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ModelError> {
+        // some editors put a byte-order mark in front
+        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
         let value: Value = serde_json::from_slice(bytes).map_err(ModelError::ConfigSyntax)?;
         let Value::Object(map) = value else {
             return Err(ModelError::BadKey {

@@ -1,0 +1,689 @@
+//! What the files beside a `tokenizer.json` change in it, as transformers 5 reads them.
+//!
+//! - Tokens are added from `added_tokens_decoder` in `tokenizer_config.json`; without it, from `special_tokens_map.json`
+//!   and `added_tokens.json`; then the special tokens that `tokenizer_config.json` names.
+//! - `add_prefix_space` counts for the classes of tokenizers that know it.
+//! - `add_bos_token` and `add_eos_token` do not count: what is put around a text is in `tokenizer.json`.
+//!
+//! transformers builds the steps of some classes anew and forgets those of the file (SmolLM2's splitting of digits). Here
+//! the steps of the file stay, since the model was trained with them; and the special tokens that a class names by itself
+//! count only where the vocabulary has them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use tokenizers::AddedToken;
+
+use super::json::{byte_level_json, token_name};
+use super::tokenizer::TokenizerError;
+
+/// The special tokens that have names of their own, in transformers' order.
+const NAMED: [&str; 7] = [
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+];
+
+/// Lists of further special tokens.
+const EXTRA: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
+
+/// The files beside a `tokenizer.json`, where they are there, and what `config.json` says of the tokenizer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// `tokenizer_config.json`
+    pub tokenizer_config: Option<&'a [u8]>,
+    /// `special_tokens_map.json`
+    pub special_tokens_map: Option<&'a [u8]>,
+    /// `added_tokens.json`
+    pub added_tokens: Option<&'a [u8]>,
+    /// `config.json`
+    pub config: Option<&'a [u8]>,
+}
+
+/// A tokenizer with all that the files beside it say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merged {
+    /// `tokenizer.json`; where the files change nothing, its own bytes.
+    pub json: Vec<u8>,
+    /// What is left of `tokenizer_config.json`.
+    pub config: Vec<u8>,
+}
+
+impl Beside<'_> {
+    /// Adds to a tokenizer what these files say. Only the name of the BOS is left beside it.
+    pub fn apply(&self, json: &[u8]) -> Result<Merged, TokenizerError> {
+        let tokenizer_config = object("tokenizer_config.json", self.tokenizer_config)?;
+        let bos = json!({ "bos_token": self.names(&tokenizer_config)?.get("bos_token") });
+        Ok(Merged {
+            json: self.merged(json, &tokenizer_config, true)?,
+            config: bos.to_string().into_bytes(),
+        })
+    }
+
+    /// The same for a byte-level tokenizer of `vocab.json` and `merges.txt`, for which `add_bos_token` counts.
+    pub fn apply_to_parts(&self, vocab: &[u8], merges: &[u8]) -> Result<Merged, TokenizerError> {
+        let json = byte_level_json(vocab, merges, self.tokenizer_config)?;
+        let mut config = object("tokenizer_config.json", self.tokenizer_config)?;
+        let json = self.merged(&json, &config, false)?;
+        if let Some(bos) = self.names(&config)?.remove("bos_token") {
+            config.insert("bos_token".to_owned(), bos);
+        }
+        Ok(Merged {
+            json,
+            config: Value::Object(config).to_string().into_bytes(),
+        })
+    }
+
+    fn merged(
+        &self,
+        json: &[u8],
+        tokenizer_config: &Map<String, Value>,
+        has_own_file: bool,
+    ) -> Result<Vec<u8>, TokenizerError> {
+        let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
+        let json = without_mark(json);
+        let map: Map<String, Value> = serde_json::from_slice(json).map_err(syntax)?;
+        let mut value = Value::Object(map);
+        let config = object("config.json", self.config)?;
+        let class = class(tokenizer_config, &config, &value);
+        let tokens = self.tokens(&value, tokenizer_config, class)?;
+        let mut changed = !tokens.is_empty() && add(&mut value, tokens)?;
+        if let Some(class) = class.filter(|_| has_own_file) {
+            changed |= set_flags(&mut value, class, tokenizer_config);
+        }
+        match changed {
+            false => Ok(json.to_vec()),
+            true => serde_json::to_vec(&value).map_err(syntax),
+        }
+    }
+
+    /// What the files name, among it the special tokens.
+    fn names(&self, config: &Map<String, Value>) -> Result<Map<String, Value>, TokenizerError> {
+        let mut names = config.clone();
+        if !config.contains_key("added_tokens_decoder") {
+            let map = object("special_tokens_map.json", self.special_tokens_map)?;
+            let known = |name: &str| NAMED.contains(&name) || EXTRA.contains(&name);
+            names.extend(map.into_iter().filter(|(name, _)| known(name)));
+        }
+        Ok(names)
+    }
+
+    /// The tokens that these files name, in the order in which transformers adds them.
+    fn tokens(
+        &self,
+        tokenizer: &Value,
+        config: &Map<String, Value>,
+        class: Option<Class>,
+    ) -> Result<Vec<AddedToken>, TokenizerError> {
+        let mut names = self.names(config)?;
+        for (name, token) in class.map_or(&[][..], Class::names) {
+            let is_in_vocabulary = tokenizer["model"]["vocab"].get(token).is_some();
+            if is_in_vocabulary && names.get(*name).is_none() {
+                names.insert((*name).to_owned(), (*token).into());
+            }
+        }
+        let own = tokenizer.get("added_tokens").and_then(Value::as_array);
+        let own: Vec<AddedToken> = own
+            .into_iter()
+            .flatten()
+            .filter_map(|token| added_token(token, false))
+            .collect();
+        let mut listed: BTreeMap<u64, AddedToken> = BTreeMap::new();
+        if let Some(decoder) = config
+            .get("added_tokens_decoder")
+            .and_then(Value::as_object)
+        {
+            for (id, token) in decoder {
+                let id = id.parse().map_err(|_| {
+                    let what = format!("`{id}` in `added_tokens_decoder` is not the id of a token");
+                    TokenizerError::Beside("tokenizer_config.json", what)
+                })?;
+                listed.extend(added_token(token, false).map(|token| (id, token)));
+            }
+        } else {
+            let added = object("added_tokens.json", self.added_tokens)?;
+            let special: Vec<String> = special(&names)
+                .into_iter()
+                .map(|token| token.content)
+                .collect();
+            for (token, id) in added {
+                let Some(id) = id.as_u64() else {
+                    let what = format!("the id of `{token}` is not a number");
+                    return Err(TokenizerError::Beside("added_tokens.json", what));
+                };
+                let is_special = special.contains(&token);
+                listed.insert(id, AddedToken::from(token, is_special));
+            }
+            // where both list an id, the tokenizer's own file has the last word
+            let ids = tokenizer.get("added_tokens").and_then(Value::as_array);
+            for token in ids.into_iter().flatten() {
+                let id = token.get("id").and_then(Value::as_u64);
+                id.and_then(|id| listed.remove(&id));
+            }
+        }
+        let mut tokens: Vec<AddedToken> = listed.into_values().collect();
+        tokens.retain(|token| !own.contains(token));
+        for token in special(&names) {
+            let is_it = |other: &&mut AddedToken| other.content == token.content;
+            if let Some(listed) = tokens.iter_mut().find(is_it) {
+                listed.special = true;
+            } else if !own.iter().any(|other| other.content == token.content) {
+                tokens.push(token);
+            }
+        }
+        Ok(tokens)
+    }
+}
+
+/// The special tokens that a config names.
+fn special(names: &Map<String, Value>) -> Vec<AddedToken> {
+    let named = NAMED.iter().filter_map(|name| names.get(*name));
+    let own = names.iter().filter(|(name, value)| {
+        name.ends_with("_token") && !NAMED.contains(&name.as_str()) && !value.is_boolean()
+    });
+    let extra = EXTRA.iter().find_map(|name| {
+        let value = names.get(*name)?;
+        let is_empty = value.as_array().is_some_and(Vec::is_empty)
+            || value.as_object().is_some_and(Map::is_empty);
+        (!is_empty && !value.is_null()).then_some(value)
+    });
+    let extra: Vec<&Value> = match extra {
+        Some(Value::Array(tokens)) => tokens.iter().collect(),
+        Some(Value::Object(tokens)) => tokens.values().collect(),
+        _ => Vec::new(),
+    };
+    let all = named.chain(own.map(|(_, value)| value)).chain(extra);
+    let all = all.filter_map(|token| added_token(token, true));
+    all.filter(|token| !token.content.is_empty()).collect()
+}
+
+/// A token as it is, or in an object with its properties.
+fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
+    let content = token_name(value)?;
+    let flag = |name: &str| value.get(name).and_then(Value::as_bool);
+    let special = special || flag("special").unwrap_or(false);
+    let token = AddedToken::from(content, special)
+        .single_word(flag("single_word").unwrap_or(false))
+        .lstrip(flag("lstrip").unwrap_or(false))
+        .rstrip(flag("rstrip").unwrap_or(false));
+    Some(match flag("normalized") {
+        Some(normalized) => token.normalized(normalized),
+        None => token,
+    })
+}
+
+/// Adds tokens to a tokenizer; whether that changed it. Ids follow from the order, as in transformers.
+fn add(value: &mut Value, tokens: Vec<AddedToken>) -> Result<bool, TokenizerError> {
+    let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
+    let mut inner: tokenizers::Tokenizer = serde_json::from_value(value.clone()).map_err(syntax)?;
+    let before = inner.get_added_tokens_decoder();
+    inner
+        .add_tokens(tokens)
+        .map_err(|error| TokenizerError::Syntax(error.to_string()))?;
+    let after = inner.get_added_tokens_decoder();
+    if before == after {
+        return Ok(false);
+    }
+    let mut after: Vec<_> = after.into_iter().collect();
+    after.sort_by_key(|(id, _)| *id);
+    let after = after.into_iter().map(|(id, token)| {
+        let mut value = json!({ "id": id });
+        if let (Some(object), Ok(Value::Object(token))) =
+            (value.as_object_mut(), serde_json::to_value(token))
+        {
+            object.extend(token);
+        }
+        value
+    });
+    value["added_tokens"] = after.collect();
+    Ok(true)
+}
+
+/// GPT-2's token between texts.
+const END: &str = "<|endoftext|>";
+
+/// Classes of tokenizers whose flags count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Gpt2,
+    GptNeoX,
+    Qwen2,
+    Llama,
+}
+
+impl Class {
+    /// The special tokens that it names where no file does.
+    fn names(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Gpt2 => &[("bos_token", END), ("eos_token", END)],
+            Self::GptNeoX => &[
+                ("bos_token", END),
+                ("eos_token", END),
+                ("pad_token", "<|padding|>"),
+            ],
+            Self::Qwen2 => &[("eos_token", END), ("pad_token", END)],
+            Self::Llama => &[
+                ("bos_token", "<s>"),
+                ("eos_token", "</s>"),
+                ("unk_token", "<unk>"),
+            ],
+        }
+    }
+}
+
+/// The class that transformers' `AutoTokenizer` chooses, if it is one whose flags count.
+fn class(
+    tokenizer_config: &Map<String, Value>,
+    config: &Map<String, Value>,
+    tokenizer: &Value,
+) -> Option<Class> {
+    let text = |object: &Map<String, Value>, key: &str| {
+        object.get(key).and_then(Value::as_str).map(str::to_owned)
+    };
+    let declared = text(tokenizer_config, "tokenizer_class");
+    let declared = declared.or_else(|| text(config, "tokenizer_class"));
+    let declared = declared.map(|name| name.strip_suffix("Fast").unwrap_or(&name).to_owned());
+    let model_type = text(config, "model_type").unwrap_or_default();
+    let registered = match model_type.as_str() {
+        "gpt2" | "gpt_neo" | "gptj" | "opt" | "phi" | "codegen" => Some("GPT2Tokenizer"),
+        "gpt_neox" | "olmo" | "olmoe" => Some("GPTNeoXTokenizer"),
+        "qwen2" | "qwen3" | "qwen2_moe" | "qwen3_moe" => Some("Qwen2Tokenizer"),
+        "gemma" | "gemma2" | "gemma3" | "gemma3_text" => Some("GemmaTokenizer"),
+        "mistral" | "phi3" | "olmo2" | "olmo3" | "stablelm" => Some("TokenizersBackend"),
+        _ => None,
+    };
+    let is_byte_level = || {
+        let steps = [tokenizer.get("pre_tokenizer"), tokenizer.get("decoder")];
+        let steps = steps.into_iter().flatten();
+        steps
+            .map(Value::to_string)
+            .any(|step| step.contains("\"ByteLevel\""))
+    };
+    let name = match (declared.as_deref(), registered) {
+        (Some("LlamaTokenizer"), _) if is_byte_level() => return None,
+        (Some(_), Some("TokenizersBackend")) => return None,
+        (Some(_), Some(registered)) if model_type == "qwen2" => registered,
+        (Some(declared), _) => declared,
+        (None, registered) => registered?,
+    };
+    match name {
+        "GPT2Tokenizer" | "CodeGenTokenizer" => Some(Class::Gpt2),
+        "GPTNeoXTokenizer" => Some(Class::GptNeoX),
+        "Qwen2Tokenizer" => Some(Class::Qwen2),
+        "LlamaTokenizer" => Some(Class::Llama),
+        _ => None,
+    }
+}
+
+/// Sets what the flags of a tokenizer's class say; whether that changed anything.
+fn set_flags(tokenizer: &mut Value, class: Class, config: &Map<String, Value>) -> bool {
+    let prefix = config.get("add_prefix_space").and_then(Value::as_bool);
+    let before = (
+        tokenizer["pre_tokenizer"].clone(),
+        tokenizer["normalizer"].clone(),
+        tokenizer["post_processor"].clone(),
+    );
+    match class {
+        Class::Gpt2 | Class::GptNeoX | Class::Qwen2 => {
+            let mut step = &mut tokenizer["pre_tokenizer"];
+            // Qwen's is the last of two, which gets the words one by one
+            if class == Class::Qwen2 && step["type"] == "Sequence" {
+                let last = step["pretokenizers"].as_array_mut();
+                match last.and_then(|steps| steps.last_mut()) {
+                    Some(last) => step = last,
+                    None => return false,
+                }
+            }
+            if step["type"] == "ByteLevel" {
+                step["add_prefix_space"] = prefix.unwrap_or(false).into();
+            }
+        }
+        Class::Llama => {
+            if let Some(prefix) = prefix {
+                set_prefix(tokenizer, prefix);
+            }
+        }
+    }
+    // transformers builds what this class puts around a text anew, without the flags that it dropped before
+    if class == Class::GptNeoX && adds_tokens(&tokenizer["post_processor"]) {
+        tokenizer["post_processor"] = Value::Null;
+    }
+    let after = (
+        &tokenizer["pre_tokenizer"],
+        &tokenizer["normalizer"],
+        &tokenizer["post_processor"],
+    );
+    (&before.0, &before.1, &before.2) != after
+}
+
+/// Whether a post-processor puts tokens around a text.
+fn adds_tokens(post_processor: &Value) -> bool {
+    !(post_processor.is_null() || post_processor["type"] == "ByteLevel")
+}
+
+/// Whether SentencePiece's space stands in front of a text: a step of the normalizer, or the pre-tokenizer's.
+fn set_prefix(tokenizer: &mut Value, prefix: bool) {
+    let is_prepend = |step: &Value| step["type"] == "Prepend";
+    let is_metaspace = tokenizer["pre_tokenizer"]["type"] == "Metaspace";
+    if is_metaspace {
+        let step = &mut tokenizer["pre_tokenizer"];
+        if (step["prepend_scheme"] != "never") != prefix {
+            step["prepend_scheme"] = if prefix { "first" } else { "never" }.into();
+        }
+        return;
+    }
+    let steps = tokenizer.pointer_mut("/normalizer/normalizers");
+    match steps.and_then(Value::as_array_mut) {
+        Some(steps) if !prefix => steps.retain(|step| !is_prepend(step)),
+        Some(steps) if !steps.iter().any(is_prepend) => {
+            steps.insert(0, json!({"type": "Prepend", "prepend": "▁"}));
+        }
+        _ => (),
+    }
+}
+
+/// A file that is an object, if it is there.
+fn object(name: &'static str, bytes: Option<&[u8]>) -> Result<Map<String, Value>, TokenizerError> {
+    match bytes {
+        Some(bytes) => serde_json::from_slice(without_mark(bytes))
+            .map_err(|error| TokenizerError::Beside(name, error.to_string())),
+        None => Ok(Map::new()),
+    }
+}
+
+/// A text without the byte-order mark that some editors put in front.
+pub(super) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::Tokenizer;
+
+    const TEXT: &str = "<|im_start|>the text<tool> sees<pad>";
+
+    fn fixture(name: &str) -> Value {
+        let path = format!(
+            "{}/tests/conformance/{name}/tokenizer.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    fn token(content: &str, special: bool) -> Value {
+        json!({"content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": special})
+    }
+
+    /// The tokenizer of a folder whose files are these.
+    fn tokenizer(json: &Value, files: [Value; 4]) -> Tokenizer {
+        let files = files.map(|file| (!file.is_null()).then(|| file.to_string()));
+        let [tokenizer_config, special_tokens_map, added_tokens, config] = files
+            .each_ref()
+            .map(|file| file.as_deref().map(str::as_bytes));
+        let beside = Beside {
+            tokenizer_config,
+            special_tokens_map,
+            added_tokens,
+            config,
+        };
+        let merged = beside.apply(json.to_string().as_bytes()).unwrap();
+        Tokenizer::from_json(&merged.json, Some(&merged.config)).unwrap()
+    }
+
+    fn ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+        let ids = tokenizer.encode(text).unwrap();
+        ids.iter().map(|id| id.0).collect()
+    }
+
+    // the ids are those that transformers 5.24 gives for folders with the same files
+
+    #[test]
+    fn tokens_are_added_from_all_files_that_can_hold_them() {
+        let class = json!({"tokenizer_class": "PreTrainedTokenizerFast"});
+        let with = |more: Value| {
+            let mut config = class.clone();
+            config
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            config
+        };
+        let llama = json!({"model_type": "llama"});
+        let none = Value::Null;
+        let decoder = |first: &str, second: &str| json!({"added_tokens_decoder": {"0": token("<|bos|>", true), first: token("<|im_start|>", true), second: token("<tool>", false)}});
+        let mut named = decoder("290", "291");
+        named["pad_token"] = "<pad>".into();
+        let list = json!({"additional_special_tokens": ["<|im_start|>"], "image_token": "<pad>", "extra_special_tokens": []});
+        let dict = json!({"extra_special_tokens": {"image_token": "<pad>", "b_token": "<tool>"}});
+        let map = json!({"pad_token": "<pad>", "bos_token": token("<|bos|>", true), "additional_special_tokens": ["<|im_start|>"]});
+        let start = [28, 92, 73, 77, 63, 83, 84, 65, 82, 84, 92, 30];
+        let tool = [28, 84, 79, 79, 76, 30];
+        let cases: [([Value; 3], Vec<u32>, &[u32]); 6] = [
+            (
+                [with(named), none.clone(), none.clone()],
+                vec![290, 283, 262, 291, 269, 292],
+                &[0, 290, 292],
+            ),
+            // ids follow from the order
+            (
+                [with(decoder("300", "295")), none.clone(), none.clone()],
+                vec![291, 283, 262, 290, 269, 28, 80, 65, 68, 30],
+                &[0, 291],
+            ),
+            (
+                [class.clone(), map, json!({"<tool>": 290})],
+                vec![292, 283, 262, 290, 269, 291],
+                &[0, 291, 292],
+            ),
+            (
+                [
+                    none.clone(),
+                    json!({"pad_token": "<pad>"}),
+                    json!({"<tool>": 291, "<|im_start|>": 290}),
+                ],
+                vec![290, 283, 262, 291, 269, 292],
+                &[0, 292],
+            ),
+            (
+                [with(dict), none.clone(), none.clone()],
+                [&start[..], &[283, 262, 291, 269, 290]].concat(),
+                &[0, 290, 291],
+            ),
+            (
+                [with(list), none.clone(), none.clone()],
+                [&[291, 283, 262], &tool[..], &[269, 290]].concat(),
+                &[0, 290, 291],
+            ),
+        ];
+        for ([config, map, added], expected, special) in cases {
+            let tokenizer = tokenizer(
+                &fixture("gpt2"),
+                [config.clone(), map, added, llama.clone()],
+            );
+            let found: Vec<u32> = ids(&tokenizer, TEXT);
+            assert_eq!(found, expected, "{config}");
+            let added = tokenizer.added_tokens().into_iter();
+            let found: Vec<u32> = added
+                .filter(|token| token.2)
+                .map(|token| token.0.0)
+                .collect();
+            assert_eq!(found, special, "{config}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_vocabulary_can_be_made_special() {
+        let config = json!({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "the"});
+        let files = [
+            config,
+            Value::Null,
+            Value::Null,
+            json!({"model_type": "llama"}),
+        ];
+        let tokenizer = tokenizer(&fixture("gpt2"), files);
+        assert_eq!(ids(&tokenizer, "see the text"), [265, 221, 283, 262]);
+        assert!(tokenizer.vocabulary().is_special(crate::ids::TokenId(283)));
+    }
+
+    #[test]
+    fn the_flags_count_as_in_transformers() {
+        let with_space = vec![260, 262, 269];
+        let without = vec![283, 262, 269];
+        let class = |name: &str, prefix: Value| json!({"tokenizer_class": name, "add_prefix_space": prefix, "add_bos_token": true, "add_eos_token": true, "bos_token": "<|bos|>"});
+        let cases = [
+            (
+                "gpt2",
+                "gpt2",
+                json!({"add_prefix_space": true}),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "llama",
+                class("GPT2Tokenizer", true.into()),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "phi",
+                class("CodeGenTokenizer", true.into()),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "gpt_neox",
+                class("GPTNeoXTokenizer", true.into()),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "qwen2",
+                class("Qwen2TokenizerFast", true.into()),
+                &with_space,
+                None,
+            ),
+            (
+                "gpt2",
+                "olmo2",
+                class("GPT2Tokenizer", true.into()),
+                &without,
+                None,
+            ),
+            (
+                "gpt2",
+                "mistral",
+                class("LlamaTokenizer", true.into()),
+                &without,
+                None,
+            ),
+            (
+                "gpt2",
+                "llama",
+                class("PreTrainedTokenizerFast", true.into()),
+                &without,
+                None,
+            ),
+            (
+                "gpt2",
+                "opt",
+                class("GPT2Tokenizer", false.into()),
+                &without,
+                None,
+            ),
+            // what is put around a text stands in tokenizer.json
+            (
+                "llama",
+                "gpt2",
+                class("GPT2Tokenizer", Value::Null),
+                &without,
+                Some(0),
+            ),
+            (
+                "llama",
+                "llama",
+                json!({"tokenizer_class": "LlamaTokenizerFast", "bos_token": "<|bos|>", "add_bos_token": false, "add_prefix_space": true}),
+                &without,
+                Some(0),
+            ),
+            (
+                "llama",
+                "gpt_neox",
+                class("GPTNeoXTokenizerFast", Value::Null),
+                &without,
+                None,
+            ),
+        ];
+        for (name, model_type, config, expected, bos) in cases {
+            let files = [
+                config.clone(),
+                Value::Null,
+                Value::Null,
+                json!({"model_type": model_type}),
+            ];
+            let tokenizer = tokenizer(&fixture(name), files);
+            assert_eq!(&ids(&tokenizer, "the text sees"), expected, "{config}");
+            assert_eq!(tokenizer.added_bos().map(|bos| bos.0), bos, "{config}");
+        }
+        let mut json = fixture("gpt2");
+        json["pre_tokenizer"]["add_prefix_space"] = true.into();
+        for config in [Value::Null, class("GPT2Tokenizer", false.into())] {
+            let files = [
+                config,
+                Value::Null,
+                Value::Null,
+                json!({"model_type": "gpt2"}),
+            ];
+            assert_eq!(ids(&tokenizer(&json, files), "the text sees"), without);
+        }
+    }
+
+    #[test]
+    fn a_space_of_sentence_piece_follows_the_flag() {
+        let prepend = json!({"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "NFC"}]});
+        let mut json =
+            json!({"normalizer": prepend, "pre_tokenizer": null, "post_processor": null});
+        let config = |prefix: bool| -> Map<String, Value> {
+            serde_json::from_value(json!({ "add_prefix_space": prefix })).unwrap()
+        };
+        assert!(!set_flags(&mut json, Class::Llama, &config(true)));
+        assert!(set_flags(&mut json, Class::Llama, &config(false)));
+        assert_eq!(
+            json["normalizer"]["normalizers"].as_array().unwrap().len(),
+            1
+        );
+        assert!(set_flags(&mut json, Class::Llama, &config(true)));
+        json["pre_tokenizer"] = json!({"type": "Metaspace", "prepend_scheme": "always"});
+        assert!(set_flags(&mut json, Class::Llama, &config(false)));
+        assert_eq!(json["pre_tokenizer"]["prepend_scheme"], "never");
+    }
+
+    #[test]
+    fn files_that_say_nothing_new_leave_the_bytes_and_marks_are_no_part_of_them() {
+        let json = fixture("gpt2").to_string();
+        let config = br#"{"bos_token": "<|bos|>", "tokenizer_class": "PreTrainedTokenizerFast"}"#;
+        let marked = ["\u{feff}".as_bytes(), config].concat();
+        let beside = Beside {
+            tokenizer_config: Some(&marked),
+            ..Beside::default()
+        };
+        let with_mark = format!("\u{feff}{json}");
+        let found = beside.apply(with_mark.as_bytes()).unwrap();
+        assert!(found.json == json.as_bytes());
+        assert_eq!(found.config, br#"{"bos_token":"<|bos|>"}"#);
+        let damaged = Beside {
+            added_tokens: Some(b"[1"),
+            ..Beside::default()
+        };
+        let error = damaged.apply(json.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("`added_tokens.json`"), "{error}");
+    }
+}
