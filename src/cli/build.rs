@@ -34,6 +34,18 @@ pub(super) struct Plan {
     pub(super) options: SiteOptions,
 }
 
+/// Calls `f` with what a site is built from.
+fn with_inputs<T>(context: &Context, plan: &Plan, f: impl FnOnce(&Inputs<'_>) -> T) -> T {
+    let (theme, content) = (context.own("theme"), context.own("content"));
+    f(&Inputs {
+        project: &context.folder,
+        data: &plan.data,
+        theme: theme.as_deref(),
+        content: content.as_deref(),
+        options: &plan.options,
+    })
+}
+
 pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
     let plan = plan(context, &args.data, args.out.as_deref(), &args.options)?;
     if !args.no_analyze {
@@ -133,9 +145,15 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let options = options.over(&context.project.site)?;
     let out = out.map_or_else(|| context.folder.join("site"), Path::to_owned);
-    let mut data = data.to_vec();
+    let mut plan = Plan {
+        data: data.to_vec(),
+        out,
+        options,
+    };
+    with_inputs(context, &plan, |inputs| site::check(inputs, &plan.out))?;
+    let data = &mut plan.data;
     if data.is_empty() {
-        data = atlases(&context.folder.join("data"))?;
+        *data = atlases(&context.folder.join("data"))?;
     }
     if data.is_empty() {
         if let Some(unmerged) = unmerged(&context.folder.join("data"))? {
@@ -146,7 +164,7 @@ pub(super) fn plan(
         }
         data.push(scan_demo(context)?);
     }
-    Ok(Plan { data, out, options })
+    Ok(plan)
 }
 
 /// Analyses the weights of the models of which that is missing.
@@ -157,13 +175,6 @@ pub(super) fn complete(context: &Context, plan: &Plan) -> Result<()> {
 
 /// Builds the site.
 pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
-    let (theme, content) = (context.own("theme"), context.own("content"));
-    let inputs = Inputs {
-        data: &plan.data,
-        theme: theme.as_deref(),
-        content: content.as_deref(),
-        options: &plan.options,
-    };
     let total = plan.data.iter().filter_map(|data| {
         let model = read_manifest::<AtlasManifest>(&data.join("atlas"))
             .ok()?
@@ -172,8 +183,18 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
         Some(u64::from(model.n_layers) * u64::from(model.d_mlp))
     });
     let bar = context.report.bar("build", total.sum(), "pages");
-    let report = site::build(&inputs, &plan.out, &|done| bar.set(done))?;
+    let build = |inputs: &Inputs<'_>| site::build(inputs, &plan.out, &|done| bar.set(done));
+    let report = with_inputs(context, plan, build)?;
     bar.finish(report.n_neurons);
+    for warning in &report.warnings {
+        context.report.note(&format!("warning: {warning}"));
+    }
+    for name in &report.output.left {
+        let path = shown(&plan.out.join(name));
+        context.report.note(&format!(
+            "warning: `{path}` is no longer of the site, and was left since somebody changed it"
+        ));
+    }
     for note in &report.stray_notes {
         context.report.note(&format!(
             "warning: `{note}` is about a neuron that no atlas has"

@@ -1,5 +1,6 @@
 //! What is printed: results on standard output, progress and errors on standard error.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -279,9 +280,11 @@ fn exit_code() -> ExitCode {
     }
 }
 
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
+fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
+    if let Some(error) = error.downcast_ref::<SiteError>() {
+        return error.hint();
+    }
     let known = error.downcast_ref::<ScanError>().and_then(ScanError::hint);
-    let known = known.or_else(|| error.downcast_ref::<SiteError>().and_then(SiteError::hint));
     let known = known.or_else(|| {
         error
             .downcast_ref::<AtlasError>()
@@ -297,5 +300,6 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             .downcast_ref::<ServeError>()
             .and_then(ServeError::hint)
     });
-    known.or_else(|| error.downcast_ref::<LoadError>().and_then(LoadError::hint))
+    let known = known.or_else(|| error.downcast_ref::<LoadError>().and_then(LoadError::hint));
+    known.map(Cow::from)
 }
