@@ -5,3 +5,4 @@ pub(in crate::site) mod examples;
 pub(in crate::site) mod fold;
 pub(in crate::site) mod format;
 pub(in crate::site) mod texts;
+pub(in crate::site) mod words;
