@@ -150,19 +150,18 @@ pub(super) fn plan(
         out,
         options,
     };
-    with_inputs(context, &plan, |inputs| site::check(inputs, &plan.out))?;
-    let data = &mut plan.data;
-    if data.is_empty() {
-        *data = atlases(&context.folder.join("data"))?;
+    if plan.data.is_empty() {
+        plan.data = atlases(&context.folder.join("data"))?;
     }
-    if data.is_empty() {
+    with_inputs(context, &plan, |inputs| site::check(inputs, &plan.out))?;
+    if plan.data.is_empty() {
         if let Some(unmerged) = unmerged(&context.folder.join("data"))? {
             let unmerged = shown(&unmerged);
             bail!(
                 "`{unmerged}` has parts of a scan, but no atlas\n\nhint: join them with `neuroscope merge {unmerged}`"
             );
         }
-        data.push(scan_demo(context)?);
+        plan.data.push(scan_demo(context)?);
     }
     Ok(plan)
 }
@@ -189,6 +188,18 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
     for warning in &report.warnings {
         context.report.note(&format!("warning: {warning}"));
     }
+    if let Some(list) = &report.output.unreadable {
+        let list = shown(list);
+        context.report.note(&format!(
+            "warning: `{list}` cannot be read, so it is not known what the last build wrote: files that the site no longer has were left"
+        ));
+    }
+    if let Some(kept) = &report.output.kept {
+        let kept = shown(kept);
+        context.report.note(&format!(
+            "warning: files in the place of pages were moved to `{kept}`; remove it if none of them is your own"
+        ));
+    }
     for name in &report.output.left {
         let path = shown(&plan.out.join(name));
         context.report.note(&format!(
@@ -209,7 +220,7 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
 }
 
 /// The data folders that have an atlas, sorted by name.
-fn atlases(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn atlases(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders(folder)?
         .into_iter()
         .filter(|data| data.join("atlas").join(MANIFEST).is_file())

@@ -1,5 +1,6 @@
 //! A preview server for a built site: on this machine only, never outside its folder, rebuilding on change.
 
+mod connections;
 mod files;
 mod watch;
 
@@ -40,8 +41,8 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
-    /// The server stopped.
-    #[error("the server stopped: {0}")]
+    /// The server cannot be started.
+    #[error("the server cannot be started: {0}")]
     Server(io::Error),
 }
 
@@ -64,8 +65,8 @@ pub struct Server<'a> {
     pub root: &'a Path,
     /// Port on the loopback address; 0 for any that is free.
     pub port: u16,
-    /// Files and folders whose changes call `rebuild`.
-    pub watch: Vec<PathBuf>,
+    /// Names the files and folders whose changes call `rebuild`, at every look anew.
+    pub watch: Box<dyn Fn() -> Vec<PathBuf> + Send>,
     /// Builds the site again; answers whether it changed.
     pub rebuild: Box<dyn FnMut() -> bool + Send>,
 }
@@ -116,9 +117,10 @@ pub fn serve(
             }
         };
         tokio::select! {
-            served = axum::serve(listener, router) => served.map_err(ServeError::Server),
-            () = stopped => Ok(()),
+            () = connections::accept(listener, router) => {}
+            () = stopped => {}
         }
+        Ok(())
     });
     runtime.shutdown_timeout(Duration::from_millis(200));
     served

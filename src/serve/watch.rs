@@ -23,17 +23,17 @@ pub(super) struct Watcher {
 
 /// Watches files and folders; after a change `rebuild` runs, and if the site changed, `changed` counts on.
 pub(super) fn watch(
-    paths: Vec<PathBuf>,
+    paths: Box<dyn Fn() -> Vec<PathBuf> + Send>,
     mut rebuild: Box<dyn FnMut() -> bool + Send>,
     changed: Versions<u64>,
 ) -> Watcher {
     let (stop, stopped) = mpsc::channel::<()>();
-    let mut built = state(&paths);
+    let mut built = state(&paths());
     thread::spawn(move || {
         let (mut seen, mut pause) = (built, EVERY);
         while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             let started = Instant::now();
-            let now = state(&paths);
+            let now = state(&paths());
             pause = EVERY.max(started.elapsed() * REST);
             // whoever writes several files is given the time to
             let is_quiet = std::mem::replace(&mut seen, now) == now;

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
 
+use crate::atlas::Atlas;
 use crate::ids::{ModelName, NeuronId, TokenId};
 
 use super::api;
@@ -67,7 +68,8 @@ pub struct BuildReport {
     pub output: OutputReport,
 }
 
-/// Finds what can be known to be wrong before any work: options, the folder, content, theme. [`build`] does so as well.
+/// Finds what can be known to be wrong before any work: options, the folder, content, theme, names. [`build`] does so
+/// as well.
 pub fn check(inputs: &Inputs<'_>, out: &Path) -> Result<(), SiteError> {
     read(inputs, out).map(drop)
 }
@@ -86,6 +88,12 @@ fn read(inputs: &Inputs<'_>, out: &Path) -> Result<(Content, Theme), SiteError> 
         None => Content::default(),
     };
     check_addresses(&content)?;
+    let name = |data: &PathBuf| -> Result<_, SiteError> {
+        let manifest = Atlas::read_manifest(&data.join("atlas"))?;
+        Ok(ModelName::new(&manifest.scan.model.name)?)
+    };
+    let names = inputs.data.iter().map(name).collect::<Result<Vec<_>, _>>()?;
+    check_names(&names, &content)?;
     Ok((content, Theme::load(inputs.theme)?))
 }
 
@@ -101,7 +109,6 @@ pub fn build(
         .iter()
         .map(|data| Source::open(data))
         .collect::<Result<Vec<_>, _>>()?;
-    check_names(&sources, &content)?;
     let output = Output::open(out)?;
     let view = site_view(inputs.options, &content, &sources);
     theme.show(&view);
@@ -159,9 +166,7 @@ pub fn build(
 }
 
 /// Refuses models whose folders would be one, somebody else's, or none.
-fn check_names(sources: &[Source], content: &Content) -> Result<(), SiteError> {
-    let names = sources.iter().map(|source| ModelName::new(source.name()));
-    let names = names.collect::<Result<Vec<_>, _>>()?;
+fn check_names(names: &[ModelName], content: &Content) -> Result<(), SiteError> {
     for (at, name) in names.iter().enumerate() {
         if let Some(other) = names[..at].iter().find(|other| other.is_same_folder(name)) {
             return Err(SiteError::SameName(other.clone(), name.clone()));

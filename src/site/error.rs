@@ -58,16 +58,6 @@ pub enum SiteError {
     /// A file of the site would take the place of somebody's own.
     #[error("`{0}` was not written by neuroscope, and is in the place of a page")]
     Foreign(PathBuf),
-    /// The same, where it is not known what was written.
-    #[error(
-        "`{path}` is in the place of a page, and `{list}`, which says what neuroscope wrote, cannot be read"
-    )]
-    Lost {
-        /// The file.
-        path: PathBuf,
-        /// The list of the last build.
-        list: PathBuf,
-    },
     /// Something that is no file or folder of the site is where one would be.
     #[error("`{0}` is a link, or not what the site has in its place")]
     InTheWay(PathBuf),
@@ -143,9 +133,6 @@ impl SiteError {
             Self::BadOption { instead, .. } => return Some(instead.clone()),
             Self::Foreign(_) => {
                 "choose another folder with `--out`; files that are not the site's are never overwritten or deleted"
-            }
-            Self::Lost { .. } => {
-                "if nothing in the folder is your own, remove it and build again; otherwise choose another with `--out`"
             }
             Self::InTheWay(_) => {
                 "move it away, or choose another folder with `--out`; the folder itself may be a link, but nothing is written through one in it"

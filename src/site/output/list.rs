@@ -18,6 +18,10 @@ const JOURNAL: &str = ".neuroscope-build.journal";
 /// What names of the builder's own files begin with.
 const OWN: &str = ".neuroscope-";
 const TEMPORARY: &str = ".neuroscope-new-";
+/// Folder of files that may be somebody's own, and were in the place of pages.
+const KEPT: &str = ".neuroscope-kept";
+/// Bytes of the longest list or journal that is read.
+const LONGEST: u64 = 1 << 30;
 const SCHEMA: &str = "neuroscope/site/v1";
 /// Schemas of this kind, whatever their version.
 const SCHEMAS: &str = "neuroscope/site/v";
@@ -141,6 +145,22 @@ pub(super) fn temporary(root: &Path, n: u64) -> PathBuf {
     root.join(format!("{TEMPORARY}{n}"))
 }
 
+/// Makes a folder for files that are moved out of the way.
+pub(super) fn make_kept(root: &Path) -> Result<PathBuf, SiteError> {
+    for n in 1.. {
+        let path = match n {
+            1 => root.join(KEPT),
+            n => root.join(format!("{KEPT}-{n}")),
+        };
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(SiteError::io("create", path, source)),
+        }
+    }
+    unreachable!("a folder has a number")
+}
+
 /// Removes what a build left that was killed while it wrote.
 pub(super) fn remove_temporary(root: &Path) -> Result<(), SiteError> {
     let entries = fs::read_dir(root).map_err(|source| SiteError::io("read", root, source))?;
@@ -153,9 +173,10 @@ pub(super) fn remove_temporary(root: &Path) -> Result<(), SiteError> {
     Ok(())
 }
 
-/// A file of the builder's own, if it is there; a link is not followed.
+/// A file of the builder's own, if it is there, empty if it is too long to be one; a link is not followed.
 fn read_own(path: &Path) -> Result<Option<Vec<u8>>, SiteError> {
     match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() > LONGEST => Ok(Some(Vec::new())),
         Ok(metadata) if metadata.is_file() => match fs::read(path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(source) => Err(SiteError::io("read", path, source)),

@@ -40,6 +40,10 @@ pub struct OutputReport {
     pub n_removed: u64,
     /// Files of the last build that the site no longer has, and that were left since somebody changed them.
     pub left: Vec<String>,
+    /// The list of the last build, if it could not be read, so that it was not known which files were the site's.
+    pub unreadable: Option<PathBuf>,
+    /// Where files that were in the place of others were moved to then.
+    pub kept: Option<PathBuf>,
     /// The largest files with their bytes, the largest first.
     pub largest: Vec<(String, u64)>,
     /// The largest pages.
@@ -68,6 +72,8 @@ struct State {
     largest: Vec<(String, u64)>,
     largest_pages: Vec<(String, u64)>,
     journal: Journal,
+    /// Where files are moved to that may be somebody's own, once there are any.
+    kept: Option<PathBuf>,
 }
 
 impl State {
@@ -126,6 +132,7 @@ impl Output {
                 largest: Vec::new(),
                 largest_pages: Vec::new(),
                 journal,
+                kept: None,
             }),
             folders: RwLock::default(),
             bytes: AtomicU64::new(0),
@@ -157,10 +164,14 @@ impl Output {
                 if holds(&path, &metadata, bytes)? {
                     return Ok(());
                 }
-                if !self.before.files.contains_key(name) {
-                    return Err(self.foreign(path));
+                match self.before.files.contains_key(name) {
+                    true => true,
+                    false if self.before.unreadable.is_some() => {
+                        self.set_aside(name)?;
+                        false
+                    }
+                    false => return Err(SiteError::Foreign(path)),
                 }
-                true
             }
             Ok(_) => return Err(SiteError::InTheWay(path)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -178,12 +189,18 @@ impl Output {
         Ok(())
     }
 
-    /// The error of a file that is not known to be the site's.
-    fn foreign(&self, path: PathBuf) -> SiteError {
-        match self.before.unreadable.clone() {
-            Some(list) => SiteError::Lost { path, list },
-            None => SiteError::Foreign(path),
-        }
+    /// Moves a file out of a page's way that may be somebody's own, since the list of the last build cannot be read.
+    fn set_aside(&self, name: &str) -> Result<(), SiteError> {
+        let mut state = self.state();
+        let folder = match state.kept.clone() {
+            Some(folder) => folder,
+            None => list::make_kept(&self.root)?,
+        };
+        state.kept = Some(folder.clone());
+        let (from, to) = (self.root.join(name), folder.join(name));
+        let moved = fs::create_dir_all(to.parent().unwrap_or(&folder));
+        let moved = moved.and_then(|()| fs::rename(&from, &to));
+        moved.map_err(|source| SiteError::io("move", from, source))
     }
 
     /// Makes the folder of a file. Anything else in its place is somebody's own, unless the last build wrote it.
@@ -236,6 +253,7 @@ impl Output {
             largest,
             largest_pages,
             journal,
+            kept,
         } = self
             .state
             .into_inner()
@@ -246,6 +264,8 @@ impl Output {
             n_written: self.n_written.into_inner(),
             largest,
             largest_pages,
+            unreadable: self.before.unreadable.clone(),
+            kept,
             ..OutputReport::default()
         };
         for (name, hash) in &self.before.files {
