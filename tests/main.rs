@@ -3,9 +3,11 @@
 
 mod api;
 mod bad_input;
+mod builds;
 mod candle_models;
 mod cli;
 mod conformance;
+mod content;
 mod format;
 mod hub;
 mod interrupted;
@@ -13,6 +15,7 @@ mod pipeline;
 mod project;
 mod records;
 mod scale;
+mod serve;
 mod smollm2;
 mod support;
 mod weights;
