@@ -121,7 +121,9 @@ impl fmt::Display for ModelName {
 /// Whether a name in small letters is a device of Windows, whatever it ends with.
 fn is_device(lower: &str) -> bool {
     let stem = lower.split('.').next().unwrap_or_default();
-    let numbered = stem.strip_prefix("com").or_else(|| stem.strip_prefix("lpt"));
+    let numbered = stem
+        .strip_prefix("com")
+        .or_else(|| stem.strip_prefix("lpt"));
     matches!(stem, "con" | "prn" | "aux" | "nul")
         || numbered.is_some_and(|n| n.len() == 1 && n.bytes().all(|c| c.is_ascii_digit()))
 }
@@ -132,8 +134,18 @@ mod tests {
 
     #[test]
     fn names_that_are_one_folder_everywhere_are_taken() {
-        for name in ["gpt2", "SmolLM2-135M", "solu-1l_512.v2", "con1", "nullable", "a".repeat(200).as_str()] {
-            assert_eq!(ModelName::new(name).map(|name| name.to_string()), Ok(name.to_owned()));
+        for name in [
+            "gpt2",
+            "SmolLM2-135M",
+            "solu-1l_512.v2",
+            "con1",
+            "nullable",
+            "a".repeat(200).as_str(),
+        ] {
+            assert_eq!(
+                ModelName::new(name).map(|name| name.to_string()),
+                Ok(name.to_owned())
+            );
         }
         let [a, b, c] = ["GPT2", "gpt2", "gpt3"].map(|name| ModelName::new(name).unwrap());
         assert!(a.is_same_folder(&b) && !a.is_same_folder(&c));
@@ -165,7 +177,10 @@ mod tests {
             ("a".repeat(201).as_str(), "longer"),
         ] {
             let error = ModelName::new(name).unwrap_err().to_string();
-            assert!(error.contains(reason) && !error.contains('\n'), "{name}: {error}");
+            assert!(
+                error.contains(reason) && !error.contains('\n'),
+                "{name}: {error}"
+            );
         }
     }
 }

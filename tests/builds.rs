@@ -60,7 +60,11 @@ fn shares() -> impl FnMut() -> f64 {
 }
 
 fn quiet(mut command: Command) -> Child {
-    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 fn said(child: Child) -> Said {
@@ -142,7 +146,10 @@ fn builds_at_once_do_not_spoil_each_other() {
         }
         assert!(n_built > 0);
         let found = files(&site(dir.path()));
-        assert!(sites.contains(&found), "the site of round {round} is none of theirs");
+        assert!(
+            sites.contains(&found),
+            "the site of round {round} is none of theirs"
+        );
         succeed(&mut build(dir.path(), "A"));
         assert_is(dir.path(), &sites[0], &format!("round {round}"));
     }
@@ -157,7 +164,10 @@ fn a_folder_in_use_is_refused_at_once() {
     fs::create_dir(site(dir.path())).unwrap();
     let folder = fs::File::open(site(dir.path())).unwrap();
     folder.lock().unwrap();
-    fail(neuroscope(dir.path()).arg("build"), &["another build", "--out"]);
+    fail(
+        neuroscope(dir.path()).arg("build"),
+        &["another build", "--out"],
+    );
     assert!(!dir.path().join("data").exists());
     assert_eq!(files(dir.path()), []);
 }
@@ -170,10 +180,19 @@ fn nothing_outside_the_site_is_removed_or_written() {
     succeed(&mut build(dir.path(), "A"));
     let mine = dir.path().join("mine.txt");
     fs::write(&mine, "mine").unwrap();
-    let (list, journal) = (site(dir.path()).join(LIST), site(dir.path()).join(".neuroscope-build.journal"));
+    let (list, journal) = (
+        site(dir.path()).join(LIST),
+        site(dir.path()).join(".neuroscope-build.journal"),
+    );
     let whole = fs::read_to_string(&list).unwrap();
     // XXH3 of `mine` need not be known: a name with no hash is removed without a look
-    let names = ["../mine.txt", mine.to_str().unwrap(), "llama/../../mine.txt", "./../mine.txt", "..\\mine.txt"];
+    let names = [
+        "../mine.txt",
+        mine.to_str().unwrap(),
+        "llama/../../mine.txt",
+        "./../mine.txt",
+        "..\\mine.txt",
+    ];
     for name in names {
         let entry = format!("\"files\":{{{}:\"\",", serde_json::json!(name));
         fs::write(&list, whole.replace("\"files\":{", &entry)).unwrap();
@@ -193,12 +212,22 @@ fn no_link_is_followed() {
     let elsewhere = dir.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     fs::write(elsewhere.join("5.html"), "mine").unwrap();
-    for name in ["llama/1", "llama/1/5.html", LIST, ".neuroscope-build.journal", ".neuroscope-new-0"] {
+    for name in [
+        "llama/1",
+        "llama/1/5.html",
+        LIST,
+        ".neuroscope-build.journal",
+        ".neuroscope-new-0",
+    ] {
         let _ = fs::remove_dir_all(site(dir.path()));
         let _ = fs::remove_file(dir.path().join("site"));
         succeed(&mut build(dir.path(), "A"));
         let path = site(dir.path()).join(name);
-        let target = if name == "llama/1" { elsewhere.clone() } else { elsewhere.join("5.html") };
+        let target = if name == "llama/1" {
+            elsewhere.clone()
+        } else {
+            elsewhere.join("5.html")
+        };
         let _ = fs::remove_dir_all(&path);
         let _ = fs::remove_file(&path);
         symlink(&target, &path).unwrap();
@@ -224,7 +253,14 @@ fn no_link_is_followed() {
 fn a_damaged_list_of_files_stops_no_build_and_loses_nothing() {
     let dir = project();
     let (title, _) = undisturbed(dir.path(), "A");
-    for damage in ["", "{", "null", "[]", "{\"schema\":\"x\",\"files\":{}}", "\u{0}\u{0}\u{0}"] {
+    for damage in [
+        "",
+        "{",
+        "null",
+        "[]",
+        "{\"schema\":\"x\",\"files\":{}}",
+        "\u{0}\u{0}\u{0}",
+    ] {
         let _ = fs::remove_dir_all(site(dir.path()));
         succeed(&mut build(dir.path(), "B"));
         let list = site(dir.path()).join(LIST);
@@ -232,11 +268,18 @@ fn a_damaged_list_of_files_stops_no_build_and_loses_nothing() {
         fs::write(site(dir.path()).join("mine.txt"), "mine").unwrap();
         fs::write(&list, damage).unwrap();
         let said = succeed(&mut build(dir.path(), "A"));
-        let (kept, mine) = (site(dir.path()).join(".neuroscope-kept"), site(dir.path()).join("mine.txt"));
+        let (kept, mine) = (
+            site(dir.path()).join(".neuroscope-kept"),
+            site(dir.path()).join("mine.txt"),
+        );
         for what in [LIST, "cannot be read", ".neuroscope-kept"] {
             assert!(said.stderr.contains(what), "{damage}: {}", said.stderr);
         }
-        assert_eq!(fs::read(kept.join("index.html")).unwrap(), before, "what may be somebody's is kept");
+        assert_eq!(
+            fs::read(kept.join("index.html")).unwrap(),
+            before,
+            "what may be somebody's is kept"
+        );
         assert_eq!(fs::read_to_string(&mine).unwrap(), "mine");
         fs::remove_dir_all(kept).unwrap();
         fs::remove_file(mine).unwrap();
@@ -273,15 +316,28 @@ fn addresses_and_folders_are_checked_before_the_work() {
         ("https://example.org/a#b", "https://example.org/a/"),
         ("ftp://example.org/", "such as"),
     ] {
-        fail(neuroscope(dir.path()).args(["build", "--base-url", url]), &["base URL", hint]);
+        fail(
+            neuroscope(dir.path()).args(["build", "--base-url", url]),
+            &["base URL", hint],
+        );
         assert!(!site(dir.path()).exists(), "{url}");
     }
-    fs::write(dir.path().join("neuroscope.toml"), "[site]\nbase_url = \"//example.org\"\n").unwrap();
-    fail(neuroscope(dir.path()).arg("build"), &["base URL", "https://example.org/"]);
+    fs::write(
+        dir.path().join("neuroscope.toml"),
+        "[site]\nbase_url = \"//example.org\"\n",
+    )
+    .unwrap();
+    fail(
+        neuroscope(dir.path()).arg("build"),
+        &["base URL", "https://example.org/"],
+    );
     fs::remove_file(dir.path().join("neuroscope.toml")).unwrap();
     for out in [".", "data", "data/llama/atlas/pages", "content"] {
         let out = dir.path().join(out);
-        fail(neuroscope(dir.path()).arg("build").arg("--out").arg(out), &["cannot be the site's folder"]);
+        fail(
+            neuroscope(dir.path()).arg("build").arg("--out").arg(out),
+            &["cannot be the site's folder"],
+        );
     }
     assert!(!site(dir.path()).exists());
 }

@@ -32,7 +32,10 @@ impl Project {
     }
 
     fn refused(&self, what: &[&str]) {
-        fail(neuroscope(self.0.path()).args(["build", "--no-analyze"]), what);
+        fail(
+            neuroscope(self.0.path()).args(["build", "--no-analyze"]),
+            what,
+        );
     }
 
     fn page(&self, name: &str) -> String {
@@ -49,8 +52,15 @@ fn front_matter_in_yaml_is_refused_with_what_to_write() {
         "---\n# a comment\ntitle: \"About us\"\nmenu: 1\n...\nWords.\n",
     ] {
         project.write("content/about.md", text);
-        project.refused(&["about.md", "YAML", "+++\n    title = \"About us\"\n    menu = 1\n    +++"]);
-        assert!(!project.path("site/index.html").exists(), "said before the work");
+        project.refused(&[
+            "about.md",
+            "YAML",
+            "+++\n    title = \"About us\"\n    menu = 1\n    +++",
+        ]);
+        assert!(
+            !project.path("site/index.html").exists(),
+            "said before the work"
+        );
     }
     // a rule above a text is a rule
     project.write("content/about.md", "---\n\nWords: *some*.\n\n---\n");
@@ -62,15 +72,36 @@ fn front_matter_in_yaml_is_refused_with_what_to_write() {
 #[test]
 fn dates_are_read_and_unknown_keys_are_named() {
     let project = Project::new();
-    project.write("content/a.md", "+++\ntitle = \"A\"\ndate = 2024-05-01\nmneu = 2\n+++\nWords.");
-    project.write("content/b.md", "\u{feff}+++\r\ndate = \"May 2024\"\r\n+++\r\n# B\r\n");
-    project.write("neuroscope.toml", "\u{feff}[site]\ntitle = \"With a mark\"\n");
-    project.write("theme/templates/page.html", "\u{feff}{% extends \"neuroscope/page.html\" %}");
+    project.write(
+        "content/a.md",
+        "+++\ntitle = \"A\"\ndate = 2024-05-01\nmneu = 2\n+++\nWords.",
+    );
+    project.write(
+        "content/b.md",
+        "\u{feff}+++\r\ndate = \"May 2024\"\r\n+++\r\n# B\r\n",
+    );
+    project.write(
+        "neuroscope.toml",
+        "\u{feff}[site]\ntitle = \"With a mark\"\n",
+    );
+    project.write(
+        "theme/templates/page.html",
+        "\u{feff}{% extends \"neuroscope/page.html\" %}",
+    );
     let said = project.build();
-    assert!(said.stderr.contains("a.md") && said.stderr.contains("`mneu`") && said.stderr.contains("`menu`"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("a.md")
+            && said.stderr.contains("`mneu`")
+            && said.stderr.contains("`menu`"),
+        "{}",
+        said.stderr
+    );
     assert!(project.page("a.html").contains("2024-05-01"));
     let b = project.page("b.html");
-    assert!(b.contains("May 2024") && b.contains("With a mark") && b.starts_with("<!"), "{b}");
+    assert!(
+        b.contains("May 2024") && b.contains("With a mark") && b.starts_with("<!"),
+        "{b}"
+    );
     assert!(!b.contains('\u{feff}') && b.contains("B</h1>"));
     project.write("content/a.md", "+++\ntitle = \"A\"\n");
     project.refused(&["a.md", "+++"]);
@@ -79,21 +110,47 @@ fn dates_are_read_and_unknown_keys_are_named() {
 #[test]
 fn links_between_markdown_files_lead_to_pages() {
     let project = Project::new();
-    project.write("content/guide/start.md", "# Start\n\n[home](../index.md) [next](next.md#two) [it](../notes/tiny/0/1.md)");
+    project.write(
+        "content/guide/start.md",
+        "# Start\n\n[home](../index.md) [next](next.md#two) [it](../notes/tiny/0/1.md)",
+    );
     project.write("content/guide/next.md", "## Two {#two}\n");
-    project.write("content/index.md", "[start](guide/start.md) [out](https://example.org/x.md) [no](missing.md)");
-    project.write("content/notes/tiny/0/1.md", "[start](../../../guide/start.md)");
+    project.write(
+        "content/index.md",
+        "[start](guide/start.md) [out](https://example.org/x.md) [no](missing.md)",
+    );
+    project.write(
+        "content/notes/tiny/0/1.md",
+        "[start](../../../guide/start.md)",
+    );
     project.write("content/footer.md", "[start](guide/start.md)");
     let said = project.build();
-    assert!(said.stderr.contains("missing.md") && said.stderr.matches("leads to no file").count() == 1, "{}", said.stderr);
+    assert!(
+        said.stderr.contains("missing.md") && said.stderr.matches("leads to no file").count() == 1,
+        "{}",
+        said.stderr
+    );
     let start = project.page("guide/start.html");
-    for link in ["\"../index.html\"", "\"next.html#text-two\"", "\"../tiny/0/1.html\""] {
+    for link in [
+        "\"../index.html\"",
+        "\"next.html#text-two\"",
+        "\"../tiny/0/1.html\"",
+    ] {
         assert!(start.contains(&format!("href={link}")), "{link}: {start}");
     }
     let home = project.page("index.html");
-    assert!(home.contains("href=\"guide/start.html\"") && home.contains("href=\"https://example.org/x.md\""));
+    assert!(
+        home.contains("href=\"guide/start.html\"")
+            && home.contains("href=\"https://example.org/x.md\"")
+    );
     // in the note and in the footer of its page
-    assert_eq!(project.page("tiny/0/1.html").matches("href=\"../../guide/start.html\"").count(), 2);
+    assert_eq!(
+        project
+            .page("tiny/0/1.html")
+            .matches("href=\"../../guide/start.html\"")
+            .count(),
+        2
+    );
     assert!(project.page("guide/next.html").contains("id=\"text-two\""));
 }
 
@@ -108,7 +165,10 @@ fn links_of_the_file_system_are_followed_in_content() {
     symlink(project.path("about.md"), project.path("content/about.md")).unwrap();
     symlink(project.path("more"), project.path("content/more")).unwrap();
     project.build();
-    assert!(project.page("about.html").contains("About") && project.page("more/deep.html").contains("Deep"));
+    assert!(
+        project.page("about.html").contains("About")
+            && project.page("more/deep.html").contains("Deep")
+    );
     // one that leads nowhere, and a circle, are named
     symlink(project.path("nowhere.md"), project.path("content/lost.md")).unwrap();
     project.refused(&["lost.md"]);
@@ -122,7 +182,10 @@ fn nothing_of_other_hosts_is_loaded_and_no_text_turns_others() {
     let project = Project::new();
     let text = "![x](https://a.invalid/x.png) <img src=\"//a.invalid/y.png\"> <b style=\"background:url(https://a.invalid/z)\">b</b> \
         [j](javascript:alert(1)) <a href=\"JaVaScRiPt:x\">j</a> <script src=\"https://a.invalid/s.js\"></script> \u{202e}turned &#x202e;too";
-    project.write("content/notes/tiny/0/1.md", format!("+++\ntitle = \"a\u{202e}b\"\n+++\n{text}"));
+    project.write(
+        "content/notes/tiny/0/1.md",
+        format!("+++\ntitle = \"a\u{202e}b\"\n+++\n{text}"),
+    );
     project.write("content/about.md", text);
     project.write(
         "content/explanations/tiny.jsonl",
@@ -132,8 +195,16 @@ fn nothing_of_other_hosts_is_loaded_and_no_text_turns_others() {
     assert!(said.stderr.contains("a.invalid/x.png"), "{}", said.stderr);
     for page in ["tiny/0/1.html", "about.html"] {
         let html = project.page(page).to_lowercase();
-        assert!(!html.contains("javascript:") && !html.contains("a.invalid/s.js"), "{page}");
-        for loads in ["src=\"https://a.invalid", "src=\"//a.invalid", "url(https://a.invalid", "srcset=\"h"] {
+        assert!(
+            !html.contains("javascript:") && !html.contains("a.invalid/s.js"),
+            "{page}"
+        );
+        for loads in [
+            "src=\"https://a.invalid",
+            "src=\"//a.invalid",
+            "url(https://a.invalid",
+            "srcset=\"h",
+        ] {
             assert!(!html.contains(loads), "{page}: {loads}");
         }
     }
@@ -143,7 +214,10 @@ fn nothing_of_other_hosts_is_loaded_and_no_text_turns_others() {
         assert!(!text.contains(turns) && !text.contains("&#x202e"), "{name}");
         // in records of examples these are escaped, and shown by their codes
         if name.ends_with("lines/0000000.json") {
-            assert!(!text.contains("\\u202e") && !text.contains("\\u2066"), "{name}");
+            assert!(
+                !text.contains("\\u202e") && !text.contains("\\u2066"),
+                "{name}"
+            );
         }
     }
 }
@@ -168,7 +242,10 @@ fn a_text_that_would_take_too_long_is_refused() {
         assert!(started.elapsed() < Duration::from_secs(20), "{said}");
     }
     project.write("content/notes/tiny/0/1.md", "x");
-    let long = format!("{{\"layer\": 0, \"neuron\": 1, \"text\": \"{}\"}}\n", "a".repeat(1_000_000));
+    let long = format!(
+        "{{\"layer\": 0, \"neuron\": 1, \"text\": \"{}\"}}\n",
+        "a".repeat(1_000_000)
+    );
     project.write("content/explanations/tiny.jsonl", long);
     project.refused(&["tiny.jsonl` line 1", "1,000,000 bytes"]);
     project.write("content/explanations/tiny.jsonl", "[".repeat(100_000));
@@ -178,7 +255,11 @@ fn a_text_that_would_take_too_long_is_refused() {
 #[test]
 fn addresses_that_are_one_file_somewhere_are_refused() {
     let project = Project::new();
-    for (one, other) in [("About.md", "about.md"), ("a/x.txt", "A/x.txt"), ("\u{e4}.md", "a\u{308}.md")] {
+    for (one, other) in [
+        ("About.md", "about.md"),
+        ("a/x.txt", "A/x.txt"),
+        ("\u{e4}.md", "a\u{308}.md"),
+    ] {
         let both = [format!("content/{one}"), format!("content/{other}")];
         both.iter().for_each(|name| project.write(name, "x"));
         // where these are one file already, there is nothing to refuse
@@ -187,7 +268,11 @@ fn addresses_that_are_one_file_somewhere_are_refused() {
         }
         fs::remove_dir_all(project.path("content")).unwrap();
     }
-    for (name, said) in [("TINY/x.txt", "among the files of a model"), ("Api/x.txt", "of the site itself"), ("assets/x.css", "of the site itself")] {
+    for (name, said) in [
+        ("TINY/x.txt", "among the files of a model"),
+        ("Api/x.txt", "of the site itself"),
+        ("assets/x.css", "of the site itself"),
+    ] {
         project.write(&format!("content/{name}"), "x");
         project.refused(&[name, said]);
         fs::remove_dir_all(project.path("content")).unwrap();
@@ -201,25 +286,52 @@ fn words(project: &Path, name: &str) -> Vec<String> {
         let file: Value = serde_json::from_slice(&bytes).unwrap();
         file["words"].as_array().cloned().unwrap_or_default()
     });
-    found.map(|word| word[0].as_str().unwrap().to_owned()).collect()
+    found
+        .map(|word| word[0].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
 fn words_are_found_however_they_are_written() {
     let dir = tempfile::tempdir().unwrap();
     let texts = [
-        "a re\u{301}sume\u{301} of the net", "the CAF\u{c9} at the corner", "one \u{fb01}sh and two", "\u{130}stanbul is old",
-        "ฉันกินข้าวผัด", "ខ្ញុំស្រឡាញ់កម្ពុជា", "我住在北京市里",
+        "a re\u{301}sume\u{301} of the net",
+        "the CAF\u{c9} at the corner",
+        "one \u{fb01}sh and two",
+        "\u{130}stanbul is old",
+        "ฉันกินข้าวผัด",
+        "ខ្ញុំស្រឡាញ់កម្ពុជា",
+        "我住在北京市里",
     ];
-    let lines = texts.iter().map(|text| serde_json::json!({ "text": text }).to_string() + "\n");
+    let lines = texts
+        .iter()
+        .map(|text| serde_json::json!({ "text": text }).to_string() + "\n");
     let corpus = dir.path().join("corpus.jsonl");
     fs::write(&corpus, lines.collect::<String>().repeat(3)).unwrap();
     let mut command = neuroscope(dir.path());
-    command.arg("scan").arg("--model").arg(model("llama")).arg("--corpus").arg(corpus);
+    command
+        .arg("scan")
+        .arg("--model")
+        .arg(model("llama"))
+        .arg("--corpus")
+        .arg(corpus);
     succeed(command.args(["--name", "tiny"]));
     succeed(neuroscope(dir.path()).args(["build", "--no-analyze"]));
     let words = words(dir.path(), "tiny");
-    for word in ["resume", "cafe", "fish", "istanbul", "北京", "京市", "กิน", "ผัด", "ពុជា"] {
-        assert!(words.iter().any(|found| found == word), "{word} is not in {words:?}");
+    for word in [
+        "resume",
+        "cafe",
+        "fish",
+        "istanbul",
+        "北京",
+        "京市",
+        "กิน",
+        "ผัด",
+        "ពុជា",
+    ] {
+        assert!(
+            words.iter().any(|found| found == word),
+            "{word} is not in {words:?}"
+        );
     }
 }

@@ -154,27 +154,57 @@ fn nobody_is_sent_to_another_host() {
     let preview = Preview::start(dir.path());
     let location = |path: &str| {
         let host = &preview.address;
-        let answer = preview.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
-        let location = answer.lines().find_map(|line| line.strip_prefix("location: ").map(str::to_owned));
+        let answer = preview.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ));
+        let location = answer
+            .lines()
+            .find_map(|line| line.strip_prefix("location: ").map(str::to_owned));
         (answer.split(' ').nth(1).map(str::to_owned), location)
     };
-    for path in ["/tiny", "//tiny", "///tiny", "/%2Ftiny", "/%2f%2ftiny", "//tiny//"] {
+    for path in [
+        "/tiny",
+        "//tiny",
+        "///tiny",
+        "/%2Ftiny",
+        "/%2f%2ftiny",
+        "//tiny//",
+    ] {
         let (status, location) = location(path);
         match location {
             Some(location) => assert_eq!(location, "/tiny/", "{path}"),
             None => assert_eq!(status.as_deref(), Some("200"), "{path}"),
         }
     }
-    assert_eq!(location("//tiny/0?a=//b").1.as_deref(), Some("/tiny/0/?a=//b"));
-    for path in ["/\\tiny", "/%5Ctiny", "/%5C%5Ctiny/0", "/tiny%00", "/%2e%2e/tiny", "/..%2ftiny/0", "/tiny/%2e%2e/%2e%2e/corpus.jsonl"] {
+    assert_eq!(
+        location("//tiny/0?a=//b").1.as_deref(),
+        Some("/tiny/0/?a=//b")
+    );
+    for path in [
+        "/\\tiny",
+        "/%5Ctiny",
+        "/%5C%5Ctiny/0",
+        "/tiny%00",
+        "/%2e%2e/tiny",
+        "/..%2ftiny/0",
+        "/tiny/%2e%2e/%2e%2e/corpus.jsonl",
+    ] {
         let (status, location) = location(path);
-        assert!(matches!(status.as_deref(), Some("400" | "404")) && location.is_none(), "{path}: {status:?} {location:?}");
+        assert!(
+            matches!(status.as_deref(), Some("400" | "404")) && location.is_none(),
+            "{path}: {status:?} {location:?}"
+        );
     }
     // a page of another host whose name leads here learns nothing
     for host in ["example.org", "example.org:80", "127.0.0.1.example.org"] {
-        let answer = preview.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"));
+        let answer = preview.ask(&format!(
+            "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        ));
         assert!(answer.starts_with("HTTP/1.1 421"), "{answer}");
-        let answer = preview.ask(&format!("GET http://{host}/ HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", preview.address));
+        let answer = preview.ask(&format!(
+            "GET http://{host}/ HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            preview.address
+        ));
         assert!(answer.starts_with("HTTP/1.1 421"), "{answer}");
     }
 }
@@ -185,7 +215,11 @@ fn heads_are_bounded_and_slow_clients_are_in_nobodys_way() {
     scan(dir.path(), "llama", 6, &["--name", "tiny"]);
     let preview = Preview::start(dir.path());
     let head = |line: &str, n: usize| {
-        format!("GET / HTTP/1.1\r\nHost: {}\r\n{}\r\n", preview.address, line.repeat(n))
+        format!(
+            "GET / HTTP/1.1\r\nHost: {}\r\n{}\r\n",
+            preview.address,
+            line.repeat(n)
+        )
     };
     for huge in [
         head("A: b\r\n", 50_000),
@@ -194,13 +228,20 @@ fn heads_are_bounded_and_slow_clients_are_in_nobodys_way() {
         "x".repeat(1 << 20),
     ] {
         let answer = preview.ask(&huge);
-        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 4"),
+            "{answer}"
+        );
     }
-    let slow: Vec<TcpStream> = (0..200).map(|n| {
-        let mut stream = preview.connect();
-        stream.write_all(&b"GET / HTTP/1.1\r\nHost: localhost\r\nA: "[..n % 30]).unwrap();
-        stream
-    }).collect();
+    let slow: Vec<TcpStream> = (0..200)
+        .map(|n| {
+            let mut stream = preview.connect();
+            stream
+                .write_all(&b"GET / HTTP/1.1\r\nHost: localhost\r\nA: "[..n % 30])
+                .unwrap();
+            stream
+        })
+        .collect();
     let started = Instant::now();
     assert_eq!(preview.get("/").0, 200);
     assert!(started.elapsed() < Duration::from_secs(5));
@@ -219,7 +260,9 @@ fn folders_that_are_removed_and_made_again_are_noticed() {
     let footer = |text: &str| {
         write(
             "theme/templates/base.html",
-            &format!("{{% extends \"neuroscope/base.html\" %}}{{% block footer %}}{text}{{% endblock %}}"),
+            &format!(
+                "{{% extends \"neuroscope/base.html\" %}}{{% block footer %}}{text}{{% endblock %}}"
+            ),
         );
     };
     scan(project, "llama", 6, &["--name", "tiny"]);

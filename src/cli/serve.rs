@@ -43,7 +43,9 @@ pub(super) fn run(mut context: Context, args: &ServeArgs) -> Result<()> {
         build::build(&context, &plan)?;
         let (folder, given) = (context.folder.clone(), args.data.clone());
         watch = Box::new(move || {
-            let mut paths = ["theme", "content", FILE].map(|name| folder.join(name)).to_vec();
+            let mut paths = ["theme", "content", FILE]
+                .map(|name| folder.join(name))
+                .to_vec();
             let data = data(&given, &folder).unwrap_or_default();
             // an atlas is replaced with its manifest
             paths.extend(data.iter().map(|data| data.join("atlas").join(MANIFEST)));
@@ -85,7 +87,10 @@ fn build_again(
     context.project = Project::read(&context.folder)?;
     let data = data(given, &context.folder)?;
     if data.is_empty() {
-        bail!("no scan in {} any more", shown(&context.folder.join("data")));
+        bail!(
+            "no scan in {} any more",
+            shown(&context.folder.join("data"))
+        );
     }
     let plan = build::Plan {
         data,

@@ -100,11 +100,25 @@ mod tests {
             Some(Found::File(root.join("m/a b.json")))
         );
         // a folder's address never leads to another host
-        for path in ["/m/0", "//m/0", "///m//0", "/m%2F0", "/%2Fm%2f%2f0", "/%2F%2Fm/0"] {
-            assert_eq!(find(&root, path), Some(Found::Folder("/m/0/".into())), "{path}");
+        for path in [
+            "/m/0",
+            "//m/0",
+            "///m//0",
+            "/m%2F0",
+            "/%2Fm%2f%2f0",
+            "/%2F%2Fm/0",
+        ] {
+            assert_eq!(
+                find(&root, path),
+                Some(Found::Folder("/m/0/".into())),
+                "{path}"
+            );
         }
         fs::create_dir(root.join("a b?")).unwrap();
-        assert_eq!(find(&root, "/a%20b%3F"), Some(Found::Folder("/a%20b%3F/".into())));
+        assert_eq!(
+            find(&root, "/a%20b%3F"),
+            Some(Found::Folder("/a%20b%3F/".into()))
+        );
         for path in [
             "/../secret.html",
             "/%2e%2e/secret.html",

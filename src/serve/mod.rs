@@ -146,7 +146,8 @@ fn is_this_machine(host: &str) -> bool {
     let inner = name.trim_start_matches('[').trim_end_matches(']');
     let address = inner.parse::<IpAddr>();
     let is_own_name = name == "localhost" || name.ends_with(".localhost");
-    !host.as_str().contains('@') && (is_own_name || address.is_ok_and(|address| address.is_loopback()))
+    !host.as_str().contains('@')
+        && (is_own_name || address.is_ok_and(|address| address.is_loopback()))
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -243,12 +244,30 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_answered() {
-        for host in ["localhost", "localhost:8000", "LocalHost:1", "127.0.0.1:8000", "127.1.2.3", "[::1]:8000", "[::1]", "atlas.localhost:80"] {
+        for host in [
+            "localhost",
+            "localhost:8000",
+            "LocalHost:1",
+            "127.0.0.1:8000",
+            "127.1.2.3",
+            "[::1]:8000",
+            "[::1]",
+            "atlas.localhost:80",
+        ] {
             assert!(is_this_machine(host), "{host}");
         }
         for host in [
-            "", "example.org", "example.org:8000", "127.0.0.1.example.org", "localhost.example.org", "10.0.0.1:8000",
-            "0.0.0.0:8000", "[::]:8000", "user@localhost", "localhost, example.org", "evil.org#localhost",
+            "",
+            "example.org",
+            "example.org:8000",
+            "127.0.0.1.example.org",
+            "localhost.example.org",
+            "10.0.0.1:8000",
+            "0.0.0.0:8000",
+            "[::]:8000",
+            "user@localhost",
+            "localhost, example.org",
+            "evil.org#localhost",
         ] {
             assert!(!is_this_machine(host), "{host}");
         }

@@ -54,7 +54,10 @@ pub(super) fn watch(
 fn state(paths: &[PathBuf]) -> u64 {
     let mut hash = DefaultHasher::new();
     for path in paths {
-        for entry in walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name() {
+        for entry in walkdir::WalkDir::new(path)
+            .follow_links(true)
+            .sort_by_file_name()
+        {
             match entry {
                 Ok(entry) if entry.depth() == 0 || !is_hidden(entry.path()) => {
                     entry.path().hash(&mut hash);

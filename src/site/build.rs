@@ -92,7 +92,11 @@ fn read(inputs: &Inputs<'_>, out: &Path) -> Result<(Content, Theme), SiteError> 
         let manifest = Atlas::read_manifest(&data.join("atlas"))?;
         Ok(ModelName::new(&manifest.scan.model.name)?)
     };
-    let names = inputs.data.iter().map(name).collect::<Result<Vec<_>, _>>()?;
+    let names = inputs
+        .data
+        .iter()
+        .map(name)
+        .collect::<Result<Vec<_>, _>>()?;
     check_names(&names, &content)?;
     Ok((content, Theme::load(inputs.theme)?))
 }

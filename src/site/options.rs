@@ -81,7 +81,9 @@ impl SiteOptions {
         };
         let is_line = |text: &str| {
             let n = text.chars().count();
-            !text.trim().is_empty() && n <= LONGEST_TITLE && !text.chars().any(|c| c.is_control() || is_bidi(c))
+            !text.trim().is_empty()
+                && n <= LONGEST_TITLE
+                && !text.chars().any(|c| c.is_control() || is_bidi(c))
         };
         let line = "write one line of at most 200 characters, without control characters";
         if !is_line(&self.title) {
@@ -89,7 +91,12 @@ impl SiteOptions {
         }
         if !is_language(&self.language) {
             let instead = "write a code of BCP 47, such as `en` or `pt-BR`";
-            return bad("language", &self.language, "is not the code of a language", instead);
+            return bad(
+                "language",
+                &self.language,
+                "is not the code of a language",
+                instead,
+            );
         }
         for MenuLink { label, href } in &self.menu {
             if !is_line(label) {
@@ -97,7 +104,12 @@ impl SiteOptions {
             }
             if !is_menu_address(href) {
                 let instead = "write an address on the site, such as `demo/explore.html`, or one that begins with `https://`, `http://` or `mailto:`";
-                return bad("menu href", href, "is not an address that a menu may have", instead);
+                return bad(
+                    "menu href",
+                    href,
+                    "is not an address that a menu may have",
+                    instead,
+                );
             }
         }
         self.base_url.as_deref().map_or(Ok(()), check_base_url)
@@ -165,9 +177,13 @@ fn check_base_url(given: &str) -> Result<(), SiteError> {
     // what was probably meant
     let guess = || {
         let rest = given.trim().trim_start_matches("//");
-        let is_host = rest.chars().next().is_some_and(char::is_alphanumeric) && !rest.contains("://");
+        let is_host =
+            rest.chars().next().is_some_and(char::is_alphanumeric) && !rest.contains("://");
         let url = is_host.then(|| Url::parse(&format!("https://{rest}")).ok());
-        url.flatten().filter(|url| url.host_str().is_some_and(|host| host.contains(['.', ':']) || host == "localhost"))
+        url.flatten().filter(|url| {
+            url.host_str()
+                .is_some_and(|host| host.contains(['.', ':']) || host == "localhost")
+        })
     };
     let meant = parsed.or_else(guess).and_then(|mut url| {
         url.set_query(None);
@@ -183,7 +199,9 @@ fn check_base_url(given: &str) -> Result<(), SiteError> {
     });
     let instead = match meant {
         Some(url) => format!("write `{url}`"),
-        None => "write the address of the site's folder, such as `https://example.org/atlas/`".into(),
+        None => {
+            "write the address of the site's folder, such as `https://example.org/atlas/`".into()
+        }
     };
     Err(SiteError::BadOption {
         option: "base URL",
@@ -211,8 +229,16 @@ mod tests {
             assert!(check_base_url(fine).is_ok(), "{fine}");
         }
         for (given, reason, instead) in [
-            ("example.org/atlas", "no scheme", "`https://example.org/atlas/`"),
-            ("example.org:8080/x", "no scheme", "`https://example.org:8080/x/`"),
+            (
+                "example.org/atlas",
+                "no scheme",
+                "`https://example.org/atlas/`",
+            ),
+            (
+                "example.org:8080/x",
+                "no scheme",
+                "`https://example.org:8080/x/`",
+            ),
             ("//example.org/x/", "no scheme", "`https://example.org/x/`"),
             ("/atlas", "no scheme", "such as"),
             ("", "no scheme", "such as"),
@@ -222,21 +248,64 @@ mod tests {
             ("file:///srv/site", "http or https", "such as"),
             ("https://", "http or https", "such as"),
             ("https://exa mple.org/", "http or https", "such as"),
-            ("https://me:secret@example.org/", "user", "`https://example.org/`"),
-            ("https://example.org/?a=b", "query", "`https://example.org/`"),
-            ("https://example.org/a#b", "fragment", "`https://example.org/a/`"),
-            ("https://example.org/a/index.html", "page", "`https://example.org/a/`"),
+            (
+                "https://me:secret@example.org/",
+                "user",
+                "`https://example.org/`",
+            ),
+            (
+                "https://example.org/?a=b",
+                "query",
+                "`https://example.org/`",
+            ),
+            (
+                "https://example.org/a#b",
+                "fragment",
+                "`https://example.org/a/`",
+            ),
+            (
+                "https://example.org/a/index.html",
+                "page",
+                "`https://example.org/a/`",
+            ),
             ("HTTPS://Example.org/", "browsers", "`https://example.org/`"),
-            ("https://example.org/a b", "browsers", "`https://example.org/a%20b/`"),
-            (" https://example.org/", "browsers", "`https://example.org/`"),
-            ("https://example.org/\n", "browsers", "`https://example.org/`"),
-            ("https:\\\\example.org", "browsers", "`https://example.org/`"),
-            ("https://ex\u{e4}mple.org/\u{e4}", "browsers", "`https://xn--exmple-cua.org/%C3%A4/`"),
-            ("https://example.org/\"><script>", "browsers", "%22%3E%3Cscript%3E/`"),
+            (
+                "https://example.org/a b",
+                "browsers",
+                "`https://example.org/a%20b/`",
+            ),
+            (
+                " https://example.org/",
+                "browsers",
+                "`https://example.org/`",
+            ),
+            (
+                "https://example.org/\n",
+                "browsers",
+                "`https://example.org/`",
+            ),
+            (
+                "https:\\\\example.org",
+                "browsers",
+                "`https://example.org/`",
+            ),
+            (
+                "https://ex\u{e4}mple.org/\u{e4}",
+                "browsers",
+                "`https://xn--exmple-cua.org/%C3%A4/`",
+            ),
+            (
+                "https://example.org/\"><script>",
+                "browsers",
+                "%22%3E%3Cscript%3E/`",
+            ),
         ] {
             let error = check_base_url(given).unwrap_err();
             let (said, hint) = (error.to_string(), error.hint().unwrap());
-            assert!(said.contains(reason) && hint.contains(instead), "{given}: {said}; {hint}");
+            assert!(
+                said.contains(reason) && hint.contains(instead),
+                "{given}: {said}; {hint}"
+            );
         }
     }
 
@@ -248,21 +317,47 @@ mod tests {
             options.check().map_err(|error| error.to_string())
         };
         assert_eq!(check(|_| ()), Ok(()));
-        assert_eq!(check(|options| options.language = "zh-Hant-TW".into()), Ok(()));
+        assert_eq!(
+            check(|options| options.language = "zh-Hant-TW".into()),
+            Ok(())
+        );
         for language in ["", "e", "english language", "en_US", "en-", "\"><b>"] {
-            let options = SiteOptions { language: language.into(), ..Default::default() };
+            let options = SiteOptions {
+                language: language.into(),
+                ..Default::default()
+            };
             assert!(options.check().is_err(), "{language}");
         }
         for title in ["", " ", "a\nb", "a\u{202e}b", &"a".repeat(201)] {
-            let options = SiteOptions { title: title.into(), ..Default::default() };
+            let options = SiteOptions {
+                title: title.into(),
+                ..Default::default()
+            };
             assert!(options.check().is_err(), "{title}");
         }
-        for href in ["demo/explore.html", "../x", "/x", "#top", "https://example.org/", "mailto:a@b.c"] {
+        for href in [
+            "demo/explore.html",
+            "../x",
+            "/x",
+            "#top",
+            "https://example.org/",
+            "mailto:a@b.c",
+        ] {
             assert!(is_menu_address(href), "{href}");
         }
         for href in [
-            "", "javascript:alert(1)", "JavaScript:x", " javascript:x", "java\tscript:x", "\u{1}javascript:x",
-            "data:text/html,x", "vbscript:x", "//other.host/x", "/\\other.host", "https:", "a b",
+            "",
+            "javascript:alert(1)",
+            "JavaScript:x",
+            " javascript:x",
+            "java\tscript:x",
+            "\u{1}javascript:x",
+            "data:text/html,x",
+            "vbscript:x",
+            "//other.host/x",
+            "/\\other.host",
+            "https:",
+            "a b",
         ] {
             assert!(!is_menu_address(href), "{href}");
         }

@@ -96,14 +96,18 @@ fn end_of(text: &str, is_end: impl Fn(&str) -> bool) -> Option<(&str, &str)> {
 /// If what follows a line of `---` is YAML, and not text below a rule: what it is in TOML, if it is simple.
 fn yaml(rest: &str) -> Option<Option<String>> {
     let (front, _) = end_of(rest, |line| matches!(line, "---" | "..."))?;
-    let mut lines = front.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let mut lines = front
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let mut toml = Some(String::new());
     if let Some(first) = lines.clone().next() {
         yaml_pair(first)?;
     }
     for line in &mut lines {
         let pair = yaml_pair(line).and_then(|(key, value)| Some((key, toml_value(value)?)));
-        toml = toml.zip(pair).map(|(lines, (key, value))| format!("{lines}    {key} = {value}\n"));
+        toml = toml
+            .zip(pair)
+            .map(|(lines, (key, value))| format!("{lines}    {key} = {value}\n"));
     }
     Some(toml)
 }
@@ -121,12 +125,23 @@ fn yaml_pair(line: &str) -> Option<(&str, &str)> {
 /// A value of YAML in TOML, unless it is a list, a mapping or a text of several lines.
 fn toml_value(yaml: &str) -> Option<String> {
     let quotes = ['"', '\''];
-    let quoted = quotes.iter().find_map(|quote| yaml.strip_prefix(*quote)?.strip_suffix(*quote));
-    let plain = || format!("x = {yaml}").parse::<toml::Table>().ok()?.remove("x");
+    let quoted = quotes
+        .iter()
+        .find_map(|quote| yaml.strip_prefix(*quote)?.strip_suffix(*quote));
+    let plain = || {
+        format!("x = {yaml}")
+            .parse::<toml::Table>()
+            .ok()?
+            .remove("x")
+    };
     match (quoted, plain()) {
         (Some(text), _) => Some(toml::Value::from(text).to_string()),
         (None, Some(value)) if !value.is_array() && !value.is_table() => Some(value.to_string()),
-        _ if yaml.is_empty() || yaml.starts_with(['[', '{', '|', '>', '&', '*', '!', '"', '\'']) => None,
+        _ if yaml.is_empty()
+            || yaml.starts_with(['[', '{', '|', '>', '&', '*', '!', '"', '\'']) =>
+        {
+            None
+        }
         _ => Some(toml::Value::from(yaml).to_string()),
     }
 }
@@ -161,31 +176,57 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named() {
-        let (front, unknown, _) = split("\n+++ \ntitel = \"x\"\ntags = [\"a\"]\nmenu = 1\n+++\n").unwrap();
+        let (front, unknown, _) =
+            split("\n+++ \ntitel = \"x\"\ntags = [\"a\"]\nmenu = 1\n+++\n").unwrap();
         assert_eq!((front.menu, front.title), (Some(1), None));
         assert_eq!(unknown, ["titel", "tags"]);
-        assert_eq!(["titel", "Title", "mneu", "tags", "athor"].map(near), [Some("title"), Some("title"), Some("menu"), None, Some("author")]);
+        assert_eq!(
+            ["titel", "Title", "mneu", "tags", "athor"].map(near),
+            [
+                Some("title"),
+                Some("title"),
+                Some("menu"),
+                None,
+                Some("author")
+            ]
+        );
     }
 
     #[test]
     fn errors_say_why() {
         assert!(wrong("+++\ntitle = 1\n+++\n").contains("string"));
         assert!(wrong("+++\ntitle = \"x\"\n").contains("does not end"));
-        assert!(wrong(&format!("+++\ntitle = \"{}\"\n+++\n", "x".repeat(LONGEST))).contains("20,000"));
+        assert!(
+            wrong(&format!("+++\ntitle = \"{}\"\n+++\n", "x".repeat(LONGEST))).contains("20,000")
+        );
         assert!(!wrong(&format!("+++\nx = {}\n+++\n", "[".repeat(9_000))).is_empty());
     }
 
     #[test]
     fn yaml_is_told_from_a_rule() {
         assert_eq!(
-            wrong("---\ntitle: About us\nmenu: 1\ndate: 2024-05-01\nauthor: 'A \"B\"'\n---\n\nWords."),
+            wrong(
+                "---\ntitle: About us\nmenu: 1\ndate: 2024-05-01\nauthor: 'A \"B\"'\n---\n\nWords."
+            ),
             "YAML Some(\"    title = \\\"About us\\\"\\n    menu = 1\\n    date = 2024-05-01\\n    author = 'A \\\"B\\\"'\\n\")"
         );
-        for text in ["---\r\ntitle: x\r\n---\r\n", "\n---\n# a comment\ntitle: x\n...\n", "--- \ntitle: x\n---", "---\n---\n"] {
+        for text in [
+            "---\r\ntitle: x\r\n---\r\n",
+            "\n---\n# a comment\ntitle: x\n...\n",
+            "--- \ntitle: x\n---",
+            "---\n---\n",
+        ] {
             assert!(wrong(text).starts_with("YAML Some"), "{text:?}");
         }
         assert_eq!(wrong("---\ntitle: x\ntags:\n  - a\n---\n"), "YAML None");
-        for text in ["---\n\nWords: some\n", "---\nSome words here\n---\n", "words\n---\ntitle: x\n---\n", "----\na: b\n---\n", "", "---"] {
+        for text in [
+            "---\n\nWords: some\n",
+            "---\nSome words here\n---\n",
+            "words\n---\ntitle: x\n---\n",
+            "----\na: b\n---\n",
+            "",
+            "---",
+        ] {
             let (_, _, rest) = split(text).unwrap();
             assert_eq!(rest, text);
         }

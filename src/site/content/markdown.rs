@@ -157,7 +157,12 @@ impl Page<'_, '_> {
                 *dest_url = self.leads_to(dest_url.clone());
             }
             Event::End(TagEnd::Link) => self.links -= 1,
-            Event::Start(Tag::Image { dest_url, title, id, link_type }) if !self.place.raw_html => {
+            Event::Start(Tag::Image {
+                dest_url,
+                title,
+                id,
+                link_type,
+            }) if !self.place.raw_html => {
                 let picture = match elsewhere(dest_url) {
                     None => Picture::Shown,
                     Some(Elsewhere::Web) if self.links == 0 => Picture::Linked,
@@ -174,11 +179,18 @@ impl Page<'_, '_> {
                         let (dest_url, title) = (dest_url.clone(), title.clone());
                         let (id, link_type) = (id.clone(), *link_type);
                         self.links += 1;
-                        event = Event::Start(Tag::Link { link_type, dest_url, title, id });
+                        event = Event::Start(Tag::Link {
+                            link_type,
+                            dest_url,
+                            title,
+                            id,
+                        });
                     }
                 }
             }
-            Event::Start(Tag::Image { dest_url, .. }) => *dest_url = self.leads_to(dest_url.clone()),
+            Event::Start(Tag::Image { dest_url, .. }) => {
+                *dest_url = self.leads_to(dest_url.clone())
+            }
             Event::End(TagEnd::Image) if !self.place.raw_html => match self.pictures.pop() {
                 Some(Picture::Linked) => {
                     self.links -= 1;
@@ -266,7 +278,8 @@ impl Page<'_, '_> {
             .link_rel(Some("noopener"))
             .clean(&html)
             .to_string();
-        let left_out = std::mem::take(&mut *left_out.lock().unwrap_or_else(PoisonError::into_inner));
+        let left_out =
+            std::mem::take(&mut *left_out.lock().unwrap_or_else(PoisonError::into_inner));
         for url in &left_out {
             self.warn_of_picture(url);
         }
@@ -277,7 +290,9 @@ impl Page<'_, '_> {
 /// Whether a file is Markdown, by its name.
 pub(super) fn is_markdown(path: &Path) -> bool {
     let ending = path.extension().unwrap_or_default();
-    ["md", "markdown"].iter().any(|markdown| ending.eq_ignore_ascii_case(markdown))
+    ["md", "markdown"]
+        .iter()
+        .any(|markdown| ending.eq_ignore_ascii_case(markdown))
 }
 
 /// Whether a link leads to somewhere on the site: it has no scheme, no host, and is not a place on the page.
@@ -325,9 +340,15 @@ fn joined(file: &str, path: &str) -> Option<String> {
 /// The way from one page of the site to another.
 fn relative(from: &str, to: &str) -> String {
     let folder = |address: &str| address.rfind('/').map_or(0, |at| at + 1);
-    let same = from[..folder(from)].split_inclusive('/').zip(to[..folder(to)].split_inclusive('/'));
+    let same = from[..folder(from)]
+        .split_inclusive('/')
+        .zip(to[..folder(to)].split_inclusive('/'));
     let same: usize = same.take_while(|(a, b)| a == b).map(|(a, _)| a.len()).sum();
-    format!("{}{}", "../".repeat(from[same..].matches('/').count()), encoded(&to[same..]))
+    format!(
+        "{}{}",
+        "../".repeat(from[same..].matches('/').count()),
+        encoded(&to[same..])
+    )
 }
 
 #[cfg(test)]
@@ -335,7 +356,10 @@ mod tests {
     use super::*;
 
     fn target(address: &str, of_neuron: bool) -> Target {
-        Target { address: address.into(), of_neuron }
+        Target {
+            address: address.into(),
+            of_neuron,
+        }
     }
 
     fn rendered(file: &str, address: Option<&str>, markdown: &str, raw_html: bool) -> Rendered {
@@ -346,7 +370,12 @@ mod tests {
             ("guide/end.markdown".into(), target("guide/end.html", false)),
             ("notes/m/0/1.md".into(), target("m/0/1.html", true)),
         ]);
-        let place = Place { file, address, targets: &targets, raw_html };
+        let place = Place {
+            file,
+            address,
+            targets: &targets,
+            raw_html,
+        };
         render(markdown, &place).unwrap()
     }
 
@@ -358,9 +387,19 @@ mod tests {
     fn html_is_sanitised_unless_allowed() {
         let text = "a <script>alert(1)</script><b onclick=\"x()\" style=\"background:url(https://a.b/x)\">b</b> [l](javascript:x) ![i](x.png)";
         let clean = html(text);
-        assert!(!clean.contains("script") && !clean.contains("onclick") && !clean.contains("style"), "{clean}");
-        assert!(clean.contains("<b>b</b>") && clean.contains("src=\"x.png\""), "{clean}");
-        assert!(rendered("a.md", Some("a.html"), text, true).html.contains("<script>"));
+        assert!(
+            !clean.contains("script") && !clean.contains("onclick") && !clean.contains("style"),
+            "{clean}"
+        );
+        assert!(
+            clean.contains("<b>b</b>") && clean.contains("src=\"x.png\""),
+            "{clean}"
+        );
+        assert!(
+            rendered("a.md", Some("a.html"), text, true)
+                .html
+                .contains("<script>")
+        );
         // ids are the text's own, and links to them go on leading there
         let clean = html("## A {#neuron}\n\n[a](#neuron) [3](#example-3)");
         assert!(
@@ -374,29 +413,63 @@ mod tests {
     #[test]
     fn nothing_is_loaded_from_other_hosts() {
         for (markdown, expected) in [
-            ("![a picture](https://a.b/x.png)", "<p><a href=\"https://a.b/x.png\" rel=\"noopener\">a picture</a></p>"),
-            ("![](//a.b/x.png)", "<p><a href=\"//a.b/x.png\" rel=\"noopener\">//a.b/x.png</a></p>"),
-            ("[![badge](https://a.b/x.svg)](https://c.d/)", "<p><a href=\"https://c.d/\" rel=\"noopener\">badge</a></p>"),
+            (
+                "![a picture](https://a.b/x.png)",
+                "<p><a href=\"https://a.b/x.png\" rel=\"noopener\">a picture</a></p>",
+            ),
+            (
+                "![](//a.b/x.png)",
+                "<p><a href=\"//a.b/x.png\" rel=\"noopener\">//a.b/x.png</a></p>",
+            ),
+            (
+                "[![badge](https://a.b/x.svg)](https://c.d/)",
+                "<p><a href=\"https://c.d/\" rel=\"noopener\">badge</a></p>",
+            ),
             ("![x](data:image/png;base64,AA==)", "<p>x</p>"),
-            ("![x](/\\\\a.b/x.png)", "<p><a href=\"/\\\\a.b/x.png\" rel=\"noopener\">x</a></p>"),
-            ("![x](http:x.png)", "<p><a href=\"http:x.png\" rel=\"noopener\">x</a></p>"),
-            ("<img src=\"https://a.b/x.png\" srcset=\"https://a.b/y.png 2x\" alt=\"x\">", "<p><img alt=\"x\"></p>"),
+            (
+                "![x](/\\\\a.b/x.png)",
+                "<p><a href=\"/\\\\a.b/x.png\" rel=\"noopener\">x</a></p>",
+            ),
+            (
+                "![x](http:x.png)",
+                "<p><a href=\"http:x.png\" rel=\"noopener\">x</a></p>",
+            ),
+            (
+                "<img src=\"https://a.b/x.png\" srcset=\"https://a.b/y.png 2x\" alt=\"x\">",
+                "<p><img alt=\"x\"></p>",
+            ),
             ("<img src=\" \thttps://a.b/x.png\">", "<p><img></p>"),
-            ("<picture><source srcset=\"https://a.b/x\"></picture>", "<p></p>"),
+            (
+                "<picture><source srcset=\"https://a.b/x\"></picture>",
+                "<p></p>",
+            ),
             ("<svg><image href=\"https://a.b/x\"/></svg>", "<p></p>"),
-            ("<video poster=\"https://a.b/x\" src=\"https://a.b/y\"></video>", "<p></p>"),
-            ("![x](x.png) ![y](../y.png) ![z](/z.png)", "<p><img src=\"x.png\" alt=\"x\"> <img src=\"../y.png\" alt=\"y\"> <img src=\"/z.png\" alt=\"z\"></p>"),
+            (
+                "<video poster=\"https://a.b/x\" src=\"https://a.b/y\"></video>",
+                "<p></p>",
+            ),
+            (
+                "![x](x.png) ![y](../y.png) ![z](/z.png)",
+                "<p><img src=\"x.png\" alt=\"x\"> <img src=\"../y.png\" alt=\"y\"> <img src=\"/z.png\" alt=\"z\"></p>",
+            ),
         ] {
             assert_eq!(html(markdown).trim(), expected, "{markdown}");
         }
-        let warnings = rendered("a.md", Some("a.html"), "![x](https://a.b/x) <img src=\"//a.b/y\">", false).warnings;
+        let warnings = rendered(
+            "a.md",
+            Some("a.html"),
+            "![x](https://a.b/x) <img src=\"//a.b/y\">",
+            false,
+        )
+        .warnings;
         assert_eq!(warnings.len(), 2);
     }
 
     #[test]
     fn links_between_markdown_files_lead_to_their_pages() {
         let link = |file: &str, address: Option<&str>, href: &str| {
-            let Rendered { html, warnings, .. } = rendered(file, address, &format!("[a](<{href}>)"), false);
+            let Rendered { html, warnings, .. } =
+                rendered(file, address, &format!("[a](<{href}>)"), false);
             let (_, rest) = html.split_once("href=\"").unwrap();
             (rest.split('"').next().unwrap().to_owned(), warnings.len())
         };
@@ -410,19 +483,51 @@ mod tests {
             ("notes/m/0/1.md#example-2", "m/0/1.html#example-2"),
             ("index.md", "index.html"),
         ] {
-            assert_eq!(link("about us.md", Some("about us.html"), href), (leads.into(), 0), "{href}");
+            assert_eq!(
+                link("about us.md", Some("about us.html"), href),
+                (leads.into(), 0),
+                "{href}"
+            );
         }
-        assert_eq!(link("guide/start.md", Some("guide/start.html"), "../index.md").0, "../index.html");
-        assert_eq!(link("guide/start.md", Some("guide/start.html"), "end.markdown").0, "end.html");
-        assert_eq!(link("notes/m/0/1.md", Some("m/0/1.html"), "../../../guide/start.md").0, "../../guide/start.html");
-        assert_eq!(link("footer.md", None, "guide/start.md").0, "__root__/guide/start.html");
+        assert_eq!(
+            link("guide/start.md", Some("guide/start.html"), "../index.md").0,
+            "../index.html"
+        );
+        assert_eq!(
+            link("guide/start.md", Some("guide/start.html"), "end.markdown").0,
+            "end.html"
+        );
+        assert_eq!(
+            link(
+                "notes/m/0/1.md",
+                Some("m/0/1.html"),
+                "../../../guide/start.md"
+            )
+            .0,
+            "../../guide/start.html"
+        );
+        assert_eq!(
+            link("footer.md", None, "guide/start.md").0,
+            "__root__/guide/start.html"
+        );
         assert_eq!(link("footer.md", None, "x.html").0, "__root__/x.html");
         // others stay as they are; what leads nowhere is named
         for (href, warnings) in [
-            ("https://example.org/x.md", 0), ("//example.org/x.md", 0), ("/x.md", 0), ("#x.md", 0),
-            ("missing.md", 1), ("../guide/start.md", 1), ("Guide/start.md", 1), ("x.mdx", 0), ("m/0/1.html", 0),
+            ("https://example.org/x.md", 0),
+            ("//example.org/x.md", 0),
+            ("/x.md", 0),
+            ("#x.md", 0),
+            ("missing.md", 1),
+            ("../guide/start.md", 1),
+            ("Guide/start.md", 1),
+            ("x.mdx", 0),
+            ("m/0/1.html", 0),
         ] {
-            assert_eq!(link("about us.md", Some("about us.html"), href), (href.into(), warnings), "{href}");
+            assert_eq!(
+                link("about us.md", Some("about us.html"), href),
+                (href.into(), warnings),
+                "{href}"
+            );
         }
     }
 
@@ -452,7 +557,12 @@ mod tests {
     fn no_text_takes_long() {
         let n = LONGEST / 4;
         let targets = Targets::new();
-        let place = Place { file: "a.md", address: Some("a.html"), targets: &targets, raw_html: false };
+        let place = Place {
+            file: "a.md",
+            address: Some("a.html"),
+            targets: &targets,
+            raw_html: false,
+        };
         for (what, text) in hostile(n) {
             let started = std::time::Instant::now();
             let _ = render(&text, &place);
@@ -462,25 +572,125 @@ mod tests {
 
     fn hostile(n: usize) -> Vec<(String, String)> {
         let repeated = [
-            ">", "> ", "[", "![", "](", "[a](", "[a][", "*", "_", "*a", "**a _b ", "*a_ ", "(", ")", "`", "``` ", "a`", "~~", "~a", "\\",
-            "<", "<a ", "<b>", "<div>", "<div><p>", "</p>", "<!--", "<?", "<![CDATA[", "&", "&amp;", "&#x202e;", "- ", "-\n", "* * ", "1. ",
-            "- a\n\n", ">\n", "> a\n\n", "|", "|a", "a|\n", "|-", "#", "# ", "# a {#b}\n", "\n", "\t", "    a\n", "\0", "\u{202e}", "[^a]", "[^a]: b\n", "[a]: b\n",
-            "[a]\n", "![[]()", "[[]()", "<a@b.c>", "<http://a>", "é", "a*b_c`d[e](f)", "\"", "'", "http://a.b/ ", "<math><mi>", "<svg>", "<b><i>",
+            ">",
+            "> ",
+            "[",
+            "![",
+            "](",
+            "[a](",
+            "[a][",
+            "*",
+            "_",
+            "*a",
+            "**a _b ",
+            "*a_ ",
+            "(",
+            ")",
+            "`",
+            "``` ",
+            "a`",
+            "~~",
+            "~a",
+            "\\",
+            "<",
+            "<a ",
+            "<b>",
+            "<div>",
+            "<div><p>",
+            "</p>",
+            "<!--",
+            "<?",
+            "<![CDATA[",
+            "&",
+            "&amp;",
+            "&#x202e;",
+            "- ",
+            "-\n",
+            "* * ",
+            "1. ",
+            "- a\n\n",
+            ">\n",
+            "> a\n\n",
+            "|",
+            "|a",
+            "a|\n",
+            "|-",
+            "#",
+            "# ",
+            "# a {#b}\n",
+            "\n",
+            "\t",
+            "    a\n",
+            "\0",
+            "\u{202e}",
+            "[^a]",
+            "[^a]: b\n",
+            "[a]: b\n",
+            "[a]\n",
+            "![[]()",
+            "[[]()",
+            "<a@b.c>",
+            "<http://a>",
+            "é",
+            "a*b_c`d[e](f)",
+            "\"",
+            "'",
+            "http://a.b/ ",
+            "<math><mi>",
+            "<svg>",
+            "<b><i>",
         ];
-        let mut all: Vec<(String, String)> = repeated.iter().map(|one| {
-            ((*one).escape_debug().to_string(), one.repeat(n / one.len()))
-        }).collect();
-        let lines = |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
-        all.push(("stairs of lists".into(), lines(700, |i| format!("{}- a\n", "  ".repeat(i)))));
-        all.push(("a deep list and empty lines".into(), format!("{}a\n{}", "- ".repeat(90), "\n".repeat(n))));
-        all.push(("different ids".into(), lines(n / 20, |i| format!("# a {{#a{i}}}\n"))));
-        all.push(("links to different ids".into(), lines(n / 20, |i| format!("[a](#a{i})\n"))));
-        all.push(("different references".into(), lines(n / 30, |i| format!("[a{i}]: b\n\n[a{i}]\n"))));
-        all.push(("different footnotes".into(), lines(n / 30, |i| format!("[^a{i}]: b\n\n[^a{i}]\n"))));
-        all.push(("one long reference".into(), format!("[{}]: b\n\n{}", "a".repeat(n / 2), "[a]".repeat(n / 6))));
-        all.push(("a wide table".into(), format!("|{}\n|{}\n{}", "a|".repeat(n / 4), "-|".repeat(n / 4), "|\n".repeat(n / 8))));
-        all.push(("open brackets before links".into(), format!("{}{}", "[".repeat(n / 2), "](a)".repeat(n / 8))));
-        all.push(("backticks of all lengths".into(), lines(1000, |i| format!("{} ", "`".repeat(i)))));
+        let mut all: Vec<(String, String)> = repeated
+            .iter()
+            .map(|one| ((*one).escape_debug().to_string(), one.repeat(n / one.len())))
+            .collect();
+        let lines =
+            |count: usize, line: fn(usize) -> String| (0..count).map(line).collect::<String>();
+        all.push((
+            "stairs of lists".into(),
+            lines(700, |i| format!("{}- a\n", "  ".repeat(i))),
+        ));
+        all.push((
+            "a deep list and empty lines".into(),
+            format!("{}a\n{}", "- ".repeat(90), "\n".repeat(n)),
+        ));
+        all.push((
+            "different ids".into(),
+            lines(n / 20, |i| format!("# a {{#a{i}}}\n")),
+        ));
+        all.push((
+            "links to different ids".into(),
+            lines(n / 20, |i| format!("[a](#a{i})\n")),
+        ));
+        all.push((
+            "different references".into(),
+            lines(n / 30, |i| format!("[a{i}]: b\n\n[a{i}]\n")),
+        ));
+        all.push((
+            "different footnotes".into(),
+            lines(n / 30, |i| format!("[^a{i}]: b\n\n[^a{i}]\n")),
+        ));
+        all.push((
+            "one long reference".into(),
+            format!("[{}]: b\n\n{}", "a".repeat(n / 2), "[a]".repeat(n / 6)),
+        ));
+        all.push((
+            "a wide table".into(),
+            format!(
+                "|{}\n|{}\n{}",
+                "a|".repeat(n / 4),
+                "-|".repeat(n / 4),
+                "|\n".repeat(n / 8)
+            ),
+        ));
+        all.push((
+            "open brackets before links".into(),
+            format!("{}{}", "[".repeat(n / 2), "](a)".repeat(n / 8)),
+        ));
+        all.push((
+            "backticks of all lengths".into(),
+            lines(1000, |i| format!("{} ", "`".repeat(i))),
+        ));
         all
     }
 }

@@ -86,10 +86,13 @@ impl ContentError {
                 let example = "    title = \"About us\"\n    menu = 1\n";
                 let toml = toml.as_deref().filter(|toml| !toml.is_empty());
                 let toml = toml.unwrap_or(example);
-                format!("write it in TOML between two lines of `+++`:\n\n    +++\n{toml}    +++").into()
+                format!("write it in TOML between two lines of `+++`:\n\n    +++\n{toml}    +++")
+                    .into()
             }
             Self::Unbounded { .. } => "divide it into several files".into(),
-            Self::TooMany(_) => "look for links that lead in circles, and for files that are not the site's".into(),
+            Self::TooMany(_) => {
+                "look for links that lead in circles, and for files that are not the site's".into()
+            }
             Self::Name(_) => "rename the file".into(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
                 "save the file as UTF-8".into()
@@ -208,7 +211,10 @@ struct Found {
 
 impl Found {
     fn new(path: &Path, file: String) -> Result<Self, ContentError> {
-        let slug = Path::new(&file).with_extension("").to_string_lossy().into_owned();
+        let slug = Path::new(&file)
+            .with_extension("")
+            .to_string_lossy()
+            .into_owned();
         let is = match slug.split('/').collect::<Vec<_>>()[..] {
             ["index"] => Use::Index,
             ["footer"] => Use::Footer,
@@ -220,7 +226,12 @@ impl Found {
             _ => Use::Page,
         };
         let path = path.to_owned();
-        Ok(Self { path, file, slug, is })
+        Ok(Self {
+            path,
+            file,
+            slug,
+            is,
+        })
     }
 
     /// The page that shows it; what is on every page has none.
@@ -256,7 +267,9 @@ impl Content {
                 content.warnings.push(Warning::Special(file));
                 continue;
             }
-            let explained = file.strip_prefix(EXPLANATIONS).and_then(|rest| rest.strip_prefix('/'));
+            let explained = file
+                .strip_prefix(EXPLANATIONS)
+                .and_then(|rest| rest.strip_prefix('/'));
             let explained = explained.and_then(|rest| rest.strip_suffix(".jsonl"));
             match explained.filter(|model| !model.contains('/')) {
                 Some(model) => content.read_explanations(path, model)?,
@@ -266,7 +279,9 @@ impl Content {
                 }
             }
         }
-        let targets = texts.iter().filter_map(|text| Some((text.file.clone(), text.target()?)));
+        let targets = texts
+            .iter()
+            .filter_map(|text| Some((text.file.clone(), text.target()?)));
         let targets: Targets = targets.collect();
         for text in texts {
             let page = content.read_page(&text, &targets, raw_html)?;
@@ -288,7 +303,9 @@ impl Content {
         targets: &Targets,
         raw_html: bool,
     ) -> Result<Page, ContentError> {
-        let Found { path, file, slug, .. } = found;
+        let Found {
+            path, file, slug, ..
+        } = found;
         let text = read_text(path)?;
         let (front, unknown, markdown) = front_matter::split(&text).map_err(|wrong| {
             let path = path.clone();
@@ -307,13 +324,22 @@ impl Content {
             targets,
             raw_html,
         };
-        let Rendered { html, plain, warnings } =
-            markdown::render(markdown, &place).map_err(|reason| {
-                let path = path.clone();
-                ContentError::Unbounded { path, reason }
-            })?;
+        let Rendered {
+            html,
+            plain,
+            warnings,
+        } = markdown::render(markdown, &place).map_err(|reason| {
+            let path = path.clone();
+            ContentError::Unbounded { path, reason }
+        })?;
         self.warnings.extend(warnings);
-        let FrontMatter { title, description, author, date, menu } = front;
+        let FrontMatter {
+            title,
+            description,
+            author,
+            date,
+            menu,
+        } = front;
         let own_heading = first_heading(markdown);
         let heading = title.clone().filter(|_| own_heading.is_none());
         let title = title.or(own_heading).unwrap_or_else(|| slug.clone());
@@ -333,7 +359,10 @@ impl Content {
     }
 
     fn read_explanations(&mut self, path: &Path, model: &str) -> Result<(), ContentError> {
-        let io = |source| ContentError::Io { path: path.to_owned(), source };
+        let io = |source| ContentError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let mut reader = BufReader::new(File::open(path).map_err(io)?);
         let mut bytes = Vec::new();
         for number in 1.. {
@@ -342,7 +371,10 @@ impl Content {
             if line.read_until(b'\n', &mut bytes).map_err(io)? == 0 {
                 break;
             }
-            let line = bytes.strip_prefix(BOM.as_bytes()).filter(|_| number == 1).unwrap_or(&bytes);
+            let line = bytes
+                .strip_prefix(BOM.as_bytes())
+                .filter(|_| number == 1)
+                .unwrap_or(&bytes);
             if line.trim_ascii().is_empty() {
                 continue;
             }
@@ -385,13 +417,20 @@ pub(super) fn walk(
         let name = path.file_name().unwrap_or_default();
         name.to_string_lossy().starts_with('.')
     };
-    let walk = walkdir::WalkDir::new(folder).follow_links(true).sort_by_file_name();
-    let walk = walk.into_iter().filter_entry(move |entry| entry.depth() == 0 || !is_hidden(entry.path()));
+    let walk = walkdir::WalkDir::new(folder)
+        .follow_links(true)
+        .sort_by_file_name();
+    let walk = walk
+        .into_iter()
+        .filter_entry(move |entry| entry.depth() == 0 || !is_hidden(entry.path()));
     walk.filter_map(move |entry| match entry {
         Ok(entry) => Some(Ok(entry)),
         // editors leave hidden links that lead nowhere
         Err(error) if error.depth() > 0 && error.path().is_some_and(is_hidden) => None,
-        Err(error) => Some(Err((error.path().unwrap_or(Path::new("")).to_owned(), error.into()))),
+        Err(error) => Some(Err((
+            error.path().unwrap_or(Path::new("")).to_owned(),
+            error.into(),
+        ))),
     })
 }
 
@@ -400,7 +439,9 @@ fn inner_name(path: &Path, folder: &Path) -> Result<String, ContentError> {
     let inner = path.strip_prefix(folder).unwrap_or(path);
     let parts = inner.iter().map(|part| part.to_str());
     let parts = parts.collect::<Option<Vec<_>>>();
-    Ok(parts.ok_or_else(|| ContentError::Name(path.to_owned()))?.join("/"))
+    Ok(parts
+        .ok_or_else(|| ContentError::Name(path.to_owned()))?
+        .join("/"))
 }
 
 /// The mark that programs of Windows write before a text.
@@ -408,7 +449,10 @@ const BOM: &str = "\u{feff}";
 
 /// A text of bounded length.
 fn read_text(path: &Path) -> Result<String, ContentError> {
-    let io = |source| ContentError::Io { path: path.to_owned(), source };
+    let io = |source| ContentError::Io {
+        path: path.to_owned(),
+        source,
+    };
     if fs::metadata(path).map_err(io)?.len() > markdown::LONGEST as u64 {
         let (path, reason) = (path.to_owned(), "is longer than 1,000,000 bytes");
         return Err(ContentError::Unbounded { path, reason });
@@ -465,5 +509,4 @@ mod tests {
                 .contains("two.md")
         );
     }
-
 }

@@ -208,7 +208,10 @@ fn words_of_whole(tokens: &[TokenId], pieces: &WordPieces, mut found: impl FnMut
                 },
                 before => {
                     let pairs = |open: &Open| piece.touches && open.kind.pairs_with(piece.kind);
-                    let first = before.as_ref().filter(|open| pairs(open)).map(|open| open.unit);
+                    let first = before
+                        .as_ref()
+                        .filter(|open| pairs(open))
+                        .map(|open| open.unit);
                     before.into_iter().for_each(|open| open.close(&mut found));
                     Open {
                         unit,
@@ -219,7 +222,9 @@ fn words_of_whole(tokens: &[TokenId], pieces: &WordPieces, mut found: impl FnMut
             });
         }
         if of.last().is_none_or(|piece| !piece.to_end) {
-            open.take().into_iter().for_each(|open| open.close(&mut found));
+            open.take()
+                .into_iter()
+                .for_each(|open| open.close(&mut found));
         }
     }
     open.into_iter().for_each(|open| open.close(&mut found));
@@ -598,8 +603,34 @@ mod tests {
     }
 
     const TOKENS: [&str; 28] = [
-        "a", "B", "é", "e\u{301}", "\u{301}", "\u{ad}", "", " ", " a", "-", "ﬁ", "ß", "7", "ab c",
-        "ก", "\u{e34}", "กิน", "\u{e34}น", "日", "日本", "が", "か", "\u{3099}", "タ-", "-本", "\u{200b}", "한", "a日",
+        "a",
+        "B",
+        "é",
+        "e\u{301}",
+        "\u{301}",
+        "\u{ad}",
+        "",
+        " ",
+        " a",
+        "-",
+        "ﬁ",
+        "ß",
+        "7",
+        "ab c",
+        "ก",
+        "\u{e34}",
+        "กิน",
+        "\u{e34}น",
+        "日",
+        "日本",
+        "が",
+        "か",
+        "\u{3099}",
+        "タ-",
+        "-本",
+        "\u{200b}",
+        "한",
+        "a日",
     ];
 
     const TOKENIZER: &[u8] = include_bytes!("../../../tests/conformance/llama/tokenizer.json");

@@ -73,7 +73,9 @@ pub(super) fn read(root: &Path) -> Result<Known, SiteError> {
     let lines = journal.split_inclusive(|byte| *byte == b'\n');
     let names = lines.filter_map(|line| std::str::from_utf8(line.strip_suffix(b"\n")?).ok());
     let names = names.filter(|name| is_inner(name));
-    known.files.extend(names.map(|name| (name.to_owned(), None)));
+    known
+        .files
+        .extend(names.map(|name| (name.to_owned(), None)));
     Ok(known)
 }
 
@@ -85,7 +87,9 @@ pub(super) fn write(
     let path = root.join(LIST);
     let list = List {
         schema: SCHEMA.into(),
-        files: files.map(|(name, hash)| (name, format!("{hash:032x}"))).collect(),
+        files: files
+            .map(|(name, hash)| (name, format!("{hash:032x}")))
+            .collect(),
     };
     let written = serde_json::to_vec(&list).map_err(io::Error::from);
     let written = written.and_then(|json| {
@@ -207,12 +211,31 @@ mod tests {
 
     #[test]
     fn names_are_inside_the_folder() {
-        for name in ["index.html", "m/0/1.html", ".nojekyll", "a b/c..d", "ä.html"] {
+        for name in [
+            "index.html",
+            "m/0/1.html",
+            ".nojekyll",
+            "a b/c..d",
+            "ä.html",
+        ] {
             assert!(is_inner(name), "{name}");
         }
         for name in [
-            "", ".", "..", "../mine.txt", "m/../../mine.txt", "/etc/passwd", "m//x", "m/", "./x", "m\\x",
-            "a\nb", "a\0b", ".neuroscope-build.json", ".Neuroscope-build.journal", "m/.neuroscope-new-1",
+            "",
+            ".",
+            "..",
+            "../mine.txt",
+            "m/../../mine.txt",
+            "/etc/passwd",
+            "m//x",
+            "m/",
+            "./x",
+            "m\\x",
+            "a\nb",
+            "a\0b",
+            ".neuroscope-build.json",
+            ".Neuroscope-build.journal",
+            "m/.neuroscope-new-1",
         ] {
             assert!(!is_inner(name), "{name}");
         }
@@ -222,10 +245,15 @@ mod tests {
     fn what_cannot_be_read_names_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let list = dir.path().join(LIST);
-        let whole = format!("{{\"schema\":\"{SCHEMA}\",\"files\":{{\"a.html\":\"0f\",\"b.html\":\"x\",\"../c\":\"00\"}}}}");
+        let whole = format!(
+            "{{\"schema\":\"{SCHEMA}\",\"files\":{{\"a.html\":\"0f\",\"b.html\":\"x\",\"../c\":\"00\"}}}}"
+        );
         fs::write(&list, &whole).unwrap();
         let known = read(dir.path()).unwrap();
-        assert_eq!(known.files, HashMap::from([("a.html".into(), Some(15)), ("b.html".into(), None)]));
+        assert_eq!(
+            known.files,
+            HashMap::from([("a.html".into(), Some(15)), ("b.html".into(), None)])
+        );
         for end in 0..whole.len() {
             fs::write(&list, &whole[..end]).unwrap();
             let known = read(dir.path()).unwrap();
@@ -235,11 +263,22 @@ mod tests {
         assert!(matches!(read(dir.path()), Err(SiteError::NewerList { .. })));
         fs::write(&list, whole).unwrap();
         // a journal cut short, and one of garbage
-        fs::write(dir.path().join(JOURNAL), b"a.html\nd.html\n../e\n\xff\xfe\n\nf.ht").unwrap();
+        fs::write(
+            dir.path().join(JOURNAL),
+            b"a.html\nd.html\n../e\n\xff\xfe\n\nf.ht",
+        )
+        .unwrap();
         let known = read(dir.path()).unwrap();
         let mut names: Vec<_> = known.files.iter().collect();
         names.sort();
         let expected = ["a.html", "b.html", "d.html"].map(str::to_owned);
-        assert_eq!(names, [(&expected[0], &None), (&expected[1], &None), (&expected[2], &None)]);
+        assert_eq!(
+            names,
+            [
+                (&expected[0], &None),
+                (&expected[1], &None),
+                (&expected[2], &None)
+            ]
+        );
     }
 }

@@ -273,7 +273,8 @@ impl Output {
             let successor = now.get(&address_key(name)).map(|(name, _)| name);
             // where the case of letters does not count, another name may be the same file
             let lives_on = |other: &String| {
-                other == name || path.canonicalize().ok() == self.root.join(other).canonicalize().ok()
+                other == name
+                    || path.canonicalize().ok() == self.root.join(other).canonicalize().ok()
             };
             if successor.is_some_and(lives_on) {
                 continue;

@@ -29,7 +29,9 @@ pub(in crate::site) fn check(
         let inner = self::real(source);
         if inner.starts_with(&real) || real.starts_with(&inner) {
             let source = source.display();
-            return refuse(format!("the site is made from `{source}`, which must lie apart from it"));
+            return refuse(format!(
+                "the site is made from `{source}`, which must lie apart from it"
+            ));
         }
     }
     Ok(())
@@ -71,11 +73,25 @@ mod tests {
         let sources = [project.join("content"), project.join("data")];
         let sources = [sources[0].as_path(), sources[1].as_path()];
         let check = |out: &Path| check(out, &project, &sources).map_err(|error| error.to_string());
-        for fine in ["site", "site/deep/er", "other", "content-site", "content/../site"] {
+        for fine in [
+            "site",
+            "site/deep/er",
+            "other",
+            "content-site",
+            "content/../site",
+        ] {
             assert_eq!(check(&project.join(fine)), Ok(()), "{fine}");
         }
         assert_eq!(check(&dir.path().join("elsewhere")), Ok(()));
-        for bad in [".", "..", "content", "content/new/folder", "data/m/atlas", "site/..", "x/../content"] {
+        for bad in [
+            ".",
+            "..",
+            "content",
+            "content/new/folder",
+            "data/m/atlas",
+            "site/..",
+            "x/../content",
+        ] {
             let said = check(&project.join(bad)).unwrap_err();
             assert!(said.contains(bad), "{said}");
         }

@@ -123,7 +123,11 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(revision) = &model.revision {
         let commit: String = revision.chars().take(12).collect();
-        notes.push(format!("from {} at commit {}", calm(&model.source), calm(&commit)));
+        notes.push(format!(
+            "from {} at commit {}",
+            calm(&model.source),
+            calm(&commit)
+        ));
     }
     // GGUF's own types; what plain files hold is a float or a whole number
     let quantised = |kind: &&String| kind.starts_with('Q');

@@ -111,7 +111,10 @@ mod tests {
             ("ខ្ញុំ\u{200b}ស្រឡាញ់", "ញុំស្រ"),
         ] {
             let (all, asked) = (words(text), words(word));
-            assert!(asked.len() > 1 && asked.iter().all(|word| all.contains(word)), "{word}");
+            assert!(
+                asked.len() > 1 && asked.iter().all(|word| all.contains(word)),
+                "{word}"
+            );
         }
     }
 }
