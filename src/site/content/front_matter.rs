@@ -179,7 +179,7 @@ mod tests {
         let (front, unknown, _) =
             split("\n+++ \ntitel = \"x\"\ntags = [\"a\"]\nmenu = 1\n+++\n").unwrap();
         assert_eq!((front.menu, front.title), (Some(1), None));
-        assert_eq!(unknown, ["titel", "tags"]);
+        assert_eq!(unknown, ["tags", "titel"]);
         assert_eq!(
             ["titel", "Title", "mneu", "tags", "athor"].map(near),
             [
