@@ -10,7 +10,7 @@ use crate::support::{Said, fail, files, neuroscope, run, scan, succeed};
 
 /// How many builds are killed; more than in CI, where it is given.
 const ROUNDS: &str = "NEUROSCOPE_ROUNDS";
-const FEW: u32 = 12;
+const FEW: u32 = 9;
 
 fn rounds() -> u32 {
     std::env::var(ROUNDS).map_or(FEW, |rounds| rounds.parse().unwrap())
@@ -295,6 +295,7 @@ fn a_damaged_list_of_files_stops_no_build_and_loses_nothing() {
 fn names_that_are_one_folder_somewhere_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     for (folder, name) in [("one", "tiny"), ("two", "TINY")] {
+        fs::create_dir(dir.path().join(folder)).unwrap();
         scan(&dir.path().join(folder), "llama", 9, &["--name", name]);
     }
     let mut command = neuroscope(dir.path());
@@ -310,7 +311,8 @@ fn names_that_are_one_folder_somewhere_are_refused() {
 fn addresses_and_folders_are_checked_before_the_work() {
     let dir = project();
     for (url, hint) in [
-        ("example.org/atlas", "https://example.org/atlas/"),
+        ("example.org/a b", "https://example.org/a%20b/"),
+        ("atlas", "such as"),
         ("https://example.org/a b", "https://example.org/a%20b/"),
         ("https://example.org/?q=1", "https://example.org/"),
         ("https://example.org/a#b", "https://example.org/a/"),
@@ -324,12 +326,12 @@ fn addresses_and_folders_are_checked_before_the_work() {
     }
     fs::write(
         dir.path().join("neuroscope.toml"),
-        "[site]\nbase_url = \"//example.org\"\n",
+        "[site]\nbase_url = \"/atlas\"\n",
     )
     .unwrap();
     fail(
         neuroscope(dir.path()).arg("build"),
-        &["base URL", "https://example.org/"],
+        &["base URL", "no scheme"],
     );
     fs::remove_file(dir.path().join("neuroscope.toml")).unwrap();
     for out in [".", "data", "data/llama/atlas/pages", "content"] {
@@ -340,4 +342,17 @@ fn addresses_and_folders_are_checked_before_the_work() {
         );
     }
     assert!(!site(dir.path()).exists());
+    // what lacks its scheme alone is completed
+    let said = succeed(build(dir.path(), "A").args(["--base-url", "example.org/atlas"]));
+    assert!(
+        said.stderr.contains("https://example.org/atlas"),
+        "{}",
+        said.stderr
+    );
+    let page = fs::read_to_string(site(dir.path()).join("llama/0/0.html")).unwrap();
+    assert!(
+        page.contains("<link rel=\"canonical\" href=\"https://example.org/atlas/llama/0/0.html\"")
+    );
+    let sitemap = fs::read_to_string(site(dir.path()).join("sitemap.xml")).unwrap();
+    assert!(sitemap.contains("<loc>https://example.org/atlas/</loc>"));
 }

@@ -13,7 +13,7 @@ use crate::ids::{ModelName, NeuronId, TokenId};
 use super::api;
 use super::content::{Content, Page, Warning, is_relative};
 use super::error::SiteError;
-use super::options::SiteOptions;
+use super::options::{SiteOptions, with_scheme};
 use super::output::{self, Output, OutputReport};
 use super::pages::part::ModelPart;
 use super::pages::views::{HomeView, Link, ModelView, PageView, SiteView};
@@ -61,7 +61,7 @@ pub struct BuildReport {
     pub stray_notes: Vec<String>,
     /// Files with explanations of neurons that no atlas has, and of how many.
     pub stray_explanations: BTreeMap<String, usize>,
-    /// What is odd about the content.
+    /// What is odd about options and content.
     pub warnings: Vec<String>,
     /// The files.
     #[serde(flatten)]
@@ -158,13 +158,22 @@ pub fn build(
         let file = format!("explanations/{model}.jsonl");
         *stray_explanations.entry(file).or_default() += 1;
     }
+    let mut warnings: Vec<String> = content.warnings.iter().map(Warning::to_string).collect();
+    if let Some(given) = &inputs.options.base_url
+        && let full = with_scheme(given)
+        && full != *given
+    {
+        warnings.push(format!(
+            "the base URL `{given}` has no scheme, and is taken as `{full}`"
+        ));
+    }
     let n_neurons = models.iter().map(|(_, n)| n).sum();
     Ok(BuildReport {
         models,
         n_neurons,
         stray_notes: stray_notes.collect(),
         stray_explanations,
-        warnings: content.warnings.iter().map(Warning::to_string).collect(),
+        warnings,
         output: output.finish()?,
     })
 }

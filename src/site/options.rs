@@ -1,5 +1,7 @@
 //! How a site is built.
 
+use std::borrow::Cow;
+
 use ammonia::Url;
 use serde::{Deserialize, Serialize};
 
@@ -115,11 +117,10 @@ impl SiteOptions {
         self.base_url.as_deref().map_or(Ok(()), check_base_url)
     }
 
-    /// `base_url` with a slash at the end.
+    /// `base_url` with its scheme, and a slash at the end.
     pub(super) fn base_url(&self) -> Option<String> {
-        self.base_url
-            .as_ref()
-            .map(|url| format!("{}/", url.trim_end_matches('/')))
+        let url = self.base_url.as_deref().map(with_scheme);
+        url.map(|url| format!("{}/", url.trim_end_matches('/')))
     }
 
     /// The path of `base_url`, `/` without one.
@@ -156,12 +157,26 @@ fn is_menu_address(href: &str) -> bool {
     }
 }
 
+/// An address with `https://` in front, where it begins with a host instead of a scheme.
+pub(super) fn with_scheme(given: &str) -> Cow<'_, str> {
+    let rest = given.strip_prefix("//").unwrap_or(given);
+    let full = format!("https://{rest}");
+    let is_host = rest.starts_with(char::is_alphanumeric) && !rest.contains("://");
+    let url = is_host.then(|| Url::parse(&full).ok()).flatten();
+    let is_named = |host: &str| host.contains('.') || host == "localhost";
+    match url.is_some_and(|url| url.host_str().is_some_and(is_named)) {
+        true => full.into(),
+        false => given.into(),
+    }
+}
+
 /// Refuses an address that is not that of a folder of a website, written out; the hint has it as it should be.
 fn check_base_url(given: &str) -> Result<(), SiteError> {
+    let full = with_scheme(given);
     let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-    let parsed = Url::parse(given).ok().filter(is_web);
+    let parsed = Url::parse(&full).ok().filter(is_web);
     let reason = match &parsed {
-        None if !given.contains("://") => "has no scheme",
+        None if !full.contains("://") => "has no scheme",
         None => "is not an address of http or https",
         Some(url) if !url.username().is_empty() || url.password().is_some() => {
             "has the name of a user in it"
@@ -169,23 +184,12 @@ fn check_base_url(given: &str) -> Result<(), SiteError> {
         Some(url) if url.query().is_some() => "has a query",
         Some(url) if url.fragment().is_some() => "has a fragment",
         Some(url) if url.path().ends_with(".html") => "is the address of a page",
-        Some(url) if url.as_str().trim_end_matches('/') != given.trim_end_matches('/') => {
+        Some(url) if url.as_str().trim_end_matches('/') != full.trim_end_matches('/') => {
             "is not written as browsers write it"
         }
         Some(_) => return Ok(()),
     };
-    // what was probably meant
-    let guess = || {
-        let rest = given.trim().trim_start_matches("//");
-        let is_host =
-            rest.chars().next().is_some_and(char::is_alphanumeric) && !rest.contains("://");
-        let url = is_host.then(|| Url::parse(&format!("https://{rest}")).ok());
-        url.flatten().filter(|url| {
-            url.host_str()
-                .is_some_and(|host| host.contains(['.', ':']) || host == "localhost")
-        })
-    };
-    let meant = parsed.or_else(guess).and_then(|mut url| {
+    let meant = parsed.and_then(|mut url| {
         url.set_query(None);
         url.set_fragment(None);
         url.set_username("").ok()?;
@@ -225,21 +229,14 @@ mod tests {
             "http://localhost:8000/",
             "https://user.github.io/Repo_1//",
             "https://xn--exmple-cua.org/%C3%A4/",
+            "example.org/atlas",
+            "example.org:8080/x",
+            "//example.org/x/",
+            "localhost:8000",
         ] {
             assert!(check_base_url(fine).is_ok(), "{fine}");
         }
         for (given, reason, instead) in [
-            (
-                "example.org/atlas",
-                "no scheme",
-                "`https://example.org/atlas/`",
-            ),
-            (
-                "example.org:8080/x",
-                "no scheme",
-                "`https://example.org:8080/x/`",
-            ),
-            ("//example.org/x/", "no scheme", "`https://example.org/x/`"),
             ("/atlas", "no scheme", "such as"),
             ("", "no scheme", "such as"),
             ("atlas", "no scheme", "such as"),
@@ -376,5 +373,6 @@ mod tests {
         assert_eq!(path(Some("https://example.org")), "/");
         assert_eq!(path(Some("https://example.org/atlas")), "/atlas/");
         assert_eq!(path(Some("https://example.org/a/b/")), "/a/b/");
+        assert_eq!(path(Some("example.org/atlas")), "/atlas/");
     }
 }
