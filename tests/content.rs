@@ -274,6 +274,31 @@ fn addresses_that_are_one_file_somewhere_are_refused() {
     }
 }
 
+#[test]
+fn two_files_for_one_place_are_refused() {
+    let project = Project::new();
+    for [one, other] in [
+        ["notes/tiny/0/1.md", "notes/tiny/0/01.md"],
+        ["index.md", "index.markdown"],
+        ["footer.MD", "footer.md"],
+        ["guide/start.md", "guide/start.markdown"],
+    ] {
+        [one, other].map(|name| project.write(&format!("content/{name}"), "x"));
+        // where the case of letters does not count, the two may be one file
+        if files(&project.path("content")).len() == 2 {
+            project.refused(&[one, other, "for the same place"]);
+        }
+        fs::remove_dir_all(project.path("content")).unwrap();
+    }
+    project.write(
+        "content/explanations/tiny.JSONL",
+        "{\"layer\": 0, \"neuron\": 1, \"text\": \"zebras\"}\n",
+    );
+    project.build();
+    assert!(project.page("tiny/0/1.html").contains("zebras"));
+    assert!(!project.path("site/explanations").exists());
+}
+
 /// Every word of a site's files of words.
 fn words(project: &Path, name: &str) -> Vec<String> {
     let found = files(&project.join("site").join(name).join("words")).into_iter();

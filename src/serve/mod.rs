@@ -175,7 +175,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                 Err(never) => match never {},
             }
         }
-        None => page(&shared.root.join("404.html"), StatusCode::NOT_FOUND).await,
+        None => match files::find(&shared.root, "/404.html") {
+            Some(Found::Page(path)) => page(&path, StatusCode::NOT_FOUND).await,
+            _ => StatusCode::NOT_FOUND.into_response(),
+        },
     }
 }
 

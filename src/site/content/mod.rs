@@ -7,7 +7,7 @@ mod front_matter;
 mod markdown;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -63,6 +63,9 @@ pub enum ContentError {
     /// A file's name is not text.
     #[error("`{}` has a name that is not UTF-8", .0.display())]
     Name(PathBuf),
+    /// Two files are for the same place.
+    #[error("`{0}` and `{1}` are for the same place")]
+    Twice(PathBuf, PathBuf),
     /// A line is not an explanation of a neuron.
     #[error("`{path}` line {line}: {reason}")]
     Explanation {
@@ -94,6 +97,7 @@ impl ContentError {
                 "look for links that lead in circles, and for files that are not the site's".into()
             }
             Self::Name(_) => "rename the file".into(),
+            Self::Twice(..) => "keep one of the two".into(),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
                 "save the file as UTF-8".into()
             }
@@ -267,11 +271,7 @@ impl Content {
                 content.warnings.push(Warning::Special(file));
                 continue;
             }
-            let explained = file
-                .strip_prefix(EXPLANATIONS)
-                .and_then(|rest| rest.strip_prefix('/'));
-            let explained = explained.and_then(|rest| rest.strip_suffix(".jsonl"));
-            match explained.filter(|model| !model.contains('/')) {
+            match explained_model(&file) {
                 Some(model) => content.read_explanations(path, model)?,
                 None if is_markdown(path) => texts.push(Found::new(path, file)?),
                 None => {
@@ -279,6 +279,7 @@ impl Content {
                 }
             }
         }
+        check_places(&texts)?;
         let targets = texts
             .iter()
             .filter_map(|text| Some((text.file.clone(), text.target()?)));
@@ -406,6 +407,26 @@ impl Content {
         }
         Ok(())
     }
+}
+
+/// The model that a file explains neurons of, by its path in the folder.
+fn explained_model(file: &str) -> Option<&str> {
+    let name = file.strip_prefix(EXPLANATIONS)?.strip_prefix('/')?;
+    let (model, ending) = name.rsplit_once('.')?;
+    (ending.eq_ignore_ascii_case("jsonl") && !model.contains('/')).then_some(model)
+}
+
+/// Refuses two files for one place, such as `notes/m/0/1.md` and `notes/m/0/01.markdown`.
+fn check_places(texts: &[Found]) -> Result<(), ContentError> {
+    let mut taken: HashMap<String, &Path> = HashMap::new();
+    for text in texts {
+        let address = text.target().map(|target| target.address);
+        let place = address.unwrap_or_else(|| text.slug.clone());
+        if let Some(other) = taken.insert(place, &text.path) {
+            return Err(ContentError::Twice(other.to_owned(), text.path.clone()));
+        }
+    }
+    Ok(())
 }
 
 /// The files and folders in a folder of the project's, in order, through links; without those that are none of the
