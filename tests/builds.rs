@@ -310,6 +310,12 @@ fn names_that_are_one_folder_somewhere_are_refused() {
 #[test]
 fn addresses_and_folders_are_checked_before_the_work() {
     let dir = project();
+    let refused = |command: &mut Command, what: &[&str]| {
+        let said = run(command);
+        assert_eq!(said.code, Some(2), "{}", said.stderr);
+        let misses = what.iter().find(|what| !said.stderr.contains(**what));
+        assert_eq!(misses, None, "{}", said.stderr);
+    };
     for (url, hint) in [
         ("example.org/a b", "https://example.org/a%20b/"),
         ("atlas", "such as"),
@@ -318,7 +324,7 @@ fn addresses_and_folders_are_checked_before_the_work() {
         ("https://example.org/a#b", "https://example.org/a/"),
         ("ftp://example.org/", "such as"),
     ] {
-        fail(
+        refused(
             neuroscope(dir.path()).args(["build", "--base-url", url]),
             &["base URL", hint],
         );
@@ -329,7 +335,7 @@ fn addresses_and_folders_are_checked_before_the_work() {
         "[site]\nbase_url = \"/atlas\"\n",
     )
     .unwrap();
-    fail(
+    refused(
         neuroscope(dir.path()).arg("build"),
         &["base URL", "no scheme"],
     );

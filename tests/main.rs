@@ -10,6 +10,7 @@ mod conformance;
 mod content;
 mod format;
 mod hub;
+mod identity;
 mod interrupted;
 mod pipeline;
 mod project;

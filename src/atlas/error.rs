@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::ModelError;
 use crate::shard::ShardError;
+use crate::stats::OptionError;
 use crate::tokens::store::StoreError;
 
 /// What can go wrong with an atlas.
@@ -70,14 +71,23 @@ pub enum AtlasError {
         /// As given.
         found: String,
     },
-    /// A threshold cannot be compared with anything.
-    #[error("the threshold `{name}` of roles is {value}; expected a finite number")]
-    Threshold {
-        /// Its name in the project file.
-        name: &'static str,
-        /// What it is.
-        value: f64,
+    /// The corpus that is there is not the one that was scanned.
+    #[error(
+        "`{path}` is not of the corpus that was scanned: other {what} (expected {expected}, found {found})"
+    )]
+    OtherCorpus {
+        /// Manifest of the corpus.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// As scanned.
+        expected: String,
+        /// As found.
+        found: String,
     },
+    /// An option makes no sense.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// Another process is writing it.
     #[error("`{0}` is being written by another process")]
     InWork(PathBuf),
@@ -107,6 +117,9 @@ impl AtlasError {
             Self::MissingPart { .. } => {
                 Some("scan it with `neuroscope scan --part`, or copy it here")
             }
+            Self::OtherCorpus { .. } => Some(
+                "bring the corpus of the scan back with `neuroscope tokenize --data`, or scan the new one under another name",
+            ),
             Self::NoParts(_) => Some("scan first: `neuroscope scan --model MODEL --corpus FILES`"),
             _ => None,
         }

@@ -10,6 +10,7 @@ use neuroscope::shard::MANIFEST;
 use neuroscope::site::{BuildReport, SiteOptions};
 
 use super::flags::Flags;
+use super::report::say;
 use super::{Context, build, interrupt, shown};
 
 #[derive(Args)]
@@ -71,7 +72,7 @@ pub(super) fn run(mut context: Context, args: &ServeArgs) -> Result<()> {
     };
     serve::serve(
         server,
-        |address| eprintln!("serving http://{address}/ until Ctrl-C"),
+        |address| say(&format!("serving http://{address}/ until Ctrl-C")),
         interrupt::asked,
     )?;
     Ok(())

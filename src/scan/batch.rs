@@ -1,5 +1,6 @@
 //! Windows of the corpus in batches, with what each row is.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,30 @@ impl<'a> Rows<'a> {
             rows: self,
             batch_tokens,
             cursor,
+        }
+    }
+
+    /// How many positions of its document lie before a place, if the document goes on there; nothing if it is no place in
+    /// the windows of some documents.
+    pub(super) fn place(&self, cursor: &Cursor, documents: &Range<u32>) -> Option<Option<u32>> {
+        let next = cursor.documents.start;
+        let is_inside = cursor.documents.end == documents.end
+            && (documents.start..=documents.end).contains(&next)
+            && cursor.tail.len() <= self.context_tokens;
+        if !is_inside {
+            return None;
+        }
+        let Some((doc, at)) = cursor.doc else {
+            return Some(None);
+        };
+        if doc.0 < documents.start || doc.0.checked_add(1) != Some(next) {
+            return None;
+        }
+        let mut windows = self.windowing.windows(self.store.len(doc));
+        match at.cmp(&windows.len()) {
+            Ordering::Less => Some(windows.nth(at).map(|window| window.start.0)),
+            Ordering::Equal => Some(None),
+            Ordering::Greater => None,
         }
     }
 

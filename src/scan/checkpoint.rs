@@ -18,15 +18,16 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::shard::{PartInfo, ScanIdentity, ShardError, sync_folder};
-use crate::stats::block::Block;
+use crate::shard::{PartInfo, ScanIdentity, ShardError, create_anew, sync_folder};
+use crate::stats::block::{Block, Progress};
 
+use super::MOST_BATCH;
 use super::batch::Cursor;
 
 const MAGIC: &[u8; 8] = b"NSCKPT1\n";
 
-/// Longest header and longest block, so that a damaged length does not ask for all memory.
-const MOST_BYTES: u32 = 1 << 30;
+/// Longest header, so that a damaged length does not ask for all memory.
+const MOST_HEADER: u64 = 16 << 20;
 
 /// What a checkpoint is of, and how far it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,7 +81,7 @@ impl<W: Write> Write for Hashing<W> {
 
 fn write_file(path: &Path, header: &Header, layers: &[Vec<Block>]) -> io::Result<()> {
     let mut file = Hashing {
-        to: BufWriter::with_capacity(1 << 20, File::create(path)?),
+        to: BufWriter::with_capacity(1 << 20, create_anew(path)?),
         hash: Sha256::new(),
     };
     file.write_all(MAGIC)?;
@@ -109,11 +110,13 @@ fn write_frame(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     to.write_all(bytes)
 }
 
-/// Reads a checkpoint, if there is one. `layers` is the state before any position, and becomes what was saved.
+/// Reads a checkpoint, if there is one. `layers` is the state before any position, and becomes what was saved. `place`
+/// says how many positions of its document are done, if the document goes on; nothing if the place is none of the part.
 pub(super) fn read(
     path: &Path,
     expected: &Header,
     layers: &mut [Vec<Block>],
+    place: impl FnOnce(&Header) -> Option<Option<u32>>,
 ) -> Result<Option<Header>, ShardError> {
     let io = |source| ShardError::io("read", path, source);
     let file = match File::open(path) {
@@ -129,7 +132,7 @@ pub(super) fn read(
     if magic != *MAGIC {
         return Err(damaged("it is no checkpoint of this version"));
     }
-    let header = read_frame(&mut file).map_err(io)?;
+    let header = read_frame(&mut file, MOST_HEADER).map_err(io)?;
     let header: Header =
         serde_json::from_slice(&header).map_err(|error| damaged(&error.to_string()))?;
     let other = header
@@ -141,12 +144,32 @@ pub(super) fn read(
     if let Some(what) = other {
         return Err(damaged(&format!("it is of another {what}")));
     }
+    let Some(document) = place(&header) else {
+        return Err(damaged("its place is not in the part"));
+    };
+    if !(1..=MOST_BATCH).contains(&header.batch_tokens) {
+        return Err(damaged("its batches have a size that makes no sense"));
+    }
+    let options = &expected.scan.policy.stats;
+    let progress = Progress {
+        options,
+        rows: header.done,
+        document,
+    };
+    let most = Block::most_bytes(expected.scan.kind(), options);
     for blocks in layers {
-        let frames = blocks.iter().map(|_| read_frame(&mut file));
+        let frames = blocks.iter().map(|_| read_frame(&mut file, most));
         let frames = frames.collect::<io::Result<Vec<_>>>().map_err(io)?;
-        let found = frames.into_par_iter().map(|frame| {
-            let bytes = zstd::stream::decode_all(frame.as_slice())?;
-            postcard::from_bytes(&bytes).map_err(io::Error::other)
+        let found = frames.into_par_iter().zip(&*blocks).map(|(frame, empty)| {
+            let mut bytes = Vec::new();
+            zstd::Decoder::new(frame.as_slice())?
+                .take(most)
+                .read_to_end(&mut bytes)?;
+            let block: Block = postcard::from_bytes(&bytes).map_err(io::Error::other)?;
+            match block.fits(empty, &progress) {
+                true => Ok(block),
+                false => Err(io::Error::other("a state is none that a scan saved")),
+            }
         });
         *blocks = found.collect::<io::Result<Vec<Block>>>().map_err(io)?;
     }
@@ -175,15 +198,14 @@ fn check_hash(path: &Path, mut file: &File) -> Result<(), ShardError> {
     }
 }
 
-fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
+fn read_frame(from: &mut impl Read, most: u64) -> io::Result<Vec<u8>> {
     let mut len = [0; 4];
     from.read_exact(&mut len)?;
-    let len = u32::from_le_bytes(len);
-    if len > MOST_BYTES {
+    let len = u64::from(u32::from_le_bytes(len));
+    let mut bytes = Vec::new();
+    if len > most || from.take(len).read_to_end(&mut bytes)? as u64 != len {
         return Err(io::Error::other("a length makes no sense"));
     }
-    let mut bytes = vec![0; len as usize];
-    from.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -12,11 +12,14 @@ mod schema;
 mod writer;
 
 pub use error::ShardError;
-pub use files::{FileEntry, Folder, Lock, hash_file, hex, replace_json, sync_folder};
+pub use files::{
+    FileEntry, Folder, Lock, create_anew, hash_file, hex, is_plain_name, read_at_most,
+    replace_json, sync_folder,
+};
 pub use manifest::{
     AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelHashes,
-    ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, WEIGHTS_FILE,
-    read_manifest,
+    ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE,
+    WEIGHTS_FILE, read_manifest, require_files,
 };
 pub use reader::{LayerReader, PeakReader, TableReader, verify_files};
 pub use schema::{ExampleRow, PeakRow, SAMPLE_LIST, neuron_from_rows, rows_of};

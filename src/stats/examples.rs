@@ -117,6 +117,11 @@ impl TopList {
         }
     }
 
+    /// Whether the list ranks the same as another, and is no longer than that can be.
+    pub(super) fn has_limits_of(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.k == other.k && self.entries.len() <= self.k
+    }
+
     /// What the list ranks.
     pub fn kind(&self) -> ListKind {
         self.kind

@@ -15,6 +15,8 @@ pub mod samples;
 pub mod signs;
 pub mod window;
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use examples::ListKind;
@@ -86,7 +88,93 @@ impl Default for StatsOptions {
     }
 }
 
+/// An option that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` is {found}; expected {expected}")]
+pub struct OptionError {
+    /// The option, as the project file names it.
+    pub name: &'static str,
+    /// Its value.
+    pub found: String,
+    /// What it can be.
+    pub expected: String,
+}
+
+impl OptionError {
+    /// Checks that an option lies in a range.
+    pub fn range<T: PartialOrd + ToString>(
+        name: &'static str,
+        found: T,
+        range: RangeInclusive<T>,
+    ) -> Result<(), Self> {
+        let (first, last) = (range.start().to_string(), range.end().to_string());
+        Self::unless(
+            range.contains(&found),
+            name,
+            found,
+            format!("{first} to {last}"),
+        )
+    }
+
+    /// Checks that an option is a finite number.
+    pub fn finite(name: &'static str, found: f64) -> Result<(), Self> {
+        Self::unless(found.is_finite(), name, found, "a finite number")
+    }
+
+    /// Checks that an option is a finite number, 0 or more.
+    pub fn size(name: &'static str, found: f64) -> Result<(), Self> {
+        let is_size = found.is_finite() && found >= 0.0;
+        Self::unless(is_size, name, found, "a finite number, 0 or more")
+    }
+
+    fn unless(
+        is_right: bool,
+        name: &'static str,
+        found: impl ToString,
+        expected: impl Into<String>,
+    ) -> Result<(), Self> {
+        match is_right {
+            true => Ok(()),
+            false => Err(Self {
+                name,
+                found: found.to_string(),
+                expected: expected.into(),
+            }),
+        }
+    }
+}
+
+/// Most examples of a list.
+const MOST_EXAMPLES: usize = 10_000;
+
+/// Most positions on a side of a peak, and most tokens of a context.
+const MOST_POSITIONS: u32 = 10_000;
+
 impl StatsOptions {
+    /// Whether the options make sense.
+    pub fn check(&self) -> Result<(), OptionError> {
+        OptionError::range("top_k", self.top_k, 1..=MOST_EXAMPLES)?;
+        for (name, n) in [
+            ("case_k", self.case_k),
+            ("per_band", self.per_band),
+            ("random", self.random),
+        ] {
+            OptionError::range(name, n, 0..=MOST_EXAMPLES)?;
+        }
+        for (name, n) in [
+            ("window_before", self.window_before),
+            ("window_after", self.window_after),
+        ] {
+            OptionError::range(name, n, 0..=MOST_POSITIONS)?;
+        }
+        OptionError::range(
+            "context_tokens",
+            self.context_tokens,
+            1..=MOST_POSITIONS as usize,
+        )?;
+        OptionError::size("tau", f64::from(self.tau))
+    }
+
     /// The lists kept for a neuron, with their lengths.
     pub fn lists(&self, kind: MlpKind) -> Vec<(ListKind, usize)> {
         let mut lists = vec![(ListKind::Top, self.top_k), (ListKind::Bottom, self.top_k)];

@@ -39,6 +39,7 @@ pub use work::{weights, work};
 use super::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
 use crate::shard::{AtlasManifest, ShardError, WEIGHTS_FILE};
+use crate::stats::OptionError;
 
 /// Tokens kept at each end of a neuron's logit weights.
 pub(super) const TOP_TOKENS: usize = 20;
@@ -57,6 +58,13 @@ pub struct AnalysisOptions {
     /// Seed of the pairs that chance is estimated from.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub seed: u64,
+}
+
+impl AnalysisOptions {
+    /// Whether the options make sense.
+    pub fn check(&self) -> Result<(), OptionError> {
+        self.roles.check()
+    }
 }
 
 /// The lengths of a neuron's weights.

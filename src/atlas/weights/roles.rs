@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::vocabulary::Shape;
+use crate::stats::OptionError;
 
 /// What a neuron does to the logits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,17 +98,23 @@ pub(super) struct Evidence {
 }
 
 impl RoleThresholds {
-    /// The first that is no number to compare with.
-    pub(super) fn not_finite(&self) -> Option<(&'static str, f64)> {
-        let all = [
-            ("kurtosis", self.kurtosis),
-            ("variance", self.variance),
-            ("null_share", self.null_share),
-            ("late_layers", self.late_layers),
-            ("norm_rank", self.norm_rank),
-            ("variance_rank", self.variance_rank),
-        ];
-        all.into_iter().find(|(_, value)| !value.is_finite())
+    /// Whether the thresholds can be compared with something.
+    pub(super) fn check(&self) -> Result<(), OptionError> {
+        for (name, value) in [
+            ("roles.kurtosis", self.kurtosis),
+            ("roles.variance", self.variance),
+        ] {
+            OptionError::finite(name, value)?;
+        }
+        for (name, share) in [
+            ("roles.null_share", self.null_share),
+            ("roles.late_layers", self.late_layers),
+            ("roles.norm_rank", self.norm_rank),
+            ("roles.variance_rank", self.variance_rank),
+        ] {
+            OptionError::range(name, share, 0.0..=1.0)?;
+        }
+        Ok(())
     }
 
     /// The role, if there is one. Entropy comes last: its neurons write what no token reads.

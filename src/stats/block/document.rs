@@ -14,18 +14,18 @@ use super::{Block, Peaks, Quantity, ScanContext, WIDTH, WindowInfo, WindowRows, 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Pending {
     value: f32,
-    post: Option<f32>,
-    pos: u32,
+    pub(super) post: Option<f32>,
+    pub(super) pos: u32,
     context: u64,
-    start: u32,
-    values: Vec<f32>,
+    pub(super) start: u32,
+    pub(super) values: Vec<f32>,
 }
 
 /// The last rows of a document that goes on in the next batch, `[pos, WIDTH]` for each [`Quantity`] that is listed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Carry {
-    n_rows: u32,
-    rows: [Vec<f32>; 3],
+    pub(super) n_rows: u32,
+    pub(super) rows: [Vec<f32>; 3],
 }
 
 /// The windows of one document in a batch.

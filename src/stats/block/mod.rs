@@ -10,6 +10,7 @@
 
 mod document;
 mod found;
+mod saved;
 mod strip;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use super::signs::{CaseStats, SignCase};
 use super::{MlpKind, StatsOptions};
 use document::{Carry, Pending, Segment};
 pub use found::{Around, More};
+pub use saved::Progress;
 use strip::{Best, Strip, StripRows, StripState};
 
 /// Neurons of a block, and values of a row.
