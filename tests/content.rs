@@ -283,7 +283,9 @@ fn two_files_for_one_place_are_refused() {
         ["footer.MD", "footer.md"],
         ["guide/start.md", "guide/start.markdown"],
     ] {
-        [one, other].map(|name| project.write(&format!("content/{name}"), "x"));
+        for name in [one, other] {
+            project.write(&format!("content/{name}"), "x");
+        }
         // where the case of letters does not count, the two may be one file
         if files(&project.path("content")).len() == 2 {
             project.refused(&[one, other, "for the same place"]);
