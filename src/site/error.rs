@@ -61,14 +61,6 @@ pub enum SiteError {
     /// Something that is no file or folder of the site is where one would be.
     #[error("`{0}` is a link, or not what the site has in its place")]
     InTheWay(PathBuf),
-    /// The list of the last build is of a later version.
-    #[error("`{path}` has schema `{schema}`, which this version does not know")]
-    NewerList {
-        /// The list.
-        path: PathBuf,
-        /// Its schema.
-        schema: String,
-    },
     /// Another process writes the folder.
     #[error("`{0}` is being written by another build")]
     Busy(PathBuf),
@@ -136,9 +128,6 @@ impl SiteError {
             }
             Self::InTheWay(_) => {
                 "move it away, or choose another folder with `--out`; the folder itself may be a link, but nothing is written through one in it"
-            }
-            Self::NewerList { .. } => {
-                "a later version of neuroscope built this site: use that version, or choose another folder with `--out`"
             }
             Self::Busy(_) => "wait until it is done, or choose another folder with `--out`",
             Self::BadPlace { .. } => {

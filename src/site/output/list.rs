@@ -23,19 +23,12 @@ const KEPT: &str = ".neuroscope-kept";
 /// Bytes of the longest list or journal that is read.
 const LONGEST: u64 = 1 << 30;
 const SCHEMA: &str = "neuroscope/site/v1";
-/// Schemas of this kind, whatever their version.
-const SCHEMAS: &str = "neuroscope/site/v";
 
 #[derive(Serialize, Deserialize)]
 struct List {
     schema: String,
     /// For each file, its XXH3 of 128 bits in hexadecimal.
     files: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Header {
-    schema: String,
 }
 
 /// The files that are the site's.
@@ -58,14 +51,7 @@ pub(super) fn read(root: &Path) -> Result<Known, SiteError> {
                 let files = list.files.into_iter().map(|(name, of)| (name, hash(of)));
                 known.files = files.filter(|(name, _)| is_inner(name)).collect();
             }
-            _ => {
-                let header = serde_json::from_slice::<Header>(&bytes);
-                let schema = header.map(|header| header.schema).unwrap_or_default();
-                if schema != SCHEMA && schema.starts_with(SCHEMAS) {
-                    return Err(SiteError::NewerList { path, schema });
-                }
-                known.unreadable = Some(path);
-            }
+            _ => known.unreadable = Some(path),
         }
     }
     let journal = read_own(&root.join(JOURNAL))?.unwrap_or_default();
@@ -259,8 +245,9 @@ mod tests {
             let known = read(dir.path()).unwrap();
             assert!(known.files.is_empty() && known.unreadable.is_some());
         }
+        // one of a later version is not understood either
         fs::write(&list, whole.replace("site/v1", "site/v2")).unwrap();
-        assert!(matches!(read(dir.path()), Err(SiteError::NewerList { .. })));
+        assert!(read(dir.path()).unwrap().unreadable.is_some());
         fs::write(&list, whole).unwrap();
         // a journal cut short, and one of garbage
         fs::write(
