@@ -54,12 +54,12 @@ pub(super) fn watch(
 fn state(paths: &[PathBuf]) -> u64 {
     let mut hash = DefaultHasher::new();
     for path in paths {
-        for entry in walkdir::WalkDir::new(path)
-            .follow_links(true)
-            .sort_by_file_name()
-        {
+        let walk = walkdir::WalkDir::new(path).follow_links(true);
+        let walk = walk.sort_by_file_name().into_iter();
+        let walk = walk.filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path()));
+        for entry in walk {
             match entry {
-                Ok(entry) if entry.depth() == 0 || !is_hidden(entry.path()) => {
+                Ok(entry) => {
                     entry.path().hash(&mut hash);
                     if let Ok(metadata) = entry.metadata()
                         && metadata.is_file()
@@ -68,7 +68,6 @@ fn state(paths: &[PathBuf]) -> u64 {
                         identity(&metadata).hash(&mut hash);
                     }
                 }
-                Ok(_) => {}
                 Err(error) => error.path().hash(&mut hash),
             }
         }
@@ -116,6 +115,9 @@ mod tests {
         changes("a file that is read", false);
         fs::write(at("content/.a.md.swp"), "x").unwrap();
         changes("an editor's own file", false);
+        fs::create_dir(at("content/.git")).unwrap();
+        fs::write(at("content/.git/index"), "x").unwrap();
+        changes("what lies in a hidden folder", false);
         thread::sleep(Duration::from_millis(20));
         fs::write(at("content/a.md"), "two").unwrap();
         changes("another text of the same length", true);

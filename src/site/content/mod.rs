@@ -115,9 +115,9 @@ pub(super) enum Warning {
         key: String,
         near: Option<&'static str>,
     },
-    #[error("`{file}`: the link to `{link}` leads to no file of the content")]
+    #[error("`{file}`: the link to `{}` leads to no file of the content", link.escape_debug())]
     Link { file: String, link: String },
-    #[error("`{file}`: the picture `{url}` is not on the site, and is not loaded from elsewhere")]
+    #[error("`{file}`: the picture `{}` is not on the site, and is not loaded from elsewhere", url.escape_debug())]
     Picture { file: String, url: String },
     #[error("`{0}` is neither a file nor a folder, and is left out")]
     Special(String),
