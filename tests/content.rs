@@ -189,7 +189,7 @@ fn nothing_of_other_hosts_is_loaded_and_no_text_turns_others() {
     project.write("content/about.md", text);
     project.write(
         "content/explanations/tiny.jsonl",
-        "\u{feff}{\"layer\": 0, \"neuron\": 1, \"text\": \"fires\u{202e} on \\u2066x\", \"author\": \"a\u{202d}b\"}\n",
+        "\u{feff}{\"layer\": 0, \"neuron\": 2, \"text\": \"fires\u{202e} on \\u2066x\", \"author\": \"a\u{202d}b\"}\n",
     );
     let said = project.build();
     assert!(said.stderr.contains("a.invalid/x.png"), "{}", said.stderr);
@@ -214,7 +214,7 @@ fn nothing_of_other_hosts_is_loaded_and_no_text_turns_others() {
         assert!(!text.contains(turns) && !text.contains("&#x202e"), "{name}");
     }
     let lines: Value = serde_json::from_str(&project.page("tiny/lines/0000000.json")).unwrap();
-    assert_eq!(lines["lines"][1][4], "fires on x");
+    assert_eq!(lines["lines"][2][4], "fires on x");
 }
 
 #[test]
