@@ -55,10 +55,15 @@ impl Project {
     pub fn read(folder: &Path) -> Result<Self, ConfigError> {
         let path = folder.join(FILE);
         match fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).map_err(|error| ConfigError::Syntax {
-                path,
-                reason: error.to_string().trim_end().to_owned(),
-            }),
+            // programs of Windows write a mark before a text
+            Ok(text) => {
+                toml::from_str(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(|error| {
+                    ConfigError::Syntax {
+                        path,
+                        reason: error.to_string().trim_end().to_owned(),
+                    }
+                })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(source) => Err(ConfigError::Io { path, source }),
         }

@@ -3,10 +3,12 @@
 
 mod api;
 mod bad_input;
+mod builds;
 mod candle_models;
 mod checkpoints;
 mod cli;
 mod conformance;
+mod content;
 mod format;
 mod hub;
 mod identity;
@@ -15,6 +17,7 @@ mod pipeline;
 mod project;
 mod records;
 mod scale;
+mod serve;
 mod smollm2;
 mod support;
 mod texts;

@@ -56,6 +56,11 @@ impl Atlas {
         })
     }
 
+    /// Reads what was scanned and how, without a look at the other files.
+    pub fn read_manifest(folder: &Path) -> Result<AtlasManifest, AtlasError> {
+        Ok(read_manifest(folder)?)
+    }
+
     /// What was scanned and how.
     pub fn manifest(&self) -> &AtlasManifest {
         &self.manifest

@@ -34,6 +34,18 @@ pub(super) struct Plan {
     pub(super) options: SiteOptions,
 }
 
+/// Calls `f` with what a site is built from.
+fn with_inputs<T>(context: &Context, plan: &Plan, f: impl FnOnce(&Inputs<'_>) -> T) -> T {
+    let (theme, content) = (context.own("theme"), context.own("content"));
+    f(&Inputs {
+        project: &context.folder,
+        data: &plan.data,
+        theme: theme.as_deref(),
+        content: content.as_deref(),
+        options: &plan.options,
+    })
+}
+
 pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
     let plan = plan(context, &args.data, args.out.as_deref(), &args.options)?;
     if !args.no_analyze {
@@ -133,20 +145,25 @@ pub(super) fn plan(
 ) -> Result<Plan> {
     let options = options.over(&context.project.site)?;
     let out = out.map_or_else(|| context.folder.join("site"), Path::to_owned);
-    let mut data = data.to_vec();
-    if data.is_empty() {
-        data = atlases(&context.folder.join("data"))?;
+    let mut plan = Plan {
+        data: data.to_vec(),
+        out,
+        options,
+    };
+    if plan.data.is_empty() {
+        plan.data = atlases(&context.folder.join("data"))?;
     }
-    if data.is_empty() {
+    with_inputs(context, &plan, |inputs| site::check(inputs, &plan.out))?;
+    if plan.data.is_empty() {
         if let Some(unmerged) = unmerged(&context.folder.join("data"))? {
             let unmerged = shown(&unmerged);
             bail!(
                 "`{unmerged}` has parts of a scan, but no atlas\n\nhint: join them with `neuroscope merge {unmerged}`"
             );
         }
-        data.push(scan_demo(context)?);
+        plan.data.push(scan_demo(context)?);
     }
-    Ok(Plan { data, out, options })
+    Ok(plan)
 }
 
 /// Analyses the weights of the models of which that is missing.
@@ -157,13 +174,6 @@ pub(super) fn complete(context: &Context, plan: &Plan) -> Result<()> {
 
 /// Builds the site.
 pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
-    let (theme, content) = (context.own("theme"), context.own("content"));
-    let inputs = Inputs {
-        data: &plan.data,
-        theme: theme.as_deref(),
-        content: content.as_deref(),
-        options: &plan.options,
-    };
     let total = plan.data.iter().filter_map(|data| {
         let model = read_manifest::<AtlasManifest>(&data.join("atlas"))
             .ok()?
@@ -172,8 +182,30 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
         Some(u64::from(model.n_layers) * u64::from(model.d_mlp))
     });
     let bar = context.report.bar("build", total.sum(), "pages");
-    let report = site::build(&inputs, &plan.out, &|done| bar.set(done))?;
+    let build = |inputs: &Inputs<'_>| site::build(inputs, &plan.out, &|done| bar.set(done));
+    let report = with_inputs(context, plan, build)?;
     bar.finish(report.n_neurons);
+    for warning in &report.warnings {
+        context.report.note(&format!("warning: {warning}"));
+    }
+    if let Some(list) = &report.output.unreadable {
+        let list = shown(list);
+        context.report.note(&format!(
+            "warning: `{list}` cannot be read, so it is not known what the last build wrote: files that the site no longer has were left"
+        ));
+    }
+    if let Some(kept) = &report.output.kept {
+        let kept = shown(kept);
+        context.report.note(&format!(
+            "warning: files in the place of pages were moved to `{kept}`; remove it if none of them is your own"
+        ));
+    }
+    for name in &report.output.left {
+        let path = shown(&plan.out.join(name));
+        context.report.note(&format!(
+            "warning: `{path}` is no longer of the site, and was left since somebody changed it"
+        ));
+    }
     for note in &report.stray_notes {
         context.report.note(&format!(
             "warning: `{note}` is about a neuron that no atlas has"
@@ -188,7 +220,7 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
 }
 
 /// The data folders that have an atlas, sorted by name.
-fn atlases(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn atlases(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders(folder)?
         .into_iter()
         .filter(|data| data.join("atlas").join(MANIFEST).is_file())

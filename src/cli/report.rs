@@ -1,5 +1,6 @@
 //! What is printed: results on standard output, progress and errors on standard error.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -286,15 +287,18 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
     let of_scan = matches!(error.downcast_ref(), Some(ScanError::Option(_)));
     let of_atlas = matches!(error.downcast_ref(), Some(AtlasError::Option(_)));
-    match of_scan || of_atlas || error.is::<OptionError>() {
+    let of_site = matches!(error.downcast_ref(), Some(SiteError::BadOption { .. }));
+    match of_scan || of_atlas || of_site || error.is::<OptionError>() {
         true => ExitCode::from(2),
         false => ExitCode::FAILURE,
     }
 }
 
-fn hint(error: &anyhow::Error) -> Option<&'static str> {
+fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
+    if let Some(error) = error.downcast_ref::<SiteError>() {
+        return error.hint();
+    }
     let known = error.downcast_ref::<ScanError>().and_then(ScanError::hint);
-    let known = known.or_else(|| error.downcast_ref::<SiteError>().and_then(SiteError::hint));
     let known = known.or_else(|| {
         error
             .downcast_ref::<AtlasError>()
@@ -310,5 +314,6 @@ fn hint(error: &anyhow::Error) -> Option<&'static str> {
             .downcast_ref::<ServeError>()
             .and_then(ServeError::hint)
     });
-    known.or_else(|| error.downcast_ref::<LoadError>().and_then(LoadError::hint))
+    let known = known.or_else(|| error.downcast_ref::<LoadError>().and_then(LoadError::hint));
+    known.map(Cow::from)
 }

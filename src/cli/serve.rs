@@ -1,16 +1,17 @@
 //! `neuroscope serve`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use neuroscope::config::{FILE, Project};
 use neuroscope::serve::{self, Server};
-use neuroscope::site::SiteOptions;
+use neuroscope::shard::MANIFEST;
+use neuroscope::site::{BuildReport, SiteOptions};
 
 use super::flags::Flags;
 use super::report::say;
-use super::{Context, build, interrupt};
+use super::{Context, build, interrupt, shown};
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -35,33 +36,26 @@ pub(super) fn run(mut context: Context, args: &ServeArgs) -> Result<()> {
         .out
         .clone()
         .unwrap_or_else(|| context.folder.join("site"));
-    let mut watch = Vec::new();
+    let mut watch: Box<dyn Fn() -> Vec<PathBuf> + Send> = Box::new(Vec::new);
     let mut rebuild: Box<dyn FnMut() -> bool + Send> = Box::new(|| false);
     if !args.no_build {
         let plan = build::plan(&context, &args.data, args.out.as_deref(), &args.options)?;
         build::complete(&context, &plan)?;
         build::build(&context, &plan)?;
-        let own = ["theme", "content", FILE].map(|name| context.folder.join(name));
-        watch.extend(own);
-        let (data, flags) = (plan.data, args.options.clone());
-        let out = out.clone();
+        let (folder, given) = (context.folder.clone(), args.data.clone());
+        watch = Box::new(move || {
+            let mut paths = ["theme", "content", FILE]
+                .map(|name| folder.join(name))
+                .to_vec();
+            let data = data(&given, &folder).unwrap_or_default();
+            // an atlas is replaced with its manifest
+            paths.extend(data.iter().map(|data| data.join("atlas").join(MANIFEST)));
+            paths
+        });
+        let (given, flags, out) = (args.data.clone(), args.options.clone(), out.clone());
         rebuild = Box::new(move || {
-            let built = Project::read(&context.folder)
-                .map_err(anyhow::Error::from)
-                .and_then(|project| {
-                    context.project = project;
-                    let options = flags.over(&context.project.site)?;
-                    build::build(
-                        &context,
-                        &build::Plan {
-                            data: data.clone(),
-                            out: out.clone(),
-                            options,
-                        },
-                    )
-                });
             // a mistake in a template or a note is reported, and the last good site goes on being served
-            match built {
+            match build_again(&mut context, &given, &flags, &out) {
                 Ok(built) => built.output.n_written + built.output.n_removed > 0,
                 Err(error) => {
                     context.report.error(&error);
@@ -82,4 +76,36 @@ pub(super) fn run(mut context: Context, args: &ServeArgs) -> Result<()> {
         interrupt::asked,
     )?;
     Ok(())
+}
+
+/// Builds the site of a project as it is now.
+fn build_again(
+    context: &mut Context,
+    given: &[PathBuf],
+    flags: &Flags<SiteOptions>,
+    out: &Path,
+) -> Result<BuildReport> {
+    context.project = Project::read(&context.folder)?;
+    let data = data(given, &context.folder)?;
+    if data.is_empty() {
+        bail!(
+            "no scan in {} any more",
+            shown(&context.folder.join("data"))
+        );
+    }
+    let plan = build::Plan {
+        data,
+        out: out.to_owned(),
+        options: flags.over(&context.project.site)?,
+    };
+    build::complete(context, &plan)?;
+    build::build(context, &plan)
+}
+
+/// The data folders that are given, else those of the project.
+fn data(given: &[PathBuf], project: &Path) -> Result<Vec<PathBuf>> {
+    match given {
+        [] => build::atlases(&project.join("data")),
+        given => Ok(given.to_vec()),
+    }
 }

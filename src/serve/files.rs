@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// What a request's path leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,9 +11,17 @@ pub(super) enum Found {
     Page(PathBuf),
     /// Any other file.
     File(PathBuf),
-    /// A folder that was asked for without its slash.
-    Folder,
+    /// A folder that was asked for without its slash: its address, which begins with one slash.
+    Folder(String),
 }
+
+/// What an address does not have as it is.
+const NOT_IN_ADDRESSES: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 /// Finds what a path leads to. Nothing outside the root is ever found: not by `..`, however it is encoded, not by a
 /// symbolic link, not by an absolute path. Files whose names begin with a dot are not the site's.
@@ -22,7 +30,7 @@ pub(super) fn find(root: &Path, path: &str) -> Option<Found> {
     if decoded.contains(['\0', '\\']) {
         return None;
     }
-    let mut inner = PathBuf::new();
+    let (mut inner, mut address) = (PathBuf::new(), String::from("/"));
     for part in decoded.split('/').filter(|part| !part.is_empty()) {
         let plain = Path::new(part)
             .components()
@@ -31,16 +39,20 @@ pub(super) fn find(root: &Path, path: &str) -> Option<Found> {
             return None;
         }
         inner.push(part);
+        address.push_str(part);
+        address.push('/');
     }
+    let root = root.canonicalize().ok()?;
     let mut file = root.join(inner);
     if file.is_dir() {
         if !decoded.ends_with('/') {
-            return Some(Found::Folder);
+            let address = utf8_percent_encode(&address, NOT_IN_ADDRESSES).to_string();
+            return Some(Found::Folder(address));
         }
         file.push("index.html");
     }
     let real = file.canonicalize().ok()?;
-    if !real.starts_with(root) || !real.is_file() {
+    if !real.starts_with(&root) || !real.is_file() {
         return None;
     }
     Some(
@@ -87,7 +99,26 @@ mod tests {
             find(&root, "/m/a%20b.json"),
             Some(Found::File(root.join("m/a b.json")))
         );
-        assert_eq!(find(&root, "/m/0"), Some(Found::Folder));
+        // a folder's address never leads to another host
+        for path in [
+            "/m/0",
+            "//m/0",
+            "///m//0",
+            "/m%2F0",
+            "/%2Fm%2f%2f0",
+            "/%2F%2Fm/0",
+        ] {
+            assert_eq!(
+                find(&root, path),
+                Some(Found::Folder("/m/0/".into())),
+                "{path}"
+            );
+        }
+        fs::create_dir(root.join("a b?")).unwrap();
+        assert_eq!(
+            find(&root, "/a%20b%3F"),
+            Some(Found::Folder("/a%20b%3F/".into()))
+        );
         for path in [
             "/../secret.html",
             "/%2e%2e/secret.html",
@@ -105,6 +136,9 @@ mod tests {
             "/%ff",
             "/m/0/",
             "/nothing",
+            "/\\m",
+            "/%5Cm",
+            "/%5C%5Cm/0",
         ] {
             let found = find(&root, path);
             assert!(

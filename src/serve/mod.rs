@@ -1,17 +1,20 @@
 //! A preview server for a built site: on this machine only, never outside its folder, rebuilding on change.
 
+mod connections;
 mod files;
 mod watch;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch as channel;
@@ -38,12 +41,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
-    /// The server stopped.
-    #[error("the server stopped: {0}")]
+    /// The server cannot be started.
+    #[error("the server cannot be started: {0}")]
     Server(io::Error),
-    /// Changes cannot be watched.
-    #[error("cannot watch for changes: {0}")]
-    Watch(#[from] notify::Error),
 }
 
 impl ServeError {
@@ -65,8 +65,8 @@ pub struct Server<'a> {
     pub root: &'a Path,
     /// Port on the loopback address; 0 for any that is free.
     pub port: u16,
-    /// Files and folders whose changes call `rebuild`.
-    pub watch: Vec<PathBuf>,
+    /// Names the files and folders whose changes call `rebuild`, at every look anew.
+    pub watch: Box<dyn Fn() -> Vec<PathBuf> + Send>,
     /// Builds the site again; answers whether it changed.
     pub rebuild: Box<dyn FnMut() -> bool + Send>,
 }
@@ -90,15 +90,17 @@ pub fn serve(
         path: server.root.to_owned(),
         source,
     };
-    let root = server.root.canonicalize().map_err(folder)?;
+    server.root.canonicalize().map_err(folder)?;
+    let root = std::path::absolute(server.root).map_err(folder)?;
     let (changed, version) = channel::channel(0u64);
-    let _watcher = watch::watch(&server.watch, server.rebuild, changed)?;
+    let _watcher = watch::watch(server.watch, server.rebuild, changed);
     let shared = Arc::new(Shared { root, version });
     let router = Router::new()
         .route(RELOAD_SCRIPT, get(reload_script))
         .route(VERSION, get(wait_for_change))
         .fallback(answer)
-        .with_state(shared);
+        .with_state(shared)
+        .layer(axum::middleware::from_fn(only_this_machine));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -115,12 +117,37 @@ pub fn serve(
             }
         };
         tokio::select! {
-            served = axum::serve(listener, router) => served.map_err(ServeError::Server),
-            () = stopped => Ok(()),
+            () = connections::accept(listener, router) => {}
+            () = stopped => {}
         }
+        Ok(())
     });
     runtime.shutdown_timeout(Duration::from_millis(200));
     served
+}
+
+/// Refuses requests by a name that is not this machine's: a page of another host may have let its name lead here.
+async fn only_this_machine(request: Request, next: Next) -> Response {
+    let named = request.headers().get(header::HOST);
+    let named = named.map(|host| host.to_str().unwrap_or_default());
+    let asked = request.uri().authority().map(Authority::as_str);
+    match named.into_iter().chain(asked).all(is_this_machine) {
+        true => next.run(request).await,
+        false => StatusCode::MISDIRECTED_REQUEST.into_response(),
+    }
+}
+
+/// Whether a host, perhaps with a port, is this machine by any of its own names.
+fn is_this_machine(host: &str) -> bool {
+    let Ok(host) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = host.host().to_ascii_lowercase();
+    let inner = name.trim_start_matches('[').trim_end_matches(']');
+    let address = inner.parse::<IpAddr>();
+    let is_own_name = name == "localhost" || name.ends_with(".localhost");
+    !host.as_str().contains('@')
+        && (is_own_name || address.is_ok_and(|address| address.is_loopback()))
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -131,8 +158,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     match files::find(&shared.root, request.uri().path()) {
-        Some(Found::Folder) => {
-            let location = format!("{}/", request.uri().path());
+        Some(Found::Folder(address)) => {
+            let query = request.uri().query().map(|query| format!("?{query}"));
+            let location = address + &query.unwrap_or_default();
             (
                 StatusCode::MOVED_PERMANENTLY,
                 [(header::LOCATION, location)],
@@ -147,7 +175,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                 Err(never) => match never {},
             }
         }
-        None => page(&shared.root.join("404.html"), StatusCode::NOT_FOUND).await,
+        None => match files::find(&shared.root, "/404.html") {
+            Some(Found::Page(path)) => page(&path, StatusCode::NOT_FOUND).await,
+            _ => StatusCode::NOT_FOUND.into_response(),
+        },
     }
 }
 
@@ -208,4 +239,40 @@ async fn wait_for_change(State(shared): State<Arc<Shared>>, request: Request) ->
     let _ = tokio::time::timeout(Duration::from_secs(20), changed).await;
     let now = shared.version.borrow().to_string();
     no_cache(now.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_answered() {
+        for host in [
+            "localhost",
+            "localhost:8000",
+            "LocalHost:1",
+            "127.0.0.1:8000",
+            "127.1.2.3",
+            "[::1]:8000",
+            "[::1]",
+            "atlas.localhost:80",
+        ] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.org",
+            "example.org:8000",
+            "127.0.0.1.example.org",
+            "localhost.example.org",
+            "10.0.0.1:8000",
+            "0.0.0.0:8000",
+            "[::]:8000",
+            "user@localhost",
+            "localhost, example.org",
+            "evil.org#localhost",
+        ] {
+            assert!(!is_this_machine(host), "{host}");
+        }
+    }
 }

@@ -7,22 +7,29 @@ use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
 
-use crate::ids::{NeuronId, TokenId};
+use crate::atlas::Atlas;
+use crate::ids::{ModelName, NeuronId, TokenId};
 
 use super::api;
-use super::content::{Content, Page, is_relative};
+use super::content::{Content, Page, Warning, is_relative};
 use super::error::SiteError;
-use super::options::SiteOptions;
-use super::output::{Output, OutputReport};
+use super::options::{SiteOptions, with_scheme};
+use super::output::{self, Output, OutputReport};
 use super::pages::part::ModelPart;
 use super::pages::views::{HomeView, Link, ModelView, PageView, SiteView};
 use super::sitemap;
 use super::source::Source;
+use super::text::display::lone_token;
+use super::text::fold::address_key;
 use super::theme::Theme;
 use super::writer::{Site, encoded};
 
-/// Names of folders at the site's root.
+/// Folders at the site's root that are of no model.
 const RESERVED: [&str; 2] = ["api", "assets"];
+/// Pages at the site's root that every site has.
+const OWN_PAGES: [&str; 3] = ["index.html", "compare.html", "404.html"];
+/// Folders of a project that no site may be in.
+const SOURCES: [&str; 3] = ["content", "data", "theme"];
 /// What tells search engines where to look.
 const ROBOTS: &str = "robots.txt";
 /// The project's logo, as content may have it.
@@ -31,6 +38,8 @@ const LOGOS: [&str; 2] = ["logo.svg", "logo.png"];
 /// What a site is built from.
 #[derive(Clone, Debug)]
 pub struct Inputs<'a> {
+    /// The project's folder.
+    pub project: &'a Path,
     /// Data folders, each with an `atlas` and a `corpus`.
     pub data: &'a [PathBuf],
     /// The project's theme folder.
@@ -52,9 +61,44 @@ pub struct BuildReport {
     pub stray_notes: Vec<String>,
     /// Files with explanations of neurons that no atlas has, and of how many.
     pub stray_explanations: BTreeMap<String, usize>,
+    /// What is odd about options and content.
+    pub warnings: Vec<String>,
     /// The files.
     #[serde(flatten)]
     pub output: OutputReport,
+}
+
+/// Finds what can be known to be wrong before any work: options, the folder, content, theme, names. [`build`] does so
+/// as well.
+pub fn check(inputs: &Inputs<'_>, out: &Path) -> Result<(), SiteError> {
+    read(inputs, out).map(drop)
+}
+
+/// Reads what the project has of its own, if a site can be built of it there.
+fn read(inputs: &Inputs<'_>, out: &Path) -> Result<(Content, Theme), SiteError> {
+    inputs.options.check()?;
+    let own = SOURCES.map(|name| inputs.project.join(name));
+    let mut sources: Vec<&Path> = own.iter().map(PathBuf::as_path).collect();
+    sources.extend(inputs.data.iter().map(PathBuf::as_path));
+    sources.extend(inputs.content.into_iter().chain(inputs.theme));
+    output::check_place(out, inputs.project, &sources)?;
+    drop(output::lock(out)?);
+    let content = match inputs.content {
+        Some(folder) => Content::read(folder, inputs.options.raw_html)?,
+        None => Content::default(),
+    };
+    check_addresses(&content)?;
+    let name = |data: &PathBuf| -> Result<_, SiteError> {
+        let manifest = Atlas::read_manifest(&data.join("atlas"))?;
+        Ok(ModelName::new(&manifest.scan.model.name)?)
+    };
+    let names = inputs
+        .data
+        .iter()
+        .map(name)
+        .collect::<Result<Vec<_>, _>>()?;
+    check_names(&names, &content)?;
+    Ok((content, Theme::load(inputs.theme)?))
 }
 
 /// Builds a site into `out`. `progress` is told the neurons done.
@@ -63,19 +107,15 @@ pub fn build(
     out: &Path,
     progress: &(dyn Fn(u64) -> bool + Sync),
 ) -> Result<BuildReport, SiteError> {
+    let (content, mut theme) = read(inputs, out)?;
     let sources = inputs
         .data
         .iter()
         .map(|data| Source::open(data))
         .collect::<Result<Vec<_>, _>>()?;
-    check_names(&sources)?;
-    let content = match inputs.content {
-        Some(folder) => Content::read(folder, inputs.options.raw_html)?,
-        None => Content::default(),
-    };
     let output = Output::open(out)?;
     let view = site_view(inputs.options, &content, &sources);
-    let theme = Theme::load(inputs.theme, &view)?;
+    theme.show(&view);
     let site = Site {
         options: inputs.options,
         theme: &theme,
@@ -118,29 +158,68 @@ pub fn build(
         let file = format!("explanations/{model}.jsonl");
         *stray_explanations.entry(file).or_default() += 1;
     }
+    let mut warnings: Vec<String> = content.warnings.iter().map(Warning::to_string).collect();
+    if let Some(given) = &inputs.options.base_url
+        && let full = with_scheme(given)
+        && full != *given
+    {
+        warnings.push(format!(
+            "the base URL `{given}` has no scheme, and is taken as `{full}`"
+        ));
+    }
     let n_neurons = models.iter().map(|(_, n)| n).sum();
     Ok(BuildReport {
         models,
         n_neurons,
         stray_notes: stray_notes.collect(),
         stray_explanations,
+        warnings,
         output: output.finish()?,
     })
 }
 
-fn check_names(sources: &[Source]) -> Result<(), SiteError> {
-    for (at, source) in sources.iter().enumerate() {
-        let name = source.name();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty()
-            || name.starts_with('.')
-            || !name.chars().all(plain)
-            || RESERVED.contains(&name)
-        {
-            return Err(SiteError::BadName(name.to_owned()));
+/// Refuses models whose folders would be one, somebody else's, or none.
+fn check_names(names: &[ModelName], content: &Content) -> Result<(), SiteError> {
+    for (at, name) in names.iter().enumerate() {
+        if let Some(other) = names[..at].iter().find(|other| other.is_same_folder(name)) {
+            return Err(SiteError::SameName(other.clone(), name.clone()));
         }
-        if sources[..at].iter().any(|other| other.name() == name) {
-            return Err(SiteError::SameName(name.to_owned()));
+    }
+    for (address, path) in addresses(content) {
+        let folder = address.split('/').next().unwrap_or_default();
+        let is_taken = |name: &ModelName| address_key(folder) == address_key(name.as_str());
+        if names.iter().any(is_taken) {
+            return Err(SiteError::BadFolder(path.to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// The addresses that the content takes, each with its file.
+fn addresses(content: &Content) -> impl Iterator<Item = (String, &Path)> {
+    let pages = content.pages.iter();
+    let pages = pages.map(|page| (format!("{}.html", page.slug), page.path.as_path()));
+    let files = content.files.iter();
+    pages.chain(files.map(|(name, path)| (name.clone(), path.as_path())))
+}
+
+/// Refuses content that would be at one address with something else.
+fn check_addresses(content: &Content) -> Result<(), SiteError> {
+    let own = OWN_PAGES.map(|page| (page.to_owned(), page.to_owned()));
+    let mut taken = BTreeMap::from(own);
+    for (address, path) in addresses(content) {
+        if !output::is_inner(&address) {
+            return Err(SiteError::BadAddress(address));
+        }
+        let key = address_key(&address);
+        let folder = key.split('/').next().unwrap_or_default();
+        if RESERVED.contains(&folder) {
+            return Err(SiteError::BadFolder(path.to_owned()));
+        }
+        match taken.insert(key, address.clone()) {
+            None => {}
+            Some(other) if other == address => return Err(SiteError::Twice(address)),
+            Some(other) => return Err(SiteError::Alike(other, address)),
         }
     }
     Ok(())
@@ -172,7 +251,7 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
             .scan
             .policy
             .bos
-            .map(|id| source.tokenizer.vocabulary().text(TokenId(id)).into_owned());
+            .map(|id| lone_token(&source.tokenizer.vocabulary().text(TokenId(id))));
         ModelView::new(&source.atlas, bos)
     };
     SiteView {
@@ -193,11 +272,6 @@ impl Site<'_> {
             self.write(name, bytes)?;
         }
         for (name, path) in &self.content.files {
-            let folder = name.split('/').next().unwrap_or_default();
-            let taken = self.view.models.iter().any(|model| model.name == folder);
-            if taken || RESERVED.contains(&folder) {
-                return Err(SiteError::BadFolder(path.clone()));
-            }
             let bytes = fs::read(path).map_err(|source| SiteError::io("read", path, source))?;
             self.write(name, &bytes)?;
         }

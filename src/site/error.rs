@@ -1,9 +1,11 @@
 //! What can go wrong while a site is built.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
 use crate::atlas::AtlasError;
+use crate::ids::{ModelName, ModelNameError};
 use crate::tokens::TokenizerError;
 use crate::tokens::store::StoreError;
 
@@ -56,17 +58,47 @@ pub enum SiteError {
     /// A file of the site would take the place of somebody's own.
     #[error("`{0}` was not written by neuroscope, and is in the place of a page")]
     Foreign(PathBuf),
+    /// Something that is no file or folder of the site is where one would be.
+    #[error("`{0}` is a link, or not what the site has in its place")]
+    InTheWay(PathBuf),
+    /// Another process writes the folder.
+    #[error("`{0}` is being written by another build")]
+    Busy(PathBuf),
+    /// A folder that is not for sites.
+    #[error("`{}` cannot be the site's folder: {reason}", out.display())]
+    BadPlace {
+        /// The folder.
+        out: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// An option is wrong.
+    #[error("{option} `{}` {reason}", value.escape_debug())]
+    BadOption {
+        /// The option, as the project file has it.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+        /// What to write instead.
+        instead: Cow<'static, str>,
+    },
+    /// A file cannot have this address.
+    #[error("`{}` cannot be the address of a file of the site", .0.escape_debug())]
+    BadAddress(String),
+    /// Two of the site's files would have one address where the case or the spelling of letters does not count.
+    #[error("`{0}` and `{1}` are one file on some systems")]
+    Alike(String, String),
     /// Two of the site's files would have one address.
     #[error("`{0}` would be two pages at once")]
     Twice(String),
-    /// Two models have one name.
-    #[error("two atlases are named `{0}`")]
-    SameName(String),
+    /// Two models have one name, or names that are one folder on some systems.
+    #[error("two atlases are named `{0}` and `{1}`")]
+    SameName(ModelName, ModelName),
     /// A model's name cannot be part of an address.
-    #[error(
-        "`{0}` cannot be a model's name: use letters, digits, `-`, `_` and `.`, and not the name of a folder of the site"
-    )]
-    BadName(String),
+    #[error(transparent)]
+    BadName(#[from] ModelNameError),
     /// A file of the content would be among a model's files.
     #[error("`{0}` would be among the files of a model, or of the site itself")]
     BadFolder(PathBuf),
@@ -86,19 +118,29 @@ impl SiteError {
     }
 
     /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Atlas(error) => error.hint(),
-            Self::Foreign(_) => Some(
-                "choose another folder with `--out`; files that are not the site's are never overwritten or deleted",
-            ),
-            Self::Interrupted => {
-                Some("pages that were written are whole; run the same command to go on")
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
+        let hint = match self {
+            Self::Atlas(error) => error.hint()?,
+            Self::Content(error) => return error.hint(),
+            Self::BadOption { instead, .. } => return Some(instead.clone()),
+            Self::Foreign(_) => {
+                "choose another folder with `--out`; files that are not the site's are never overwritten or deleted"
             }
-            Self::Twice(_) => Some("give the page in `content/` another name"),
-            Self::BadFolder(_) => Some("choose another folder in `content/`"),
-            Self::SameName(_) | Self::BadName(_) => Some("scan with another `--name`"),
-            _ => None,
-        }
+            Self::InTheWay(_) => {
+                "move it away, or choose another folder with `--out`; the folder itself may be a link, but nothing is written through one in it"
+            }
+            Self::Busy(_) => "wait until it is done, or choose another folder with `--out`",
+            Self::BadPlace { .. } => {
+                "choose a folder that is the site's alone, such as `--out site`"
+            }
+            Self::Interrupted => "pages that were written are whole; run the same command to go on",
+            Self::Twice(_) | Self::Alike(..) | Self::BadAddress(_) => {
+                "give the file in `content/` another name"
+            }
+            Self::BadFolder(_) => "choose another folder in `content/`",
+            Self::SameName(..) | Self::BadName(_) => "scan with another `--name`",
+            _ => return None,
+        };
+        Some(hint.into())
     }
 }

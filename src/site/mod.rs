@@ -20,7 +20,7 @@ mod theme;
 mod writer;
 
 pub use api::schema;
-pub use build::{BuildReport, Inputs, build};
+pub use build::{BuildReport, Inputs, build, check};
 pub use content::ContentError;
 pub use error::SiteError;
 pub use options::SiteOptions;

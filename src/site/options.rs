@@ -1,6 +1,18 @@
 //! How a site is built.
 
+use std::borrow::Cow;
+
+use ammonia::Url;
 use serde::{Deserialize, Serialize};
+
+use super::content::is_relative;
+use super::error::SiteError;
+use super::text::display::is_bidi;
+
+/// Characters of the longest title.
+const LONGEST_TITLE: usize = 200;
+/// Schemes that links of the menu may have.
+const SCHEMES: [&str; 3] = ["http", "https", "mailto"];
 
 /// How a site is built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,11 +71,56 @@ impl Default for SiteOptions {
 }
 
 impl SiteOptions {
-    /// `base_url` with a slash at the end.
+    /// Finds values with which no site can be built.
+    pub fn check(&self) -> Result<(), SiteError> {
+        let bad = |option, value: &str, reason: &str, instead: &str| {
+            Err(SiteError::BadOption {
+                option,
+                value: value.to_owned(),
+                reason: reason.to_owned(),
+                instead: instead.to_owned().into(),
+            })
+        };
+        let is_line = |text: &str| {
+            let n = text.chars().count();
+            !text.trim().is_empty()
+                && n <= LONGEST_TITLE
+                && !text.chars().any(|c| c.is_control() || is_bidi(c))
+        };
+        let line = "write one line of at most 200 characters, without control characters";
+        if !is_line(&self.title) {
+            return bad("title", &self.title, "is not a line of text", line);
+        }
+        if !is_language(&self.language) {
+            let instead = "write a code of BCP 47, such as `en` or `pt-BR`";
+            return bad(
+                "language",
+                &self.language,
+                "is not the code of a language",
+                instead,
+            );
+        }
+        for MenuLink { label, href } in &self.menu {
+            if !is_line(label) {
+                return bad("menu label", label, "is not a line of text", line);
+            }
+            if !is_menu_address(href) {
+                let instead = "write an address on the site, such as `demo/explore.html`, or one that begins with `https://`, `http://` or `mailto:`";
+                return bad(
+                    "menu href",
+                    href,
+                    "is not an address that a menu may have",
+                    instead,
+                );
+            }
+        }
+        self.base_url.as_deref().map_or(Ok(()), check_base_url)
+    }
+
+    /// `base_url` with its scheme, and a slash at the end.
     pub(super) fn base_url(&self) -> Option<String> {
-        self.base_url
-            .as_ref()
-            .map(|url| format!("{}/", url.trim_end_matches('/')))
+        let url = self.base_url.as_deref().map(with_scheme);
+        url.map(|url| format!("{}/", url.trim_end_matches('/')))
     }
 
     /// The path of `base_url`, `/` without one.
@@ -77,9 +134,231 @@ impl SiteOptions {
     }
 }
 
+/// Whether a code has the form of BCP 47.
+fn is_language(code: &str) -> bool {
+    let (first, rest) = code.split_once('-').unwrap_or((code, "x"));
+    let is_part = |part: &str| {
+        (1..=8).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_alphanumeric())
+    };
+    (2..=8).contains(&first.len())
+        && first.bytes().all(|c| c.is_ascii_alphabetic())
+        && rest.split('-').all(is_part)
+}
+
+/// Whether an address may be in the menu: on the site, or of a scheme that runs nothing.
+fn is_menu_address(href: &str) -> bool {
+    let is_odd = |c: char| c.is_whitespace() || c.is_control() || is_bidi(c) || c == '\\';
+    if href.is_empty() || href.contains(is_odd) {
+        return false;
+    }
+    match is_relative(href) || href.starts_with(['/', '#', '?']) {
+        true => !href.starts_with("//"),
+        false => Url::parse(href).is_ok_and(|url| SCHEMES.contains(&url.scheme())),
+    }
+}
+
+/// An address with `https://` in front, where it begins with a host instead of a scheme.
+pub(super) fn with_scheme(given: &str) -> Cow<'_, str> {
+    let rest = given.strip_prefix("//").unwrap_or(given);
+    let full = format!("https://{rest}");
+    let is_host = rest.starts_with(char::is_alphanumeric) && !rest.contains("://");
+    let url = is_host.then(|| Url::parse(&full).ok()).flatten();
+    let is_named = |host: &str| host.contains('.') || host == "localhost";
+    match url.is_some_and(|url| url.host_str().is_some_and(is_named)) {
+        true => full.into(),
+        false => given.into(),
+    }
+}
+
+/// Refuses an address that is not that of a folder of a website, written out; the hint has it as it should be.
+fn check_base_url(given: &str) -> Result<(), SiteError> {
+    let full = with_scheme(given);
+    let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let parsed = Url::parse(&full).ok().filter(is_web);
+    let reason = match &parsed {
+        None if !full.contains("://") => "has no scheme",
+        None => "is not an address of http or https",
+        Some(url) if !url.username().is_empty() || url.password().is_some() => {
+            "has the name of a user in it"
+        }
+        Some(url) if url.query().is_some() => "has a query",
+        Some(url) if url.fragment().is_some() => "has a fragment",
+        Some(url) if url.path().ends_with(".html") => "is the address of a page",
+        Some(url) if url.as_str().trim_end_matches('/') != full.trim_end_matches('/') => {
+            "is not written as browsers write it"
+        }
+        Some(_) => return Ok(()),
+    };
+    let meant = parsed.and_then(|mut url| {
+        url.set_query(None);
+        url.set_fragment(None);
+        url.set_username("").ok()?;
+        url.set_password(None).ok()?;
+        let path = match url.path().rsplit_once('/') {
+            Some((folder, page)) if page.ends_with(".html") => folder.to_owned(),
+            _ => url.path().trim_end_matches('/').to_owned(),
+        };
+        url.set_path(&format!("{path}/"));
+        Some(url)
+    });
+    let instead = match meant {
+        Some(url) => format!("write `{url}`"),
+        None => {
+            "write the address of the site's folder, such as `https://example.org/atlas/`".into()
+        }
+    };
+    Err(SiteError::BadOption {
+        option: "base URL",
+        value: given.to_owned(),
+        reason: reason.to_owned(),
+        instead: instead.into(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_base_url_is_written_out() {
+        for fine in [
+            "https://example.org",
+            "https://example.org/",
+            "https://example.org/a/b",
+            "http://127.0.0.1/atlas/",
+            "http://localhost:8000/",
+            "https://user.github.io/Repo_1//",
+            "https://xn--exmple-cua.org/%C3%A4/",
+            "example.org/atlas",
+            "example.org:8080/x",
+            "//example.org/x/",
+            "localhost:8000",
+        ] {
+            assert!(check_base_url(fine).is_ok(), "{fine}");
+        }
+        for (given, reason, instead) in [
+            ("/atlas", "no scheme", "such as"),
+            ("", "no scheme", "such as"),
+            ("atlas", "no scheme", "such as"),
+            ("javascript:alert(1)", "no scheme", "such as"),
+            ("ftp://example.org/", "http or https", "such as"),
+            ("file:///srv/site", "http or https", "such as"),
+            ("https://", "http or https", "such as"),
+            ("https://exa mple.org/", "http or https", "such as"),
+            (
+                "https://me:secret@example.org/",
+                "user",
+                "`https://example.org/`",
+            ),
+            (
+                "https://example.org/?a=b",
+                "query",
+                "`https://example.org/`",
+            ),
+            (
+                "https://example.org/a#b",
+                "fragment",
+                "`https://example.org/a/`",
+            ),
+            (
+                "https://example.org/a/index.html",
+                "page",
+                "`https://example.org/a/`",
+            ),
+            ("HTTPS://Example.org/", "browsers", "`https://example.org/`"),
+            (
+                "https://example.org/a b",
+                "browsers",
+                "`https://example.org/a%20b/`",
+            ),
+            (
+                " https://example.org/",
+                "browsers",
+                "`https://example.org/`",
+            ),
+            (
+                "https://example.org/\n",
+                "browsers",
+                "`https://example.org/`",
+            ),
+            (
+                "https:\\\\example.org",
+                "browsers",
+                "`https://example.org/`",
+            ),
+            (
+                "https://ex\u{e4}mple.org/\u{e4}",
+                "browsers",
+                "`https://xn--exmple-cua.org/%C3%A4/`",
+            ),
+            (
+                "https://example.org/\"><script>",
+                "browsers",
+                "%22%3E%3Cscript%3E/`",
+            ),
+        ] {
+            let error = check_base_url(given).unwrap_err();
+            let (said, hint) = (error.to_string(), error.hint().unwrap());
+            assert!(
+                said.contains(reason) && hint.contains(instead),
+                "{given}: {said}; {hint}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_on_every_page_is_checked() {
+        let check = |change: fn(&mut SiteOptions)| {
+            let mut options = SiteOptions::default();
+            change(&mut options);
+            options.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check(|_| ()), Ok(()));
+        assert_eq!(
+            check(|options| options.language = "zh-Hant-TW".into()),
+            Ok(())
+        );
+        for language in ["", "e", "english language", "en_US", "en-", "\"><b>"] {
+            let options = SiteOptions {
+                language: language.into(),
+                ..Default::default()
+            };
+            assert!(options.check().is_err(), "{language}");
+        }
+        for title in ["", " ", "a\nb", "a\u{202e}b", &"a".repeat(201)] {
+            let options = SiteOptions {
+                title: title.into(),
+                ..Default::default()
+            };
+            assert!(options.check().is_err(), "{title}");
+        }
+        for href in [
+            "demo/explore.html",
+            "../x",
+            "/x",
+            "#top",
+            "https://example.org/",
+            "mailto:a@b.c",
+        ] {
+            assert!(is_menu_address(href), "{href}");
+        }
+        for href in [
+            "",
+            "javascript:alert(1)",
+            "JavaScript:x",
+            " javascript:x",
+            "java\tscript:x",
+            "\u{1}javascript:x",
+            "data:text/html,x",
+            "vbscript:x",
+            "//other.host/x",
+            "/\\other.host",
+            "https:",
+            "a b",
+        ] {
+            assert!(!is_menu_address(href), "{href}");
+        }
+    }
 
     #[test]
     fn the_base_path_is_the_path_of_the_base_url() {
@@ -94,5 +373,6 @@ mod tests {
         assert_eq!(path(Some("https://example.org")), "/");
         assert_eq!(path(Some("https://example.org/atlas")), "/atlas/");
         assert_eq!(path(Some("https://example.org/a/b/")), "/a/b/");
+        assert_eq!(path(Some("example.org/atlas")), "/atlas/");
     }
 }

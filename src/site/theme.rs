@@ -15,7 +15,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tera::{Context, Tera, Value};
 
-use super::content::is_hidden;
+use super::content::walk;
 use super::error::SiteError;
 use super::pages::views::SiteView;
 
@@ -34,8 +34,8 @@ pub(super) struct Theme {
 }
 
 impl Theme {
-    /// The built-in theme with the files of a project's theme folder over it, for a site.
-    pub(super) fn load(folder: Option<&Path>, site: &SiteView) -> Result<Self, SiteError> {
+    /// The built-in theme with the files of a project's theme folder over it.
+    pub(super) fn load(folder: Option<&Path>) -> Result<Self, SiteError> {
         let mut templates: Vec<(String, String)> = Vec::new();
         let mut assets = BTreeMap::new();
         for (name, bytes) in built_in(&BUILT_IN) {
@@ -54,12 +54,13 @@ impl Theme {
         };
         for (name, bytes) in own {
             if let Some(template) = name.strip_prefix("templates/") {
-                let text = String::from_utf8(bytes);
-                let bad = |error: std::string::FromUtf8Error| SiteError::Template {
+                let text = String::from_utf8(bytes).map_err(|error| SiteError::Template {
                     template: name.clone(),
                     reason: error.to_string(),
-                };
-                templates.push((template.to_owned(), text.map_err(bad)?));
+                })?;
+                // nothing may stand before the type of a document
+                let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+                templates.push((template.to_owned(), text.to_owned()));
             } else if let Some(name) = name.strip_prefix(ASSETS) {
                 assets.insert(name.to_owned(), bytes);
             }
@@ -73,16 +74,20 @@ impl Theme {
         tera.autoescape_on(["html", "xml"]);
         tera.add_raw_templates(templates).map_err(error)?;
         let (addresses, assets) = Hashing::of(assets)?;
-        let context = tera.global_context();
-        context.insert("site", site);
-        context.insert("assets", &addresses);
-        let models = site.models.iter();
-        let models = models.map(|model| (model.name.clone(), Value::from_serializable(model)));
+        tera.global_context().insert("assets", &addresses);
         Ok(Self {
-            models: models.collect(),
+            models: HashMap::new(),
             tera,
             assets,
         })
+    }
+
+    /// Takes what templates are given of a site.
+    pub(super) fn show(&mut self, site: &SiteView) {
+        self.tera.global_context().insert("site", site);
+        let models = site.models.iter();
+        let models = models.map(|model| (model.name.clone(), Value::from_serializable(model)));
+        self.models = models.collect();
     }
 
     /// A page, of a model or of none.
@@ -208,19 +213,8 @@ fn built_in<'d>(folder: &'d Dir<'d>) -> Vec<(String, &'d [u8])> {
 
 fn files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, SiteError> {
     let mut out = Vec::new();
-    for entry in walkdir::WalkDir::new(folder)
-        .follow_links(true)
-        .sort_by_file_name()
-        .into_iter()
-        .filter_entry(|entry| !is_hidden(entry))
-    {
-        let entry = entry.map_err(|error| {
-            SiteError::io(
-                "read",
-                error.path().unwrap_or(folder).to_owned(),
-                error.into(),
-            )
-        })?;
+    for entry in walk(folder) {
+        let entry = entry.map_err(|(path, source)| SiteError::io("read", path, source))?;
         if entry.file_type().is_file() {
             let path = entry.path();
             let name = path

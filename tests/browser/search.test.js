@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { at, browser, json, listen, page, root } from "./browser.js";
 import { listsOf } from "./record.js";
-import { aim, allOf, anyOf, choose, fileOf, filesOfBeginning, findNeurons, neuronAt, placesAt, summaryOfWords, words } from "../../theme/assets/search.js";
+import { words } from "../../theme/assets/fold.js";
+import { aim, allOf, anyOf, choose, fileOf, filesOfBeginning, findNeurons, neuronAt, placesAt, summaryOfWords } from "../../theme/assets/search.js";
 
 const LAYERS = 3;
 const D_MLP = 37;
@@ -46,15 +47,6 @@ describe("rules", () => {
     assert.deepEqual(aim(site, "gpt2-xl "), { model: "gpt2", text: "gpt2-xl " });
     assert.deepEqual(aim({ ...site, current: undefined }, "gpt2 monday"), { model: "gpt2", text: "monday" });
     assert.deepEqual(aim({ ...site, current: undefined }, "gpt2y monday"), { model: "gpt2", text: "gpt2y monday" });
-  });
-
-  test("words", () => {
-    assert.deepEqual(words("The U.S. isn’t <b>naïve</b>, 3,000 km²"), ["the", "u", "s", "isn", "t", "b", "naïve", "b", "3", "000", "km²"]);
-    assert.deepEqual(words("日本のABCカナ"), ["日", "本", "の", "abc", "カ", "ナ"]);
-    assert.deepEqual(words("ΟΔΟΣ. Straße İ"), ["οδοσ", "straße", "i\u0307"]);
-    assert.deepEqual(words("हिन्दी עִבְרִית ␣Monday\u200b!"), ["हिन्दी", "עִבְרִית", "monday"]);
-    assert.deepEqual(words(`${"a".repeat(32)} ${"b".repeat(33)} ${"𝔸".repeat(32)}`), ["a".repeat(32), "𝔸".repeat(32)], "characters are counted, not code units");
-    assert.deepEqual(words(" ␣\n#_- "), []);
   });
 
   const firsts = ["b", "mon", "monday", "monk", "x"];

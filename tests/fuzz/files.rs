@@ -91,6 +91,7 @@ fn read_all(data: &Path) -> Result<(), Box<dyn std::error::Error>> {
         ..SiteOptions::default()
     };
     let inputs = Inputs {
+        project: site.path(),
         data: &[data.to_owned()],
         theme: None,
         content: None,

@@ -78,9 +78,10 @@ fn data(project: &Path) -> PathBuf {
     project.join("data/gpt2")
 }
 
-fn build(data: &Path, content: Option<&Path>, out: &Path) -> Outcome {
+fn build(project: &Path, data: &Path, content: Option<&Path>, out: &Path) -> Outcome {
     let options = SiteOptions::default();
     let inputs = Inputs {
+        project,
         data: &[data.to_owned()],
         theme: None,
         content,
@@ -132,7 +133,8 @@ fn content() {
             },
             |input| {
                 fs::write(&path, input).unwrap();
-                build(&data, Some(&content), &dir.path().join("site"))
+                let site = dir.path().join("site");
+                build(dir.path(), &data, Some(&content), &site)
             },
         );
         fs::remove_file(&path).unwrap();
@@ -167,7 +169,7 @@ fn list_of_a_sites_files() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let site = dir.path().join("out/site");
-    assert_eq!(build(&data, None, &site), Outcome::Read);
+    assert_eq!(build(dir.path(), &data, None, &site), Outcome::Read);
     let beside = dir.path().join("out/mine.txt");
     fs::write(&beside, "mine").unwrap();
     let built = support::files(&site);
@@ -194,7 +196,7 @@ fn list_of_a_sites_files() {
         },
         |input| {
             fs::write(site.join(list), input).unwrap();
-            let outcome = build(&data, None, &site);
+            let outcome = build(dir.path(), &data, None, &site);
             assert_eq!(outcome, Outcome::Read, "a damaged list stops no build");
             assert!(beside.exists(), "a build touches its own folder only");
             assert!(support::files(&site) == built, "the site is what it was");

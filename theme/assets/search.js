@@ -1,12 +1,12 @@
 // The search: what a text asks for, and what the files of a model in words/, lines/ and tokens/ answer.
 
+import { words } from "./fold.js";
 import { LinesCache } from "./rows.js";
 import { count, findTokens, loader, parseQuery } from "./tokensearch.js";
 
 const OF_NEURON = 4; // numbers in the list of a word
 const MOST_FILES = 2; // of words, that one query loads
 const ENOUGH = 100; // words with one beginning
-const LONGEST = 32; // characters of a word that is indexed
 
 // Places: pages that a text names. A site is `{models: {name: [layers, neurons per layer, has tokens]}, root, current}`,
 // current being the model that the reader is at, if any.
@@ -57,18 +57,7 @@ export function aim(site, text) {
   return model === undefined ? { model: own(site), text } : { model, text: rest(model) };
 }
 
-// Words: as they are indexed, and the neurons with them.
-
-const WORD = /[[\p{L}\p{M}\p{N}]&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]]|[[\p{L}\p{M}\p{N}]--[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]]+/gv;
-
-// letter by letter: a sigma at the end of a word is no other letter
-const lower = (word) => Array.from(word, (letter) => letter.toLowerCase()).join("").replaceAll("ς", "σ");
-
-/** The words of a text, by the same rules as in src/site/data/words.rs: runs of letters, marks and digits, in small letters. */
-export function words(text) {
-  const found = (text.match(WORD) ?? []).map(lower);
-  return found.filter((word) => [...word].length <= LONGEST);
-}
+// Words: the files that have them, and the neurons with them.
 
 /** The number of the file that has a word, if any has. `firsts` are the first words of the files. */
 export const fileOf = (firsts, word) => firsts.findLastIndex((first) => first <= word);
@@ -150,14 +139,14 @@ export async function findNeurons(load, text) {
 /** Where on a neuron's page the first example with a word is. */
 export const hashOf = (first) => `#${first > 0 ? "top" : "bottom"}-${Math.abs(first)}`;
 
-const listed = (words) => words.map((word) => `“${word}”`).join(", ");
+const quoted = (word) => `“${word.normalize("NFC")}”`;
 
 /** What is to be said of an answer of `findNeurons`, of which `shown` are. */
 export function summaryOfWords({ found, left, most, some, neurons, n }, shown) {
   if (found.length === 0) return "";
   const counted = found.length === 1 && found[0].exact; // by the index itself
-  const of = found.map(({ word, exact }) => `${exact ? "" : "a word that begins with "}“${word}”`).join(" and ");
-  const begun = found.flatMap(({ exact, entries }) => (exact ? [] : entries.map(([word]) => word)));
+  const of = found.map(({ word, exact }) => `${exact ? "" : "a word that begins with "}${quoted(word)}`).join(" and ");
+  const begun = found.flatMap(({ exact, entries }) => (exact ? [] : entries.map(([word]) => word.normalize("NFC"))));
   const examples = begun.length > 0 ? `: ${begun.slice(0, 5).join(", ")}${begun.length > 5 ? " …" : ""}` : "";
   const atLeast = some && !counted && n > 0 ? "At least " : "";
   const who = n === 0 ? "No neuron has" : `${count(n)} ${n === 1 ? "neuron has" : "neurons have"}`;
@@ -165,7 +154,7 @@ export function summaryOfWords({ found, left, most, some, neurons, n }, shown) {
   if (some && !counted) says.push(`only the best ${most} neurons of each word are searched`);
   const visible = Math.min(shown, neurons.length);
   if (visible < n) says.push(`the best ${visible} are shown`);
-  if (left.length > 0) says.push(`left out, since the longest words are looked up: ${listed(left)}`);
+  if (left.length > 0) says.push(`left out, since the longest words are looked up: ${left.map(quoted).join(", ")}`);
   return says.join("; ");
 }
 

@@ -13,6 +13,7 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
+use hf_hub::Repo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -114,7 +115,7 @@ impl Id {
 
     /// What the cache calls its folder.
     fn folder_name(&self) -> String {
-        format!("models--{}", self.repo.replace('/', "--"))
+        Repo::model(self.repo.clone()).folder_name()
     }
 }
 

@@ -1,16 +1,14 @@
 //! Which neurons have a word in their examples, or in what was said of them: files that a page searches.
 //!
-//! A word is a run of letters, marks and digits in small letters; characters of Chinese and Japanese are words by
-//! themselves. Of a neuron's examples the largest and the smallest activations count: a word that an example fires
-//! on, with at least half of its peak, or that two examples have. Of the neurons of a word, the best are kept, so
-//! that memory and files grow with the number of words, not of neurons.
+//! Of a neuron's examples the largest and the smallest activations count: a word that an example fires on, with at
+//! least half of its peak, or that two examples have. Of the neurons of a word, the best are kept, so that memory and
+//! files grow with the number of words, not of neurons.
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt::Write;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use regex::Regex;
 use serde_json::json;
 
 use crate::atlas::Window;
@@ -18,14 +16,14 @@ use crate::ids::TokenId;
 use crate::tokens::Vocabulary;
 
 use crate::site::text::examples::{ExampleTokens, Examples};
+use crate::site::text::fold::{fold, fold_char};
 use crate::site::text::texts::{TokenTexts, json_string};
+use crate::site::text::words::{self, LONGEST, UnitKind, units, words};
 
 /// Neurons that are kept of each word.
 const MOST: usize = 100;
 /// Neurons of which it is said that are listed of each word.
 const MOST_SAID: usize = 1000;
-/// Characters of the longest word.
-const LONGEST: usize = 32;
 /// Bytes of a file, unless one word alone has more.
 const FILE_BYTES: usize = 32_000;
 const SCHEMA: &str = "neuroscope/words/v1";
@@ -33,27 +31,6 @@ const FILE_SCHEMA: &str = "neuroscope/word-neurons/v1";
 const SHARDS: usize = 64;
 /// Lists whose examples count.
 const LISTS: [&str; 2] = ["top", "bottom"];
-
-/// The words of a text. The same as in search.js.
-static WORDS: LazyLock<Regex> = LazyLock::new(|| {
-    let words = r"[\p{L}\p{M}\p{N}&&[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]]|[\p{L}\p{M}\p{N}&&[^\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]]+";
-    Regex::new(words).unwrap_or_else(|error| unreachable!("{error}"))
-});
-
-/// A word in small letters, letter by letter: a sigma at the end of a word is no other letter.
-fn lower(word: &str) -> String {
-    let small = word.chars().flat_map(char::to_lowercase);
-    small.map(|c| if c == 'ς' { 'σ' } else { c }).collect()
-}
-
-/// Whether a character is a word by itself.
-fn is_alone(word: &str) -> bool {
-    static ALONE: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"^[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}]")
-            .unwrap_or_else(|error| unreachable!("{error}"))
-    });
-    ALONE.is_match(word)
-}
 
 /// A polynomial of characters modulo 2⁶¹ − 1, so that the hash of a word follows from those of its pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,13 +84,24 @@ impl WordHash {
     }
 }
 
-/// A part of a token that belongs to one word.
+/// A part of a token that belongs to one unit of words.
 struct Piece {
     hash: WordHash,
-    /// Whether it may go on a word of the token before.
-    from_start: bool,
-    /// Whether the next token may go on with it.
+    kind: UnitKind,
+    /// Whether nothing is between it and the piece before, which may be in the token before.
+    touches: bool,
+    /// Whether it ends with the token.
     to_end: bool,
+}
+
+impl Piece {
+    /// Stands for a token of which folding leaves nothing: what is before it and behind it touch.
+    const NOTHING: Self = Self {
+        hash: WordHash::EMPTY,
+        kind: UnitKind::Marks,
+        touches: true,
+        to_end: true,
+    };
 }
 
 /// What words the tokens of a vocabulary are pieces of.
@@ -126,26 +114,35 @@ pub(in crate::site) struct WordPieces {
 impl WordPieces {
     pub(in crate::site) fn new(texts: &TokenTexts<'_>) -> Self {
         let vocabulary = texts.vocabulary();
+        // pieces of characters are read from whole windows
+        let is_whole = |id: &TokenId| is_text(vocabulary, *id) && !texts.is_partial(*id);
+        let ids = (0..vocabulary.len() as u32).map(TokenId);
+        Self::of(ids.map(|id| is_whole(&id).then(|| fold(&vocabulary.text(id)))))
+    }
+
+    /// The pieces of tokens by their folded texts; those that are no text have none.
+    fn of(folded: impl Iterator<Item = Option<String>>) -> Self {
         let (mut pieces, mut ends) = (Vec::new(), Vec::new());
-        for id in (0..vocabulary.len() as u32).map(TokenId) {
-            // pieces of characters are read from whole windows
-            if is_text(vocabulary, id) && !texts.is_partial(id) {
-                let text = vocabulary.text(id);
-                for found in WORDS.find_iter(&text) {
-                    let alone = is_alone(found.as_str());
-                    pieces.push(Piece {
-                        hash: WordHash::of(&lower(found.as_str())),
-                        from_start: found.start() == 0 && !alone,
-                        to_end: found.end() == text.len() && !alone,
-                    });
-                }
+        for text in folded {
+            let mut end = 0;
+            for (kind, range) in text.iter().flat_map(|text| units(text)) {
+                pieces.push(Piece {
+                    hash: WordHash::of(&text.as_deref().unwrap_or_default()[range.clone()]),
+                    kind,
+                    touches: range.start == end,
+                    to_end: text.as_ref().is_some_and(|text| range.end == text.len()),
+                });
+                end = range.end;
+            }
+            if text.is_some_and(|text| text.is_empty()) {
+                pieces.push(Piece::NOTHING);
             }
             ends.push(pieces.len() as u32);
         }
         Self { pieces, ends }
     }
 
-    fn of(&self, token: TokenId) -> &[Piece] {
+    fn get(&self, token: TokenId) -> &[Piece] {
         let at = token.0 as usize;
         let Some(&end) = self.ends.get(at) else {
             return &[];
@@ -163,37 +160,74 @@ struct Found {
     until: usize,
 }
 
-/// Finds the words of a window whose tokens are whole characters.
-fn words_of_whole(tokens: &[TokenId], pieces: &WordPieces, mut found: impl FnMut(Found)) {
-    let mut open: Option<Found> = None;
-    for (at, token) in tokens.iter().enumerate() {
-        let of = pieces.of(*token);
-        if of.first().is_none_or(|piece| !piece.from_start) {
-            open.take().into_iter().for_each(&mut found);
-        }
-        for piece in of {
-            let word = match open.take() {
-                Some(word) if piece.from_start => Found {
-                    hash: word.hash.then(piece.hash),
-                    until: at + 1,
-                    ..word
-                },
-                before => {
-                    before.into_iter().for_each(&mut found);
-                    Found {
-                        hash: piece.hash,
-                        from: at,
-                        until: at + 1,
-                    }
-                }
-            };
-            match piece.to_end {
-                true => open = Some(word),
-                false => found(word),
-            }
+impl Found {
+    fn then(self, next: Self) -> Self {
+        Self {
+            hash: self.hash.then(next.hash),
+            from: self.from,
+            until: next.until,
         }
     }
-    open.into_iter().for_each(found);
+}
+
+/// A unit that may go on, and the one before it, if they are a pair.
+struct Open {
+    unit: Found,
+    kind: UnitKind,
+    before: Option<Found>,
+}
+
+impl Open {
+    fn close(self, found: &mut impl FnMut(Found)) {
+        found(self.unit);
+        if let Some(before) = self.before {
+            found(before.then(self.unit));
+        }
+    }
+}
+
+/// Finds the words of a window whose tokens are whole characters.
+fn words_of_whole(tokens: &[TokenId], pieces: &WordPieces, mut found: impl FnMut(Found)) {
+    let mut open: Option<Open> = None;
+    for (at, token) in tokens.iter().enumerate() {
+        let of = pieces.get(*token);
+        for piece in of {
+            if piece.hash == WordHash::EMPTY {
+                continue;
+            }
+            let unit = Found {
+                hash: piece.hash,
+                from: at,
+                until: at + 1,
+            };
+            let before = open.take();
+            open = Some(match before {
+                Some(open) if piece.touches && open.kind.goes_on_with(piece.kind) => Open {
+                    unit: open.unit.then(unit),
+                    ..open
+                },
+                before => {
+                    let pairs = |open: &Open| piece.touches && open.kind.pairs_with(piece.kind);
+                    let first = before
+                        .as_ref()
+                        .filter(|open| pairs(open))
+                        .map(|open| open.unit);
+                    before.into_iter().for_each(|open| open.close(&mut found));
+                    Open {
+                        unit,
+                        kind: piece.kind,
+                        before: first,
+                    }
+                }
+            });
+        }
+        if of.last().is_none_or(|piece| !piece.to_end) {
+            open.take()
+                .into_iter()
+                .for_each(|open| open.close(&mut found));
+        }
+    }
+    open.into_iter().for_each(|open| open.close(&mut found));
 }
 
 /// Finds the words of any window.
@@ -201,6 +235,7 @@ fn words_of_any(tokens: &[TokenId], texts: &TokenTexts<'_>, mut found: impl FnMu
     let is_apart = |token: &TokenId| !is_text(texts.vocabulary(), *token);
     let mut first = 0;
     for run in tokens.split(is_apart) {
+        // the token of each byte, of the text as it is and folded
         let (mut bytes, mut owners) = (Vec::new(), Vec::new());
         for (at, token) in run.iter().enumerate() {
             bytes.extend(texts.bytes(&[*token]));
@@ -208,11 +243,17 @@ fn words_of_any(tokens: &[TokenId], texts: &TokenTexts<'_>, mut found: impl FnMu
         }
         let mut start = 0;
         for chunk in bytes.utf8_chunks() {
-            for word in WORDS.find_iter(chunk.valid()) {
+            let (mut folded, mut places) = (String::new(), Vec::new());
+            for (at, c) in chunk.valid().char_indices() {
+                fold_char(c, &mut folded);
+                let last = at + c.len_utf8() - 1;
+                places.resize(folded.len(), (owners[start + at], owners[start + last]));
+            }
+            for word in words::ranges(&folded) {
                 found(Found {
-                    hash: WordHash::of(&lower(word.as_str())),
-                    from: owners[start + word.start()],
-                    until: owners[start + word.end() - 1] + 1,
+                    hash: WordHash::of(&folded[word.clone()]),
+                    from: places[word.start].0,
+                    until: places[word.end - 1].1 + 1,
                 });
             }
             start += chunk.valid().len() + chunk.invalid().len();
@@ -388,8 +429,7 @@ impl Words {
             let text = || {
                 let tokens = &rows[usize::from(count.row)].tokens;
                 let bytes = texts.bytes(&tokens[count.from.into()..count.until.into()]);
-                let bytes = String::from_utf8_lossy(&bytes);
-                let mut words = WORDS.find_iter(&bytes).map(|word| lower(word.as_str()));
+                let mut words = words(&String::from_utf8_lossy(&bytes)).into_iter();
                 words.find(|word| WordHash::of(word).value == hash)
             };
             self.with(hash, text, |word| {
@@ -414,7 +454,7 @@ impl Words {
 
     /// Adds the words of what is said of a neuron.
     pub(in crate::site) fn add_said(&self, flat: u32, said: &str) {
-        let words = WORDS.find_iter(said).map(|word| lower(word.as_str()));
+        let words = words(said).into_iter();
         let words: HashSet<String> = words
             .filter(|word| word.chars().count() <= LONGEST)
             .collect();
@@ -508,26 +548,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn words(text: &str) -> Vec<String> {
-        WORDS
-            .find_iter(text)
-            .map(|word| lower(word.as_str()))
-            .collect()
-    }
-
-    #[test]
-    fn words_are_letters_marks_and_digits() {
-        assert_eq!(
-            words("Don't 3.5 ΟΔΟΣ x_1 naïve e\u{301}t"),
-            ["don", "t", "3", "5", "οδοσ", "x", "1", "naïve", "e\u{301}t"]
-        );
-        assert_eq!(
-            words("東京タワー2024年"),
-            ["東", "京", "タ", "ワ", "ー", "2024", "年"]
-        );
-        assert_eq!(words("→␣ !"), [""; 0]);
-    }
-
     #[test]
     fn the_best_postings_are_kept() {
         let mut all: Vec<Posting> = (0..300)
@@ -563,7 +583,55 @@ mod tests {
             words_of_any(&tokens, &texts, |word| any.push(word));
             prop_assert_eq!(whole, any);
         }
+
+        #[test]
+        fn words_do_not_depend_on_where_tokens_end(ids in prop::collection::vec(0..TOKENS.len(), 0..12)) {
+            let pieces = WordPieces::of(TOKENS.iter().map(|text| Some(fold(text))));
+            let text: String = ids.iter().map(|&id| TOKENS[id]).collect();
+            let tokens: Vec<TokenId> = ids.iter().map(|&id| TokenId(id as u32)).collect();
+            let mut found = Vec::new();
+            words_of_whole(&tokens, &pieces, |word| found.push(word));
+            let hashes: Vec<WordHash> = found.iter().map(|word| word.hash).collect();
+            let expected: Vec<WordHash> = words(&text).iter().map(|word| WordHash::of(word)).collect();
+            prop_assert_eq!(hashes, expected, "{:?}", text);
+            // a word is in the tokens that it is said to be in
+            for Found { hash, from, until } in found {
+                let text: String = ids[from..until].iter().map(|&id| TOKENS[id]).collect();
+                prop_assert!(words(&text).iter().any(|word| WordHash::of(word) == hash), "{:?}", text);
+            }
+        }
     }
+
+    const TOKENS: [&str; 28] = [
+        "a",
+        "B",
+        "é",
+        "e\u{301}",
+        "\u{301}",
+        "\u{ad}",
+        "",
+        " ",
+        " a",
+        "-",
+        "ﬁ",
+        "ß",
+        "7",
+        "ab c",
+        "ก",
+        "\u{e34}",
+        "กิน",
+        "\u{e34}น",
+        "日",
+        "日本",
+        "が",
+        "か",
+        "\u{3099}",
+        "タ-",
+        "-本",
+        "\u{200b}",
+        "한",
+        "a日",
+    ];
 
     const TOKENIZER: &[u8] = include_bytes!("../../../tests/conformance/llama/tokenizer.json");
 }

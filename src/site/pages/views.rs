@@ -10,6 +10,7 @@ use super::terms::Terms;
 use crate::site::content::{Explanation, Page};
 use crate::site::data::columns::{Column, columns};
 use crate::site::data::record::Population;
+use crate::site::text::display::calm;
 use crate::site::text::format::{count, human, number, percent};
 
 /// What every page has, beside the site, its assets and the page's model.
@@ -122,7 +123,11 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(revision) = &model.revision {
         let commit: String = revision.chars().take(12).collect();
-        notes.push(format!("from {} at commit {commit}", model.source));
+        notes.push(format!(
+            "from {} at commit {}",
+            calm(&model.source),
+            calm(&commit)
+        ));
     }
     // GGUF's own types; what plain files hold is a float or a whole number
     let quantised = |kind: &&String| kind.starts_with('Q') || kind.starts_with("IQ");
@@ -148,7 +153,7 @@ impl ModelView {
             gated: model.gated,
             analysed: atlas.weights_info().is_some(),
             hook: policy.hook.clone(),
-            corpus: scan.corpus.name.clone(),
+            corpus: calm(&scan.corpus.name).into_owned(),
             n_layers: model.n_layers,
             d_mlp: model.d_mlp,
             d_model: model.d_model,
@@ -180,8 +185,8 @@ impl ModelView {
                 .sources
                 .iter()
                 .map(|source| SourceView {
-                    source: source.source.clone(),
-                    license: source.license.clone(),
+                    source: calm(&source.source).into_owned(),
+                    license: calm(&source.license).into_owned(),
                     n_documents: count(source.n_documents),
                     n_tokens: count(source.n_tokens),
                 })

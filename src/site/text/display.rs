@@ -1,5 +1,7 @@
 //! Tokens as people can read them, in HTML.
 
+use std::borrow::Cow;
+
 /// Escapes text for HTML, in content and in quoted attributes.
 pub(in crate::site) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
@@ -79,6 +81,33 @@ pub(in crate::site) fn lone_token(text: &str) -> String {
         out.push('∅');
     }
     out
+}
+
+/// Whether a character has no form of its own and sets the direction of those around it.
+pub(in crate::site) fn is_bidi(c: char) -> bool {
+    is_turn(c) || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+}
+
+/// Whether a character turns what follows, up to the one that ends it: of texts in which it is never ended, that is the
+/// page around them.
+fn is_turn(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text of several lines without what turns the direction of what follows it.
+pub(in crate::site) fn without_turns(text: &str) -> Cow<'_, str> {
+    match text.contains(is_turn) {
+        true => text.replace(is_turn, "").into(),
+        false => text.into(),
+    }
+}
+
+/// A name or a sentence from a file, without anything that sets the direction of what stands beside it.
+pub(in crate::site) fn calm(text: &str) -> Cow<'_, str> {
+    match text.contains(is_bidi) {
+        true => text.replace(is_bidi, "").into(),
+        false => text.into(),
+    }
 }
 
 #[cfg(test)]

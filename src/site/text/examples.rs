@@ -14,7 +14,7 @@ use crate::ids::{DocId, Pos, TokenId};
 use crate::tokens::Windowing;
 use crate::tokens::store::TokenStore;
 
-use super::display::{escape, visible};
+use super::display::{calm, escape, visible};
 use super::format::{number, round};
 use super::texts::{TokenTexts, json_string};
 use crate::site::error::SiteError;
@@ -413,7 +413,7 @@ impl Corpus<'_> {
         number_in_list: usize,
     ) {
         let [before, at, after] = self.around_peak(row);
-        let source = escape(self.store.source(row.example.doc));
+        let source = escape(&calm(self.store.source(row.example.doc)));
         let value = number(Some(f64::from(row.example.value)));
         let _ = write!(
             out,

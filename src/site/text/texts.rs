@@ -199,12 +199,12 @@ pub(in crate::site) fn json(value: &impl Serialize) -> Result<Vec<u8>, SiteError
 /// Writes what HTML or JavaScript could take for markup, and what turns the direction of text, as escapes; in JSON
 /// these occur in strings only.
 pub(in crate::site) fn safe_in_html(json: String) -> String {
-    // all but the three are in the block that begins with this byte
-    let suspect = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | 0xe2);
+    // all but the three are in the blocks that begin with these bytes
+    let suspect = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | 0xd8 | 0xe2);
     if !json.bytes().any(suspect) {
         return json;
     }
-    let is_risky = |c: char| matches!(c, '<' | '>' | '&' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_risky = |c: char| matches!(c, '<' | '>' | '&' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut out = String::with_capacity(json.len() + 64);
     let mut rest = json.as_str();
     while let Some(at) = rest.find(is_risky) {
