@@ -125,7 +125,7 @@ fn add_peaks(
     };
     for layer in 0..scan.model.n_layers {
         let mut rows: Vec<PeakRow> = Vec::new();
-        for batch in PeakReader::open(folder, layer, scan.kind())? {
+        for batch in PeakReader::open(folder, layer, scan)? {
             rows.extend(batch?);
         }
         for of_neuron in rows.chunk_by(|a, b| a.neuron == b.neuron) {

@@ -10,7 +10,7 @@ use crate::shard::{
 use crate::stats::StatsOptions;
 use crate::stats::examples::Example;
 use crate::stats::neuron::Neuron;
-use crate::stats::samples::{BANDS, Sample, band_name};
+use crate::stats::samples::{BANDS, RANDOM, Sample, band_name};
 
 use super::error::AtlasError;
 use super::neurons::{self, NEURONS_FILE, Summary};
@@ -162,7 +162,7 @@ fn merge_layer(
     let (options, kind) = (&scan.policy.stats, scan.kind());
     let readers = parts
         .iter()
-        .map(|(path, _)| LayerReader::open(path, layer, kind));
+        .map(|(path, _)| LayerReader::of(path, layer, scan));
     let mut readers = readers.collect::<Result<Vec<_>, _>>()?;
     for neuron in 0..scan.model.d_mlp {
         let mut merged = Neuron::new(options, kind);
@@ -181,6 +181,10 @@ fn merge_layer(
         }
         each(neuron, merged)?;
     }
+    // what follows the last neuron is an error
+    readers
+        .iter_mut()
+        .try_for_each(|reader| reader.next().map_or(Ok(()), |next| next.map(|_| ())))?;
     Ok(())
 }
 
@@ -224,6 +228,6 @@ fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
                 .band(&neuron.stats.histogram, band, options.samples()),
         );
     }
-    add("random", neuron.samples.random(options.samples()));
+    add(RANDOM, neuron.samples.random(options.samples()));
     rows
 }

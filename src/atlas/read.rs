@@ -40,6 +40,11 @@ impl Atlas {
     pub fn open(folder: &Path) -> Result<Self, AtlasError> {
         let manifest: AtlasManifest = read_manifest(folder)?;
         verify_files(folder, &manifest.files)?;
+        Self::of(folder, manifest)
+    }
+
+    /// An atlas whose manifest was read, and whose files are checked by the caller.
+    pub fn of(folder: &Path, manifest: AtlasManifest) -> Result<Self, AtlasError> {
         Ok(Self {
             folder: folder.to_owned(),
             weights: weights::read_info(folder, &manifest)?,
@@ -64,7 +69,7 @@ impl Atlas {
 
     /// The summaries of a layer's neurons.
     pub fn summaries(&self, layer: u32) -> Result<Vec<Summary>, AtlasError> {
-        neurons::read(&self.folder.join(NEURONS_FILE), layer)
+        neurons::read(&self.folder.join(NEURONS_FILE), layer, &self.manifest.scan)
     }
 
     /// What holds for the weights of all neurons, if they were analysed.
@@ -76,7 +81,9 @@ impl Atlas {
     pub fn weights(&self, layer: u32) -> Result<Option<Vec<NeuronWeights>>, AtlasError> {
         let path = self.folder.join(weights::layer_file(layer));
         let analysed = self.weights.as_ref();
-        analysed.map(|_| weights::read_layer(&path)).transpose()
+        analysed
+            .map(|_| weights::read_layer(&path, layer, &self.manifest.scan))
+            .transpose()
     }
 
     /// The token index, `rows` tokens at a time with their texts, if the weights were analysed.
@@ -84,7 +91,7 @@ impl Atlas {
         let path = self.folder.join(TOKENS_FILE);
         let analysed = self.weights.as_ref();
         analysed
-            .map(|_| weights::read_tokens(&path, rows))
+            .map(|_| weights::read_tokens(&path, rows, &self.manifest.scan))
             .transpose()
     }
 
@@ -93,7 +100,7 @@ impl Atlas {
         let weights = self.weights(layer)?.map(Vec::into_iter);
         Ok(LayerNeurons {
             layer,
-            reader: LayerReader::open(&self.folder, layer, self.manifest.scan.kind())?,
+            reader: LayerReader::of(&self.folder, layer, &self.manifest.scan)?,
             summaries: self.summaries(layer)?.into_iter(),
             weights,
         })
@@ -116,6 +123,7 @@ impl Iterator for LayerNeurons {
             Ok(next) => next,
             Err(error) => return Some(Err(error.into())),
         };
+        // there is one for each neuron that the reader lets pass
         let summary = self.summaries.next()?;
         let weights = self.weights.as_mut().and_then(Iterator::next);
         Some(Ok(AtlasNeuron {

@@ -306,22 +306,51 @@ pub struct DataManifest {
 pub trait Manifest: DeserializeOwned + Serialize {
     /// Name and version of the schema.
     const SCHEMA: &'static str;
+
+    /// What of it cannot be.
+    fn check(&self) -> Result<(), String>;
 }
 
 impl Manifest for PartManifest {
     const SCHEMA: &'static str = "neuroscope/part/v1";
+
+    fn check(&self) -> Result<(), String> {
+        let (PartInfo { index, of }, [first, end]) = (self.part, self.documents);
+        if index >= of {
+            return Err(format!("part {index} of {of} cannot be"));
+        }
+        if first > end || u64::from(end) > self.scan.corpus.n_documents {
+            let n = self.scan.corpus.n_documents;
+            return Err(format!(
+                "its documents {first} to {end} are not among the {n} of the corpus"
+            ));
+        }
+        self.scan.check()
+    }
 }
 
 impl Manifest for AtlasManifest {
     const SCHEMA: &'static str = "neuroscope/atlas/v1";
+
+    fn check(&self) -> Result<(), String> {
+        self.scan.check()
+    }
 }
 
 impl Manifest for DataManifest {
     const SCHEMA: &'static str = "neuroscope/data/v1";
+
+    fn check(&self) -> Result<(), String> {
+        self.scan.check()
+    }
 }
 
 impl Manifest for CorpusManifest {
     const SCHEMA: &'static str = "neuroscope/corpus/v1";
+
+    fn check(&self) -> Result<(), String> {
+        self.corpus.check()
+    }
 }
 
 /// Reads the manifest of a folder.
@@ -336,7 +365,10 @@ pub fn read_manifest<M: Manifest>(folder: &Path) -> Result<M, ShardError> {
         serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     match value.get("schema").and_then(|schema| schema.as_str()) {
         Some(schema) if schema == M::SCHEMA => {
-            serde_json::from_value(value).map_err(|error| bad(error.to_string()))
+            let manifest: M =
+                serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
+            manifest.check().map_err(bad)?;
+            Ok(manifest)
         }
         Some(found) => Err(ShardError::Schema {
             path,

@@ -4,6 +4,8 @@
 //! every file has the manifest's checksum. Readers refuse what is newer, damaged or cut off, and name the file. The
 //! tables are described in docs/format.md.
 
+mod bounds;
+mod checks;
 mod error;
 mod files;
 mod manifest;
@@ -18,7 +20,9 @@ pub use manifest::{
     ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, WEIGHTS_FILE,
     read_manifest,
 };
-pub use reader::{LayerReader, PeakReader, TableReader, verify_files};
+pub use reader::{
+    LayerReader, PeakReader, TableReader, is_guarded, verify_files, wrong_files,
+};
 pub use schema::{ExampleRow, PeakRow, SAMPLE_LIST, neuron_from_rows, rows_of};
 pub use writer::{LayerWriter, TableWriter};
 

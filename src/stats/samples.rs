@@ -16,6 +16,9 @@ use super::window::Window;
 /// The population bands by share of values below, as OpenAI's neuron viewer cuts them.
 pub const BANDS: [(f64, f64); 4] = [(0.0, 0.5), (0.5, 0.9), (0.9, 0.99), (0.99, 0.999)];
 
+/// Name of the list of examples of the whole population.
+pub const RANDOM: &str = "random";
+
 /// Name of a band in records and files.
 pub fn band_name((low, high): (f64, f64)) -> String {
     format!("band_{low}_{high}")

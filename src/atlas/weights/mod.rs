@@ -136,6 +136,19 @@ pub struct Regions {
 impl WeightsInfo {
     /// Name and version of the schema.
     pub const SCHEMA: &'static str = "neuroscope/weights/v1";
+
+    /// Fails if it is not of a model of so many layers.
+    fn check(&self, n_layers: u32) -> Result<(), String> {
+        let layers = self.layers.iter().map(|of| of.layer);
+        if !layers.eq(0..n_layers) {
+            return Err(format!("`layers` are not the model's {n_layers}, in order"));
+        }
+        let most = self.early_layers.max(self.late_layers);
+        match most <= n_layers {
+            true => Ok(()),
+            false => Err(format!("{most} of {n_layers} layers cannot be early or late")),
+        }
+    }
 }
 
 /// Reads what holds for the weights of an atlas, if they were analysed; by an earlier version is as if not.
@@ -155,7 +168,10 @@ pub(super) fn read_info(
     let info: WeightsInfo =
         serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     match info.schema == WeightsInfo::SCHEMA {
-        true => Ok(Some(info)),
+        true => match info.check(manifest.scan.model.n_layers) {
+            Ok(()) => Ok(Some(info)),
+            Err(reason) => Err(bad(reason).into()),
+        },
         false => Err(AtlasError::Shard(ShardError::Schema {
             path,
             found: info.schema,

@@ -8,11 +8,12 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 
 use super::best::{Best, Shared};
-use super::table::{Named, neuron_list, neuron_lists};
+use super::TOP_NEURONS;
+use super::table::{Named, check_neurons, neuron_list, neuron_lists};
 use super::vocabulary::Writers;
 use crate::atlas::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{TableReader, TableWriter};
+use crate::shard::{ScanIdentity, TableReader, TableWriter};
 use crate::tokens::Vocabulary;
 
 /// Name of the table.
@@ -175,25 +176,81 @@ fn batch(first: u32, rows: &[TokenRow]) -> Result<RecordBatch, ArrowError> {
 }
 
 /// The tokens of an atlas, some at a time.
-pub struct TokenBatches(TableReader);
+pub struct TokenBatches {
+    reader: TableReader,
+    scan: ScanIdentity,
+    next: u32,
+}
 
 /// Reads the table.
-pub(in crate::atlas) fn read(path: &Path, rows: usize) -> Result<TokenBatches, AtlasError> {
-    Ok(TokenBatches(TableReader::open(path, &schema(), rows)?))
+pub(in crate::atlas) fn read(
+    path: &Path,
+    rows: usize,
+    scan: &ScanIdentity,
+) -> Result<TokenBatches, AtlasError> {
+    Ok(TokenBatches {
+        reader: TableReader::open(path, &schema(), rows)?,
+        scan: scan.clone(),
+        next: 0,
+    })
+}
+
+impl TokenBatches {
+    fn read_next(&mut self) -> Result<Option<Vec<TokenRow>>, AtlasError> {
+        let n_tokens = self.scan.model.d_vocab;
+        let Some(batch) = self.reader.next().transpose()? else {
+            return match self.next == n_tokens {
+                true => Ok(None),
+                false => {
+                    let reason = format!("it has {} tokens; expected {n_tokens}", self.next);
+                    self.next = n_tokens;
+                    Err(self.reader.wrong(reason).into())
+                }
+            };
+        };
+        let columns = Named(&batch);
+        let mut rows = Vec::with_capacity(batch.num_rows());
+        for row in 0..batch.num_rows() {
+            let id = columns.number::<UInt32Type>("token", row);
+            if id != Some(self.next) || self.next >= n_tokens {
+                let id = id.unwrap_or_default();
+                let reason = format!("token {id} stands where token {} is expected", self.next);
+                return Err(self.reader.wrong(reason).into());
+            }
+            let found = token(&columns, row);
+            check(&found.1, &self.scan).map_err(|reason| {
+                let reason = format!("token {}: {reason}", self.next);
+                self.reader.wrong(reason)
+            })?;
+            self.next += 1;
+            rows.push(found);
+        }
+        Ok(Some(rows))
+    }
 }
 
 impl Iterator for TokenBatches {
     type Item = Result<Vec<TokenRow>, AtlasError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = match self.0.next()? {
-            Ok(batch) => batch,
-            Err(error) => return Some(Err(error.into())),
-        };
-        let columns = Named(&batch);
-        let rows = (0..batch.num_rows()).map(|row| token(&columns, row));
-        Some(Ok(rows.collect()))
+        self.read_next().transpose()
     }
+}
+
+/// Fails if a number of a token cannot be, in a model of these sizes.
+fn check(of: &TokenNeurons, scan: &ScanIdentity) -> Result<(), String> {
+    let writers = of.by_logit.iter().chain(&of.by_v);
+    for (name, list) in WRITERS.into_iter().zip(writers) {
+        check_neurons(name, list, TOP_NEURONS, scan)?;
+    }
+    let n_neurons = u64::from(scan.model.n_layers) * u64::from(scan.model.d_mlp);
+    for (end, peaks) in of.peaks.iter().enumerate() {
+        check_neurons(PEAKS[end], &peaks.neurons, TOP_PEAKS, scan)?;
+        if u64::from(peaks.n_neurons) > n_neurons {
+            return Err(format!("`{}` is {}", N_PEAKS[end], peaks.n_neurons));
+        }
+    }
+    Ok(())
 }
 
 fn token(columns: &Named<'_>, row: usize) -> TokenRow {
