@@ -4,6 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Most layers of a model. A larger number in a file is damage: no model is near these limits.
+pub const MOST_LAYERS: u32 = 1 << 12;
+/// Most neurons of a layer, and largest width of a residual stream.
+pub const MOST_WIDTH: u32 = 1 << 20;
+/// Most tokens of a vocabulary.
+pub const MOST_VOCAB: u32 = 1 << 22;
+
 /// A neuron of a model, written `layer.neuron`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NeuronId {

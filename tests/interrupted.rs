@@ -229,3 +229,66 @@ fn a_part_in_work_is_left_alone() {
     drop(lock);
     succeed(&mut scan(dir.path()));
 }
+
+/// Scans with standard error (and output) that cannot be written end as any other.
+#[test]
+fn messages_that_nobody_can_read_stop_nothing() {
+    let (expected, _) = undisturbed();
+    for how in [
+        "exec 2>/dev/full",
+        "exec 2>&-",
+        "exec >&- 2>&-",
+        "exec 2> >(true); sleep 0.3",
+        "exec 2> >(read -r line)",
+    ] {
+        for format in ["text", "json"] {
+            let dir = project();
+            let mut scan = scan(dir.path());
+            scan.args(["--log-format", format]);
+            let mut command = Command::new("bash");
+            command.args(["-c", &format!("{how}; exec \"$@\""), "bash"]);
+            command.arg(scan.get_program()).args(scan.get_args());
+            let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+            assert!(status.unwrap().success(), "{how}");
+            assert_undisturbed(dir.path(), &expected);
+        }
+    }
+}
+
+/// A terminal that goes away leaves a checkpoint behind, even though its shell and the system both say so at once; and
+/// stops nothing that was told to outlive it.
+#[test]
+fn a_terminal_that_goes_away_loses_no_work() {
+    let (expected, taken) = undisturbed();
+    let dir = project();
+    let child = scan(dir.path()).stderr(Stdio::null()).spawn();
+    let mut child = child.unwrap();
+    std::thread::sleep(taken / 4);
+    for _ in 0..2 {
+        let sent = Command::new("kill")
+            .args(["-HUP", &child.id().to_string()])
+            .status();
+        assert!(sent.is_ok());
+    }
+    let code = child.wait().unwrap().code();
+    assert!(matches!(code, Some(130 | 0)), "{code:?}");
+    succeed(&mut scan(dir.path()));
+    assert_undisturbed(dir.path(), &expected);
+
+    let dir = project();
+    let scan = scan(dir.path());
+    let mut nohup = Command::new("nohup");
+    nohup.arg(scan.get_program()).args(scan.get_args());
+    nohup
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = nohup.spawn().unwrap();
+    std::thread::sleep(taken / 4);
+    let sent = Command::new("kill")
+        .args(["-HUP", &child.id().to_string()])
+        .status();
+    assert!(sent.is_ok());
+    assert!(child.wait().unwrap().success());
+    assert_undisturbed(dir.path(), &expected);
+}

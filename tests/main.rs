@@ -8,6 +8,7 @@ mod cli;
 mod conformance;
 mod format;
 mod hub;
+mod identity;
 mod interrupted;
 mod pipeline;
 mod project;

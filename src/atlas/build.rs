@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::shard::{
     AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Lock, Manifest, PartManifest,
-    ScanIdentity, ShardError, neuron_from_rows, read_manifest, rows_of, verify_files,
+    ScanIdentity, ShardError, neuron_from_rows, read_manifest, require_files, rows_of,
+    verify_files,
 };
 use crate::stats::StatsOptions;
 use crate::stats::examples::Example;
@@ -147,7 +148,23 @@ pub fn find_parts(folder: &Path) -> Result<Vec<Part>, AtlasError> {
             of,
         });
     }
+    // each begins where the one before ends, and together they are the whole corpus
+    let mut next = 0;
     for (path, manifest) in &parts {
+        let [start, end] = manifest.documents;
+        let is_last = manifest.part.index + 1 == of;
+        let complete = !is_last || u64::from(end) == scan.corpus.n_documents;
+        if start != next || end < start || !complete {
+            return Err(AtlasError::Rows {
+                path: path.clone(),
+                reason: format!(
+                    "it has documents {start} to {end}, where document {next} comes next of {}",
+                    scan.corpus.n_documents
+                ),
+            });
+        }
+        next = end;
+        require_files(path, &manifest.files, scan.tables())?;
         verify_files(path, &manifest.files)?;
     }
     Ok(parts)

@@ -70,6 +70,20 @@ pub enum AtlasError {
         /// As given.
         found: String,
     },
+    /// The corpus that is there is not the one that was scanned.
+    #[error(
+        "`{path}` is not of the corpus that was scanned: other {what} (expected {expected}, found {found})"
+    )]
+    OtherCorpus {
+        /// Manifest of the corpus.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// As scanned.
+        expected: String,
+        /// As found.
+        found: String,
+    },
     /// A threshold cannot be compared with anything.
     #[error("the threshold `{name}` of roles is {value}; expected a finite number")]
     Threshold {
@@ -107,6 +121,9 @@ impl AtlasError {
             Self::MissingPart { .. } => {
                 Some("scan it with `neuroscope scan --part`, or copy it here")
             }
+            Self::OtherCorpus { .. } => Some(
+                "bring the corpus of the scan back with `neuroscope tokenize --data`, or scan the new one under another name",
+            ),
             Self::NoParts(_) => Some("scan first: `neuroscope scan --model MODEL --corpus FILES`"),
             _ => None,
         }

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod build;
+mod corpus;
 mod error;
 mod interest;
 mod neurons;
@@ -10,6 +11,7 @@ mod weights;
 
 pub use analyze::{ScannedModel, analyze, check_model};
 pub use build::{Part, build, find_parts};
+pub use corpus::open_corpus;
 pub use error::AtlasError;
 pub use interest::{Measure, Ranked};
 pub use neurons::Summary;
@@ -20,7 +22,9 @@ pub use weights::{
     TokenNeurons, TokenRow, WeightsInfo, WeightsRound, bench_weights, weights, work,
 };
 
-pub use crate::shard::{AtlasManifest, ExampleRow, ModelInfo, Policy, ScanIdentity};
+pub use crate::shard::{
+    AtlasManifest, ExampleRow, ModelInfo, Policy, ScanIdentity, TOKENIZER_FILE,
+};
 pub use crate::stats::examples::Example;
 pub use crate::stats::histogram;
 pub use crate::stats::moments::Moments;

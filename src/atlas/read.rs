@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::vec;
 
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{AtlasManifest, ExampleRow, LayerReader, read_manifest, verify_files};
+use crate::shard::{
+    AtlasManifest, ExampleRow, LayerReader, read_manifest, require_files, verify_files,
+};
 use crate::stats::neuron::NeuronStats;
 use crate::tokens::Windowing;
 
@@ -36,9 +38,16 @@ pub struct AtlasNeuron {
 }
 
 impl Atlas {
-    /// Opens an atlas and checks its files.
+    /// Opens an atlas and checks its files, which must be all that an atlas has.
     pub fn open(folder: &Path) -> Result<Self, AtlasError> {
         let manifest: AtlasManifest = read_manifest(folder)?;
+        let mut names = Vec::from_iter(manifest.scan.tables());
+        names.push(NEURONS_FILE.into());
+        if manifest.has_weights() {
+            names.extend((0..manifest.scan.model.n_layers).map(weights::layer_file));
+            names.push(TOKENS_FILE.into());
+        }
+        require_files(folder, &manifest.files, names)?;
         verify_files(folder, &manifest.files)?;
         Self::of(folder, manifest)
     }

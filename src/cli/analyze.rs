@@ -7,7 +7,6 @@ use clap::Args;
 use neuroscope::atlas::{self, AnalysisOptions, ScannedModel};
 use neuroscope::load::ModelFiles;
 use neuroscope::shard::{AtlasManifest, ModelInfo, read_manifest};
-use neuroscope::tokens::store::TokenStore;
 use serde_json::json;
 
 use super::flags::Flags;
@@ -38,8 +37,9 @@ pub(super) fn run(context: &Context, args: &AnalyzeArgs) -> Result<()> {
             manifest.scan.model.source
         );
     };
-    let model = model::open(context, &named)?;
     let options = args.options.over(&context.project.weights)?;
+    options.check()?;
+    let model = model::open(context, &named)?;
     let started = std::time::Instant::now();
     let flops = analyze(context, &args.data, &model, &options)?;
     let seconds = started.elapsed().as_secs_f64();
@@ -69,6 +69,9 @@ pub(super) fn analyze(
     model: &ModelFiles,
     options: &AnalysisOptions,
 ) -> Result<u64> {
+    let atlas = data.join("atlas");
+    let scan = read_manifest::<AtlasManifest>(&atlas)?.scan;
+    let store = atlas::open_corpus(&data.join("corpus"), &scan, CACHE_TOKENS)?;
     let (config, checkpoint) = (model.config()?, model.checkpoint()?);
     let tokenizer = model.tokenizer()?;
     let flops = atlas::work(&config);
@@ -79,11 +82,11 @@ pub(super) fn analyze(
         config: &config,
         checkpoint: &checkpoint,
         hashes: &model.hashes()?,
-        store: &TokenStore::open(&data.join("corpus"), CACHE_TOKENS)?,
+        store: &store,
         vocabulary: tokenizer.vocabulary(),
     };
     let progress = |flops: u64| bar.set(flops / 1_000_000_000);
-    atlas::analyze(&data.join("atlas"), &model, options, &progress)?;
+    atlas::analyze(&atlas, &model, options, &progress)?;
     bar.finish(flops / 1_000_000_000);
     Ok(flops)
 }

@@ -1,12 +1,13 @@
 //! `neuroscope bench`
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use neuroscope::atlas::{self, WeightsRound};
 use neuroscope::lanes::Isa;
-use neuroscope::scan::{self, BenchOptions, Round, ScanOptions, Setup};
+use neuroscope::scan::{self, BenchOptions, Checked, Round, ScanOptions, Setup};
 use serde_json::{Value, json};
 
 use super::flags::Flags;
@@ -55,21 +56,18 @@ pub(super) struct ScanBench {
     options: Flags<ScanOptions>,
 }
 
-/// Prints the last round as a line of JSON.
-fn say(done: &[Round]) {
-    if let Some(round) = done.last() {
-        println!("{}", json!(round));
-    }
+/// Prints the last round as a line of JSON, or that the first can begin; answers whether somebody reads it.
+fn say(done: &[Round]) -> bool {
+    let line = done
+        .last()
+        .map_or("ready".into(), |round| json!(round).to_string());
+    writeln!(std::io::stdout(), "{line}").is_ok()
 }
 
 /// Waits until another program has had its turn.
 fn next_turn(done: &[Round]) -> bool {
-    match done {
-        [] => println!("ready"),
-        done => say(done),
-    }
     let mut line = String::new();
-    std::io::stdin().read_line(&mut line).is_ok_and(|n| n > 0)
+    say(done) && std::io::stdin().read_line(&mut line).is_ok_and(|n| n > 0)
 }
 
 pub(super) fn run(context: &Context, command: &BenchCommand) -> Result<()> {
@@ -150,11 +148,12 @@ fn weights(context: &Context, args: &WeightsBench) -> Result<()> {
 fn scan(context: &Context, args: &ScanBench) -> Result<()> {
     let files = model::open(context, &args.model)?;
     let options = args.options.over(&context.project.scan)?;
+    let checked = Checked::new(&files, &options)?;
     let folder = tempfile::tempdir()?;
     let corpus_options = &context.project.corpus;
     let corpus = tokenize::tokenize(context, &files, &args.corpus, corpus_options, folder.path())?;
     let store = folder.path().join("corpus");
-    let setup = Setup::new(files.name(), &files, &corpus, &store, &options)?;
+    let setup = Setup::new(files.name(), checked, &corpus, &store)?;
     let rounds = scan::bench(
         &setup.job(),
         setup.identity(),

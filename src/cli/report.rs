@@ -56,12 +56,12 @@ impl Report {
     /// Says what is being done.
     pub(super) fn note(&self, text: &str) {
         match self.log {
-            LogFormat::Text => eprintln!("{text}"),
+            LogFormat::Text => say(text),
             LogFormat::Json => log(&json!({"event": "note", "text": text})),
         }
     }
 
-    /// Prints an error with its hint; the exit code is 1, after an interrupt 130.
+    /// Prints an error with its hint; answers the exit code.
     pub(super) fn error(&self, error: &anyhow::Error) -> ExitCode {
         if let Some(error) = error.downcast_ref::<clap::Error>() {
             let _ = error.print();
@@ -69,7 +69,7 @@ impl Report {
         }
         if self.log == LogFormat::Json {
             log(&json!({"event": "error", "text": error.to_string(), "hint": hint(error)}));
-            return exit_code();
+            return exit_code(error);
         }
         let colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let bold = |text: &str| {
@@ -79,17 +79,22 @@ impl Report {
                 text.to_owned()
             }
         };
-        eprintln!("{} {error}", bold("error:"));
+        say(&format!("{} {error}", bold("error:")));
         if let Some(hint) = hint(error) {
-            eprintln!("\nhint: {hint}");
+            say(&format!("\nhint: {hint}"));
         }
-        exit_code()
+        exit_code(error)
     }
 
     /// Begins to show how far a job is.
     pub(super) fn bar(&self, label: &str, total: u64, unit: &str) -> Bar {
         Bar::new(label, total, unit, self.log)
     }
+}
+
+/// Prints a line on standard error. That it is closed, full or gone is no reason to stop: the work is not about it.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Prints one line of a log, with the time.
@@ -100,7 +105,7 @@ fn log(event: &Value) {
     if let (Some(line), Some(event)) = (line.as_object_mut(), event.as_object()) {
         line.extend(event.clone());
     }
-    eprintln!("{line}");
+    say(&line.to_string());
 }
 
 /// Time between two lines where standard error is not a terminal.
@@ -201,14 +206,14 @@ impl Bar {
                 "memory_bytes": resident_memory(),
             })),
             (LogFormat::Text, 0) => {
-                eprintln!("{label}: {done} {unit} · {rate:.0}/s{}", memory_words())
+                let memory = memory_words();
+                say(&format!("{label}: {done} {unit} · {rate:.0}/s{memory}"));
             }
             (LogFormat::Text, total) => {
-                let left = human_time(left);
-                eprintln!(
-                    "{label}: {done}/{total} {unit} · {rate:.0}/s · {left} left{}",
-                    memory_words()
-                );
+                let (left, memory) = (human_time(left), memory_words());
+                say(&format!(
+                    "{label}: {done}/{total} {unit} · {rate:.0}/s · {left} left{memory}"
+                ));
             }
         }
     }
@@ -229,7 +234,9 @@ impl Bar {
         let (rate, _) = self.pace(done);
         let (label, unit) = (&self.label, &self.unit);
         match self.log {
-            LogFormat::Text => eprintln!("{label}: {done} {unit} in {seconds:.1} s ({rate:.0}/s)"),
+            LogFormat::Text => say(&format!(
+                "{label}: {done} {unit} in {seconds:.1} s ({rate:.0}/s)"
+            )),
             LogFormat::Json => log(&json!({
                 "event": "done",
                 "job": label,
@@ -271,11 +278,14 @@ pub(super) fn human_time(seconds: f64) -> String {
     }
 }
 
-fn exit_code() -> ExitCode {
+/// 130 after an interrupt, 2 for options that make no sense, else 1.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
     if interrupt::asked() {
-        ExitCode::from(130)
-    } else {
-        ExitCode::FAILURE
+        return ExitCode::from(130);
+    }
+    match error.downcast_ref::<ScanError>() {
+        Some(ScanError::Option(_)) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
     }
 }
 

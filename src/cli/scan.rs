@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 use neuroscope::corpus::CorpusOptions;
 use neuroscope::load::ModelFiles;
-use neuroscope::scan::{self, ScanOptions, Setup, Watch};
+use neuroscope::scan::{self, Checked, ScanOptions, Setup, Watch};
 use neuroscope::shard::{PartInfo, PartManifest, part_folder, read_manifest, verify_files};
 use serde_json::json;
 
@@ -136,10 +136,11 @@ pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
 
 /// Says what a scan will take.
 fn plan(context: &Context, scan: &Scan<'_>, part: PartInfo) -> Result<()> {
+    let checked = Checked::new(scan.model, scan.options)?;
     let (options, data) = (scan.corpus_options, scan.data);
     let corpus = tokenize::tokenize(context, scan.model, scan.corpus, options, data)?;
     let store = data.join("corpus");
-    let plan = scan::plan(scan.name, scan.model, &corpus, &store, scan.options, part)?;
+    let plan = scan::plan(scan.name, checked, &corpus, &store, part)?;
     let mb = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
     let (memory, disk) = (&plan.memory, &plan.disk);
     let rest = mb(memory.program + memory.tables);
@@ -195,6 +196,11 @@ pub(super) fn scan_part(
     scan: &Scan<'_>,
     part: PartInfo,
 ) -> Result<PartManifest> {
+    // what can be known to be wrong is said before the corpus is read, also of what comes after the scan
+    context.project.weights.check()?;
+    let checked = Checked::new(scan.model, scan.options)?;
+    let target = scan.data.join("parts").join(part_folder(part));
+    scan::check_split(&target, part)?;
     let corpus = tokenize::tokenize(
         context,
         scan.model,
@@ -202,14 +208,7 @@ pub(super) fn scan_part(
         scan.corpus_options,
         scan.data,
     )?;
-    let setup = Setup::new(
-        scan.name,
-        scan.model,
-        &corpus,
-        &scan.data.join("corpus"),
-        scan.options,
-    )?;
-    let target = scan.data.join("parts").join(part_folder(part));
+    let setup = Setup::new(scan.name, checked, &corpus, &scan.data.join("corpus"))?;
     if let Ok(known) = read_manifest::<PartManifest>(&target)
         && known.scan.difference(setup.identity()).is_none()
         && verify_files(&target, &known.files).is_ok()

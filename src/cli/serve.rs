@@ -9,6 +9,7 @@ use neuroscope::serve::{self, Server};
 use neuroscope::site::SiteOptions;
 
 use super::flags::Flags;
+use super::report::say;
 use super::{Context, build, interrupt};
 
 #[derive(Args)]
@@ -77,7 +78,7 @@ pub(super) fn run(mut context: Context, args: &ServeArgs) -> Result<()> {
     };
     serve::serve(
         server,
-        |address| eprintln!("serving http://{address}/ until Ctrl-C"),
+        |address| say(&format!("serving http://{address}/ until Ctrl-C")),
         interrupt::asked,
     )?;
     Ok(())

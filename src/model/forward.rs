@@ -94,12 +94,7 @@ impl Model {
         dtype: DType,
         compute: Compute,
     ) -> Result<Self, ModelError> {
-        if n_ctx > config.n_ctx {
-            return Err(ModelError::TooLong {
-                found: n_ctx,
-                n_ctx: config.n_ctx,
-            });
-        }
+        config.check_length(n_ctx)?;
         checkpoint.check(&config)?;
         let ops = Ops { compute, dtype };
         let loader = checkpoint.loader(&config, dtype, ops.compute.device());

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::shard::{PartInfo, ScanIdentity, ShardError, sync_folder};
+use crate::shard::{PartInfo, ScanIdentity, ShardError, create_anew, sync_folder};
 use crate::stats::block::Block;
 
 use super::batch::Cursor;
@@ -80,7 +80,7 @@ impl<W: Write> Write for Hashing<W> {
 
 fn write_file(path: &Path, header: &Header, layers: &[Vec<Block>]) -> io::Result<()> {
     let mut file = Hashing {
-        to: BufWriter::with_capacity(1 << 20, File::create(path)?),
+        to: BufWriter::with_capacity(1 << 20, create_anew(path)?),
         hash: Sha256::new(),
     };
     file.write_all(MAGIC)?;

@@ -7,6 +7,7 @@ use crate::gpu::DeviceError;
 use crate::load::LoadError;
 use crate::model::ModelError;
 use crate::shard::ShardError;
+use crate::stats::OptionError;
 use crate::tokens::TokenizerError;
 use crate::tokens::store::StoreError;
 
@@ -14,6 +15,9 @@ use crate::tokens::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScanError {
+    /// An option makes no sense.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// The corpus cannot be read.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
@@ -78,6 +82,18 @@ pub enum ScanError {
         /// Number of parts.
         of: u32,
     },
+    /// Another corpus would take the place of one that a scan in the same folder needs.
+    #[error(
+        "`{store}` holds the corpus that `{needed_by}` was scanned on; the one given here has other {what}"
+    )]
+    CorpusInUse {
+        /// The token store.
+        store: PathBuf,
+        /// An atlas or a part.
+        needed_by: PathBuf,
+        /// What differs: files, texts or tokens.
+        what: &'static str,
+    },
     /// Another process scans the same part.
     #[error("`{path}` is being scanned by another process")]
     InWork {
@@ -107,6 +123,9 @@ impl ScanError {
             Self::OtherSplit { .. } => {
                 Some("remove it if it is not wanted, or scan into another folder with `--data`")
             }
+            Self::CorpusInUse { .. } => Some(
+                "scan it under another name with `--name`, or into another folder with `--data`; or remove this one first",
+            ),
             Self::Interrupted => Some("nothing is lost; the same command goes on where it stopped"),
             _ => None,
         }

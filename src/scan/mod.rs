@@ -15,20 +15,23 @@ mod tokenize;
 
 pub use bench::{BenchOptions, Round, bench};
 pub use error::ScanError;
-pub use part::{Job, Watch, scan_part};
+pub use part::{Job, Watch, check_split, scan_part};
 pub use plan::{Disk, Memory, Plan, plan, resident_memory};
-pub use setup::Setup;
-pub use tokenize::{TOKENIZER_FILE, With, tokenize};
+pub use setup::{Checked, Setup};
+pub use tokenize::{With, tokenize};
 
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::DeviceName;
-use crate::stats::StatsOptions;
+use crate::stats::{OptionError, StatsOptions};
 use crate::tokens::BosPolicy;
 
 /// Tokens of a full window, where neither the model nor the options ask for fewer.
 pub const MOST_CTX: usize = 1024;
+
+/// Most tokens of a batch.
+const MOST_BATCH: usize = 1 << 24;
 
 /// Type of weights and activations while scanning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +117,19 @@ impl Default for ScanOptions {
             batch_tokens: None,
             stats: StatsOptions::default(),
         }
+    }
+}
+
+impl ScanOptions {
+    /// Whether the options make sense by themselves.
+    pub fn check(&self) -> Result<(), OptionError> {
+        if let Some(n_ctx) = self.n_ctx {
+            OptionError::range("n_ctx", n_ctx, 1..=u32::MAX / 2)?;
+        }
+        if let Some(batch_tokens) = self.batch_tokens {
+            OptionError::range("batch_tokens", batch_tokens, 1..=MOST_BATCH)?;
+        }
+        self.stats.check()
     }
 }
 

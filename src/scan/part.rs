@@ -1,7 +1,7 @@
 //! One part of a scan, from token windows to tables.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::ids::DocId;
@@ -142,14 +142,17 @@ pub struct Watch<'a> {
     pub checkpoint_every: Duration,
 }
 
-/// A part beside `target` that belongs to another number of parts, with which it could not be merged.
-fn of_another_split(target: &Path, part: PartInfo) -> Option<PathBuf> {
+/// Fails if a part beside `target` belongs to another number of parts, since the two could not be merged.
+pub fn check_split(target: &Path, part: PartInfo) -> Result<(), ScanError> {
     let own = format!("-of-{:05}", part.of);
-    let entries = std::fs::read_dir(target.parent()?).ok()?;
-    let names = entries.flatten().map(|entry| entry.file_name());
-    let other = names.filter_map(|name| name.into_string().ok());
-    let other = other.filter(|name| name.starts_with("part-") && !name.ends_with(&own));
-    other.min().map(|name| target.with_file_name(name))
+    let entries = target.parent().map(std::fs::read_dir);
+    let names = entries.into_iter().flatten().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let other = names.filter(|name| name.starts_with("part-") && !name.ends_with(&own));
+    match other.min().map(|name| target.with_file_name(name)) {
+        Some(path) => Err(ScanError::OtherSplit { path, of: part.of }),
+        None => Ok(()),
+    }
 }
 
 /// Scans one part of the corpus and writes it to the folder `target`. Where it was stopped before, it goes on.
@@ -174,9 +177,7 @@ pub fn scan_part(
             most: Block::MAX_POSITIONS,
         });
     }
-    if let Some(path) = of_another_split(target, part) {
-        return Err(ScanError::OtherSplit { path, of: part.of });
-    }
+    check_split(target, part)?;
     let Some(lock) = Lock::try_take(target)? else {
         return Err(ScanError::InWork {
             path: target.to_owned(),

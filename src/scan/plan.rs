@@ -5,18 +5,16 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::load::ModelFiles;
 use crate::model::{Compute, Config};
 use crate::shard::{CorpusManifest, PartInfo};
 use crate::stats::block::Block;
 
-use super::ScanOptions;
 use super::batch::Cursor;
 use super::engine::{self, Engine};
 use super::error::ScanError;
 use super::forward::chunk_rows;
 use super::part::Prepared;
-use super::setup::Setup;
+use super::setup::{Checked, Setup};
 
 /// Blocks of the model that are run to see how long one takes.
 const TRIED_BLOCKS: usize = 3;
@@ -83,13 +81,13 @@ pub struct Disk {
 /// Plans the scan of a part.
 pub fn plan(
     name: &str,
-    files: &ModelFiles,
+    checked: Checked<'_>,
     corpus: &CorpusManifest,
     corpus_folder: &Path,
-    options: &ScanOptions,
     part: PartInfo,
 ) -> Result<Plan, ScanError> {
-    let setup = Setup::with_blocks(TRIED_BLOCKS, name, files, corpus, corpus_folder, options)?;
+    let dtype = checked.dtype();
+    let setup = Setup::with_blocks(TRIED_BLOCKS, name, checked, corpus, corpus_folder)?;
     let (job, identity) = (setup.job(), setup.identity());
     let program = resident_memory().unwrap_or(0);
     let (config, model) = (job.model.config(), &identity.model);
@@ -102,12 +100,11 @@ pub fn plan(
     let share = n_tokens as f64 / job.n_rows(PartInfo { index: 0, of: 1 }).max(1) as f64;
     let expected = Block::expect(identity.kind(), stats, n_documents, share);
     let tried = TRIED_BLOCKS.min(config.n_layers);
-    let word = match (job.model.compute(), options.dtype.candle().size_in_bytes()) {
-        (Compute::Kernels(_), 2) if options.dtype == super::ScanDtype::F16 => 4,
+    let word = match (job.model.compute(), dtype.candle().size_in_bytes()) {
+        (Compute::Kernels(_), 2) if dtype == super::ScanDtype::F16 => 4,
         (_, bytes) => bytes as u64,
     };
-    let embedding =
-        (config.d_vocab * config.d_embed * options.dtype.candle().size_in_bytes()) as u64;
+    let embedding = (config.d_vocab * config.d_embed * dtype.candle().size_in_bytes()) as u64;
     let in_blocks = model
         .n_parameters
         .saturating_sub((config.d_vocab * config.d_embed) as u64);

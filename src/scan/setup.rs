@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::Device;
+
 use crate::load::{LoadError, ModelFiles};
-use crate::model::{Compute, Model};
+use crate::model::{Compute, Config, Model};
 use crate::shard::{CorpusManifest, ModelInfo, Policy, ScanIdentity};
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Tokenizer, Windowing};
@@ -12,42 +14,27 @@ use crate::tokens::{Tokenizer, Windowing};
 use super::engine;
 use super::error::ScanError;
 use super::part::Job;
-use super::{MOST_CTX, ScanOptions};
+use super::{MOST_CTX, ScanDtype, ScanOptions};
 
 /// Unpacked tokens kept in memory while scanning.
 const CACHE_TOKENS: usize = 1 << 20;
 
-/// All that the parts of a scan have in common.
-pub struct Setup {
-    model: Model,
-    store: TokenStore,
+/// A model and options that go together, as far as that shows before any text is read or any weight is loaded.
+pub struct Checked<'a> {
+    files: &'a ModelFiles,
+    options: &'a ScanOptions,
+    config: Config,
     tokenizer: Tokenizer,
     windowing: Windowing,
-    batch_tokens: usize,
-    identity: ScanIdentity,
+    /// Parameters by the type that they are stored in.
+    stored: BTreeMap<String, u64>,
+    device: Device,
 }
 
-impl Setup {
-    /// Loads the model and opens the tokenized corpus in `corpus_folder`. `name` is the model's in the atlas.
-    pub fn new(
-        name: &str,
-        files: &ModelFiles,
-        corpus: &CorpusManifest,
-        corpus_folder: &Path,
-        options: &ScanOptions,
-    ) -> Result<Self, ScanError> {
-        Self::with_blocks(usize::MAX, name, files, corpus, corpus_folder, options)
-    }
-
-    /// The same with no more than the first `n_blocks` blocks of the model, which is not enough to scan.
-    pub(super) fn with_blocks(
-        n_blocks: usize,
-        name: &str,
-        files: &ModelFiles,
-        corpus: &CorpusManifest,
-        corpus_folder: &Path,
-        options: &ScanOptions,
-    ) -> Result<Self, ScanError> {
+impl<'a> Checked<'a> {
+    /// Checks the options, by themselves and for a model, whose files must be complete.
+    pub fn new(files: &'a ModelFiles, options: &'a ScanOptions) -> Result<Self, ScanError> {
+        options.check()?;
         let mut config = files.config()?;
         config.refactor_glu = options.refactor_glu && config.gated;
         let tokenizer = files.tokenizer()?;
@@ -65,24 +52,79 @@ impl Setup {
         if n_ctx <= usize::from(bos.is_some()) {
             return Err(ScanError::ContextTooShort { n_ctx });
         }
-        let checkpoint = files.checkpoint()?;
-        let stored = checkpoint.check(&config);
-        let stored = stored.map_err(|source| files.model_error(source))?;
+        config
+            .check_length(n_ctx)
+            .map_err(|source| files.model_error(source))?;
+        let stored = files.checkpoint()?.check(&config);
+        Ok(Self {
+            stored: stored.map_err(|source| files.model_error(source))?,
+            device: options.device.open()?,
+            windowing: Windowing {
+                n_ctx,
+                bos,
+                bos_in_document: options.count_special,
+            },
+            files,
+            options,
+            config,
+            tokenizer,
+        })
+    }
+
+    /// Type of weights and activations.
+    pub(super) fn dtype(&self) -> ScanDtype {
+        self.options.dtype
+    }
+}
+
+/// All that the parts of a scan have in common.
+pub struct Setup {
+    model: Model,
+    store: TokenStore,
+    tokenizer: Tokenizer,
+    windowing: Windowing,
+    batch_tokens: usize,
+    identity: ScanIdentity,
+}
+
+impl Setup {
+    /// Loads the model and opens the tokenized corpus in `corpus_folder`. `name` is the model's in the atlas.
+    pub fn new(
+        name: &str,
+        checked: Checked<'_>,
+        corpus: &CorpusManifest,
+        corpus_folder: &Path,
+    ) -> Result<Self, ScanError> {
+        Self::with_blocks(usize::MAX, name, checked, corpus, corpus_folder)
+    }
+
+    /// The same with no more than the first `n_blocks` blocks of the model, which is not enough to scan.
+    pub(super) fn with_blocks(
+        n_blocks: usize,
+        name: &str,
+        checked: Checked<'_>,
+        corpus: &CorpusManifest,
+        corpus_folder: &Path,
+    ) -> Result<Self, ScanError> {
+        let Checked {
+            files,
+            options,
+            config,
+            tokenizer,
+            windowing,
+            stored,
+            device,
+        } = checked;
         let model = Model::load_first(
             n_blocks,
             config,
-            &checkpoint,
-            n_ctx,
+            &files.checkpoint()?,
+            windowing.n_ctx,
             options.dtype.candle(),
-            Compute::on(&options.device.open()?),
+            Compute::on(&device),
         );
         let model = model.map_err(|source| files.model_error(source))?;
         let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;
-        let windowing = Windowing {
-            n_ctx,
-            bos,
-            bos_in_document: options.count_special,
-        };
 
         let config = model.config();
         let identity = ScanIdentity {
@@ -108,8 +150,8 @@ impl Setup {
                 hook: config.ranking_hook().name().into(),
                 dtype: options.dtype.name().into(),
                 refactor_glu: config.refactor_glu,
-                n_ctx: n_ctx as u32,
-                bos: bos.map(|bos| bos.0),
+                n_ctx: windowing.n_ctx as u32,
+                bos: windowing.bos.map(|bos| bos.0),
                 count_special: options.count_special,
                 n_counted: 0,
                 stats: options.stats.clone(),

@@ -3,24 +3,22 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::corpus::{Corpus, CorpusError, CorpusOptions, Document, Source};
 use crate::shard::{
-    CorpusInfo, CorpusManifest, FileEntry, Folder, Lock, Manifest, ShardError, SourceInfo,
-    hash_file, hex, read_manifest, verify_files,
+    AtlasManifest, CorpusInfo, CorpusManifest, FileEntry, Folder, Lock, MANIFEST, Manifest,
+    PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, hash_file, hex,
+    read_manifest, verify_files,
 };
 use crate::tokens::Tokenizer;
 use crate::tokens::store::{DocumentInfo, StoreWriter};
 
 use super::Progress;
 use super::error::ScanError;
-
-/// Name of the tokenizer's file in a token store.
-pub const TOKENIZER_FILE: &str = "tokenizer.json";
 
 /// Text that is encoded at one go.
 const CHUNK_BYTES: usize = 4 << 20;
@@ -39,8 +37,9 @@ pub struct With<'a> {
     pub d_vocab: usize,
 }
 
-/// Makes sure that `target` is the token store of some sources: one that is there and was made from the same files in
-/// the same way stays. `progress` is told the bytes of text done.
+/// Makes sure that `target`, the folder `corpus` of a data folder, is the token store of some sources: one that is there
+/// and was made from the same files in the same way stays. One that an atlas or a part in the data folder was scanned on
+/// is not replaced by another. `progress` is told the bytes of text done.
 pub fn tokenize(
     sources: &[Source],
     with: &With<'_>,
@@ -51,15 +50,12 @@ pub fn tokenize(
     let inputs = corpus.files().map(input).collect::<Result<Vec<_>, _>>()?;
     let tokenizer_sha256 = hex(&Sha256::digest(with.tokenizer_json));
     let options = serde_json::to_value(with.options).unwrap_or_default();
+    let same_inputs = |known: &CorpusManifest| {
+        let mut pairs = known.inputs.iter().zip(&inputs);
+        known.inputs.len() == inputs.len() && pairs.all(|(a, b)| is_same_file(a, b))
+    };
     let same = |known: &CorpusManifest| {
-        known.inputs.len() == inputs.len()
-            && known
-                .inputs
-                .iter()
-                .zip(&inputs)
-                .all(|(a, b)| is_same_file(a, b))
-            && known.options == options
-            && known.tokenizer_sha256 == tokenizer_sha256
+        same_inputs(known) && known.options == options && known.tokenizer_sha256 == tokenizer_sha256
     };
     // side by side, only the first one has to do it
     let lock = Lock::take(target)?;
@@ -69,6 +65,23 @@ pub fn tokenize(
     };
     if let Some(known) = there() {
         return Ok(known);
+    }
+    let scans = scans_beside(target)?;
+    let in_use = |needed_by: &Path, what| ScanError::CorpusInUse {
+        store: target.to_owned(),
+        needed_by: needed_by.to_owned(),
+        what,
+    };
+    // other files are another corpus, which is known before they are read
+    if let Ok(known) = read_manifest::<CorpusManifest>(target)
+        && let Some((path, _)) = scans.iter().find(|(_, scan)| is_scan_of(scan, &known))
+    {
+        if known.tokenizer_sha256 != tokenizer_sha256 {
+            return Err(in_use(path, "tokens"));
+        }
+        if !same_inputs(&known) {
+            return Err(in_use(path, "files"));
+        }
     }
     let manifest = CorpusManifest {
         schema: CorpusManifest::SCHEMA.into(),
@@ -90,8 +103,39 @@ pub fn tokenize(
     if let (false, Some(known)) = (lock.is_held(), there()) {
         return Ok(known);
     }
+    if let Some((path, _)) = scans.iter().find(|(_, scan)| !is_scan_of(scan, &manifest)) {
+        return Err(in_use(path, "texts"));
+    }
     folder.finish(&manifest)?;
     Ok(manifest)
+}
+
+/// Whether a scan was of the corpus that a manifest describes, with the same tokens.
+fn is_scan_of(scan: &ScanIdentity, corpus: &CorpusManifest) -> bool {
+    scan.corpus.sha256 == corpus.corpus.sha256
+        && scan.model.tokenizer_sha256 == corpus.tokenizer_sha256
+}
+
+/// The atlas and the parts that need the token store `target`, with what they are of.
+fn scans_beside(target: &Path) -> Result<Vec<(PathBuf, ScanIdentity)>, ScanError> {
+    let is_there = |folder: &Path| folder.join(MANIFEST).is_file();
+    let atlas = target.with_file_name("atlas");
+    let mut scans = Vec::new();
+    if is_there(&atlas) {
+        let scan = read_manifest::<AtlasManifest>(&atlas)?.scan;
+        scans.push((atlas, scan));
+    }
+    let parts = target.with_file_name("parts");
+    let mut folders: Vec<PathBuf> = match fs::read_dir(&parts) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(_) => Vec::new(),
+    };
+    folders.sort();
+    for folder in folders.into_iter().filter(|folder| is_there(folder)) {
+        let scan = read_manifest::<PartManifest>(&folder)?.scan;
+        scans.push((folder, scan));
+    }
+    Ok(scans)
 }
 
 /// Whether two files have the same name and content, in whatever folders they are.

@@ -1,13 +1,19 @@
 //! What no row can hold, whatever was scanned: found where rows are read, so that nothing that reads them need expect it.
 
+use crate::stats::StatsOptions;
 use crate::stats::examples::{Example, ListKind, TopList};
 use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
 use crate::stats::samples::{BANDS, RANDOM, band_name};
 use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
 
-use super::bounds::{POSITIONS, WINDOW};
 use super::schema::{ExampleRow, SAMPLE_LIST};
+
+/// Most values around a peak, and so in any list of a row: those of the longest window that a scan can be asked for.
+pub(super) const WINDOW: u64 = StatsOptions::MOST_WINDOW;
+
+/// Most counted positions: whole numbers up to here are exact in an f64, and sums of them do not overflow.
+const POSITIONS: u64 = 1 << 53;
 
 fn count(name: &str, found: u64) -> Result<(), String> {
     match found <= POSITIONS {

@@ -41,6 +41,12 @@ pub enum ShardError {
         /// The file.
         path: PathBuf,
     },
+    /// A file is needed that its manifest does not name.
+    #[error("`{path}` is not named by its manifest, which must name it")]
+    Unlisted {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file has another checksum or length than its manifest says.
     #[error("`{path}` is damaged: {what} is {found}; its manifest says {expected}")]
     Checksum {
@@ -86,7 +92,7 @@ impl ShardError {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Checksum { .. } | Self::Missing { .. } => {
+            Self::Checksum { .. } | Self::Missing { .. } | Self::Unlisted { .. } => {
                 Some("copy the folder again, or scan this part again")
             }
             Self::Schema { .. } => {

@@ -1,8 +1,8 @@
 //! Files and folders that appear whole or not at all.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,6 +19,47 @@ pub struct FileEntry {
     pub bytes: u64,
     /// SHA-256, in hexadecimal.
     pub sha256: String,
+}
+
+/// Whether a name that was read from a file is that of a file inside its folder: one plain component on every system.
+pub fn is_plain_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    let is_one = matches!(components.next(), Some(Component::Normal(only)) if only == name)
+        && components.next().is_none();
+    is_one && name.len() <= 255 && !name.contains(|c: char| c.is_control() || r#"/\:"#.contains(c))
+}
+
+/// Reads a file of at most so many bytes.
+pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let reason = format!("it has more than {most} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(bytes)
+}
+
+/// Opens a file for writing, which is made if it is not there and left as it is if it is. A link is refused: what it
+/// points to may be anybody's.
+fn open_unfollowed(path: &Path) -> io::Result<File> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
+        return Err(io::Error::other("it is a link, which is not followed"));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(target_os = "linux")]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+    options.open(path)
+}
+
+/// Begins a new file in place of whatever has its name; a link is removed, not followed.
+pub fn create_anew(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::create_new(path),
+    }
 }
 
 /// Bytes in hexadecimal.
@@ -41,6 +82,25 @@ pub fn hash_file(path: &Path) -> io::Result<(u64, String)> {
     }
 }
 
+/// The folder that something is in.
+fn parent_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Random characters at the end of a temporary folder's name.
+const RANDOM: usize = 6;
+
+/// A temporary folder beside `target`, named after it.
+fn beside(target: &Path) -> io::Result<tempfile::TempDir> {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    tempfile::Builder::new()
+        .prefix(&format!(".{name}-"))
+        .rand_bytes(RANDOM)
+        .tempdir_in(parent_of(target))
+}
+
 /// A folder being written, beside the place where it will appear. Dropped before it is finished, it goes without a
 /// trace.
 pub struct Folder {
@@ -51,16 +111,10 @@ pub struct Folder {
 impl Folder {
     /// Begins a folder that will be at `target`, whose parents are made.
     pub fn create(target: &Path) -> Result<Self, ShardError> {
-        let parent = target
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
+        let parent = parent_of(target);
         fs::create_dir_all(parent).map_err(|source| ShardError::io("create", parent, source))?;
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = tempfile::Builder::new()
-            .prefix(&format!(".{name}-"))
-            .tempdir_in(parent)
-            .map_err(|source| ShardError::io("write in", parent, source))?;
+        let temporary =
+            beside(target).map_err(|source| ShardError::io("write in", parent, source))?;
         Ok(Self {
             target: target.to_owned(),
             temporary,
@@ -71,11 +125,17 @@ impl Folder {
     pub fn remove_unfinished(target: &Path) -> Result<(), ShardError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!(".{name}-");
-        let Ok(entries) = fs::read_dir(target.parent().unwrap_or(Path::new("."))) else {
+        let is_temporary = |name: &str| {
+            name.strip_prefix(&prefix).is_some_and(|rest| {
+                rest.len() == RANDOM && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            })
+        };
+        let Ok(entries) = fs::read_dir(parent_of(target)) else {
             return Ok(());
         };
         for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder && is_temporary(&entry.file_name().to_string_lossy()) {
                 let path = entry.path();
                 fs::remove_dir_all(&path)
                     .map_err(|source| ShardError::io("remove", &path, source))?;
@@ -129,17 +189,7 @@ impl Folder {
         self.write_json(MANIFEST, manifest)?;
         let io = |source| ShardError::io("write", &self.target, source);
         sync_folder(self.path()).map_err(io)?;
-        let parent = self.target.parent().unwrap_or(Path::new("."));
-        let name = self
-            .target
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        let parent = if parent.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            parent
-        };
+        let parent = parent_of(&self.target);
         if !self.target.exists() {
             fs::rename(self.path(), &self.target).map_err(io)?;
             let _ = self.temporary.keep(); // it is at its target now
@@ -147,8 +197,7 @@ impl Folder {
         }
         if !exchange(self.path(), &self.target) {
             // the older one goes aside whole; if the new one cannot take its place, it comes back
-            let aside = parent.join(format!(".{name}-old"));
-            let _ = fs::remove_dir_all(&aside);
+            let aside = beside(&self.target).map_err(io)?.path().to_owned(); // a free name
             fs::rename(&self.target, &aside).map_err(io)?;
             let swapped = fs::rename(self.path(), &self.target);
             let swapped = swapped.and_then(|()| fs::rename(&aside, self.path()));
@@ -196,7 +245,7 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ShardError> {
     let io = |source| ShardError::io("write", path, source);
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| io(error.into()))?;
     bytes.push(b'\n');
-    let mut file = File::create(path).map_err(io)?;
+    let mut file = create_anew(path).map_err(io)?;
     file.write_all(&bytes)
         .and_then(|()| file.sync_all())
         .map_err(io)
@@ -229,8 +278,7 @@ impl Lock {
     fn open(target: &Path) -> Result<File, ShardError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let path = target.with_file_name(format!(".{name}.lock"));
-        let opened = fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
-            .and_then(|()| File::create(&path));
+        let opened = fs::create_dir_all(parent_of(&path)).and_then(|()| open_unfollowed(&path));
         opened.map_err(|source| ShardError::io("write", &path, source))
     }
 

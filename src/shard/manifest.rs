@@ -1,22 +1,29 @@
 //! Manifests: what a folder of files is, where it came from, and the checksums of its files.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::ids::{MOST_LAYERS, MOST_VOCAB, MOST_WIDTH};
 use crate::stats::{MlpKind, StatsOptions};
 
 use super::error::ShardError;
-use super::files::FileEntry;
+use super::files::{FileEntry, is_plain_name, read_at_most};
+use super::{examples_file, stats_file};
 
 /// Name of the file of an atlas that says how its weights were analysed.
 pub const WEIGHTS_FILE: &str = "weights.json";
 
+/// Name of the tokenizer's file in the folder of a corpus.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+
 /// Name of a folder's manifest.
 pub const MANIFEST: &str = "manifest.json";
+
+/// Largest manifest in bytes; the longest ones name each file of a corpus.
+const MOST_BYTES: u64 = 1 << 28;
 
 /// A model as far as an atlas needs to know it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -162,6 +169,36 @@ pub struct ScanIdentity {
 }
 
 impl ScanIdentity {
+    /// Names of the tables that every part of the scan has, and the atlas as well.
+    pub fn tables(&self) -> impl Iterator<Item = String> + use<> {
+        (0..self.model.n_layers).flat_map(|layer| [stats_file(layer), examples_file(layer)])
+    }
+
+    /// Whether a scan can be so: sizes that no model has are refused before anything is done with them.
+    fn check(&self) -> Result<(), String> {
+        let model = &self.model;
+        for (name, found, most) in [
+            ("n_layers", model.n_layers, MOST_LAYERS),
+            ("d_model", model.d_model, MOST_WIDTH),
+            ("d_mlp", model.d_mlp, MOST_WIDTH),
+            ("d_vocab", model.d_vocab, MOST_VOCAB),
+            ("n_ctx", self.policy.n_ctx, u32::MAX / 2),
+        ] {
+            if !(1..=most).contains(&found) {
+                return Err(format!("`{name}` is {found}; expected 1 to {most}"));
+            }
+        }
+        if self.corpus.n_documents > u64::from(u32::MAX) {
+            let found = self.corpus.n_documents;
+            return Err(format!(
+                "`n_documents` is {found}; expected at most {}",
+                u32::MAX
+            ));
+        }
+        let stats = self.policy.stats.check();
+        stats.map_err(|error| error.to_string())
+    }
+
     /// What the model's MLPs have.
     pub fn kind(&self) -> MlpKind {
         match (self.model.gated, self.policy.hook.as_str()) {
@@ -307,56 +344,67 @@ pub trait Manifest: DeserializeOwned + Serialize {
     /// Name and version of the schema.
     const SCHEMA: &'static str;
 
-    /// What of it cannot be.
-    fn check(&self) -> Result<(), String>;
+    /// The files of its folder.
+    fn files(&self) -> &[FileEntry];
+
+    /// The scan that it is of, if it is of one.
+    fn scan(&self) -> Option<&ScanIdentity>;
 }
 
 impl Manifest for PartManifest {
     const SCHEMA: &'static str = "neuroscope/part/v1";
 
-    fn check(&self) -> Result<(), String> {
-        let (PartInfo { index, of }, [first, end]) = (self.part, self.documents);
-        if index >= of {
-            return Err(format!("part {index} of {of} cannot be"));
-        }
-        if first > end || u64::from(end) > self.scan.corpus.n_documents {
-            let n = self.scan.corpus.n_documents;
-            return Err(format!(
-                "its documents {first} to {end} are not among the {n} of the corpus"
-            ));
-        }
-        self.scan.check()
+    fn files(&self) -> &[FileEntry] {
+        &self.files
+    }
+
+    fn scan(&self) -> Option<&ScanIdentity> {
+        Some(&self.scan)
     }
 }
 
 impl Manifest for AtlasManifest {
     const SCHEMA: &'static str = "neuroscope/atlas/v1";
 
-    fn check(&self) -> Result<(), String> {
-        self.scan.check()
+    fn files(&self) -> &[FileEntry] {
+        &self.files
+    }
+
+    fn scan(&self) -> Option<&ScanIdentity> {
+        Some(&self.scan)
     }
 }
 
 impl Manifest for DataManifest {
     const SCHEMA: &'static str = "neuroscope/data/v1";
 
-    fn check(&self) -> Result<(), String> {
-        self.scan.check()
+    fn files(&self) -> &[FileEntry] {
+        &[]
+    }
+
+    fn scan(&self) -> Option<&ScanIdentity> {
+        Some(&self.scan)
     }
 }
 
 impl Manifest for CorpusManifest {
     const SCHEMA: &'static str = "neuroscope/corpus/v1";
 
-    fn check(&self) -> Result<(), String> {
-        self.corpus.check()
+    fn files(&self) -> &[FileEntry] {
+        &self.files
+    }
+
+    fn scan(&self) -> Option<&ScanIdentity> {
+        None
     }
 }
 
-/// Reads the manifest of a folder.
+/// Reads the manifest of a folder. What it says is checked as far as it can be by itself: names of files are plain and
+/// different, and sizes are those of a model.
 pub fn read_manifest<M: Manifest>(folder: &Path) -> Result<M, ShardError> {
     let path = folder.join(MANIFEST);
-    let bytes = fs::read(&path).map_err(|source| ShardError::io("read", &path, source))?;
+    let bytes =
+        read_at_most(&path, MOST_BYTES).map_err(|source| ShardError::io("read", &path, source))?;
     let bad = |reason: String| ShardError::Manifest {
         path: path.clone(),
         reason,
@@ -364,17 +412,53 @@ pub fn read_manifest<M: Manifest>(folder: &Path) -> Result<M, ShardError> {
     let value: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     match value.get("schema").and_then(|schema| schema.as_str()) {
-        Some(schema) if schema == M::SCHEMA => {
-            let manifest: M =
-                serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
-            manifest.check().map_err(bad)?;
-            Ok(manifest)
+        Some(schema) if schema == M::SCHEMA => {}
+        Some(found) => {
+            return Err(ShardError::Schema {
+                path,
+                found: found.to_owned(),
+                expected: M::SCHEMA.to_owned(),
+            });
         }
-        Some(found) => Err(ShardError::Schema {
-            path,
-            found: found.to_owned(),
-            expected: M::SCHEMA.to_owned(),
+        None => return Err(bad("it has no `schema`".into())),
+    }
+    let manifest: M = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
+    check_files(manifest.files()).map_err(bad)?;
+    manifest
+        .scan()
+        .map_or(Ok(()), ScanIdentity::check)
+        .map_err(bad)?;
+    Ok(manifest)
+}
+
+/// Whether files are inside their folder, each once.
+fn check_files(files: &[FileEntry]) -> Result<(), String> {
+    let mut known = HashSet::new();
+    for FileEntry { name, .. } in files {
+        if !is_plain_name(name) || name == MANIFEST {
+            return Err(format!("`{name}` is not the name of a file in its folder"));
+        }
+        if !known.insert(name) {
+            return Err(format!("it names `{name}` twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a manifest names all of some files of its folder.
+pub fn require_files(
+    folder: &Path,
+    files: &[FileEntry],
+    names: impl IntoIterator<Item = String>,
+) -> Result<(), ShardError> {
+    let known: HashSet<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    match names
+        .into_iter()
+        .find(|name| !known.contains(name.as_str()))
+    {
+        Some(name) => Err(ShardError::Unlisted {
+            path: folder.join(name),
         }),
-        None => Err(bad("it has no `schema`".into())),
+        None => Ok(()),
     }
 }

@@ -4,7 +4,6 @@
 //! every file has the manifest's checksum. Readers refuse what is newer, damaged or cut off, and name the file. The
 //! tables are described in docs/format.md.
 
-mod bounds;
 mod checks;
 mod error;
 mod files;
@@ -14,11 +13,14 @@ mod schema;
 mod writer;
 
 pub use error::ShardError;
-pub use files::{FileEntry, Folder, Lock, hash_file, hex, replace_json, sync_folder};
+pub use files::{
+    FileEntry, Folder, Lock, create_anew, hash_file, hex, is_plain_name, read_at_most,
+    replace_json, sync_folder,
+};
 pub use manifest::{
     AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelHashes,
-    ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, WEIGHTS_FILE,
-    read_manifest,
+    ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE,
+    WEIGHTS_FILE, read_manifest, require_files,
 };
 pub use reader::{
     LayerReader, PeakReader, TableReader, is_guarded, verify_files, wrong_files,

@@ -19,8 +19,7 @@ use rayon::prelude::*;
 use crate::stats::MlpKind;
 use crate::stats::neuron::NeuronStats;
 
-use super::bounds::WINDOW;
-use super::checks;
+use super::checks::{self, WINDOW};
 use super::error::ShardError;
 use super::files::{FileEntry, hash_file};
 use super::manifest::ScanIdentity;

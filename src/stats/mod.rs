@@ -86,7 +86,74 @@ impl Default for StatsOptions {
     }
 }
 
+/// An option that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` is {found}; expected {expected}")]
+pub struct OptionError {
+    /// The option, as the project file names it.
+    pub name: &'static str,
+    /// Its value.
+    pub found: String,
+    /// What it can be.
+    pub expected: String,
+}
+
+impl OptionError {
+    /// Checks that an option lies in a range.
+    pub fn range<T: PartialOrd + ToString>(
+        name: &'static str,
+        found: T,
+        range: std::ops::RangeInclusive<T>,
+    ) -> Result<(), Self> {
+        match range.contains(&found) {
+            true => Ok(()),
+            false => Err(Self {
+                name,
+                found: found.to_string(),
+                expected: format!(
+                    "{} to {}",
+                    range.start().to_string(),
+                    range.end().to_string()
+                ),
+            }),
+        }
+    }
+}
+
+/// Most examples of a list.
+const MOST_EXAMPLES: usize = 10_000;
+
+/// Most positions on a side of a peak, and most tokens of a context.
+const MOST_POSITIONS: u32 = 10_000;
+
 impl StatsOptions {
+    /// Most values around a peak, the peak included.
+    pub const MOST_WINDOW: u64 = 2 * MOST_POSITIONS as u64 + 1;
+
+    /// Whether the options make sense.
+    pub fn check(&self) -> Result<(), OptionError> {
+        OptionError::range("top_k", self.top_k, 1..=MOST_EXAMPLES)?;
+        for (name, n) in [
+            ("case_k", self.case_k),
+            ("per_band", self.per_band),
+            ("random", self.random),
+        ] {
+            OptionError::range(name, n, 0..=MOST_EXAMPLES)?;
+        }
+        for (name, n) in [
+            ("window_before", self.window_before),
+            ("window_after", self.window_after),
+        ] {
+            OptionError::range(name, n, 0..=MOST_POSITIONS)?;
+        }
+        OptionError::range(
+            "context_tokens",
+            self.context_tokens,
+            1..=MOST_POSITIONS as usize,
+        )?;
+        OptionError::range("tau", self.tau, 0.0..=f32::MAX)
+    }
+
     /// The lists kept for a neuron, with their lengths.
     pub fn lists(&self, kind: MlpKind) -> Vec<(ListKind, usize)> {
         let mut lists = vec![(ListKind::Top, self.top_k), (ListKind::Bottom, self.top_k)];

@@ -85,8 +85,10 @@ pub struct DocumentInfo<'a> {
     pub license: &'a str,
 }
 
+const INDEX_FILE: &str = "index.bin";
+
 fn index_path(dir: &Path) -> PathBuf {
-    dir.join("index.bin")
+    dir.join(INDEX_FILE)
 }
 
 fn shard_name(shard: u32) -> String {
@@ -214,7 +216,7 @@ impl StoreWriter {
         file.write_all(&index)
             .and_then(|()| file.sync_all())
             .map_err(io)?;
-        self.files.push("index.bin".into());
+        self.files.push(INDEX_FILE.into());
         Ok(self.files)
     }
 
@@ -344,6 +346,12 @@ impl TokenStore {
         };
         store.check()?;
         Ok(store)
+    }
+
+    /// Names of its files.
+    pub fn files(&self) -> Vec<String> {
+        let shards = (0..self.shards.len() as u32).map(shard_name);
+        shards.chain([INDEX_FILE.to_owned()]).collect()
     }
 
     /// Number of documents.

@@ -396,6 +396,18 @@ describe("page", () => {
     }
   });
 
+  test("the counts of a layer's page lead to the neurons that are counted", async () => {
+    const LAYER = "tiny/1/index.html";
+    await page.goto(root + LAYER);
+    const links = await page.$$eval(".counts a[href^='explore.html']", (links) => links.map((link) => [link.getAttribute("href"), link.textContent]));
+    assert.ok(links.length > 1);
+    for (const [href, n] of links) {
+      await page.goto(`${root}tiny/1/${href}`);
+      const says = Number(n) === table.d_mlp ? `All ${n} neurons` : `${n} of ${table.d_mlp} neurons`;
+      await page.waitForFunction((says) => document.getElementById("count").textContent === says, says);
+    }
+  });
+
   test("a line has the whole character at the peak, and the text around it", async () => {
     let cut = 0;
     for (let flat = 0; flat < table.n_neurons; flat++) {

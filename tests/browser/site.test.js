@@ -212,6 +212,11 @@ test("a whole document on demand", async () => {
   const place = example.start + example.peak;
   const peak = await page.$$eval("dialog bdi", (cells) => cells.findIndex((cell) => cell.classList.contains("peak")));
   assert.equal(peak, cellsOf(tokens).findIndex(([, end]) => end > place));
+  // what is known of the example only is told from zero
+  const end = example.start + example.tokens.length;
+  const unknown = await page.$$eval("dialog bdi", (cells) => cells.map((cell) => cell.classList.contains("unknown")));
+  assert.deepEqual(unknown, cellsOf(tokens).map(([first, until]) => until <= example.start || first >= end));
+  assert.ok((await page.textContent("dialog .meta")).endsWith(`values kept of positions ${example.start} to ${end - 1}`));
   await page.focus("dialog .peak");
   await page.waitForSelector("#tip:popover-open");
   assert.ok((await page.textContent("#tip")).includes(`id ${expected.ids[place]} · position ${place}`));
@@ -286,6 +291,17 @@ test("from a folder on disk, without any server", async () => {
   await plain.click("#cells a >> nth=2");
   assert.equal(await plain.locator(".examples li mark").count(), 3);
   await plain.context().close();
+});
+
+test("a page that is opened as a file says what is missing", async () => {
+  const quiet = await browser.newPage(); // the browser complains of each module
+  await quiet.goto(pathToFileURL(`${SITE}/tiny/1/7.html`).href);
+  assert.match(await quiet.textContent(".notice"), /Opened as a file/);
+  assert.equal(await quiet.locator(".examples li mark").count(), 3);
+  assert.ok(await quiet.locator(".list h2").first().isVisible(), "no room is kept for tabs that do not come");
+  await quiet.close();
+  await page.goto(`${root}tiny/1/7.html`);
+  assert.equal(await page.locator(".notice").count(), 0);
 });
 
 test("an address that leads nowhere", async () => {

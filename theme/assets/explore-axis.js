@@ -1,6 +1,6 @@
 // The axes of the scatter: where values stand, where ticks do.
 
-import { extentOf, valueOf } from "./explore-data.js";
+import { countsOf, extentOf, valueOf } from "./explore-data.js";
 
 const MARGIN = 0.02; // of an axis, beyond the data on either side
 const NEAR = 0.02; // share of the values that a logarithmic axis need not spread out
@@ -11,9 +11,7 @@ const bends = new WeakMap();
 /** Where a logarithmic axis of a number column passes into a linear one: a size that nearly all values but zero have. */
 function bendOf(column) {
   if (!bends.has(column)) {
-    const [, last] = extentOf(column);
-    const counts = new Uint32Array(last + 1);
-    for (const code of column.codes) counts[code]++;
+    const counts = countsOf(column.codes, extentOf(column)[1]);
     const sizes = Array.from(counts, (n, code) => [n && code && Math.abs(valueOf(column, code)), n]).filter(([size]) => size > 0).sort(([a], [b]) => a - b);
     const n = sizes.reduce((sum, [, n]) => sum + n, 0);
     let [at, seen] = [0, sizes[0]?.[1]];
@@ -41,8 +39,7 @@ export function axisOf(column, scale) {
 /** The scale on which neurons spread out: a logarithmic one if the range of 90 % of them is lopsided, or a small part of that of all. */
 export function fittingScale(column) {
   const [first, last] = extentOf(column);
-  const counts = new Uint32Array(last + 1);
-  for (const code of column.codes) counts[code]++;
+  const counts = countsOf(column.codes, last);
   const n = column.codes.length - counts[0];
   const quantile = (share) => {
     let [code, seen] = [first, counts[first]];

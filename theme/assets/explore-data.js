@@ -80,6 +80,13 @@ export function extentOf({ codes }) {
   return extents.get(codes);
 }
 
+/** How many of some codes there are of each, up to the `last`. */
+export function countsOf(codes, last) {
+  const counts = new Uint32Array(last + 1);
+  for (let i = 0; i < codes.length; i++) counts[codes[i]]++;
+  return counts;
+}
+
 /** The smallest code up to the `last`, of those that stand for a value, from which on `holds` is true; one more than the last if it never is. */
 function firstCode(last, holds) {
   let [from, until] = [1, last + 1];
@@ -175,8 +182,7 @@ export function kept(table, query, ranks) {
 /** All neurons in the order of a column, those without a value last, equal ones by their rank, which is known of measures, or their index. */
 export function orderOf({ codes, order: among }, descending) {
   const [, last] = extentOf({ codes });
-  const next = new Uint32Array(last + 1); // for each code: how many have it, then the place of the next that has
-  for (let i = 0; i < codes.length; i++) next[codes[i]]++;
+  const next = countsOf(codes, last); // for each code: how many have it, then the place of the next that has
   let place = 0;
   for (let step = 1; step <= last + 1; step++) {
     const code = step > last ? 0 : descending ? last + 1 - step : step;

@@ -2,7 +2,7 @@
 
 import { element, shape } from "./dom.js";
 import { axisOf } from "./explore-axis.js";
-import { codeRange, extentOf, ofKind, valueOf } from "./explore-data.js";
+import { codeRange, countsOf, extentOf, ofKind, valueOf } from "./explore-data.js";
 import { NONE, usual } from "./explore-query.js";
 import { count } from "./tokensearch.js";
 import { number } from "./tokens.js";
@@ -31,10 +31,8 @@ const fromInput = (column, text) => (text === "" ? null : tidy(Number(text) / fa
 function barsOf(column, [from, until]) {
   const axis = axisOf(column, "log");
   const barOf = (code) => Math.floor(axis.place(valueOf(column, code)) * BARS);
-  const ofCode = new Uint32Array(extentOf(column)[1] + 1);
-  for (const code of column.codes.subarray(from, until)) ofCode[code]++;
   const counts = new Uint32Array(BARS);
-  for (let code = 1; code < ofCode.length; code++) if (ofCode[code] > 0) counts[barOf(code)] += ofCode[code];
+  countsOf(column.codes.subarray(from, until), extentOf(column)[1]).forEach((n, code) => code > 0 && n > 0 && (counts[barOf(code)] += n));
   const highest = Math.max(...counts, 1);
   const bar = (n, at) => (n === 0 ? "" : `M${at} 20V${(20 - Math.max(0.7, (19 * n) / highest)).toFixed(1)}h.85V20Z`);
   const path = (first, last) => Array.from(counts, (n, at) => (at < first || at > last ? "" : bar(n, at))).join("");

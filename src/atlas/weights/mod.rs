@@ -59,6 +59,16 @@ pub struct AnalysisOptions {
     pub seed: u64,
 }
 
+impl AnalysisOptions {
+    /// Whether the options make sense.
+    pub fn check(&self) -> Result<(), AtlasError> {
+        match self.roles.not_finite() {
+            Some((name, value)) => Err(AtlasError::Threshold { name, value }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The lengths of a neuron's weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Norms {

@@ -59,9 +59,7 @@ pub fn weights(
     progress: &dyn Fn(u64) -> bool,
     each: impl FnMut(u32, Vec<NeuronWeights>) -> Result<(), AtlasError>,
 ) -> Result<(WeightsInfo, TokenIndex), AtlasError> {
-    if let Some((name, value)) = options.roles.not_finite() {
-        return Err(AtlasError::Threshold { name, value });
-    }
+    options.check()?;
     let work = Work {
         config,
         analysis: checkpoint.analysis(config, &Device::Cpu),

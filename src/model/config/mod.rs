@@ -394,6 +394,17 @@ impl Config {
         self.family == Family::TransformerLens
     }
 
+    /// Fails if the model cannot read windows of so many tokens.
+    pub fn check_length(&self, n_tokens: usize) -> Result<(), ModelError> {
+        match n_tokens <= self.n_ctx {
+            true => Ok(()),
+            false => Err(ModelError::TooLong {
+                found: n_tokens,
+                n_ctx: self.n_ctx,
+            }),
+        }
+    }
+
     fn check(self) -> Result<Self, ModelError> {
         let a = &self.attention;
         let positive = [

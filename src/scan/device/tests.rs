@@ -17,7 +17,7 @@ use crate::model::Compute;
 use crate::scan::batch::Cursor;
 use crate::scan::engine::Engine;
 use crate::scan::part::{Job, Prepared};
-use crate::scan::{ScanOptions, Setup, With, tokenize};
+use crate::scan::{Checked, ScanOptions, Setup, With, tokenize};
 use crate::stats::histogram::bin;
 use crate::stats::neuron::Neuron;
 use weights::change_tensor;
@@ -77,7 +77,8 @@ fn both(folder: &Path, batch_tokens: usize, options: &ScanOptions) -> [Vec<Neuro
         d_vocab: files.config().unwrap().d_vocab,
     };
     let manifest = tokenize(&[Source::Path(corpus)], &with, &store, &|_| true).unwrap();
-    let setup = Setup::new("model", &files, &manifest, &store, options).unwrap();
+    let checked = Checked::new(&files, options).unwrap();
+    let setup = Setup::new("model", checked, &manifest, &store).unwrap();
 
     let mut config = files.config().unwrap();
     config.act_fn = Activation::Relu;
