@@ -10,7 +10,7 @@ use crate::shard::{
 };
 use crate::stats::StatsOptions;
 use crate::stats::examples::Example;
-use crate::stats::neuron::Neuron;
+use crate::stats::neuron::{Neuron, NeuronStats};
 use crate::stats::samples::{BANDS, RANDOM, Sample, band_name};
 
 use super::error::AtlasError;
@@ -50,10 +50,9 @@ pub fn build(
         }
         let mut writer = LayerWriter::create(folder.path(), layer, scan.kind())?;
         let mut rows = Vec::with_capacity(scan.model.d_mlp as usize);
-        merge_layer(parts, &scan, layer, |neuron, merged| {
-            rows.push(Summary::new(layer, neuron, &merged.stats));
-            let examples = final_rows(&merged, &scan.policy.stats);
-            Ok(writer.push(neuron, merged.stats, examples)?)
+        merge_layer(parts, &scan, layer, |neuron, stats, examples| {
+            rows.push(Summary::new(layer, neuron, &stats));
+            Ok(writer.push(neuron, stats, examples)?)
         })?;
         names.extend(writer.finish()?);
         summaries.push(rows);
@@ -170,11 +169,12 @@ pub fn find_parts(folder: &Path) -> Result<Vec<Part>, AtlasError> {
     Ok(parts)
 }
 
-fn merge_layer(
+/// Merges the neurons of a layer, and calls `each` with what the atlas says of them, in order.
+pub fn merge_layer(
     parts: &[Part],
     scan: &ScanIdentity,
     layer: u32,
-    mut each: impl FnMut(u32, Neuron) -> Result<(), AtlasError>,
+    mut each: impl FnMut(u32, NeuronStats, Vec<ExampleRow>) -> Result<(), AtlasError>,
 ) -> Result<(), AtlasError> {
     let (options, kind) = (&scan.policy.stats, scan.kind());
     let readers = parts
@@ -196,7 +196,8 @@ fn merge_layer(
                 .map_err(|list| rows(format!("it has a list `{list}`")))?;
             merged.merge(part, options, scan.policy.n_counted);
         }
-        each(neuron, merged)?;
+        let rows = final_rows(&merged, options);
+        each(neuron, merged.stats, rows)?;
     }
     // what follows the last neuron is an error
     readers

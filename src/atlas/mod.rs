@@ -10,12 +10,17 @@ mod read;
 mod weights;
 
 pub use analyze::{ScannedModel, analyze, check_model};
-pub use build::{Part, build, find_parts};
+pub use build::{Part, build, find_parts, merge_layer};
 pub use corpus::open_corpus;
 pub use error::AtlasError;
 pub use interest::{Measure, Ranked};
+pub(crate) use neurons::{different_summaries, summaries};
 pub use neurons::Summary;
 pub use read::{Atlas, AtlasNeuron, LayerNeurons};
+pub(crate) use weights::{
+    PeakIndex, different_tokens, different_weights, wrong_info, wrong_neighbours, wrong_tokens,
+    wrong_weights,
+};
 pub use weights::{
     ALIGNED, AnalysisOptions, BINS, Class, Classed, Cosines, Histogram, NeuronWeights, Norms,
     Peaks, Reads, Region, Regions, Relation, Role, RoleThresholds, Shape, TokenBatches, TokenIndex,

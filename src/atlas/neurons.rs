@@ -10,11 +10,12 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 
-use crate::shard::{ScanIdentity, TableReader, TableWriter};
+use crate::shard::{ScanIdentity, TableReader, TableWriter, different_columns};
 use crate::stats::neuron::NeuronStats;
 
 use super::error::AtlasError;
 use super::interest::{Measure, Ranked, ranks};
+use super::weights::NeuronWeights;
 
 /// Name of the table.
 pub(super) const NEURONS_FILE: &str = "neurons.parquet";
@@ -74,6 +75,43 @@ impl Summary {
     pub fn ranked(&self, measure: Measure) -> Ranked {
         self.interest[measure as usize]
     }
+}
+
+/// The rows that the table must have: `layers` are the statistics of all neurons, `weights` what their weights say.
+pub(crate) fn summaries(
+    layers: &[Vec<NeuronStats>],
+    weights: Option<&[Vec<NeuronWeights>]>,
+) -> Vec<Vec<Summary>> {
+    let of_layer = |(layer, stats): (u32, &Vec<NeuronStats>)| {
+        let rows = (0..).zip(stats);
+        let mut rows: Vec<Summary> = rows
+            .map(|(neuron, stats)| Summary::new(layer, neuron, stats))
+            .collect();
+        if let Some(weights) = weights {
+            measure(&mut rows, &weights[layer as usize]);
+        }
+        rows
+    };
+    let mut rows: Vec<Vec<Summary>> = (0..).zip(layers).map(of_layer).collect();
+    rank(&mut rows);
+    rows
+}
+
+/// Adds the measures that the weights tell.
+pub(super) fn measure(summaries: &mut [Summary], weights: &[NeuronWeights]) {
+    for (summary, weights) in summaries.iter_mut().zip(weights) {
+        for (measure, ranked) in Measure::ALL.into_iter().zip(&mut summary.interest) {
+            if let Some(value) = measure.of_weights(weights) {
+                ranked.value = value;
+            }
+        }
+    }
+}
+
+/// Names of the columns in which what is said of a neuron differs.
+pub(crate) fn different_summaries(a: &Summary, b: &Summary) -> Vec<String> {
+    let rows = batch(&[a.clone(), b.clone()]);
+    rows.map_or_else(|_| Vec::new(), |rows| different_columns(&rows))
 }
 
 /// Ranks all neurons of a model by every measure.

@@ -25,7 +25,10 @@ pub use manifest::{
 pub use reader::{
     LayerReader, PeakReader, TableReader, is_guarded, verify_files, wrong_files,
 };
-pub use schema::{ExampleRow, PeakRow, SAMPLE_LIST, neuron_from_rows, rows_of};
+pub use schema::{
+    ExampleRow, PeakRow, SAMPLE_LIST, different_columns, different_examples, different_stats,
+    neuron_from_rows, rows_of,
+};
 pub use writer::{LayerWriter, TableWriter};
 
 use std::path::PathBuf;

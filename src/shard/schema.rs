@@ -363,6 +363,24 @@ pub(super) fn examples_of(kind: MlpKind, batch: &RecordBatch) -> Vec<(u32, Examp
     (0..batch.num_rows()).map(row).collect()
 }
 
+/// Names of the columns in which the two rows of a table differ.
+pub fn different_columns(rows: &RecordBatch) -> Vec<String> {
+    let fields = rows.schema_ref().fields().iter().zip(rows.columns());
+    let different = fields.filter(|(_, column)| column.slice(0, 1) != column.slice(1, 1));
+    different.map(|(field, _)| field.name().clone()).collect()
+}
+
+/// Names of the columns in which statistics differ.
+pub fn different_stats(kind: MlpKind, a: &NeuronStats, b: &NeuronStats) -> Vec<String> {
+    stats_batch(kind, &[(0, a), (0, b)]).map_or_else(|_| Vec::new(), |rows| different_columns(&rows))
+}
+
+/// Names of the columns in which examples differ.
+pub fn different_examples(kind: MlpKind, a: &ExampleRow, b: &ExampleRow) -> Vec<String> {
+    let rows = [a, b].map(|row| (0, row.clone()));
+    examples_batch(kind, &rows).map_or_else(|_| Vec::new(), |rows| different_columns(&rows))
+}
+
 /// Where one of a neuron's largest or smallest values is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeakRow {

@@ -8,6 +8,7 @@
 
 mod bench;
 mod best;
+mod checks;
 mod chunks;
 mod classes;
 mod directions;
@@ -27,10 +28,13 @@ use serde::{Deserialize, Serialize};
 
 pub use bench::{WeightsRound, bench_weights};
 pub use classes::{ALIGNED, Class, Classed, Cosines, Region};
+pub(crate) use checks::{wrong_info, wrong_neighbours, wrong_tokens, wrong_weights};
 pub use pairs::Relation;
 pub use reads::Reads;
 pub use roles::{Role, RoleThresholds};
+pub(crate) use table::different_weights;
 pub(super) use table::{read_layer, write_layer};
+pub(crate) use tokens::{PeakIndex, different_tokens};
 pub use tokens::{Peaks, TokenBatches, TokenIndex, TokenNeurons, TokenRow};
 pub(super) use tokens::{TOKENS_FILE, read as read_tokens};
 pub use vocabulary::{BINS, Histogram, Shape};

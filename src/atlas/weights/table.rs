@@ -20,7 +20,7 @@ use super::vocabulary::{Histogram, Shape};
 use super::{NeuronWeights, Norms, TOP_NEURONS, TOP_TOKENS};
 use crate::atlas::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{ScanIdentity, TableReader, TableWriter};
+use crate::shard::{ScanIdentity, different_columns, TableReader, TableWriter};
 
 /// Rows of a row group.
 const ROWS: usize = 1024;
@@ -236,6 +236,14 @@ fn batch(layer: u32, first: u32, rows: &[NeuronWeights]) -> Result<RecordBatch, 
         columns.push(neuron_lists(&lists)?);
     }
     RecordBatch::try_new(schema(), columns)
+}
+
+/// Names of the columns in which the weights of a neuron differ.
+pub(crate) fn different_weights(a: &NeuronWeights, b: &NeuronWeights) -> Vec<String> {
+    let rows = batch(0, 0, &[a.clone(), b.clone()]);
+    let mut different = rows.map_or_else(|_| Vec::new(), |rows| different_columns(&rows));
+    different.retain(|name| name != "neuron");
+    different
 }
 
 /// Columns of a batch, by name.
