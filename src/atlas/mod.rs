@@ -14,9 +14,9 @@ pub use build::{Part, build, find_parts, merge_layer};
 pub use corpus::open_corpus;
 pub use error::AtlasError;
 pub use interest::{Measure, Ranked};
-pub(crate) use neurons::{different_summaries, summaries};
+pub(crate) use neurons::{different_summaries, measure, rank};
 pub use neurons::Summary;
-pub use read::{Atlas, AtlasNeuron, LayerNeurons};
+pub use read::{Atlas, AtlasNeuron, LayerNeurons, atlas_files};
 pub(crate) use weights::{
     PeakIndex, different_tokens, different_weights, wrong_info, wrong_neighbours, wrong_tokens,
     wrong_weights,

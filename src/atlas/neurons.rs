@@ -50,7 +50,7 @@ pub struct Summary {
 
 impl Summary {
     /// Without ranks, and without what only the weights tell.
-    pub(super) fn new(layer: u32, neuron: u32, stats: &NeuronStats) -> Self {
+    pub(crate) fn new(layer: u32, neuron: u32, stats: &NeuronStats) -> Self {
         let moments = &stats.moments;
         let some = (moments.count > 0).then_some(moments);
         let frequency_abs = some.map(|m| stats.n_above_tau as f64 / m.count as f64);
@@ -77,28 +77,8 @@ impl Summary {
     }
 }
 
-/// The rows that the table must have: `layers` are the statistics of all neurons, `weights` what their weights say.
-pub(crate) fn summaries(
-    layers: &[Vec<NeuronStats>],
-    weights: Option<&[Vec<NeuronWeights>]>,
-) -> Vec<Vec<Summary>> {
-    let of_layer = |(layer, stats): (u32, &Vec<NeuronStats>)| {
-        let rows = (0..).zip(stats);
-        let mut rows: Vec<Summary> = rows
-            .map(|(neuron, stats)| Summary::new(layer, neuron, stats))
-            .collect();
-        if let Some(weights) = weights {
-            measure(&mut rows, &weights[layer as usize]);
-        }
-        rows
-    };
-    let mut rows: Vec<Vec<Summary>> = (0..).zip(layers).map(of_layer).collect();
-    rank(&mut rows);
-    rows
-}
-
 /// Adds the measures that the weights tell.
-pub(super) fn measure(summaries: &mut [Summary], weights: &[NeuronWeights]) {
+pub(crate) fn measure(summaries: &mut [Summary], weights: &[NeuronWeights]) {
     for (summary, weights) in summaries.iter_mut().zip(weights) {
         for (measure, ranked) in Measure::ALL.into_iter().zip(&mut summary.interest) {
             if let Some(value) = measure.of_weights(weights) {
@@ -115,7 +95,7 @@ pub(crate) fn different_summaries(a: &Summary, b: &Summary) -> Vec<String> {
 }
 
 /// Ranks all neurons of a model by every measure.
-pub(super) fn rank(layers: &mut [Vec<Summary>]) {
+pub(crate) fn rank(layers: &mut [Vec<Summary>]) {
     for at in 0..Measure::ALL.len() {
         let values = |rows: &[Summary]| {
             let values = rows.iter().map(|row| row.interest[at].value);

@@ -5,7 +5,8 @@ use std::vec;
 
 use crate::ids::{NeuronId, TokenId};
 use crate::shard::{
-    AtlasManifest, ExampleRow, LayerReader, read_manifest, require_files, verify_files,
+    AtlasManifest, ExampleRow, LayerReader, WEIGHTS_FILE, read_manifest, require_files,
+    verify_files,
 };
 use crate::stats::neuron::NeuronStats;
 use crate::tokens::Windowing;
@@ -37,17 +38,22 @@ pub struct AtlasNeuron {
     pub summary: Summary,
 }
 
+/// Names of the files that an atlas has.
+pub fn atlas_files(manifest: &AtlasManifest) -> Vec<String> {
+    let mut names = Vec::from_iter(manifest.scan.tables());
+    names.push(NEURONS_FILE.into());
+    if manifest.has_weights() {
+        names.extend((0..manifest.scan.model.n_layers).map(weights::layer_file));
+        names.extend([TOKENS_FILE, WEIGHTS_FILE].map(str::to_owned));
+    }
+    names
+}
+
 impl Atlas {
     /// Opens an atlas and checks its files, which must be all that an atlas has.
     pub fn open(folder: &Path) -> Result<Self, AtlasError> {
         let manifest: AtlasManifest = read_manifest(folder)?;
-        let mut names = Vec::from_iter(manifest.scan.tables());
-        names.push(NEURONS_FILE.into());
-        if manifest.has_weights() {
-            names.extend((0..manifest.scan.model.n_layers).map(weights::layer_file));
-            names.push(TOKENS_FILE.into());
-        }
-        require_files(folder, &manifest.files, names)?;
+        require_files(folder, &manifest.files, atlas_files(&manifest))?;
         verify_files(folder, &manifest.files)?;
         Self::of(folder, manifest)
     }
@@ -59,6 +65,11 @@ impl Atlas {
             weights: weights::read_info(folder, &manifest)?,
             manifest,
         })
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What was scanned and how.

@@ -18,7 +18,7 @@ pub use bench::{BenchOptions, Round, bench};
 pub use error::ScanError;
 pub use part::{Job, Watch, check_split, scan_part};
 pub use plan::{Disk, Memory, Plan, plan, resident_memory};
-pub use positions::Positions;
+pub use positions::{Counts, Positions};
 pub use setup::{Checked, Setup};
 pub use tokenize::{With, tokenize};
 

@@ -1,5 +1,7 @@
 //! The positions of a corpus as a scan sees them, without a model.
 
+use std::ops::Range;
+
 use crate::ids::{DocId, Pos, TokenId};
 use crate::stats::samples::SamplePlan;
 use crate::stats::{StatsOptions, hash};
@@ -8,15 +10,20 @@ use crate::tokens::{Vocabulary, Windowing};
 
 use super::batch::Rows;
 
-/// Which positions of a corpus count, and which of them can be drawn.
-pub struct Positions<'a> {
-    rows: Rows<'a>,
+/// What some documents have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
     /// Counted positions.
     pub n_counted: u64,
     /// Rows that go through the model and do not count.
     pub n_special: u64,
     /// Documents with a counted position.
     pub n_documents: u64,
+}
+
+/// Which positions of a corpus count, and which of them can be drawn.
+pub struct Positions<'a> {
+    rows: Rows<'a>,
     /// The positions that can be drawn.
     pub plan: SamplePlan,
 }
@@ -35,21 +42,26 @@ impl<'a> Positions<'a> {
             windowing,
             context_tokens: options.context_tokens,
         };
-        let documents = 0..store.n_documents() as u32;
-        let (mut n_rows, mut n_counted, mut n_documents) = (0, 0, 0);
-        for doc in documents.clone() {
-            n_rows += windowing.n_rows(store.len(DocId(doc))) as u64;
-            let n = rows.n_counted(doc..doc + 1)?;
-            n_counted += n;
-            n_documents += u64::from(n > 0);
-        }
         Ok(Self {
             plan: rows.plan(options)?,
             rows,
-            n_counted,
-            n_special: n_rows - n_counted,
-            n_documents,
         })
+    }
+
+    /// What some documents have.
+    pub fn counts(&self, documents: Range<u32>) -> Result<Counts, StoreError> {
+        let Rows {
+            store, windowing, ..
+        } = self.rows;
+        let mut counts = Counts::default();
+        for doc in documents {
+            let n_counted = self.rows.n_counted(doc..doc + 1)?;
+            let n_rows = windowing.n_rows(store.len(DocId(doc))) as u64;
+            counts.n_counted += n_counted;
+            counts.n_special += n_rows - n_counted;
+            counts.n_documents += u64::from(n_counted > 0);
+        }
+        Ok(counts)
     }
 
     /// Number of positions of a document.

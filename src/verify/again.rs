@@ -1,199 +1,24 @@
-//! Whether an atlas is what it says: its files, and the examples of some neurons computed again from weights and corpus.
+//! Examples of some neurons, computed again from weights and corpus.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor};
-use serde::Serialize;
+use candle_core::{DType, Tensor};
 
-use crate::atlas::{Atlas, AtlasError, ExampleRow, check_model};
+use super::{Recomputed, VerifyError, VerifyOptions};
+use crate::atlas::{Atlas, ExampleRow};
 use crate::ids::{DocId, NeuronId, Pos};
-use crate::load::{LoadError, ModelFiles};
-use crate::model::{Compute, Hook, Model, ModelError};
-use crate::scan::ScanDtype;
-use crate::shard::{
-    AtlasManifest, CorpusManifest, DataManifest, MANIFEST, ShardError, read_manifest, verify_files,
-};
+use crate::model::{Hook, Model, ModelError};
+use crate::shard::AtlasManifest;
 use crate::stats::examples::ListKind;
 use crate::stats::hash;
 use crate::tokens::Windowing;
-use crate::tokens::store::{StoreError, TokenStore};
+use crate::tokens::store::TokenStore;
 
 /// Tokens that go through the model at one go.
 const BATCH_TOKENS: usize = 8192;
 
-/// Unpacked tokens kept in memory.
-const CACHE_TOKENS: usize = 1 << 20;
-
-/// What is to be computed again.
-#[derive(Clone, Copy, Debug)]
-pub struct VerifyOptions {
-    /// Neurons, drawn at random.
-    pub neurons: usize,
-    /// Examples of each of their lists.
-    pub examples: usize,
-    /// By how much a value may differ, relative to the neuron's largest.
-    pub tolerance: f64,
-    /// Seed of the draw.
-    pub seed: u64,
-}
-
-/// What was found.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct VerifyReport {
-    /// Files whose length and SHA-256 are right.
-    pub n_files: usize,
-    /// Parts that are there.
-    pub n_parts: usize,
-    /// Neurons whose rows were read.
-    pub n_neurons: u64,
-    /// What was computed again, if there was a model to do it.
-    pub recomputed: Option<Recomputed>,
-}
-
-/// How well examples are reproduced.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Recomputed {
-    /// Neurons.
-    pub neurons: Vec<NeuronId>,
-    /// Examples.
-    pub n_examples: usize,
-    /// Values at peaks and around them.
-    pub n_values: usize,
-    /// Largest difference of a value at a peak, relative to the neuron's largest magnitude.
-    pub peak_error: f64,
-    /// The same of values around peaks, beyond the half step that eight bits may be off.
-    pub window_error: f64,
-    /// Examples that are off by more than the tolerance.
-    pub off: Vec<String>,
-}
-
-/// What can go wrong while verifying.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// Files are wrong.
-    #[error(transparent)]
-    Shard(#[from] ShardError),
-    /// The atlas is wrong.
-    #[error(transparent)]
-    Atlas(#[from] AtlasError),
-    /// The corpus is wrong.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The model cannot be loaded.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The model cannot compute.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The folder holds something that is not of the scan.
-    #[error("`{path}` is of another {what} (expected {expected}, found {found})")]
-    Other {
-        /// Where.
-        path: PathBuf,
-        /// What differs.
-        what: &'static str,
-        /// As in the atlas.
-        expected: String,
-        /// As found.
-        found: String,
-    },
-    /// A layer has too few or too many neurons.
-    #[error("layer {layer} has {found} neurons; the model has {expected}")]
-    Neurons {
-        /// The layer.
-        layer: u32,
-        /// In the atlas.
-        found: u64,
-        /// In the model.
-        expected: u64,
-    },
-}
-
-impl VerifyError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Shard(error) => error.hint(),
-            Self::Atlas(error) => error.hint(),
-            Self::Load(error) => error.hint(),
-            Self::Model(error) => error.hint(),
-            Self::Other { .. } => Some("merge the parts again, or copy the folder again"),
-            _ => None,
-        }
-    }
-}
-
-/// Checks a data folder: every file against its manifest, every manifest against the atlas', every layer for completeness; then,
-/// with the model, computes examples again.
-pub fn verify(
-    data: &Path,
-    model: Option<&ModelFiles>,
-    options: &VerifyOptions,
-) -> Result<VerifyReport, VerifyError> {
-    let atlas = Atlas::open(&data.join("atlas"))?;
-    let manifest = atlas.manifest();
-    let scan = &manifest.scan;
-    let mut report = VerifyReport {
-        n_files: manifest.files.len(),
-        ..Default::default()
-    };
-    let same = |path: PathBuf, found: &crate::shard::ScanIdentity| match scan.difference(found) {
-        Some((what, expected, found)) => Err(VerifyError::Other {
-            path,
-            what,
-            expected,
-            found,
-        }),
-        None => Ok(()),
-    };
-    let summary: DataManifest = read_manifest(data)?;
-    same(data.join(MANIFEST), &summary.scan)?;
-    if data.join("parts").is_dir() {
-        let parts = crate::atlas::find_parts(&data.join("parts"))?;
-        for (path, part) in &parts {
-            same(path.join(MANIFEST), &part.scan)?;
-            report.n_files += part.files.len();
-        }
-        report.n_parts = parts.len();
-    }
-    let corpus_folder = data.join("corpus");
-    let corpus: CorpusManifest = read_manifest(&corpus_folder)?;
-    verify_files(&corpus_folder, &corpus.files)?;
-    report.n_files += corpus.files.len();
-    if corpus.corpus.sha256 != scan.corpus.sha256 {
-        return Err(VerifyError::Other {
-            path: corpus_folder.join(MANIFEST),
-            what: "corpus",
-            expected: scan.corpus.sha256.clone(),
-            found: corpus.corpus.sha256,
-        });
-    }
-    for layer in 0..scan.model.n_layers {
-        let mut n = 0;
-        for neuron in atlas.layer(layer)? {
-            neuron?;
-            n += 1;
-        }
-        if n != u64::from(scan.model.d_mlp) {
-            return Err(VerifyError::Neurons {
-                layer,
-                found: n,
-                expected: u64::from(scan.model.d_mlp),
-            });
-        }
-        report.n_neurons += n;
-    }
-    if let Some(files) = model {
-        let store = TokenStore::open(&corpus_folder, CACHE_TOKENS)?;
-        report.recomputed = Some(recompute(&atlas, files, &store, options)?);
-    }
-    Ok(report)
-}
-
 /// Neurons of a model, drawn at random without repetition.
-fn draw(manifest: &AtlasManifest, options: &VerifyOptions) -> Vec<NeuronId> {
+pub(super) fn draw(manifest: &AtlasManifest, options: &VerifyOptions) -> Vec<NeuronId> {
     let model = &manifest.scan.model;
     let n = u64::from(model.n_layers) * u64::from(model.d_mlp);
     let hashed = (0..n).map(|at| {
@@ -214,27 +39,17 @@ fn draw(manifest: &AtlasManifest, options: &VerifyOptions) -> Vec<NeuronId> {
     drawn
 }
 
-fn recompute(
+pub(super) fn recompute(
     atlas: &Atlas,
-    files: &ModelFiles,
+    model: &Model,
     store: &TokenStore,
     options: &VerifyOptions,
 ) -> Result<Recomputed, VerifyError> {
-    let scan = &atlas.manifest().scan;
-    check_model(scan, &files.hashes()?)?;
-    let mut config = files.config()?;
-    config.refactor_glu = scan.policy.refactor_glu;
-    let hook = config.ranking_hook();
-    let dtype = ScanDtype::from_name(&scan.policy.dtype).map_or(DType::F32, ScanDtype::candle);
-    let checkpoint = files.checkpoint()?;
-    let n_ctx = scan.policy.n_ctx as usize;
-    let compute = Compute::on(&Device::Cpu);
-    let model = Model::load(config, &checkpoint, n_ctx, dtype, compute);
     let again = Again {
-        model: model.map_err(|source| files.model_error(source))?,
+        hook: model.config().ranking_hook(),
+        model,
         store,
         windowing: atlas.windowing(),
-        hook,
     };
     let mut out = Recomputed::default();
     for id in draw(atlas.manifest(), options) {
@@ -277,7 +92,7 @@ fn recompute(
 
 /// A model that computes what was scanned once more.
 struct Again<'a> {
-    model: Model,
+    model: &'a Model,
     store: &'a TokenStore,
     windowing: Windowing,
     hook: Hook,
