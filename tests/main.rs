@@ -16,4 +16,5 @@ mod records;
 mod scale;
 mod smollm2;
 mod support;
+mod verify;
 mod weights;

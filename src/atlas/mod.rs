@@ -18,7 +18,7 @@ pub(crate) use neurons::{different_summaries, measure, rank};
 pub use neurons::Summary;
 pub use read::{Atlas, AtlasNeuron, LayerNeurons, atlas_files};
 pub(crate) use weights::{
-    PeakIndex, different_tokens, different_weights, wrong_info, wrong_neighbours, wrong_tokens,
+    PeakIndex, WeightsSample, different_from_model, different_tokens, different_weights, wrong_info, wrong_neighbours, wrong_tokens,
     wrong_weights,
 };
 pub use weights::{

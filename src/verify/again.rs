@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 
-use super::{Recomputed, VerifyError, VerifyOptions};
-use crate::atlas::{Atlas, ExampleRow};
-use crate::ids::{DocId, NeuronId, Pos};
+use super::{Findings, Recomputed, VerifyError, VerifyOptions};
+use crate::atlas::{Atlas, ExampleRow, WeightsSample, different_from_model};
+use crate::ids::{DocId, NeuronId, Pos, TokenId};
+use crate::load::ModelFiles;
 use crate::model::{Hook, Model, ModelError};
 use crate::shard::AtlasManifest;
 use crate::stats::examples::ListKind;
@@ -17,25 +18,34 @@ use crate::tokens::store::TokenStore;
 /// Tokens that go through the model at one go.
 const BATCH_TOKENS: usize = 8192;
 
+/// Rows of the token index that are read at one go.
+const TOKEN_ROWS: usize = 4096;
+
 /// Neurons of a model, drawn at random without repetition.
-pub(super) fn draw(manifest: &AtlasManifest, options: &VerifyOptions) -> Vec<NeuronId> {
+fn draw(manifest: &AtlasManifest, options: &VerifyOptions) -> Vec<NeuronId> {
     let model = &manifest.scan.model;
     let n = u64::from(model.n_layers) * u64::from(model.d_mlp);
-    let hashed = (0..n).map(|at| {
-        let (doc, pos) = (DocId((at >> 32) as u32), Pos(at as u32));
-        (hash::position(options.seed, doc, pos), at)
-    });
-    let mut hashed: Vec<_> = hashed.collect();
-    let wanted = options.neurons.min(hashed.len());
-    if wanted < hashed.len() {
-        hashed.select_nth_unstable(wanted);
-    }
-    let id = |&(_, at): &(u64, u64)| NeuronId {
+    let id = |at: u64| NeuronId {
         layer: (at / u64::from(model.d_mlp)) as u32,
         neuron: (at % u64::from(model.d_mlp)) as u32,
     };
-    let mut drawn: Vec<_> = hashed[..wanted].iter().map(id).collect();
-    drawn.sort();
+    let drawn = drawn(n, options.neurons, options.seed);
+    drawn.into_iter().map(id).collect()
+}
+
+/// Some of `n` numbers, drawn at random without repetition, in order.
+fn drawn(n: u64, wanted: usize, seed: u64) -> Vec<u64> {
+    let hashed = (0..n).map(|at| {
+        let (doc, pos) = (DocId((at >> 32) as u32), Pos(at as u32));
+        (hash::position(seed, doc, pos), at)
+    });
+    let mut hashed: Vec<_> = hashed.collect();
+    let wanted = wanted.min(hashed.len());
+    if wanted < hashed.len() {
+        hashed.select_nth_unstable(wanted);
+    }
+    let mut drawn: Vec<u64> = hashed[..wanted].iter().map(|hashed| hashed.1).collect();
+    drawn.sort_unstable();
     drawn
 }
 
@@ -173,4 +183,45 @@ impl Again<'_> {
         let column = values.narrow(1, id.neuron as usize, 1)?;
         Ok(column.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?)
     }
+}
+
+/// Compares what the weights say of all neurons, of the tokens of some and of the neurons of some tokens with the model.
+pub(super) fn weights(
+    atlas: &Atlas,
+    files: &ModelFiles,
+    options: &VerifyOptions,
+    findings: &mut Findings,
+) -> Result<(), VerifyError> {
+    if atlas.weights_info().is_none() {
+        return Ok(());
+    }
+    let scan = &atlas.manifest().scan;
+    let mut config = files.config()?;
+    config.refactor_glu = scan.policy.refactor_glu;
+    let wanted = drawn(u64::from(scan.model.d_vocab), options.neurons, options.seed);
+    let mut tokens = Vec::new();
+    let mut next = 0;
+    for batch in atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
+        for (_, neurons) in batch? {
+            if wanted.binary_search(&next).is_ok() {
+                tokens.push((TokenId(next as u32), neurons));
+            }
+            next += 1;
+        }
+    }
+    let sample = WeightsSample {
+        neurons: &draw(atlas.manifest(), options),
+        tokens: &tokens,
+    };
+    let of_layer = |layer| Ok(atlas.weights(layer)?.unwrap_or_default());
+    let checkpoint = files.checkpoint()?;
+    let different = different_from_model(&config, &checkpoint, &sample, of_layer)?;
+    for (layer, what) in different {
+        let file = match layer {
+            Some(layer) => format!("atlas/layer-{layer:03}.weights.parquet"),
+            None => "atlas/tokens.parquet".into(),
+        };
+        findings.add(file, what);
+    }
+    Ok(())
 }

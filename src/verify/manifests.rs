@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Findings;
+use crate::lanes::Isa;
 use crate::atlas::{Part, atlas_files};
 use crate::shard::{
     AtlasManifest, CorpusManifest, DataManifest, FileEntry, MANIFEST, ShardError, TOKENIZER_FILE, WEIGHTS_FILE, part_folder,
@@ -51,7 +52,7 @@ pub(super) fn check(
         findings.add(MANIFEST, what);
     }
     let own = "corpus/manifest.json";
-    findings.all(own, differences(&scan.corpus, &corpus.corpus, &["name"]));
+    findings.all(own, differences(&scan.corpus, &corpus.corpus, &[]));
     let sources = sources(store);
     let told = corpus.corpus.sources.iter();
     let told = told.map(|of| (of.source.as_str(), of.license.as_str(), of.n_documents, of.n_tokens));
@@ -68,6 +69,9 @@ pub(super) fn check(
         // the atlas has the names of the first
         let free: &[&str] = if part.part.index == 0 { &[] } else { &NAMES };
         findings.all(&file, differences(scan, &part.scan, free));
+        if !is_device(&part.device) {
+            findings.add(&file, format!("`device` is `{}`, which is not known", part.device));
+        }
         if *name != *part_folder(part.part).to_string_lossy() {
             findings.add(&file, "the part is in the folder of another");
         }
@@ -86,6 +90,14 @@ pub(super) fn check(
             .map(|file| file.name.clone()),
     );
     files(&folder.join("corpus"), "corpus", &corpus.files, named, findings)
+}
+
+/// Whether a device is called so, as [`crate::model::Compute::name`] does.
+fn is_device(name: &str) -> bool {
+    let cpu = name.strip_prefix("cpu (").and_then(|name| name.strip_suffix(')'));
+    let is_isa = |name: &str| Isa::ALL.into_iter().any(|isa| isa.name() == name);
+    let cuda = name.strip_prefix("cuda:").map(str::parse::<u32>);
+    cpu.is_some_and(|name| name == "tensors" || is_isa(name)) || matches!(cuda, Some(Ok(_)))
 }
 
 /// Documents and tokens of each source, as the store has them.

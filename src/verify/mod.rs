@@ -253,7 +253,9 @@ pub fn verify(
         findings.all("atlas/manifest.json", different);
         let recomputed = again::recompute(&atlas, setup.job().model, &store, options)?;
         report.recomputed = Some(recomputed);
-        if options.full {
+        if !options.full {
+            again::weights(&atlas, files, options, &mut findings)?;
+        } else {
             let again = full::Again {
                 atlas: &atlas,
                 manifests: &manifests,

@@ -15,7 +15,7 @@ use crate::shard::ScanIdentity;
 const ROUNDING: f64 = 2e-3;
 
 /// What is wrong with the weights of a layer's neurons by themselves.
-pub fn wrong_weights(
+pub(crate) fn wrong_weights(
     info: &WeightsInfo,
     scan: &ScanIdentity,
     layer: u32,
@@ -306,7 +306,7 @@ fn can_be(relation: Relation, own: NeuronId, other: NeuronId, gated: bool) -> bo
 
 /// Neurons in which the lists of neighbours contradict each other, and how: whoever is another's neighbour has it as one, or
 /// ten that are closer.
-pub fn wrong_neighbours(all: &[Vec<NeuronWeights>], gated: bool) -> Vec<(NeuronId, String)> {
+pub(crate) fn wrong_neighbours(all: &[Vec<NeuronWeights>], gated: bool) -> Vec<(NeuronId, String)> {
     let mut wrong = Vec::new();
     for (layer, rows) in (0..).zip(all) {
         for (neuron, row) in (0..).zip(rows) {
@@ -357,7 +357,7 @@ fn agrees<I: PartialEq>(
 
 /// What the token index and the lists of the neurons say differently, and what contradicts itself in the index. Tokens are
 /// in order, from 0.
-pub fn wrong_tokens(all: &[Vec<NeuronWeights>], tokens: &[TokenNeurons]) -> Vec<String> {
+pub(crate) fn wrong_tokens(all: &[Vec<NeuronWeights>], tokens: &[TokenNeurons]) -> Vec<String> {
     let mut wrong = Vec::new();
     let of = |id: NeuronId| &all[id.layer as usize][id.neuron as usize];
     let ends = [
@@ -482,7 +482,7 @@ fn length(
 }
 
 /// What is wrong with what is said of a whole layer.
-pub fn wrong_info(info: &WeightsInfo, scan: &ScanIdentity) -> Vec<String> {
+pub(crate) fn wrong_info(info: &WeightsInfo, scan: &ScanIdentity) -> Vec<String> {
     let mut wrong = Vec::new();
     let n_layers = f64::from(scan.model.n_layers);
     let early = super::work::early_layers(scan.model.n_layers as usize) as u32;

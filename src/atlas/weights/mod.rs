@@ -16,6 +16,7 @@ mod null_space;
 mod pairs;
 mod reads;
 mod roles;
+mod sample;
 mod table;
 mod tokens;
 mod vocabulary;
@@ -32,6 +33,7 @@ pub(crate) use checks::{wrong_info, wrong_neighbours, wrong_tokens, wrong_weight
 pub use pairs::Relation;
 pub use reads::Reads;
 pub use roles::{Role, RoleThresholds};
+pub(crate) use sample::{WeightsSample, different_from_model};
 pub(crate) use table::different_weights;
 pub(super) use table::{read_layer, write_layer};
 pub(crate) use tokens::{PeakIndex, different_tokens};
