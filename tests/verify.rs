@@ -511,7 +511,8 @@ fn values_that_no_row_has_are_refused_by_name() {
             }
             // what a table does not say with the name of its column, it says with what it is
             let what = match column {
-                "neuron" | "layer" | "token" | "list" | "class" | "role" | "rank" => column,
+                "layer" => "neuron",
+                "neuron" | "token" | "list" | "class" | "role" | "rank" => column,
                 "start" => "`pos`",
                 column => &format!("`{column}`"),
             };

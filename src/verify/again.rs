@@ -67,6 +67,7 @@ pub(super) fn recompute(
         let Some(neuron) = neuron else { continue };
         let stats = &neuron.stats.moments;
         let largest = f64::from(stats.max.abs().max(stats.min.abs()));
+        let largest = if largest > 0.0 { largest } else { 1.0 };
         let of_ranked = |row: &&ExampleRow| {
             let other = [ListKind::PreTop, ListKind::PreBottom]
                 .into_iter()

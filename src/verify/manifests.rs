@@ -97,7 +97,8 @@ fn is_device(name: &str) -> bool {
     let cpu = name.strip_prefix("cpu (").and_then(|name| name.strip_suffix(')'));
     let is_isa = |name: &str| Isa::ALL.into_iter().any(|isa| isa.name() == name);
     let cuda = name.strip_prefix("cuda:").map(str::parse::<u32>);
-    cpu.is_some_and(|name| name == "tensors" || is_isa(name)) || matches!(cuda, Some(Ok(_)))
+    let is_cpu = name == "cpu" || cpu.is_some_and(|name| name == "tensors" || is_isa(name));
+    is_cpu || matches!(cuda, Some(Ok(_)))
 }
 
 /// Documents and tokens of each source, as the store has them.

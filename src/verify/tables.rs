@@ -176,15 +176,16 @@ fn atlas_layer(
     Ok(facts)
 }
 
-/// Merges the parts of a layer once more, and compares the result with the atlas.
+/// Merges the parts of a layer once more, and compares the result with the atlas; answers how many neurons differ.
 pub(super) fn compare_layer(
     atlas: &Atlas,
     parts: &[Part],
     layer: u32,
     names: &[String; 2],
     findings: &mut Findings,
-) -> Result<(), AtlasError> {
+) -> Result<u64, AtlasError> {
     let scan = &atlas.manifest().scan;
+    let mut n_different = 0;
     let mut rows = LayerReader::of(atlas.folder(), layer, scan)?;
     merge_layer(parts, scan, layer, |neuron, stats, examples| {
         let Some((_, own_stats, own_examples)) = rows.next().transpose()? else {
@@ -192,12 +193,14 @@ pub(super) fn compare_layer(
         };
         let id = NeuronId { layer, neuron };
         let merged = (&stats, &examples[..]);
-        compare_neuron(id, scan, merged, (&own_stats, &own_examples), names, findings);
+        let own = (&own_stats, &own_examples[..]);
+        n_different += u64::from(!compare_neuron(id, scan, merged, own, names, findings));
         Ok(())
-    })
+    })?;
+    Ok(n_different)
 }
 
-/// Compares what is expected of a neuron with what is there.
+/// Compares what is expected of a neuron with what is there; answers whether it is the same.
 pub(super) fn compare_neuron(
     id: NeuronId,
     scan: &ScanIdentity,
@@ -205,7 +208,7 @@ pub(super) fn compare_neuron(
     (own_stats, own_examples): (&NeuronStats, &[ExampleRow]),
     names: &[String; 2],
     findings: &mut Findings,
-) {
+) -> bool {
     if stats != own_stats {
         let columns = different_stats(scan.kind(), stats, own_stats);
         let columns = quoted(&columns);
@@ -215,7 +218,7 @@ pub(super) fn compare_neuron(
         let (found, expected) = (own_examples.len(), examples.len());
         let what = format!("neuron {id} has {found} examples; expected {expected}");
         findings.add(&names[1], what);
-        return;
+        return false;
     }
     for (row, own) in examples.iter().zip(own_examples) {
         if row != own {
@@ -225,6 +228,7 @@ pub(super) fn compare_neuron(
             findings.add(&names[1], what);
         }
     }
+    stats == own_stats && examples == own_examples
 }
 
 /// Names in backticks.
