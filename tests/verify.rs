@@ -74,7 +74,9 @@ fn groups(path: &Path) -> Vec<RecordBatch> {
     let n = open().metadata().num_row_groups();
     let group = |at: usize| {
         let rows = open().metadata().row_group(at).num_rows() as usize;
-        let reader = open().with_row_groups(vec![at]).with_batch_size(rows.max(1));
+        let reader = open()
+            .with_row_groups(vec![at])
+            .with_batch_size(rows.max(1));
         reader.build().unwrap().next().unwrap().unwrap()
     };
     (0..n).map(group).collect()
@@ -209,9 +211,9 @@ fn change_rank(data: &Path, draw: &mut Draw) -> String {
 /// The places of all plain values of a document, without those of lists of files and texts.
 fn leaves(path: &str, value: &Value, out: &mut Vec<String>) {
     match value {
-        Value::Object(map) => map
-            .iter()
-            .for_each(|(key, value)| leaves(&format!("{path}/{}", key.replace('/', "~1")), value, out)),
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            leaves(&format!("{path}/{}", key.replace('/', "~1")), value, out)
+        }),
         Value::Array(list) => (0..)
             .zip(list)
             .for_each(|(at, value): (usize, _)| leaves(&format!("{path}/{at}"), value, out)),
@@ -348,7 +350,9 @@ fn change(data: &Path, model_name: &str, share: usize, seed: u64) -> BTreeMap<&'
                     let full = found(data, Some(&model)).is_some();
                     rate.full += usize::from(full);
                     let with = if full { "found by a scan" } else { "not found" };
-                    *missed.entry(format!("{kind}: {place}: {with}")).or_default() += 1;
+                    *missed
+                        .entry(format!("{kind}: {place}: {with}"))
+                        .or_default() += 1;
                 }
             }
             restore(data, &before);
@@ -371,7 +375,13 @@ fn atlas(project: &Path, name: &str, with_parts: bool, more: &[&str]) -> PathBuf
         scan(project, name, 40, &[more, &["--part", part]].concat());
     }
     let mut merge = neuroscope(project);
-    succeed(merge.arg("merge").arg(&data).arg("--model").arg(model(name)));
+    succeed(
+        merge
+            .arg("merge")
+            .arg(&data)
+            .arg("--model")
+            .arg(model(name)),
+    );
     if !with_parts {
         fs::remove_dir_all(data.join("parts")).unwrap();
     }
@@ -397,7 +407,10 @@ fn single_changes_are_found() {
         let rates = change(&data, name, share, seed);
         let total = |get: fn(&Rate) -> usize| rates.values().map(get).sum::<usize>();
         for (kind, rate) in &rates {
-            println!("  {kind:8} {:3}: alone {:3}, full {:3}", rate.n, rate.alone, rate.full);
+            println!(
+                "  {kind:8} {:3}: alone {:3}, full {:3}",
+                rate.n, rate.alone, rate.full
+            );
         }
         let (n, alone, full) = (total(|r| r.n), total(|r| r.alone), total(|r| r.full));
         println!("  all      {n:3}: alone {alone:3}, full {full:3}");
@@ -410,7 +423,10 @@ fn single_changes_are_found() {
         }
     }
     for (kind, rate) in sum {
-        println!("{kind:8} {:4}: alone {:4}, full {:4}", rate.n, rate.alone, rate.full);
+        println!(
+            "{kind:8} {:4}: alone {:4}, full {:4}",
+            rate.n, rate.alone, rate.full
+        );
     }
 }
 
@@ -541,7 +557,106 @@ fn values_that_no_row_has_are_refused_by_name() {
     // a part is read by the same rules
     let path = data.join("parts/part-00001-of-00002").join(examples);
     put(&path, "doc", 1, u32s(0));
-    fail(neuroscope(dir.path()).arg("verify").arg(&data), &["`doc` is 0"]);
+    fail(
+        neuroscope(dir.path()).arg("verify").arg(&data),
+        &["`doc` is 0"],
+    );
     restore(&data, &before);
     succeed(neuroscope(dir.path()).arg("verify").arg(&data));
+}
+
+/// Atlases of several models, types, options, splits and versions, of which nothing is wrong.
+#[test]
+fn good_atlases_are_not_accused() {
+    let v1 = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v1");
+    for name in ["llama", "gpt2", "solu", "llama_weights", "gpt2_weights"] {
+        assert_eq!(found(&v1.join(name), None), None, "{name}");
+    }
+    let all: [(&str, &[&str]); 7] = [
+        ("llama", &[]),
+        (
+            "llama",
+            &["--dtype", "bf16", "--refactor-glu", "--rank-pre"],
+        ),
+        (
+            "gpt2",
+            &["--count-special", "--n-ctx", "16", "--dtype", "f16"],
+        ),
+        (
+            "gpt2",
+            &[
+                "--window-before",
+                "3",
+                "--window-after",
+                "0",
+                "--context-tokens",
+                "2",
+            ],
+        ),
+        (
+            "gpt2",
+            &["--random", "200", "--per-band", "30", "--top-k", "60"],
+        ),
+        (
+            "llama",
+            &[
+                "--random",
+                "0",
+                "--per-band",
+                "0",
+                "--case-k",
+                "0",
+                "--tau",
+                "0",
+            ],
+        ),
+        ("solu", &["--top-k", "1", "--seed", "7"]),
+    ];
+    for (at, (name, more)) in all.into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        scan(dir.path(), name, 30, more);
+        let data = dir.path().join("data").join(name);
+        assert_eq!(found(&data, None), None, "{name} {more:?}");
+        let files = ModelFiles::open(model(name).to_str().unwrap()).unwrap();
+        let said = verify(&data, Some(&files), &options(false), &|_| true).unwrap();
+        assert!(said.is_right(), "{name} {more:?}: {:?}", said.wrong);
+        if at % 2 == 0 {
+            let said = verify(&data, Some(&files), &options(true), &|_| true).unwrap();
+            assert!(said.is_right(), "{name} {more:?}: {:?}", said.wrong);
+            assert!(said.full.unwrap().exact);
+        }
+    }
+}
+
+/// In parts, without an analysis of the weights, without its parts; and scanned elsewhere, where bits are others.
+#[test]
+fn what_is_not_there_is_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data/llama");
+    for part in ["0/3", "1/3", "2/3"] {
+        scan(dir.path(), "llama", 30, &["--part", part]);
+    }
+    succeed(neuroscope(dir.path()).arg("merge").arg(&data));
+    let files = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
+    assert_eq!(found(&data, None), None);
+    assert_eq!(found(&data, Some(&files)), None);
+    for part in 0..3 {
+        let folder = data.join(format!("parts/part-{part:05}-of-00003"));
+        change_json(&folder.join("manifest.json"), |manifest| {
+            manifest["device"] = json!("cuda:0");
+        });
+    }
+    let said = verify(&data, Some(&files), &options(true), &|_| true).unwrap();
+    assert!(said.is_right(), "{:?}", said.wrong);
+    let full = said.full.unwrap();
+    assert!(!full.exact && full.because.unwrap().contains("cuda:0"));
+    fs::remove_dir_all(data.join("parts")).unwrap();
+    assert_eq!(found(&data, None), None);
+    let mut verify = neuroscope(dir.path());
+    verify.arg("verify").arg(&data).arg("--full");
+    let said = succeed(verify.arg("--model").arg(model("llama")));
+    assert!(said.stdout.contains("bit for bit"), "{}", said.stdout);
+    let left = fs::read_dir(&data).unwrap().flatten();
+    let left = left.filter(|entry| entry.file_name().to_str().unwrap().starts_with(".verify"));
+    assert_eq!(left.count(), 0);
 }

@@ -67,12 +67,15 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
         false => verify(&args.data, model.as_ref(), &options, &|_| true)?,
     };
     context.report.result(&report, &words(&report))?;
-    if report.n_wrong > 0 {
-        let things = if report.n_wrong == 1 { "thing is" } else { "things are" };
+    if let Some(first) = report.wrong.first() {
+        let data = shown(&args.data);
+        let first = format!("`{}`: {}", first.file, first.what);
+        let what = match report.n_wrong {
+            1 => format!("one thing in {data} is wrong: {first}"),
+            n => format!("{n} things in {data} are wrong, the first of them {first}"),
+        };
         bail!(
-            "{} {things} wrong in {}\n\nhint: merge the parts or analyse the weights again, or scan again; what is published of it should be taken back",
-            report.n_wrong,
-            shown(&args.data)
+            "{what}\n\nhint: merge the parts or analyse the weights again, or scan again; what was published of it should be taken back"
         );
     }
     if let Some(again) = &report.recomputed

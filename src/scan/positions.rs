@@ -79,7 +79,9 @@ impl<'a> Positions<'a> {
         let end = pos.0 + 1;
         let first = end.saturating_sub(self.rows.context_tokens as u32);
         let read = |range| self.rows.store.tokens(doc, range);
-        Ok(hash::context(&self.rows.windowing.tokens(first..end, read)?))
+        Ok(hash::context(
+            &self.rows.windowing.tokens(first..end, read)?,
+        ))
     }
 
     /// The token at a position.

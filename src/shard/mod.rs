@@ -22,9 +22,7 @@ pub use manifest::{
     ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE,
     WEIGHTS_FILE, read_manifest, require_files,
 };
-pub use reader::{
-    LayerReader, PeakReader, TableReader, is_guarded, verify_files, wrong_files,
-};
+pub use reader::{LayerReader, PeakReader, TableReader, is_guarded, verify_files, wrong_files};
 pub use schema::{
     ExampleRow, PeakRow, SAMPLE_LIST, different_columns, different_examples, different_stats,
     neuron_from_rows, rows_of,

@@ -32,7 +32,10 @@ use super::{examples_file, stats_file};
 /// Checks that files are there, with the length and checksum that their manifest says.
 pub fn verify_files(folder: &Path, files: &[FileEntry]) -> Result<(), ShardError> {
     // the first that is wrong, whoever finds one first
-    wrong_files(folder, files).into_iter().next().map_or(Ok(()), Err)
+    wrong_files(folder, files)
+        .into_iter()
+        .next()
+        .map_or(Ok(()), Err)
 }
 
 /// The files that are not there, or have another length or checksum than their manifest says.

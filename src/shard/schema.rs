@@ -372,7 +372,8 @@ pub fn different_columns(rows: &RecordBatch) -> Vec<String> {
 
 /// Names of the columns in which statistics differ.
 pub fn different_stats(kind: MlpKind, a: &NeuronStats, b: &NeuronStats) -> Vec<String> {
-    stats_batch(kind, &[(0, a), (0, b)]).map_or_else(|_| Vec::new(), |rows| different_columns(&rows))
+    stats_batch(kind, &[(0, a), (0, b)])
+        .map_or_else(|_| Vec::new(), |rows| different_columns(&rows))
 }
 
 /// Names of the columns in which examples differ.

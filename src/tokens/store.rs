@@ -563,7 +563,10 @@ impl TokenStore {
             let end =
                 u64_at(&self.index, at + 8).checked_add(u64::from(u32_at(&self.index, at + 4)));
             let own = u32_at(&self.index, at);
-            let bytes = self.shards.get(own as usize).map(|shard| shard.len() as u64);
+            let bytes = self
+                .shards
+                .get(own as usize)
+                .map(|shard| shard.len() as u64);
             let Some((bytes, end)) = bytes.zip(end).filter(|(bytes, end)| end <= bytes) else {
                 return Err(damaged(
                     "a block lies outside its shard; was a file cut off?",

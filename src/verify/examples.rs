@@ -37,7 +37,8 @@ pub(super) fn wrong_examples(
     let listed = ground.options.lists(ground.kind);
     for of_list in rows.chunk_by(|a, b| a.list == b.list) {
         let name = of_list[0].list.as_str();
-        let place = |row: &ExampleRow, what: String| format!("list `{name}`, rank {}: {what}", row.rank);
+        let place =
+            |row: &ExampleRow, what: String| format!("list `{name}`, rank {}: {what}", row.rank);
         for row in of_list {
             let reasons = wrong_row(row, stats, ground)?;
             wrong.extend(reasons.into_iter().map(|what| place(row, what)));
@@ -47,7 +48,11 @@ pub(super) fn wrong_examples(
                 let k = listed.iter().find(|(listed, _)| *listed == kind);
                 let k = k.map_or(0, |(_, k)| *k);
                 let reasons = wrong_list(kind, k, of_list, stats, ground);
-                wrong.extend(reasons.into_iter().map(|what| format!("list `{name}`: {what}")));
+                wrong.extend(
+                    reasons
+                        .into_iter()
+                        .map(|what| format!("list `{name}`: {what}")),
+                );
             }
             None => wrong.extend(wrong_draws(name, of_list, stats, ground)),
         }
@@ -55,7 +60,10 @@ pub(super) fn wrong_examples(
     let has = |name: &str| rows.iter().any(|row| row.list == name);
     for (kind, k) in listed {
         let expected = match kind {
-            ListKind::Case(case) => stats.cases.as_ref().is_some_and(|c| c[case as usize].count > 0),
+            ListKind::Case(case) => stats
+                .cases
+                .as_ref()
+                .is_some_and(|c| c[case as usize].count > 0),
             _ => stats.moments.count > 0,
         };
         if k > 0 && expected && !has(kind.name()) {
@@ -117,7 +125,10 @@ fn wrong_row(
     if window.steps[(pos - window.start) as usize] != Window::step(example.value, window.scale) {
         wrong.push("`value` is not that of `steps` and `scale`".into());
     }
-    let largest = window.steps.iter().filter(|step| **step != Window::NOT_FINITE);
+    let largest = window
+        .steps
+        .iter()
+        .filter(|step| **step != Window::NOT_FINITE);
     let largest = largest.map(|step| step.unsigned_abs()).max().unwrap_or(0);
     let expected = if window.scale > 0.0 { 127 } else { 0 };
     // the smallest numbers cannot be divided
@@ -135,7 +146,9 @@ fn wrong_row(
     if let (Some(post), Some(value)) = (&stats.post, example.post)
         && (value > post.max || value < post.min)
     {
-        wrong.push(format!("`post` is {value}, beyond `post_min` and `post_max`"));
+        wrong.push(format!(
+            "`post` is {value}, beyond `post_min` and `post_max`"
+        ));
     }
     match ListKind::from_name(&row.list) {
         Some(_) if ground.positions.context(example.doc, example.pos)? != example.context => {
@@ -158,7 +171,10 @@ fn wrong_list(
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     if rows.len() > k {
-        wrong.push(format!("it has {} examples; expected at most {k}", rows.len()));
+        wrong.push(format!(
+            "it has {} examples; expected at most {k}",
+            rows.len()
+        ));
     }
     let place = |row: &ExampleRow| {
         let example = &row.example;
@@ -190,7 +206,9 @@ fn wrong_list(
         _ => best,
     };
     if expected.is_some_and(|expected| expected != found) {
-        wrong.push(format!("its first value is {best}; the statistics have {expected:?}"));
+        wrong.push(format!(
+            "its first value is {best}; the statistics have {expected:?}"
+        ));
     }
     wrong.extend(wrong_gate(kind, best, stats));
     let last = kind.score(rows[rows.len() - 1].example.value);
@@ -219,7 +237,11 @@ fn wrong_list(
         let beyond = |value: f32| {
             let at = usize::from(bin(value));
             let counts = stats.histogram.counts();
-            let counts = if kind == ListKind::Top { &counts[at..] } else { &counts[..=at] };
+            let counts = if kind == ListKind::Top {
+                &counts[at..]
+            } else {
+                &counts[..=at]
+            };
             counts.iter().sum::<u64>()
         };
         let above = (1..).zip(rows);
@@ -248,7 +270,8 @@ fn wrong_gate(kind: ListKind, best: f32, stats: &NeuronStats) -> Option<String> 
     let complete = cases.iter().map(|case| case.count).sum::<u64>() == stats.moments.count;
     let found = kind.score(best);
     let differs = found < extreme || (complete && found != extreme);
-    (extreme > 0.0 && differs).then(|| format!("its first value is {best}; sign cases have {extreme}"))
+    (extreme > 0.0 && differs)
+        .then(|| format!("its first value is {best}; sign cases have {extreme}"))
 }
 
 /// Samples, bands and the random list: positions that can be drawn, in the order of their hashes.
@@ -276,7 +299,9 @@ fn wrong_draws(
     }
     let drawn = |rank: &Option<u32>| rank.is_some_and(|rank| (rank as usize) < most_tries);
     if rows.len() > most || !ranks.iter().all(drawn) || !ranks.is_sorted_by(|a, b| a < b) {
-        wrong.push(format!("list `{name}`: its positions are not those that were drawn"));
+        wrong.push(format!(
+            "list `{name}`: its positions are not those that were drawn"
+        ));
     }
     match (name, band) {
         (SAMPLE_LIST, _) => {
@@ -320,7 +345,11 @@ fn contradictions(rows: &[ExampleRow]) -> Option<String> {
         let slack = (x.window.scale + y.window.scale) * 0.505;
         let offset = (y.window.start.max(x.window.start) - x.window.start) as usize;
         let skip = (x.window.start.max(y.window.start) - y.window.start) as usize;
-        let mut both = x.window.values().skip(offset).zip(y.window.values().skip(skip));
+        let mut both = x
+            .window
+            .values()
+            .skip(offset)
+            .zip(y.window.values().skip(skip));
         both.any(|both| match both {
             (Some(a), Some(b)) => (a - b).abs() > slack,
             (a, b) => a.is_some() != b.is_some(),

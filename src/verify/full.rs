@@ -181,9 +181,7 @@ impl Again<'_> {
             findings.all(&names[0], far_off(&stats, &own).into_iter().map(place));
             let largest = largest(&stats.moments).max(largest(&own.moments));
             for row in &own_examples {
-                let same = |other: &&ExampleRow| {
-                    (&other.list, other.rank) == (&row.list, row.rank)
-                };
+                let same = |other: &&ExampleRow| (&other.list, other.rank) == (&row.list, row.rank);
                 let is_top = matches!(row.list.as_str(), "top" | "bottom");
                 let Some(other) = examples.iter().find(same).filter(|_| is_top) else {
                     continue;

@@ -8,10 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Findings;
-use crate::lanes::Isa;
 use crate::atlas::{Part, atlas_files};
+use crate::lanes::Isa;
 use crate::shard::{
-    AtlasManifest, CorpusManifest, DataManifest, FileEntry, MANIFEST, ShardError, TOKENIZER_FILE, WEIGHTS_FILE, part_folder,
+    AtlasManifest, CorpusManifest, DataManifest, FileEntry, MANIFEST, ShardError, TOKENIZER_FILE,
+    WEIGHTS_FILE, part_folder,
 };
 use crate::tokens::store::TokenStore;
 
@@ -48,14 +49,24 @@ pub(super) fn check(
     let scan = &atlas.scan;
     findings.all(MANIFEST, differences(scan, &data.scan, &[]));
     if data.n_parts != atlas.n_parts {
-        let what = format!("`n_parts` is {}; the atlas has {}", data.n_parts, atlas.n_parts);
+        let what = format!(
+            "`n_parts` is {}; the atlas has {}",
+            data.n_parts, atlas.n_parts
+        );
         findings.add(MANIFEST, what);
     }
     let own = "corpus/manifest.json";
     findings.all(own, differences(&scan.corpus, &corpus.corpus, &[]));
     let sources = sources(store);
     let told = corpus.corpus.sources.iter();
-    let told = told.map(|of| (of.source.as_str(), of.license.as_str(), of.n_documents, of.n_tokens));
+    let told = told.map(|of| {
+        (
+            of.source.as_str(),
+            of.license.as_str(),
+            of.n_documents,
+            of.n_tokens,
+        )
+    });
     if !told.eq(sources) {
         findings.add(own, "`sources` are not those of the documents");
     }
@@ -70,15 +81,30 @@ pub(super) fn check(
         let free: &[&str] = if part.part.index == 0 { &[] } else { &NAMES };
         findings.all(&file, differences(scan, &part.scan, free));
         if !is_device(&part.device) {
-            findings.add(&file, format!("`device` is `{}`, which is not known", part.device));
+            findings.add(
+                &file,
+                format!("`device` is `{}`, which is not known", part.device),
+            );
         }
         if *name != *part_folder(part.part).to_string_lossy() {
             findings.add(&file, "the part is in the folder of another");
         }
-        files(path, &format!("parts/{name}"), &part.files, scan.tables(), findings)?;
+        files(
+            path,
+            &format!("parts/{name}"),
+            &part.files,
+            scan.tables(),
+            findings,
+        )?;
     }
     let named = atlas_files(atlas);
-    files(&folder.join("atlas"), "atlas", &atlas.files, named, findings)?;
+    files(
+        &folder.join("atlas"),
+        "atlas",
+        &atlas.files,
+        named,
+        findings,
+    )?;
     let mut named = store.files();
     named.push(TOKENIZER_FILE.into());
     // what a tokenizer needs besides
@@ -89,12 +115,20 @@ pub(super) fn check(
             .filter(|file| file.name.starts_with("tokenizer"))
             .map(|file| file.name.clone()),
     );
-    files(&folder.join("corpus"), "corpus", &corpus.files, named, findings)
+    files(
+        &folder.join("corpus"),
+        "corpus",
+        &corpus.files,
+        named,
+        findings,
+    )
 }
 
 /// Whether a device is called so, as [`crate::model::Compute::name`] does.
 fn is_device(name: &str) -> bool {
-    let cpu = name.strip_prefix("cpu (").and_then(|name| name.strip_suffix(')'));
+    let cpu = name
+        .strip_prefix("cpu (")
+        .and_then(|name| name.strip_suffix(')'));
     let is_isa = |name: &str| Isa::ALL.into_iter().any(|isa| isa.name() == name);
     let cuda = name.strip_prefix("cuda:").map(str::parse::<u32>);
     let is_cpu = name == "cpu" || cpu.is_some_and(|name| name == "tensors" || is_isa(name));
@@ -111,7 +145,9 @@ fn sources(store: &TokenStore) -> impl Iterator<Item = (&str, &str, u64, u64)> {
     }
     found
         .into_iter()
-        .map(|((source, license), (n_documents, n_tokens))| (source, license, n_documents, n_tokens))
+        .map(|((source, license), (n_documents, n_tokens))| {
+            (source, license, n_documents, n_tokens)
+        })
 }
 
 /// Compares the files that a manifest names with those that it must name and those that are there.
@@ -127,13 +163,23 @@ fn files(
     // weights of the time before `weights.json`
     let early = |name: &str| name.ends_with(".weights.parquet") && !listed.contains(WEIGHTS_FILE);
     for name in listed.difference(&named).filter(|name| !early(name)) {
-        findings.add(place, format!("the manifest names `{name}`, which does not belong here"));
+        findings.add(
+            place,
+            format!("the manifest names `{name}`, which does not belong here"),
+        );
     }
     let io = |source| ShardError::io("read", folder, source);
     for entry in fs::read_dir(folder).map_err(io)? {
-        let name = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
+        let name = entry
+            .map_err(io)?
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
         if name != MANIFEST && !name.starts_with('.') && !listed.contains(&name) {
-            findings.add(place, format!("`{name}` is there, but the manifest does not name it"));
+            findings.add(
+                place,
+                format!("`{name}` is there, but the manifest does not name it"),
+            );
         }
     }
     Ok(())
@@ -158,12 +204,17 @@ fn compare(path: &str, expected: &Value, found: &Value, but: &[&str], out: &mut 
                 "" => key.clone(),
                 path => format!("{path}.{key}"),
             };
-            let of = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+            let of =
+                |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or_default();
             compare(&path, &of(a), &of(b), but, out);
         }
         return;
     }
-    out.push(format!("`{path}` is {}; expected {}", short(found), short(expected)));
+    out.push(format!(
+        "`{path}` is {}; expected {}",
+        short(found),
+        short(expected)
+    ));
 }
 
 /// A value in a line.
@@ -179,12 +230,19 @@ fn short(value: &Value) -> String {
 /// What manifests say of the program that wrote them.
 pub(super) fn versions(manifests: &Manifests, findings: &mut Findings) {
     let parts = manifests.parts.iter().map(|(_, part)| &part.neuroscope);
-    let known = [&manifests.atlas.neuroscope, &manifests.data.neuroscope, &manifests.corpus.neuroscope];
+    let known = [
+        &manifests.atlas.neuroscope,
+        &manifests.data.neuroscope,
+        &manifests.corpus.neuroscope,
+    ];
     for version in known.into_iter().chain(parts) {
         let is_number = |part: &str| part.parse::<u32>().is_ok();
         let numbers = version.split(['-', '+']).next().unwrap_or_default();
         if numbers.split('.').count() != 3 || !numbers.split('.').all(is_number) {
-            findings.add(MANIFEST, format!("`neuroscope` is `{version}`, which is not a version"));
+            findings.add(
+                MANIFEST,
+                format!("`neuroscope` is `{version}`, which is not a version"),
+            );
         }
     }
     if manifests.atlas.neuroscope != manifests.data.neuroscope {

@@ -233,7 +233,11 @@ pub fn verify(
         n_parts: manifests.parts.len(),
         ..Default::default()
     };
-    report.n_files += manifests.parts.iter().map(|(_, part)| part.files.len()).sum::<usize>();
+    report.n_files += manifests
+        .parts
+        .iter()
+        .map(|(_, part)| part.files.len())
+        .sum::<usize>();
 
     let mut findings = Findings::default();
     manifests::check(data, &manifests, &store, &mut findings)?;
@@ -291,7 +295,10 @@ fn scan_options(scan: &ScanIdentity, device: DeviceName) -> ScanOptions {
 impl VerifyReport {
     /// Whether nothing is wrong.
     pub fn is_right(&self) -> bool {
-        let off = self.recomputed.as_ref().is_some_and(|again| !again.off.is_empty());
+        let off = self
+            .recomputed
+            .as_ref()
+            .is_some_and(|again| !again.off.is_empty());
         self.n_wrong == 0 && !off
     }
 }

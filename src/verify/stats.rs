@@ -48,10 +48,7 @@ pub(super) fn wrong_stats(
     {
         wrong.push(format!("`post_count` is {}", post.count));
     }
-    for (name, found) in [
-        ("firing", stats.n_firing),
-        ("above_tau", stats.n_above_tau),
-    ] {
+    for (name, found) in [("firing", stats.n_firing), ("above_tau", stats.n_above_tau)] {
         if found > moments.count {
             wrong.push(format!("`{name}` is {found} of {}", moments.count));
         }
@@ -101,7 +98,9 @@ fn wrong_moments(of: &Moments) -> Option<String> {
         ),
         ("sum3", inside[0] * inside[2] - inside[1] * inside[1]),
     ];
-    let mut wrong = positive.into_iter().filter(|(_, value)| !(*value >= -ROUNDING));
+    let mut wrong = positive
+        .into_iter()
+        .filter(|(_, value)| !(*value >= -ROUNDING));
     if let Some((name, _)) = wrong.next() {
         return Some(format!("{name}` does not fit the other sums and extremes"));
     }
@@ -111,7 +110,9 @@ fn wrong_moments(of: &Moments) -> Option<String> {
             1 => low.powi(power),
             _ => (low.powi(power) + high.powi(power)) / 2.0,
         };
-        let exact = (1..).zip(&m).all(|(power, m)| (m - both(power)).abs() < 1e-6);
+        let exact = (1..)
+            .zip(&m)
+            .all(|(power, m)| (m - both(power)).abs() < 1e-6);
         let one = of.count > 1 || of.min == of.max;
         return (!exact || !one).then(|| format!("sum1` to `sum4` are not of {} values", of.count));
     }
@@ -147,10 +148,10 @@ fn wrong_histogram(stats: &NeuronStats, scan: &ScanIdentity) -> Option<String> {
             true => (low, high),
             false => (high.min(0.0).abs(), low.abs()),
         };
-        for (sum, values) in sums.iter_mut().zip([
-            [low, high],
-            [small * small, large * large],
-        ]) {
+        for (sum, values) in sums
+            .iter_mut()
+            .zip([[low, high], [small * small, large * large]])
+        {
             sum[0] += values[0] * n;
             sum[1] += values[1] * n;
         }
@@ -178,7 +179,10 @@ fn wrong_cases(cases: &[CaseStats; 4], stats: &NeuronStats) -> Vec<String> {
     let moments = &stats.moments;
     let n: u64 = cases.iter().map(|case| case.count).sum();
     if n > moments.count {
-        wrong.push(format!("sign cases have {n} positions of {}", moments.count));
+        wrong.push(format!(
+            "sign cases have {n} positions of {}",
+            moments.count
+        ));
     }
     let firing: u64 = cases[..2].iter().map(|case| case.count).sum();
     let not_firing: u64 = cases[2..].iter().map(|case| case.count).sum();
@@ -189,7 +193,10 @@ fn wrong_cases(cases: &[CaseStats; 4], stats: &NeuronStats) -> Vec<String> {
         ));
     }
     if n == moments.count && firing != stats.n_firing {
-        wrong.push(format!("`firing` is {}; sign cases have {firing}", stats.n_firing));
+        wrong.push(format!(
+            "`firing` is {}; sign cases have {firing}",
+            stats.n_firing
+        ));
     }
     // where gate or input is 0, so is the product
     let post: f64 = cases.iter().map(|case| case.sums[3]).sum();
@@ -215,7 +222,10 @@ fn wrong_cases(cases: &[CaseStats; 4], stats: &NeuronStats) -> Vec<String> {
         // of the signs of act(gate) and the product not more is known than that they are one another's
         for (at, sign) in [(0, gate), (2, input)] {
             if of.sums[at] * sign <= 0.0 || f64::from(of.extremes[at]) * sign <= 0.0 {
-                wrong.push(format!("`{name}_{}_sum` has the wrong sign", QUANTITIES[at]));
+                wrong.push(format!(
+                    "`{name}_{}_sum` has the wrong sign",
+                    QUANTITIES[at]
+                ));
             }
         }
         for (at, quantity) in QUANTITIES.into_iter().enumerate() {
@@ -228,7 +238,9 @@ fn wrong_cases(cases: &[CaseStats; 4], stats: &NeuronStats) -> Vec<String> {
             }
             // all of one sign, so that the largest is a part of the sum
             if matches!(at, 0 | 2) && sum.abs() < extreme.abs() * (1.0 - ROUNDING) {
-                wrong.push(format!("`{name}_{quantity}_extreme` is larger than the sum"));
+                wrong.push(format!(
+                    "`{name}_{quantity}_extreme` is larger than the sum"
+                ));
             }
         }
         let [_, act, input, post] = of.extremes.map(|extreme| f64::from(extreme.abs()));
@@ -241,4 +253,43 @@ fn wrong_cases(cases: &[CaseStats; 4], stats: &NeuronStats) -> Vec<String> {
         }
     }
     wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn moments(values: &[f32]) -> Moments {
+        let mut moments = Moments::default();
+        values.iter().for_each(|value| moments.push(*value));
+        moments
+    }
+
+    proptest! {
+        #[test]
+        fn sums_of_values_are_not_accused(values in prop::collection::vec(-1e4f32..1e4, 0..40), few in 0usize..4, scale in -30i32..30) {
+            let scaled: Vec<f32> = values.iter().map(|value| value * (scale as f32).exp2()).collect();
+            for values in [&scaled[..], &scaled[..few.min(scaled.len())]] {
+                prop_assert_eq!(wrong_moments(&moments(values)), None);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_that_no_values_have_are_found() {
+        let right = moments(&[1.0, -2.0, 3.5, 0.25, 7.0]);
+        assert_eq!(wrong_moments(&right), None);
+        for at in 0..4 {
+            for factor in [2.0, -1.5] {
+                let mut wrong = right;
+                wrong.sums[at] *= factor;
+                assert!(wrong_moments(&wrong).is_some(), "{at} {factor}");
+            }
+        }
+        let one = moments(&[3.0]);
+        assert_eq!(wrong_moments(&one), None);
+        assert!(wrong_moments(&Moments { min: 2.0, ..one }).is_some());
+        assert_eq!(wrong_moments(&moments(&[0.0, -0.0])), None);
+    }
 }

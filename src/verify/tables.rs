@@ -20,8 +20,8 @@ use crate::shard::{
     examples_file, stats_file,
 };
 use crate::stats::neuron::NeuronStats;
-use crate::tokens::{Tokenizer, Vocabulary};
 use crate::tokens::store::TokenStore;
+use crate::tokens::{Tokenizer, Vocabulary};
 
 /// Tokens that are read at one go.
 const TOKEN_ROWS: usize = 4096;
@@ -71,7 +71,8 @@ pub(super) fn check(
         let ground = ground(first..end, false)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let layers = (0..scan.model.n_layers).into_par_iter();
-        let found = layers.map(|layer| part_layer(path, &format!("parts/{name}"), layer, scan, &ground));
+        let found =
+            layers.map(|layer| part_layer(path, &format!("parts/{name}"), layer, scan, &ground));
         for found in found.collect::<Result<Vec<_>, _>>()? {
             findings.append(found);
         }
@@ -224,7 +225,8 @@ pub(super) fn compare_neuron(
         if row != own {
             let columns = quoted(&different_examples(scan.kind(), row, own));
             let (list, rank) = (&own.list, own.rank);
-            let what = format!("neuron {id}: list `{list}`, rank {rank}: {columns} should be other");
+            let what =
+                format!("neuron {id}: list `{list}`, rank {rank}: {columns} should be other");
             findings.add(&names[1], what);
         }
     }
@@ -310,7 +312,10 @@ fn check_summaries(
         if expected != found {
             let (layer, neuron) = (found.layer, found.neuron);
             let columns = quoted(&different_summaries(expected, found));
-            findings.add(NEURONS, format!("neuron {layer}.{neuron}: {columns} should be other"));
+            findings.add(
+                NEURONS,
+                format!("neuron {layer}.{neuron}: {columns} should be other"),
+            );
         }
     }
     Ok(())

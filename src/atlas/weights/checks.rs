@@ -149,10 +149,7 @@ fn wrong_row(
     let n = TOP_TOKENS.min(scan.model.d_vocab as usize);
     for (name, list, ascending, may_be) in lists {
         if !list.is_empty() && !may_be {
-            wrong.push(format!(
-                "`{name}` has {} tokens; expected none",
-                list.len()
-            ));
+            wrong.push(format!("`{name}` has {} tokens; expected none", list.len()));
         } else if !list.is_empty() && list.len() != n {
             wrong.push(format!("`{name}` has {} tokens; expected {n}", list.len()));
         }
@@ -202,7 +199,11 @@ fn wrong_logits(of: &NeuronWeights, d_vocab: u32) -> Option<String> {
             .last()
             .map_or(0.0, |entry| f64::from(entry.1).abs()),
     );
-    let totals = [variance, skewness * variance.powf(1.5), kurtosis * variance * variance];
+    let totals = [
+        variance,
+        skewness * variance.powf(1.5),
+        kurtosis * variance * variance,
+    ];
     let [second, third, fourth] = totals.map(|moment| moment * n);
     let (rest2, rest3, rest4) = (second - sum(2), third - sum(3), fourth - sum(4));
     let slack = |whole: f64| whole.abs() * ROUNDING + f64::MIN_POSITIVE;
@@ -361,7 +362,11 @@ pub(crate) fn wrong_tokens(all: &[Vec<NeuronWeights>], tokens: &[TokenNeurons]) 
     let mut wrong = Vec::new();
     let of = |id: NeuronId| &all[id.layer as usize][id.neuron as usize];
     let ends = [
-        (0, f32::from as fn(f32) -> f32, ["promoted_logit", "promoted_v"]),
+        (
+            0,
+            f32::from as fn(f32) -> f32,
+            ["promoted_logit", "promoted_v"],
+        ),
         (1, |x: f32| -x, ["suppressed_logit", "suppressed_v"]),
     ];
     let lists = |row: &'_ NeuronWeights, end: usize| match end {

@@ -28,8 +28,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use bench::{WeightsRound, bench_weights};
-pub use classes::{ALIGNED, Class, Classed, Cosines, Region};
 pub(crate) use checks::{wrong_info, wrong_neighbours, wrong_tokens, wrong_weights};
+pub use classes::{ALIGNED, Class, Classed, Cosines, Region};
 pub use pairs::Relation;
 pub use reads::Reads;
 pub use roles::{Role, RoleThresholds};
@@ -162,7 +162,9 @@ impl WeightsInfo {
         let most = self.early_layers.max(self.late_layers);
         match most <= n_layers {
             true => Ok(()),
-            false => Err(format!("{most} of {n_layers} layers cannot be early or late")),
+            false => Err(format!(
+                "{most} of {n_layers} layers cannot be early or late"
+            )),
         }
     }
 }

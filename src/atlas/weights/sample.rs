@@ -86,7 +86,12 @@ pub(crate) fn different_from_model(
             let reads = |of: &Reads<(TokenId, f32)>| [of.top.clone(), of.bottom.clone()];
             let all = [
                 (["top", "bottom"], written, Some(&w_out), &w_u),
-                (["read_in_top", "read_in_bottom"], reads(&of.reads_in), Some(&w_in), &w_e),
+                (
+                    ["read_in_top", "read_in_bottom"],
+                    reads(&of.reads_in),
+                    Some(&w_in),
+                    &w_e,
+                ),
                 (
                     ["read_gate_top", "read_gate_bottom"],
                     reads(&of.reads_gate),

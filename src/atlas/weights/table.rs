@@ -20,7 +20,7 @@ use super::vocabulary::{Histogram, Shape};
 use super::{NeuronWeights, Norms, TOP_NEURONS, TOP_TOKENS};
 use crate::atlas::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{ScanIdentity, different_columns, TableReader, TableWriter};
+use crate::shard::{ScanIdentity, TableReader, TableWriter, different_columns};
 
 /// Rows of a row group.
 const ROWS: usize = 1024;
@@ -325,8 +325,12 @@ pub(in crate::atlas) fn read_layer(
         let columns = Named(&batch);
         for row in 0..batch.num_rows() {
             let id = NeuronId {
-                layer: columns.number::<UInt32Type>("layer", row).unwrap_or_default(),
-                neuron: columns.number::<UInt32Type>("neuron", row).unwrap_or_default(),
+                layer: columns
+                    .number::<UInt32Type>("layer", row)
+                    .unwrap_or_default(),
+                neuron: columns
+                    .number::<UInt32Type>("neuron", row)
+                    .unwrap_or_default(),
             };
             let expected = NeuronId {
                 layer,

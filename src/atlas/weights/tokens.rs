@@ -7,13 +7,13 @@ use arrow_array::types::UInt32Type;
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 
-use super::best::{Best, Shared};
 use super::TOP_NEURONS;
+use super::best::{Best, Shared};
 use super::table::{Named, check_neurons, neuron_list, neuron_lists};
 use super::vocabulary::Writers;
 use crate::atlas::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{ScanIdentity, different_columns, TableReader, TableWriter};
+use crate::shard::{ScanIdentity, TableReader, TableWriter, different_columns};
 use crate::tokens::Vocabulary;
 
 /// Name of the table.
