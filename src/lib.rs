@@ -23,7 +23,7 @@
 //! | [`scan`] | drives batches through a model into statistics | lanes, gpu, corpus, tokens, model, stats, shard, load |
 //! | [`atlas`] | parts merged and ranked; what the weights say | lanes, shard, stats, tokens, model |
 //! | [`site`] | views → theme → pages → files | atlas, tokens |
-//! | [`verify`] | whether an atlas is what it says | atlas, scan, shard, stats, tokens, model, load |
+//! | [`verify`] | whether an atlas is what it says | lanes, gpu, atlas, scan, shard, stats, tokens, model, load |
 //! | [`serve`] | preview server for a built site | nothing |
 //! | [`config`] | the project file, each stage's own options | atlas, corpus, scan, site |
 //!

@@ -21,4 +21,5 @@ mod serve;
 mod smollm2;
 mod support;
 mod texts;
+mod verify;
 mod weights;

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::build::lock;
 use super::error::AtlasError;
-use super::interest::Measure;
 use super::neurons::{self, NEURONS_FILE, Summary};
 use super::read::Atlas;
 use super::weights::{self, AnalysisOptions, NeuronWeights, TOKENS_FILE, TokenIndex, layer_file};
@@ -66,7 +65,7 @@ pub fn analyze(
     let each = |layer: u32, found: Vec<NeuronWeights>| {
         weights::write_layer(&folder.path().join(layer_file(layer)), layer, &found)?;
         let mut summaries = old.summaries(layer)?;
-        measure(&mut summaries, &found);
+        neurons::measure(&mut summaries, &found);
         layers.push(summaries);
         Ok(())
     };
@@ -99,16 +98,6 @@ pub fn check_model(scan: &ScanIdentity, found: &ModelHashes) -> Result<(), Atlas
     }
 }
 
-fn measure(summaries: &mut [Summary], weights: &[NeuronWeights]) {
-    for (summary, weights) in summaries.iter_mut().zip(weights) {
-        for (measure, ranked) in Measure::ALL.into_iter().zip(&mut summary.interest) {
-            if let Some(value) = measure.of_weights(weights) {
-                ranked.value = value;
-            }
-        }
-    }
-}
-
 /// Adds the tokens that the extreme examples of all neurons peak on.
 fn add_peaks(
     tokens: &mut TokenIndex,
@@ -125,7 +114,7 @@ fn add_peaks(
     };
     for layer in 0..scan.model.n_layers {
         let mut rows: Vec<PeakRow> = Vec::new();
-        for batch in PeakReader::open(folder, layer, scan.kind())? {
+        for batch in PeakReader::open(folder, layer, scan)? {
             rows.extend(batch?);
         }
         for of_neuron in rows.chunk_by(|a, b| a.neuron == b.neuron) {
@@ -136,7 +125,9 @@ fn add_peaks(
             for (end, is_bottom) in [(0, false), (1, true)] {
                 let peaks = of_neuron.iter().filter(|peak| peak.is_bottom == is_bottom);
                 let found = peaks.map(token_at).collect::<Result<Vec<_>, _>>()?;
-                tokens.add_peaks(id, end, found.into_iter().flatten().collect());
+                tokens
+                    .peaks()
+                    .add(id, end, found.into_iter().flatten().collect());
             }
         }
     }

@@ -10,8 +10,8 @@ use crate::shard::{
 };
 use crate::stats::StatsOptions;
 use crate::stats::examples::Example;
-use crate::stats::neuron::Neuron;
-use crate::stats::samples::{BANDS, Sample, band_name};
+use crate::stats::neuron::{Neuron, NeuronStats};
+use crate::stats::samples::{BANDS, RANDOM, Sample, band_name};
 
 use super::error::AtlasError;
 use super::neurons::{self, NEURONS_FILE, Summary};
@@ -50,10 +50,9 @@ pub fn build(
         }
         let mut writer = LayerWriter::create(folder.path(), layer, scan.kind())?;
         let mut rows = Vec::with_capacity(scan.model.d_mlp as usize);
-        merge_layer(parts, &scan, layer, |neuron, merged| {
-            rows.push(Summary::new(layer, neuron, &merged.stats));
-            let examples = final_rows(&merged, &scan.policy.stats);
-            Ok(writer.push(neuron, merged.stats, examples)?)
+        merge_layer(parts, &scan, layer, |neuron, stats, examples| {
+            rows.push(Summary::new(layer, neuron, &stats));
+            Ok(writer.push(neuron, stats, examples)?)
         })?;
         names.extend(writer.finish()?);
         summaries.push(rows);
@@ -170,16 +169,17 @@ pub fn find_parts(folder: &Path) -> Result<Vec<Part>, AtlasError> {
     Ok(parts)
 }
 
-fn merge_layer(
+/// Merges the neurons of a layer, and calls `each` with what the atlas says of them, in order.
+pub fn merge_layer(
     parts: &[Part],
     scan: &ScanIdentity,
     layer: u32,
-    mut each: impl FnMut(u32, Neuron) -> Result<(), AtlasError>,
+    mut each: impl FnMut(u32, NeuronStats, Vec<ExampleRow>) -> Result<(), AtlasError>,
 ) -> Result<(), AtlasError> {
     let (options, kind) = (&scan.policy.stats, scan.kind());
     let readers = parts
         .iter()
-        .map(|(path, _)| LayerReader::open(path, layer, kind));
+        .map(|(path, _)| LayerReader::of(path, layer, scan));
     let mut readers = readers.collect::<Result<Vec<_>, _>>()?;
     for neuron in 0..scan.model.d_mlp {
         let mut merged = Neuron::new(options, kind);
@@ -196,8 +196,13 @@ fn merge_layer(
                 .map_err(|list| rows(format!("it has a list `{list}`")))?;
             merged.merge(part, options, scan.policy.n_counted);
         }
-        each(neuron, merged)?;
+        let rows = final_rows(&merged, options);
+        each(neuron, merged.stats, rows)?;
     }
+    // what follows the last neuron is an error
+    readers
+        .iter_mut()
+        .try_for_each(|reader| reader.next().map_or(Ok(()), |next| next.map(|_| ())))?;
     Ok(())
 }
 
@@ -241,6 +246,6 @@ fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
                 .band(&neuron.stats.histogram, band, options.samples()),
         );
     }
-    add("random", neuron.samples.random(options.samples()));
+    add(RANDOM, neuron.samples.random(options.samples()));
     rows
 }

@@ -10,16 +10,21 @@ mod read;
 mod weights;
 
 pub use analyze::{ScannedModel, analyze, check_model};
-pub use build::{Part, build, find_parts};
+pub use build::{Part, build, find_parts, merge_layer};
 pub use corpus::open_corpus;
 pub use error::AtlasError;
 pub use interest::{Measure, Ranked};
 pub use neurons::Summary;
-pub use read::{Atlas, AtlasNeuron, LayerNeurons};
+pub(crate) use neurons::{different_summaries, measure, rank};
+pub use read::{Atlas, AtlasNeuron, LayerNeurons, atlas_files};
 pub use weights::{
     ALIGNED, AnalysisOptions, BINS, Class, Classed, Cosines, Histogram, NeuronWeights, Norms,
     Peaks, Reads, Region, Regions, Relation, Role, RoleThresholds, Shape, TokenBatches, TokenIndex,
     TokenNeurons, TokenRow, WeightsInfo, WeightsRound, bench_weights, weights, work,
+};
+pub(crate) use weights::{
+    PeakIndex, WeightsSample, different_from_model, different_tokens, different_weights,
+    wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
 };
 
 pub use crate::shard::{

@@ -10,11 +10,12 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 
-use crate::shard::{TableReader, TableWriter};
+use crate::shard::{ScanIdentity, TableReader, TableWriter, different_columns};
 use crate::stats::neuron::NeuronStats;
 
 use super::error::AtlasError;
 use super::interest::{Measure, Ranked, ranks};
+use super::weights::NeuronWeights;
 
 /// Name of the table.
 pub(super) const NEURONS_FILE: &str = "neurons.parquet";
@@ -49,7 +50,7 @@ pub struct Summary {
 
 impl Summary {
     /// Without ranks, and without what only the weights tell.
-    pub(super) fn new(layer: u32, neuron: u32, stats: &NeuronStats) -> Self {
+    pub(crate) fn new(layer: u32, neuron: u32, stats: &NeuronStats) -> Self {
         let moments = &stats.moments;
         let some = (moments.count > 0).then_some(moments);
         let frequency_abs = some.map(|m| stats.n_above_tau as f64 / m.count as f64);
@@ -76,8 +77,25 @@ impl Summary {
     }
 }
 
+/// Adds the measures that the weights tell.
+pub(crate) fn measure(summaries: &mut [Summary], weights: &[NeuronWeights]) {
+    for (summary, weights) in summaries.iter_mut().zip(weights) {
+        for (measure, ranked) in Measure::ALL.into_iter().zip(&mut summary.interest) {
+            if let Some(value) = measure.of_weights(weights) {
+                ranked.value = value;
+            }
+        }
+    }
+}
+
+/// Names of the columns in which what is said of a neuron differs.
+pub(crate) fn different_summaries(a: &Summary, b: &Summary) -> Vec<String> {
+    let rows = batch(&[a.clone(), b.clone()]);
+    rows.map_or_else(|_| Vec::new(), |rows| different_columns(&rows))
+}
+
 /// Ranks all neurons of a model by every measure.
-pub(super) fn rank(layers: &mut [Vec<Summary>]) {
+pub(crate) fn rank(layers: &mut [Vec<Summary>]) {
     for at in 0..Measure::ALL.len() {
         let values = |rows: &[Summary]| {
             let values = rows.iter().map(|row| row.interest[at].value);
@@ -168,36 +186,102 @@ fn batch(rows: &[Summary]) -> Result<RecordBatch, arrow_schema::ArrowError> {
 }
 
 /// Reads one layer's rows.
-pub(super) fn read(path: &Path, layer: u32) -> Result<Vec<Summary>, AtlasError> {
+pub(super) fn read(
+    path: &Path,
+    layer: u32,
+    scan: &ScanIdentity,
+) -> Result<Vec<Summary>, AtlasError> {
+    let (n_layers, d_mlp) = (scan.model.n_layers, scan.model.d_mlp);
     let mut rows = Vec::new();
-    for batch in TableReader::open_group(path, &schema(), 4096, layer as usize)? {
-        let batch = batch?;
-        let f64s = |column: usize, row: usize| {
-            let column = batch.column(column).as_primitive::<Float64Type>();
-            column.is_valid(row).then(|| column.value(row))
-        };
-        let u32s = |column: usize, row: usize| {
-            let column = batch.column(column).as_primitive::<UInt32Type>();
-            column.is_valid(row).then(|| column.value(row))
-        };
+    let mut reader = TableReader::open_group(path, &schema(), 4096, layer as usize)?;
+    while let Some(batch) = reader.next().transpose()? {
         for row in 0..batch.num_rows() {
-            rows.push(Summary {
-                layer: u32s(0, row).unwrap_or_default(),
-                neuron: u32s(1, row).unwrap_or_default(),
-                count: batch.column(2).as_primitive::<UInt64Type>().value(row),
-                mean: f64s(3, row),
-                min: f64s(4, row),
-                max: f64s(5, row),
-                frequency_abs: f64s(6, row),
-                dead: batch.column(7).as_boolean().value(row),
-                rare: batch.column(8).as_boolean().value(row),
-                interest: std::array::from_fn(|at| Ranked {
-                    value: f64s(9 + 3 * at, row),
-                    rank_in_layer: u32s(10 + 3 * at, row),
-                    rank_in_model: u32s(11 + 3 * at, row),
-                }),
-            });
+            let summary = summary(&batch, row);
+            let found = (summary.layer, summary.neuron);
+            if found != (layer, rows.len() as u32) || summary.neuron >= d_mlp {
+                let (layer_found, neuron) = found;
+                let reason = format!(
+                    "neuron {layer_found}.{neuron} stands where neuron {layer}.{} is expected",
+                    rows.len()
+                );
+                return Err(reader.wrong(reason).into());
+            }
+            if let Some(reason) = summary.impossible(n_layers, d_mlp) {
+                return Err(reader.wrong(reason).into());
+            }
+            rows.push(summary);
         }
     }
-    Ok(rows)
+    match rows.len() == d_mlp as usize {
+        true => Ok(rows),
+        false => {
+            let reason = format!("layer {layer} has {} neurons; expected {d_mlp}", rows.len());
+            Err(reader.wrong(reason).into())
+        }
+    }
+}
+
+impl Summary {
+    /// What of it no neuron has.
+    fn impossible(&self, n_layers: u32, d_mlp: u32) -> Option<String> {
+        let Self { layer, neuron, .. } = self;
+        let wrong = |name: &str, value: &dyn std::fmt::Display| {
+            Some(format!("neuron {layer}.{neuron}: `{name}` is {value}"))
+        };
+        let values = [
+            ("mean", self.mean),
+            ("min", self.min),
+            ("max", self.max),
+            ("frequency_abs", self.frequency_abs),
+        ];
+        let measures = Measure::ALL.map(|measure| (measure.name(), self.ranked(measure).value));
+        for (name, value) in values.into_iter().chain(measures) {
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                return wrong(name, &value);
+            }
+        }
+        for measure in Measure::ALL {
+            let ranked = self.ranked(measure);
+            for (place, rank, most) in [
+                ("layer", ranked.rank_in_layer, u64::from(d_mlp)),
+                (
+                    "model",
+                    ranked.rank_in_model,
+                    u64::from(n_layers) * u64::from(d_mlp),
+                ),
+            ] {
+                if let Some(rank) = rank.filter(|rank| !(1..=most).contains(&u64::from(*rank))) {
+                    return wrong(&format!("{}_rank_in_{place}", measure.name()), &rank);
+                }
+            }
+        }
+        None
+    }
+}
+
+fn summary(batch: &RecordBatch, row: usize) -> Summary {
+    let f64s = |column: usize| {
+        let column = batch.column(column).as_primitive::<Float64Type>();
+        column.is_valid(row).then(|| column.value(row))
+    };
+    let u32s = |column: usize| {
+        let column = batch.column(column).as_primitive::<UInt32Type>();
+        column.is_valid(row).then(|| column.value(row))
+    };
+    Summary {
+        layer: u32s(0).unwrap_or_default(),
+        neuron: u32s(1).unwrap_or_default(),
+        count: batch.column(2).as_primitive::<UInt64Type>().value(row),
+        mean: f64s(3),
+        min: f64s(4),
+        max: f64s(5),
+        frequency_abs: f64s(6),
+        dead: batch.column(7).as_boolean().value(row),
+        rare: batch.column(8).as_boolean().value(row),
+        interest: std::array::from_fn(|at| Ranked {
+            value: f64s(9 + 3 * at),
+            rank_in_layer: u32s(10 + 3 * at),
+            rank_in_model: u32s(11 + 3 * at),
+        }),
+    }
 }

@@ -5,7 +5,8 @@ use std::vec;
 
 use crate::ids::{NeuronId, TokenId};
 use crate::shard::{
-    AtlasManifest, ExampleRow, LayerReader, read_manifest, require_files, verify_files,
+    AtlasManifest, ExampleRow, LayerReader, WEIGHTS_FILE, read_manifest, require_files,
+    verify_files,
 };
 use crate::stats::neuron::NeuronStats;
 use crate::tokens::Windowing;
@@ -37,18 +38,28 @@ pub struct AtlasNeuron {
     pub summary: Summary,
 }
 
+/// Names of the files that an atlas has.
+pub fn atlas_files(manifest: &AtlasManifest) -> Vec<String> {
+    let mut names = Vec::from_iter(manifest.scan.tables());
+    names.push(NEURONS_FILE.into());
+    if manifest.has_weights() {
+        names.extend((0..manifest.scan.model.n_layers).map(weights::layer_file));
+        names.extend([TOKENS_FILE, WEIGHTS_FILE].map(str::to_owned));
+    }
+    names
+}
+
 impl Atlas {
     /// Opens an atlas and checks its files, which must be all that an atlas has.
     pub fn open(folder: &Path) -> Result<Self, AtlasError> {
         let manifest: AtlasManifest = read_manifest(folder)?;
-        let mut names = Vec::from_iter(manifest.scan.tables());
-        names.push(NEURONS_FILE.into());
-        if manifest.has_weights() {
-            names.extend((0..manifest.scan.model.n_layers).map(weights::layer_file));
-            names.push(TOKENS_FILE.into());
-        }
-        require_files(folder, &manifest.files, names)?;
+        require_files(folder, &manifest.files, atlas_files(&manifest))?;
         verify_files(folder, &manifest.files)?;
+        Self::of(folder, manifest)
+    }
+
+    /// An atlas whose manifest was read, and whose files are checked by the caller.
+    pub fn of(folder: &Path, manifest: AtlasManifest) -> Result<Self, AtlasError> {
         Ok(Self {
             folder: folder.to_owned(),
             weights: weights::read_info(folder, &manifest)?,
@@ -59,6 +70,11 @@ impl Atlas {
     /// Reads what was scanned and how, without a look at the other files.
     pub fn read_manifest(folder: &Path) -> Result<AtlasManifest, AtlasError> {
         Ok(read_manifest(folder)?)
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// What was scanned and how.
@@ -78,7 +94,7 @@ impl Atlas {
 
     /// The summaries of a layer's neurons.
     pub fn summaries(&self, layer: u32) -> Result<Vec<Summary>, AtlasError> {
-        neurons::read(&self.folder.join(NEURONS_FILE), layer)
+        neurons::read(&self.folder.join(NEURONS_FILE), layer, &self.manifest.scan)
     }
 
     /// What holds for the weights of all neurons, if they were analysed.
@@ -90,7 +106,9 @@ impl Atlas {
     pub fn weights(&self, layer: u32) -> Result<Option<Vec<NeuronWeights>>, AtlasError> {
         let path = self.folder.join(weights::layer_file(layer));
         let analysed = self.weights.as_ref();
-        analysed.map(|_| weights::read_layer(&path)).transpose()
+        analysed
+            .map(|_| weights::read_layer(&path, layer, &self.manifest.scan))
+            .transpose()
     }
 
     /// The token index, `rows` tokens at a time with their texts, if the weights were analysed.
@@ -98,7 +116,7 @@ impl Atlas {
         let path = self.folder.join(TOKENS_FILE);
         let analysed = self.weights.as_ref();
         analysed
-            .map(|_| weights::read_tokens(&path, rows))
+            .map(|_| weights::read_tokens(&path, rows, &self.manifest.scan))
             .transpose()
     }
 
@@ -107,7 +125,7 @@ impl Atlas {
         let weights = self.weights(layer)?.map(Vec::into_iter);
         Ok(LayerNeurons {
             layer,
-            reader: LayerReader::open(&self.folder, layer, self.manifest.scan.kind())?,
+            reader: LayerReader::of(&self.folder, layer, &self.manifest.scan)?,
             summaries: self.summaries(layer)?.into_iter(),
             weights,
         })
@@ -130,6 +148,7 @@ impl Iterator for LayerNeurons {
             Ok(next) => next,
             Err(error) => return Some(Err(error.into())),
         };
+        // there is one for each neuron that the reader lets pass
         let summary = self.summaries.next()?;
         let weights = self.weights.as_mut().and_then(Iterator::next);
         Some(Ok(AtlasNeuron {

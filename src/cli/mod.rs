@@ -85,6 +85,13 @@ impl Context {
 
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // of a damaged table it becomes an error
+        if !neuroscope::shard::is_guarded() {
+            print(panic);
+        }
+    }));
     let report = Report::new(cli.json, cli.log_format);
     match run(cli, report) {
         Ok(()) => ExitCode::SUCCESS,

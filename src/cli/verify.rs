@@ -4,9 +4,14 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use neuroscope::verify::{VerifyOptions, verify};
+use neuroscope::gpu::DeviceName;
+use neuroscope::shard::{AtlasManifest, read_manifest};
+use neuroscope::verify::{VerifyOptions, VerifyReport, verify};
 
 use super::{Context, model, shown};
+
+/// Findings that are shown.
+const MOST_SHOWN: usize = 20;
 
 #[derive(Args)]
 pub(super) struct VerifyArgs {
@@ -16,7 +21,13 @@ pub(super) struct VerifyArgs {
     /// The model, to compute examples again
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Neurons that are drawn for it
+    /// Scan and analyse everything again, and compare it field by field
+    #[arg(long, requires = "model")]
+    full: bool,
+    /// Where that is computed: `cpu`, `cuda` or `cuda:N`
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceName::default())]
+    device: DeviceName,
+    /// Neurons that are drawn to have examples computed again
     #[arg(long, value_name = "N", default_value_t = 10)]
     neurons: usize,
     /// Examples of each of their lists
@@ -31,6 +42,9 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
+    if !(0.0..=1.0).contains(&args.tolerance) {
+        bail!("`--tolerance` is {}; expected 0 to 1", args.tolerance);
+    }
     let model = args.model.as_deref();
     let model = model.map(|name| model::open(context, name)).transpose()?;
     let options = VerifyOptions {
@@ -38,29 +52,32 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
         examples: args.examples,
         tolerance: args.tolerance,
         seed: args.seed,
+        full: args.full,
+        device: args.device,
     };
-    let report = verify(&args.data, model.as_ref(), &options)?;
-    let parts = match report.n_parts {
-        0 => "no parts".into(),
-        1 => "1 part".into(),
-        n => format!("{n} parts"),
+    let report = match args.full {
+        true => {
+            let manifest: AtlasManifest = read_manifest(&args.data.join("atlas"))?;
+            let n_tokens = manifest.scan.corpus.n_tokens;
+            let bar = context.report.bar("scan again", n_tokens, "tokens");
+            let report = verify(&args.data, model.as_ref(), &options, &|done| bar.set(done))?;
+            bar.finish(n_tokens);
+            report
+        }
+        false => verify(&args.data, model.as_ref(), &options, &|_| true)?,
     };
-    let mut words = format!(
-        "{} files are what their manifests say: {parts}, {} neurons, the corpus",
-        report.n_files, report.n_neurons
-    );
-    match &report.recomputed {
-        None => words.push_str("\nnothing was computed again: `--model MODEL` does it"),
-        Some(again) => words.push_str(&format!(
-            "\n{} examples of {} neurons computed again: {} values, at peaks within {:.1e} of the neuron's largest, around them within {:.1e}",
-            again.n_examples,
-            again.neurons.len(),
-            again.n_values,
-            again.peak_error,
-            again.window_error
-        )),
+    context.report.result(&report, &words(&report))?;
+    if let Some(first) = report.wrong.first() {
+        let data = shown(&args.data);
+        let first = format!("`{}`: {}", first.file, first.what);
+        let what = match report.n_wrong {
+            1 => format!("one thing in {data} is wrong: {first}"),
+            n => format!("{n} things in {data} are wrong, the first of them {first}"),
+        };
+        bail!(
+            "{what}\n\nhint: merge the parts or analyse the weights again, or scan again; what was published of it should be taken back"
+        );
     }
-    context.report.result(&report, &words)?;
     if let Some(again) = &report.recomputed
         && let Some(first) = again.off.first()
     {
@@ -73,4 +90,51 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn words(report: &VerifyReport) -> String {
+    let parts = match report.n_parts {
+        0 => "no parts".into(),
+        1 => "1 part".into(),
+        n => format!("{n} parts"),
+    };
+    let mut lines = vec![format!(
+        "{} files are what their manifests say: {parts}, {} neurons, the corpus",
+        report.n_files, report.n_neurons
+    )];
+    if report.n_wrong == 0 {
+        lines.push("the tables, the manifests and the corpus agree with each other".into());
+    }
+    match &report.recomputed {
+        None => lines.push("nothing was computed again: `--model MODEL` does it".into()),
+        Some(again) => lines.push(format!(
+            "{} examples of {} neurons computed again: {} values, at peaks within {:.1e} of the neuron's largest, around them within {:.1e}",
+            again.n_examples,
+            again.neurons.len(),
+            again.n_values,
+            again.peak_error,
+            again.window_error
+        )),
+    }
+    match &report.full {
+        Some(full) => lines.push(match &full.because {
+            None => "everything was scanned again and compared bit for bit".into(),
+            Some(because) => format!(
+                "everything was scanned again and compared within a tolerance of {}, since {because}",
+                neuroscope::verify::TOLERANCE
+            ),
+        }),
+        None if report.recomputed.is_some() => {
+            lines.push("not all was computed again: `--full` does it".into());
+        }
+        None => {}
+    }
+    for finding in report.wrong.iter().take(MOST_SHOWN) {
+        lines.push(format!("wrong: `{}`: {}", finding.file, finding.what));
+    }
+    if report.n_wrong > MOST_SHOWN {
+        let more = report.n_wrong - MOST_SHOWN;
+        lines.push(format!("and {more} more; `--json` lists the first hundred"));
+    }
+    lines.join("\n")
 }

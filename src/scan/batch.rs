@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{DocId, Pos, TokenId};
 use crate::stats::block::WindowInfo;
-use crate::stats::hash;
+use crate::stats::samples::SamplePlan;
+use crate::stats::{StatsOptions, hash};
 use crate::tokens::store::{StoreError, TokenStore};
 use crate::tokens::{Vocabulary, Window, Windowing};
 
@@ -58,6 +59,15 @@ impl<'a> Rows<'a> {
             }
         }
         Ok(n)
+    }
+
+    /// The positions that can be drawn.
+    pub(super) fn plan(&self, options: &StatsOptions) -> Result<SamplePlan, StoreError> {
+        let lengths = (0..self.store.n_documents() as u32).map(|doc| self.n_positions(DocId(doc)));
+        let n = options.samples().most_tries();
+        SamplePlan::new(options.seed, n, lengths, |doc, pos| {
+            self.is_counted(doc, pos)
+        })
     }
 
     /// Batches of about `batch_tokens` rows, from a place on: of whole documents, if they are not longer than that.

@@ -10,6 +10,7 @@ mod error;
 mod forward;
 mod part;
 mod plan;
+mod positions;
 mod setup;
 mod tokenize;
 
@@ -17,6 +18,7 @@ pub use bench::{BenchOptions, Round, bench};
 pub use error::ScanError;
 pub use part::{Job, Watch, check_split, scan_part};
 pub use plan::{Disk, Memory, Plan, plan, resident_memory};
+pub use positions::{Counts, Positions};
 pub use setup::{Checked, Setup};
 pub use tokenize::{With, tokenize};
 

@@ -96,16 +96,9 @@ impl<'a> Prepared<'a> {
     pub(super) fn new(job: &Job<'a>, identity: &'a ScanIdentity) -> Result<Self, ScanError> {
         let options = &identity.policy.stats;
         let rows = job.rows(options.context_tokens);
-        let lengths = (0..job.store.n_documents() as u32).map(|doc| rows.n_positions(DocId(doc)));
-        let plan = SamplePlan::new(
-            options.seed,
-            options.samples().most_tries(),
-            lengths,
-            |doc, pos| rows.is_counted(doc, pos),
-        )?;
         Ok(Self {
+            plan: rows.plan(options)?,
             rows,
-            plan,
             identity,
         })
     }

@@ -4,6 +4,7 @@
 //! every file has the manifest's checksum. Readers refuse what is newer, damaged or cut off, and name the file. The
 //! tables are described in docs/format.md.
 
+mod checks;
 mod error;
 mod files;
 mod manifest;
@@ -21,8 +22,11 @@ pub use manifest::{
     ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE,
     WEIGHTS_FILE, read_manifest, require_files,
 };
-pub use reader::{LayerReader, PeakReader, TableReader, verify_files};
-pub use schema::{ExampleRow, PeakRow, SAMPLE_LIST, neuron_from_rows, rows_of};
+pub use reader::{LayerReader, PeakReader, TableReader, is_guarded, verify_files, wrong_files};
+pub use schema::{
+    ExampleRow, PeakRow, SAMPLE_LIST, different_columns, different_examples, different_stats,
+    neuron_from_rows, rows_of,
+};
 pub use writer::{LayerWriter, TableWriter};
 
 use std::path::PathBuf;

@@ -20,6 +20,8 @@ use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
 use crate::stats::window::Window;
 use crate::stats::{MlpKind, StatsOptions};
 
+use super::checks;
+
 /// Name of the list that holds a part's samples.
 pub const SAMPLE_LIST: &str = "sample";
 
@@ -197,8 +199,11 @@ pub(super) fn stats_batch(
     RecordBatch::try_new(stats_schema(kind), columns)
 }
 
-/// Statistics from a table whose schema was checked.
-pub(super) fn stats_of(kind: MlpKind, batch: &RecordBatch) -> Vec<(u32, NeuronStats)> {
+/// Statistics from a table whose schema was checked. What a row cannot hold is the error, with the neuron.
+pub(super) fn stats_of(
+    kind: MlpKind,
+    batch: &RecordBatch,
+) -> Result<Vec<(u32, NeuronStats)>, String> {
     let mut at = 0;
     let mut column = || {
         at += 1;
@@ -230,14 +235,14 @@ pub(super) fn stats_of(kind: MlpKind, batch: &RecordBatch) -> Vec<(u32, NeuronSt
     let [not_finite, firing, above] =
         std::array::from_fn(|_| column().as_primitive::<UInt64Type>().values());
     let (bins, counts) = (column().as_list::<i32>(), column().as_list::<i32>());
-    for (row, (_, stats)) in out.iter_mut().enumerate() {
+    for (row, (neuron, stats)) in out.iter_mut().enumerate() {
         (stats.not_finite, stats.n_firing, stats.n_above_tau) =
             (not_finite[row], firing[row], above[row]);
         let (bins, counts) = (bins.value(row), counts.value(row));
-        let bins = bins.as_primitive::<UInt8Type>().values().iter().copied();
-        stats.histogram = Histogram::from_bins(
-            bins.zip(counts.as_primitive::<UInt64Type>().values().iter().copied()),
-        );
+        let bins = bins.as_primitive::<UInt8Type>().values();
+        let counts = counts.as_primitive::<UInt64Type>().values();
+        checks::bins(bins, counts).map_err(|reason| format!("neuron {neuron}: {reason}"))?;
+        stats.histogram = Histogram::from_bins(bins.iter().copied().zip(counts.iter().copied()));
         stats.cases = (kind == MlpKind::Gated).then(Default::default);
     }
     for case in cases_of(kind) {
@@ -258,7 +263,7 @@ pub(super) fn stats_of(kind: MlpKind, batch: &RecordBatch) -> Vec<(u32, NeuronSt
             }
         }
     }
-    out
+    Ok(out)
 }
 
 /// Examples as a table.
@@ -356,6 +361,25 @@ pub(super) fn examples_of(kind: MlpKind, batch: &RecordBatch) -> Vec<(u32, Examp
         )
     };
     (0..batch.num_rows()).map(row).collect()
+}
+
+/// Names of the columns in which the two rows of a table differ.
+pub fn different_columns(rows: &RecordBatch) -> Vec<String> {
+    let fields = rows.schema_ref().fields().iter().zip(rows.columns());
+    let different = fields.filter(|(_, column)| column.slice(0, 1) != column.slice(1, 1));
+    different.map(|(field, _)| field.name().clone()).collect()
+}
+
+/// Names of the columns in which statistics differ.
+pub fn different_stats(kind: MlpKind, a: &NeuronStats, b: &NeuronStats) -> Vec<String> {
+    stats_batch(kind, &[(0, a), (0, b)])
+        .map_or_else(|_| Vec::new(), |rows| different_columns(&rows))
+}
+
+/// Names of the columns in which examples differ.
+pub fn different_examples(kind: MlpKind, a: &ExampleRow, b: &ExampleRow) -> Vec<String> {
+    let rows = [a, b].map(|row| (0, row.clone()));
+    examples_batch(kind, &rows).map_or_else(|_| Vec::new(), |rows| different_columns(&rows))
 }
 
 /// Where one of a neuron's largest or smallest values is.
@@ -563,7 +587,7 @@ mod tests {
         fn what_is_written_is_read((kind, neurons, rows) in tables()) {
             let stats: Vec<(u32, NeuronStats)> = (0..).zip(neurons).collect();
             let borrowed: Vec<_> = stats.iter().map(|(neuron, stats)| (*neuron, stats)).collect();
-            prop_assert_eq!(stats_of(kind, &stats_batch(kind, &borrowed).unwrap()), stats);
+            prop_assert_eq!(stats_of(kind, &stats_batch(kind, &borrowed).unwrap()).unwrap(), stats);
             prop_assert_eq!(examples_of(kind, &examples_batch(kind, &rows).unwrap()), rows);
         }
     }

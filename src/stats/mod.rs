@@ -151,6 +151,9 @@ const MOST_EXAMPLES: usize = 10_000;
 const MOST_POSITIONS: u32 = 10_000;
 
 impl StatsOptions {
+    /// Most values around a peak, the peak included.
+    pub const MOST_WINDOW: u64 = 2 * MOST_POSITIONS as u64 + 1;
+
     /// Whether the options make sense.
     pub fn check(&self) -> Result<(), OptionError> {
         OptionError::range("top_k", self.top_k, 1..=MOST_EXAMPLES)?;

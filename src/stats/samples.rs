@@ -16,6 +16,9 @@ use super::window::Window;
 /// The population bands by share of values below, as OpenAI's neuron viewer cuts them.
 pub const BANDS: [(f64, f64); 4] = [(0.0, 0.5), (0.5, 0.9), (0.9, 0.99), (0.99, 0.999)];
 
+/// Name of the list of examples of the whole population.
+pub const RANDOM: &str = "random";
+
 /// Name of a band in records and files.
 pub fn band_name((low, high): (f64, f64)) -> String {
     format!("band_{low}_{high}")
@@ -32,7 +35,7 @@ pub struct SampleCounts {
 
 impl SampleCounts {
     /// Positions to try for a band: four times as many as are expected to be needed.
-    fn tries(self, (low, high): (f64, f64)) -> usize {
+    pub fn tries(self, (low, high): (f64, f64)) -> usize {
         (4.0 * self.per_band as f64 / (high - low)).ceil() as usize
     }
 
@@ -121,6 +124,23 @@ impl SamplePlan {
             .collect();
         by_document.sort_unstable();
         Ok(Self { by_document })
+    }
+
+    /// Number of positions.
+    pub fn len(&self) -> usize {
+        self.by_document.len()
+    }
+
+    /// Whether nothing can be drawn.
+    pub fn is_empty(&self) -> bool {
+        self.by_document.is_empty()
+    }
+
+    /// The rank of a position; `None` if it cannot be drawn.
+    pub fn rank(&self, doc: DocId, pos: Pos) -> Option<u32> {
+        let of_document = self.of_document(doc);
+        let at = of_document.binary_search_by_key(&pos, |planned| planned.1);
+        at.ok().map(|at| of_document[at].2)
     }
 
     /// The positions of one document, ascending, with their ranks.

@@ -24,17 +24,22 @@ impl Window {
             .filter(|v| v.is_finite())
             .fold(0f32, |max, v| max.max(v.abs()));
         let scale = largest / 127.0;
-        // to the nearest, as a number so large has no room for a fraction; there is no function to call
-        const SHIFT: f32 = 12_582_912.0; // 1.5 · 2²³
-        let step = |v: &f32| match v.is_finite() {
-            false => Self::NOT_FINITE,
-            true if scale > 0.0 => ((v / scale).clamp(-127.0, 127.0) + SHIFT - SHIFT) as i8,
-            true => 0,
-        };
+        let steps = values.iter().map(|value| Self::step(*value, scale));
         Self {
             start,
             scale,
-            steps: values.iter().map(step).collect(),
+            steps: steps.collect(),
+        }
+    }
+
+    /// The step that stands for a value.
+    pub fn step(value: f32, scale: f32) -> i8 {
+        // to the nearest, as a number so large has no room for a fraction; there is no function to call
+        const SHIFT: f32 = 12_582_912.0; // 1.5 · 2²³
+        match value.is_finite() {
+            false => Self::NOT_FINITE,
+            true if scale > 0.0 => ((value / scale).clamp(-127.0, 127.0) + SHIFT - SHIFT) as i8,
+            true => 0,
         }
     }
 

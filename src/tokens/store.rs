@@ -57,18 +57,16 @@ pub enum StoreError {
         /// Its version.
         found: u32,
     },
-    /// A document has no such tokens.
-    #[error("`{path}` has no tokens {start} to {end} of document {doc}, which has {len}")]
+    /// A document is not there, or not so long.
+    #[error("`{path}` has no tokens {tokens:?} of document {doc}, which has {len}")]
     NoTokens {
-        /// The file.
+        /// The index.
         path: PathBuf,
         /// The document.
         doc: u32,
-        /// The first token asked for.
-        start: usize,
-        /// The token after the last one asked for.
-        end: usize,
-        /// Number of tokens of the document.
+        /// What was looked for.
+        tokens: Range<usize>,
+        /// Tokens of the document; 0 if it is not there.
         len: usize,
     },
     /// More documents, or a longer one, than positions can number.
@@ -377,14 +375,13 @@ impl TokenStore {
         self.layout.n_documents == 0
     }
 
-    /// Where a document's tokens lie in the stream of all tokens. A document that is not there has none.
+    /// Where a document's tokens lie in the stream of all tokens; a document that is not there has none.
     pub fn range(&self, doc: DocId) -> Range<u64> {
-        let most = self.layout.n_documents;
-        let doc = (doc.0 as usize).min(most);
-        self.offset(doc)..self.offset((doc + 1).min(most))
+        let at = |doc: usize| self.offset(doc.min(self.layout.n_documents));
+        at(doc.0 as usize)..at(doc.0 as usize + 1)
     }
 
-    /// Where a document comes from; of one that is not there, all is empty.
+    /// Where a document comes from; one that is not there has no name.
     pub fn info(&self, doc: DocId) -> DocumentInfo<'_> {
         let [id, source, license] = [0, 1, 2].map(|field| self.metadata(doc, field));
         DocumentInfo {
@@ -400,28 +397,30 @@ impl TokenStore {
     }
 
     fn metadata(&self, doc: DocId, field: usize) -> &str {
-        let at = self.layout.metadata + doc.0 as usize * 12 + field * 4;
-        match (doc.0 as usize) < self.layout.n_documents {
-            true => self.string(u32_at(&self.index, at)),
-            false => "",
+        match doc.0 as usize {
+            doc if doc < self.layout.n_documents => {
+                let at = self.layout.metadata + doc * 12 + field * 4;
+                self.string(u32_at(&self.index, at))
+            }
+            _ => "",
         }
     }
 
     /// Tokens of a document, by their indices in it.
     pub fn tokens(&self, doc: DocId, range: Range<usize>) -> Result<Vec<TokenId>, StoreError> {
-        let document = self.range(doc);
-        let len = (document.end - document.start) as usize;
+        let (document, len) = (self.range(doc), self.len(doc));
         if range.start > range.end || range.end > len {
             return Err(StoreError::NoTokens {
                 path: index_path(&self.dir),
                 doc: doc.0,
-                start: range.start,
-                end: range.end,
+                tokens: range,
                 len,
             });
         }
-        let start = document.start + range.start as u64;
-        let end = document.start + range.end as u64;
+        let (start, end) = (
+            document.start + range.start as u64,
+            document.start + range.end as u64,
+        );
         let mut out = Vec::with_capacity(range.len());
         let mut at = start;
         while at < end {
@@ -531,6 +530,9 @@ impl TokenStore {
         if last.div_ceil(BLOCK_TOKENS as u64) != layout.n_blocks as u64 {
             return Err(damaged("documents and blocks disagree"));
         }
+        if layout.n_documents > u32::MAX as usize {
+            return Err(damaged("it has more documents than can be numbered"));
+        }
         let n_strings = (layout.strings.start - layout.string_offsets) / 8 - 1;
         let mut last = 0;
         for string in 0..=n_strings {
@@ -540,21 +542,46 @@ impl TokenStore {
             }
             last = offset;
         }
+        let strings = layout.strings.start..layout.strings.start + layout.strings.len;
+        let strings = std::str::from_utf8(&self.index[strings]);
+        let cut = |string: usize| {
+            let offset = u64_at(&self.index, layout.string_offsets + string * 8) as usize;
+            strings.is_ok_and(|strings| strings.is_char_boundary(offset))
+        };
+        if last != layout.strings.len as u64 || !(0..=n_strings).all(cut) {
+            return Err(damaged("its strings are not text"));
+        }
         for field in 0..layout.n_documents * 3 {
             if u32_at(&self.index, layout.metadata + field * 4) as usize >= n_strings {
                 return Err(damaged("a document names a string that is not there"));
             }
         }
+        // blocks follow one another, from the first byte of the first shard to the last of the last
+        let (mut shard, mut begin) = (0, 0);
         for block in 0..layout.n_blocks {
             let at = layout.blocks + block * 16;
             let end =
                 u64_at(&self.index, at + 8).checked_add(u64::from(u32_at(&self.index, at + 4)));
-            let shard = self.shards.get(u32_at(&self.index, at) as usize);
-            if !matches!((shard, end), (Some(shard), Some(end)) if end <= shard.len() as u64) {
+            let own = u32_at(&self.index, at);
+            let bytes = self
+                .shards
+                .get(own as usize)
+                .map(|shard| shard.len() as u64);
+            let Some((bytes, end)) = bytes.zip(end).filter(|(bytes, end)| end <= bytes) else {
                 return Err(damaged(
                     "a block lies outside its shard; was a file cut off?",
                 ));
+            };
+            if (own, u64_at(&self.index, at + 8)) != (shard, begin) {
+                return Err(damaged("blocks overlap"));
             }
+            (shard, begin) = match end == bytes {
+                true => (own + 1, 0),
+                false => (own, end),
+            };
+        }
+        if (shard as usize, begin) != (self.shards.len(), 0) {
+            return Err(damaged("blocks do not fill their shards"));
         }
         Ok(())
     }

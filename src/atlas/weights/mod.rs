@@ -8,6 +8,7 @@
 
 mod bench;
 mod best;
+mod checks;
 mod chunks;
 mod classes;
 mod directions;
@@ -15,6 +16,7 @@ mod null_space;
 mod pairs;
 mod reads;
 mod roles;
+mod sample;
 mod table;
 mod tokens;
 mod vocabulary;
@@ -26,11 +28,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use bench::{WeightsRound, bench_weights};
+pub(crate) use checks::{wrong_info, wrong_neighbours, wrong_tokens, wrong_weights};
 pub use classes::{ALIGNED, Class, Classed, Cosines, Region};
 pub use pairs::Relation;
 pub use reads::Reads;
 pub use roles::{Role, RoleThresholds};
+pub(crate) use sample::{WeightsSample, different_from_model};
+pub(crate) use table::different_weights;
 pub(super) use table::{read_layer, write_layer};
+pub(crate) use tokens::{PeakIndex, different_tokens};
 pub use tokens::{Peaks, TokenBatches, TokenIndex, TokenNeurons, TokenRow};
 pub(super) use tokens::{TOKENS_FILE, read as read_tokens};
 pub use vocabulary::{BINS, Histogram, Shape};
@@ -144,6 +150,21 @@ pub struct Regions {
 impl WeightsInfo {
     /// Name and version of the schema.
     pub const SCHEMA: &'static str = "neuroscope/weights/v1";
+
+    /// Fails if it is not of a model of so many layers.
+    fn check(&self, n_layers: u32) -> Result<(), String> {
+        let layers = self.layers.iter().map(|of| of.layer);
+        if !layers.eq(0..n_layers) {
+            return Err(format!("`layers` are not the model's {n_layers}, in order"));
+        }
+        let most = self.early_layers.max(self.late_layers);
+        match most <= n_layers {
+            true => Ok(()),
+            false => Err(format!(
+                "{most} of {n_layers} layers cannot be early or late"
+            )),
+        }
+    }
 }
 
 /// Reads what holds for the weights of an atlas, if they were analysed; by an earlier version is as if not.
@@ -163,7 +184,10 @@ pub(super) fn read_info(
     let info: WeightsInfo =
         serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     match info.schema == WeightsInfo::SCHEMA {
-        true => Ok(Some(info)),
+        true => match info.check(manifest.scan.model.n_layers) {
+            Ok(()) => Ok(Some(info)),
+            Err(reason) => Err(bad(reason).into()),
+        },
         false => Err(AtlasError::Shard(ShardError::Schema {
             path,
             found: info.schema,

@@ -17,10 +17,10 @@ use super::pairs::Relation;
 use super::reads::Reads;
 use super::roles::Role;
 use super::vocabulary::{Histogram, Shape};
-use super::{NeuronWeights, Norms};
+use super::{NeuronWeights, Norms, TOP_NEURONS, TOP_TOKENS};
 use crate::atlas::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{TableReader, TableWriter};
+use crate::shard::{ScanIdentity, TableReader, TableWriter, different_columns};
 
 /// Rows of a row group.
 const ROWS: usize = 1024;
@@ -238,6 +238,14 @@ fn batch(layer: u32, first: u32, rows: &[NeuronWeights]) -> Result<RecordBatch, 
     RecordBatch::try_new(schema(), columns)
 }
 
+/// Names of the columns in which the weights of a neuron differ.
+pub(crate) fn different_weights(a: &NeuronWeights, b: &NeuronWeights) -> Vec<String> {
+    let rows = batch(0, 0, &[a.clone(), b.clone()]);
+    let mut different = rows.map_or_else(|_| Vec::new(), |rows| different_columns(&rows));
+    different.retain(|name| name != "neuron");
+    different
+}
+
 /// Columns of a batch, by name.
 pub(super) struct Named<'b>(pub(super) &'b RecordBatch);
 
@@ -305,23 +313,124 @@ impl Named<'_> {
 }
 
 /// Reads a layer's table.
-pub(in crate::atlas) fn read_layer(path: &Path) -> Result<Vec<NeuronWeights>, AtlasError> {
+pub(in crate::atlas) fn read_layer(
+    path: &Path,
+    layer: u32,
+    scan: &ScanIdentity,
+) -> Result<Vec<NeuronWeights>, AtlasError> {
+    let d_mlp = scan.model.d_mlp;
     let mut found = Vec::new();
-    for batch in TableReader::open(path, &schema(), ROWS)? {
-        let batch = batch?;
+    let mut reader = TableReader::open(path, &schema(), ROWS)?;
+    while let Some(batch) = reader.next().transpose()? {
         let columns = Named(&batch);
-        found.extend((0..batch.num_rows()).map(|row| neuron(&columns, row)));
+        for row in 0..batch.num_rows() {
+            let id = NeuronId {
+                layer: columns
+                    .number::<UInt32Type>("layer", row)
+                    .unwrap_or_default(),
+                neuron: columns
+                    .number::<UInt32Type>("neuron", row)
+                    .unwrap_or_default(),
+            };
+            let expected = NeuronId {
+                layer,
+                neuron: found.len() as u32,
+            };
+            if id != expected || id.neuron >= d_mlp {
+                let reason = format!("neuron {id} stands where neuron {expected} is expected");
+                return Err(reader.wrong(reason).into());
+            }
+            let of_neuron = |reason| reader.wrong(format!("neuron {id}: {reason}"));
+            let neuron = neuron(&columns, row).map_err(of_neuron)?;
+            check(&neuron, scan).map_err(of_neuron)?;
+            found.push(neuron);
+        }
     }
-    Ok(found)
+    match found.len() == d_mlp as usize {
+        true => Ok(found),
+        false => {
+            let reason = format!("it has {} neurons; expected {d_mlp}", found.len());
+            Err(reader.wrong(reason).into())
+        }
+    }
 }
 
-fn neuron(columns: &Named<'_>, row: usize) -> NeuronWeights {
+/// Fails if a number of a neuron cannot be, in a model of these sizes.
+fn check(of: &NeuronWeights, scan: &ScanIdentity) -> Result<(), String> {
+    let f32s = [
+        ("norm_in", Some(of.norms.input)),
+        ("norm_gate", of.norms.gate),
+        ("norm_out", Some(of.norms.out)),
+        ("cos_in_out", of.cosines.in_out),
+        ("cos_gate_out", of.cosines.gate_out),
+        ("cos_gate_in", of.cosines.gate_in),
+        ("null_share", of.null_share),
+        ("v_low", Some(of.histogram.low)),
+        ("v_step", Some(of.histogram.step)),
+    ];
+    let f32s = f32s.map(|(name, value)| (name, value.map(f64::from)));
+    let shapes = SHAPES.into_iter().zip(shapes(of));
+    for (name, value) in f32s.into_iter().chain(shapes) {
+        if let Some(value) = value.filter(|value| !value.is_finite()) {
+            return Err(format!("`{name}` is {value}"));
+        }
+    }
+    let n = of.histogram.counts.len();
+    if !matches!(n, 0 | super::BINS) {
+        return Err(format!("`v_counts` has {n} values"));
+    }
+    for (name, list) in TOKEN_LISTS.into_iter().zip(token_lists_of(of)) {
+        if list.len() > TOP_TOKENS {
+            return Err(format!("`{name}` has {} tokens", list.len()));
+        }
+        for (token, value) in list {
+            if token.0 >= scan.model.d_vocab || !value.is_finite() {
+                return Err(format!("`{name}` has token {} with {value}", token.0));
+            }
+        }
+    }
+    for (relation, list) in Relation::ALL.into_iter().zip(&of.neighbours) {
+        check_neurons(relation.name(), list, TOP_NEURONS, scan)?;
+    }
+    Ok(())
+}
+
+/// Fails if a list has more neurons than it may, neurons that are not there, or what is not a number.
+pub(super) fn check_neurons(
+    name: &str,
+    list: &[(NeuronId, f32)],
+    most: usize,
+    scan: &ScanIdentity,
+) -> Result<(), String> {
+    if list.len() > most {
+        return Err(format!("`{name}` has {} neurons", list.len()));
+    }
+    for (id, value) in list {
+        let is_there = id.layer < scan.model.n_layers && id.neuron < scan.model.d_mlp;
+        if !is_there || !value.is_finite() {
+            return Err(format!("`{name}` has neuron {id} with {value}"));
+        }
+    }
+    Ok(())
+}
+
+/// A neuron from its row; a class or role that is not known is the error.
+fn neuron(columns: &Named<'_>, row: usize) -> Result<NeuronWeights, String> {
     let f32s = |name: &str| columns.number::<Float32Type>(name, row);
     let f64s = |name: &str| columns.number::<Float64Type>(name, row);
     let tokens = |name: &str| columns.tokens(name, row);
-    let class = columns.string("class", row).and_then(Class::from_name);
+    let unknown = |what: &str, name: &str| format!("there is no {what} `{name}`");
+    let class = columns.string("class", row).map(|name| {
+        let class = Class::from_name(name);
+        class.ok_or_else(|| unknown("class", name))
+    });
+    let role = columns.string("role", row).map(|name| {
+        let role = Role::from_name(name);
+        role.ok_or_else(|| unknown("role", name))
+    });
+    let class = class.transpose()?;
     let typical = columns.boolean("typical", row).unwrap_or_default();
-    NeuronWeights {
+    Ok(NeuronWeights {
         norms: Norms {
             input: f32s("norm_in").unwrap_or_default(),
             gate: f32s("norm_gate"),
@@ -333,7 +442,7 @@ fn neuron(columns: &Named<'_>, row: usize) -> NeuronWeights {
             gate_in: f32s("cos_gate_in"),
         },
         class: class.map(|class| Classed { class, typical }),
-        role: columns.string("role", row).and_then(Role::from_name),
+        role: role.transpose()?,
         null_share: f32s("null_share"),
         logits: Shape {
             mean: None,
@@ -363,5 +472,5 @@ fn neuron(columns: &Named<'_>, row: usize) -> NeuronWeights {
             bottom: tokens("read_gate_bottom"),
         },
         neighbours: Relation::ALL.map(|relation| columns.neurons(relation.name(), row)),
-    }
+    })
 }

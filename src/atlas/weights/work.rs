@@ -46,7 +46,7 @@ pub fn work(config: &Config) -> u64 {
     2 * d_model * (vocabulary + pairs * d_mlp * d_mlp)
 }
 
-fn early_layers(n_layers: usize) -> usize {
+pub(super) fn early_layers(n_layers: usize) -> usize {
     (n_layers as f64 * EARLY_LAYERS).ceil() as usize
 }
 
@@ -146,7 +146,7 @@ impl<'a> Work<'a> {
         }
         Ok((
             info,
-            TokenIndex::new(vocabulary.writers, c.d_vocab, c.d_mlp),
+            TokenIndex::new(vocabulary.writers, c.d_vocab, c.d_mlp as u32),
         ))
     }
 

@@ -1,0 +1,228 @@
+//! Examples of some neurons, computed again from weights and corpus.
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Tensor};
+
+use super::{Findings, Recomputed, VerifyError, VerifyOptions};
+use crate::atlas::{Atlas, ExampleRow, WeightsSample, different_from_model};
+use crate::ids::{DocId, NeuronId, Pos, TokenId};
+use crate::load::ModelFiles;
+use crate::model::{Hook, Model, ModelError};
+use crate::shard::AtlasManifest;
+use crate::stats::examples::ListKind;
+use crate::stats::hash;
+use crate::tokens::Windowing;
+use crate::tokens::store::TokenStore;
+
+/// Tokens that go through the model at one go.
+const BATCH_TOKENS: usize = 8192;
+
+/// Rows of the token index that are read at one go.
+const TOKEN_ROWS: usize = 4096;
+
+/// Neurons of a model, drawn at random without repetition.
+fn draw(manifest: &AtlasManifest, options: &VerifyOptions) -> Vec<NeuronId> {
+    let model = &manifest.scan.model;
+    let n = u64::from(model.n_layers) * u64::from(model.d_mlp);
+    let id = |at: u64| NeuronId {
+        layer: (at / u64::from(model.d_mlp)) as u32,
+        neuron: (at % u64::from(model.d_mlp)) as u32,
+    };
+    let drawn = drawn(n, options.neurons, options.seed);
+    drawn.into_iter().map(id).collect()
+}
+
+/// Some of `n` numbers, drawn at random without repetition, in order.
+fn drawn(n: u64, wanted: usize, seed: u64) -> Vec<u64> {
+    let hashed = (0..n).map(|at| {
+        let (doc, pos) = (DocId((at >> 32) as u32), Pos(at as u32));
+        (hash::position(seed, doc, pos), at)
+    });
+    let mut hashed: Vec<_> = hashed.collect();
+    let wanted = wanted.min(hashed.len());
+    if wanted < hashed.len() {
+        hashed.select_nth_unstable(wanted);
+    }
+    let mut drawn: Vec<u64> = hashed[..wanted].iter().map(|hashed| hashed.1).collect();
+    drawn.sort_unstable();
+    drawn
+}
+
+pub(super) fn recompute(
+    atlas: &Atlas,
+    model: &Model,
+    store: &TokenStore,
+    options: &VerifyOptions,
+) -> Result<Recomputed, VerifyError> {
+    let again = Again {
+        hook: model.config().ranking_hook(),
+        model,
+        store,
+        windowing: atlas.windowing(),
+    };
+    let mut out = Recomputed::default();
+    for id in draw(atlas.manifest(), options) {
+        let neuron = atlas.layer(id.layer)?.nth(id.neuron as usize).transpose()?;
+        let Some(neuron) = neuron else { continue };
+        let stats = &neuron.stats.moments;
+        let largest = f64::from(stats.max.abs().max(stats.min.abs()));
+        let largest = if largest > 0.0 { largest } else { 1.0 };
+        let of_ranked = |row: &&ExampleRow| {
+            let other = [ListKind::PreTop, ListKind::PreBottom]
+                .into_iter()
+                .chain([ListKind::PreLinearTop, ListKind::PreLinearBottom]);
+            (row.rank as usize) < options.examples
+                && other.into_iter().all(|k| k.name() != row.list)
+        };
+        let rows: Vec<&ExampleRow> = neuron.examples.iter().filter(of_ranked).collect();
+        let values = again.values(id, &rows)?;
+        for (row, values) in rows.iter().zip(values) {
+            let example = &row.example;
+            let at = (example.pos.0 - example.window.start) as usize;
+            let difference = |stored: f32, found: f32| f64::from((stored - found).abs());
+            let peak = difference(example.value, values[at]) / largest;
+            let around = example.window.values().zip(&values);
+            let around = around.filter_map(|(stored, found)| Some((stored?, *found)));
+            let half = f64::from(example.window.scale) / 2.0;
+            let around = around.map(|(s, f)| (difference(s, f) - half).max(0.0) / largest);
+            let around = around.fold(0.0, f64::max);
+            out.n_values += values.len();
+            out.n_examples += 1;
+            out.peak_error = out.peak_error.max(peak);
+            out.window_error = out.window_error.max(around);
+            if !(peak <= options.tolerance && around <= options.tolerance) {
+                let (list, rank) = (&row.list, row.rank);
+                out.off.push(format!("{id} {list} {rank}"));
+            }
+        }
+        out.neurons.push(id);
+    }
+    Ok(out)
+}
+
+/// A model that computes what was scanned once more.
+struct Again<'a> {
+    model: &'a Model,
+    store: &'a TokenStore,
+    windowing: Windowing,
+    hook: Hook,
+}
+
+impl Again<'_> {
+    /// The ranked values of a neuron over the windows of some examples.
+    fn values(&self, id: NeuronId, rows: &[&ExampleRow]) -> Result<Vec<Vec<f32>>, VerifyError> {
+        // of every window that is needed, how far: nothing behind that changes it
+        let mut needed: BTreeMap<(DocId, usize), u32> = BTreeMap::new();
+        let positions = |row: &ExampleRow| {
+            let start = row.example.window.start;
+            start..start + row.example.window.steps.len() as u32
+        };
+        for row in rows {
+            for pos in positions(row) {
+                let window = (row.example.doc, self.windowing.window_of(Pos(pos)));
+                let until = needed.entry(window).or_default();
+                *until = (*until).max(pos + 1);
+            }
+        }
+        let mut ids = Vec::new();
+        for (&(doc, at), &until) in &needed {
+            let mut windows = self.windowing.windows(self.store.len(doc));
+            let Some(window) = windows.nth(at) else {
+                continue;
+            };
+            let own = self.store.tokens(doc, window.tokens.clone())?;
+            let all: Vec<u32> = (self.windowing.bos.into_iter().chain(own))
+                .map(|id| id.0)
+                .collect();
+            let n = (until - window.start.0) as usize + window.skip;
+            ids.push(((doc, at), window, all[..n.min(all.len())].to_vec()));
+        }
+        let mut found: BTreeMap<(DocId, u32), f32> = BTreeMap::new();
+        let mut rest = ids.as_slice();
+        while !rest.is_empty() {
+            let (mut n, mut n_tokens) = (0, 0);
+            while n < rest.len() && (n == 0 || n_tokens + rest[n].2.len() <= BATCH_TOKENS) {
+                n_tokens += rest[n].2.len();
+                n += 1;
+            }
+            let (batch, after) = rest.split_at(n);
+            rest = after;
+            let windows: Vec<&[u32]> = batch.iter().map(|(_, _, ids)| ids.as_slice()).collect();
+            let column = self.column(id, &windows)?;
+            let mut row = 0;
+            for ((doc, _), window, ids) in batch {
+                let own = column[row..row + ids.len()].iter().skip(window.skip);
+                for (pos, value) in (window.start.0..).zip(own) {
+                    found.insert((*doc, pos), *value);
+                }
+                row += ids.len();
+            }
+        }
+        let value = |row: &ExampleRow, pos| {
+            found
+                .get(&(row.example.doc, pos))
+                .copied()
+                .unwrap_or(f32::NAN)
+        };
+        let of_row = |row: &&ExampleRow| positions(row).map(|pos| value(row, pos)).collect();
+        Ok(rows.iter().map(of_row).collect())
+    }
+
+    /// A neuron's ranked values at all rows of some windows.
+    fn column(&self, id: NeuronId, windows: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
+        let mut stream = self.model.embed(windows)?;
+        for layer in 0..id.layer as usize {
+            let attended = self.model.attend(layer, &stream)?;
+            let post = self.model.activations(layer, &attended)?.post;
+            stream = self.model.write(layer, attended, &post)?;
+        }
+        let layer = id.layer as usize;
+        let attended = self.model.attend(layer, &stream)?;
+        let activations = self.model.activations(layer, &attended)?;
+        let values: &Tensor = activations.hook(self.hook).unwrap_or(&activations.post);
+        let column = values.narrow(1, id.neuron as usize, 1)?;
+        Ok(column.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?)
+    }
+}
+
+/// Compares what the weights say of all neurons, of the tokens of some and of the neurons of some tokens with the model.
+pub(super) fn weights(
+    atlas: &Atlas,
+    files: &ModelFiles,
+    options: &VerifyOptions,
+    findings: &mut Findings,
+) -> Result<(), VerifyError> {
+    if atlas.weights_info().is_none() {
+        return Ok(());
+    }
+    let scan = &atlas.manifest().scan;
+    let mut config = files.config()?;
+    config.refactor_glu = scan.policy.refactor_glu;
+    let wanted = drawn(u64::from(scan.model.d_vocab), options.neurons, options.seed);
+    let mut tokens = Vec::new();
+    let mut next = 0;
+    for batch in atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
+        for (_, neurons) in batch? {
+            if wanted.binary_search(&next).is_ok() {
+                tokens.push((TokenId(next as u32), neurons));
+            }
+            next += 1;
+        }
+    }
+    let sample = WeightsSample {
+        neurons: &draw(atlas.manifest(), options),
+        tokens: &tokens,
+    };
+    let of_layer = |layer| Ok(atlas.weights(layer)?.unwrap_or_default());
+    let checkpoint = files.checkpoint()?;
+    let different = different_from_model(&config, &checkpoint, &sample, of_layer)?;
+    for (layer, what) in different {
+        let file = match layer {
+            Some(layer) => format!("atlas/layer-{layer:03}.weights.parquet"),
+            None => "atlas/tokens.parquet".into(),
+        };
+        findings.add(file, what);
+    }
+    Ok(())
+}

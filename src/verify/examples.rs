@@ -1,0 +1,370 @@
+//! Whether examples of a neuron can be: lists against extremes and the histogram, windows against their peaks and each other,
+//! places against the corpus.
+
+use std::ops::Range;
+
+use crate::ids::{DocId, Pos};
+use crate::scan::{Counts, Positions};
+use crate::shard::{ExampleRow, SAMPLE_LIST};
+use crate::stats::examples::{ListKind, TopList};
+use crate::stats::histogram::bin;
+use crate::stats::neuron::NeuronStats;
+use crate::stats::samples::{BANDS, RANDOM, band_name};
+use crate::stats::signs::SignCase;
+use crate::stats::window::Window;
+use crate::stats::{MlpKind, StatsOptions};
+use crate::tokens::store::StoreError;
+
+/// What examples are compared with.
+pub(super) struct Ground<'a> {
+    pub(super) positions: &'a Positions<'a>,
+    pub(super) options: &'a StatsOptions,
+    pub(super) kind: MlpKind,
+    /// The documents that were scanned, and what they have.
+    pub(super) documents: Range<u32>,
+    pub(super) counts: Counts,
+    /// Whether samples have become bands and the random list.
+    pub(super) is_merged: bool,
+}
+
+/// What is wrong with the examples of a neuron.
+pub(super) fn wrong_examples(
+    stats: &NeuronStats,
+    rows: &[ExampleRow],
+    ground: &Ground<'_>,
+) -> Result<Vec<String>, StoreError> {
+    let mut wrong = Vec::new();
+    let listed = ground.options.lists(ground.kind);
+    for of_list in rows.chunk_by(|a, b| a.list == b.list) {
+        let name = of_list[0].list.as_str();
+        let place =
+            |row: &ExampleRow, what: String| format!("list `{name}`, rank {}: {what}", row.rank);
+        for row in of_list {
+            let reasons = wrong_row(row, stats, ground)?;
+            wrong.extend(reasons.into_iter().map(|what| place(row, what)));
+        }
+        match ListKind::from_name(name) {
+            Some(kind) => {
+                let k = listed.iter().find(|(listed, _)| *listed == kind);
+                let k = k.map_or(0, |(_, k)| *k);
+                let reasons = wrong_list(kind, k, of_list, stats, ground);
+                wrong.extend(
+                    reasons
+                        .into_iter()
+                        .map(|what| format!("list `{name}`: {what}")),
+                );
+            }
+            None => wrong.extend(wrong_draws(name, of_list, stats, ground)),
+        }
+    }
+    let has = |name: &str| rows.iter().any(|row| row.list == name);
+    for (kind, k) in listed {
+        let expected = match kind {
+            ListKind::Case(case) => stats
+                .cases
+                .as_ref()
+                .is_some_and(|c| c[case as usize].count > 0),
+            _ => stats.moments.count > 0,
+        };
+        if k > 0 && expected && !has(kind.name()) {
+            wrong.push(format!("list `{}` is missing", kind.name()));
+        }
+    }
+    let drawn = stats.not_finite == 0 && ground.options.random > 0 && stats.moments.count > 0;
+    if ground.is_merged && drawn && !has(RANDOM) {
+        wrong.push(format!("list `{RANDOM}` is missing"));
+    }
+    wrong.extend(contradictions(rows));
+    Ok(wrong)
+}
+
+fn is_ranked(list: &str) -> bool {
+    !matches!(
+        ListKind::from_name(list),
+        Some(
+            ListKind::PreTop
+                | ListKind::PreBottom
+                | ListKind::PreLinearTop
+                | ListKind::PreLinearBottom
+        )
+    )
+}
+
+fn wrong_row(
+    row: &ExampleRow,
+    stats: &NeuronStats,
+    ground: &Ground<'_>,
+) -> Result<Vec<String>, StoreError> {
+    let mut wrong = Vec::new();
+    let (example, window) = (&row.example, &row.example.window);
+    let Pos(pos) = example.pos;
+    if !ground.documents.contains(&example.doc.0) {
+        wrong.push(format!("`doc` is {}", example.doc.0));
+        return Ok(wrong);
+    }
+    let n_positions = ground.positions.n_positions(example.doc);
+    let start = pos.saturating_sub(ground.options.window_before);
+    let end = n_positions.min(pos + 1 + ground.options.window_after);
+    if pos >= n_positions {
+        wrong.push(format!(
+            "`pos` is {pos}; document {} has {n_positions} positions",
+            example.doc.0
+        ));
+        return Ok(wrong);
+    }
+    if window.start != start || window.start + window.steps.len() as u32 != end {
+        wrong.push(format!(
+            "its values are from position `start` = {} on, {} of them; expected {start} to {end}",
+            window.start,
+            window.steps.len()
+        ));
+    }
+    if !ground.positions.is_counted(example.doc, example.pos)? {
+        wrong.push(format!("`pos` {pos} does not count"));
+    }
+    if window.steps[(pos - window.start) as usize] != Window::step(example.value, window.scale) {
+        wrong.push("`value` is not that of `steps` and `scale`".into());
+    }
+    let largest = window
+        .steps
+        .iter()
+        .filter(|step| **step != Window::NOT_FINITE);
+    let largest = largest.map(|step| step.unsigned_abs()).max().unwrap_or(0);
+    let expected = if window.scale > 0.0 { 127 } else { 0 };
+    // the smallest numbers cannot be divided
+    if largest != expected && window.scale > f32::MIN_POSITIVE {
+        wrong.push(format!("the largest of `steps` is {largest}"));
+    }
+    if is_ranked(&row.list) {
+        let value = example.value;
+        if value > stats.moments.max || value < stats.moments.min {
+            wrong.push(format!("`value` is {value}, beyond `min` and `max`"));
+        } else if stats.histogram.counts()[usize::from(bin(value))] == 0 {
+            wrong.push(format!("`value` is {value}, where the histogram is empty"));
+        }
+    }
+    if let (Some(post), Some(value)) = (&stats.post, example.post)
+        && (value > post.max || value < post.min)
+    {
+        wrong.push(format!(
+            "`post` is {value}, beyond `post_min` and `post_max`"
+        ));
+    }
+    match ListKind::from_name(&row.list) {
+        Some(_) if ground.positions.context(example.doc, example.pos)? != example.context => {
+            wrong.push("`context` is not that of the tokens before `pos`".into());
+        }
+        None if example.context != 0 || !example.duplicates.is_empty() => {
+            wrong.push("`context` and `duplicates` are not empty".into());
+        }
+        _ => {}
+    }
+    Ok(wrong)
+}
+
+fn wrong_list(
+    kind: ListKind,
+    k: usize,
+    rows: &[ExampleRow],
+    stats: &NeuronStats,
+    ground: &Ground<'_>,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if rows.len() > k {
+        wrong.push(format!(
+            "it has {} examples; expected at most {k}",
+            rows.len()
+        ));
+    }
+    let place = |row: &ExampleRow| {
+        let example = &row.example;
+        (-kind.score(example.value), example.doc, example.pos)
+    };
+    if !rows.is_sorted_by(|a, b| place(a) < place(b)) {
+        wrong.push("it is not in order".into());
+    }
+    let mut docs: Vec<DocId> = rows.iter().map(|row| row.example.doc).collect();
+    let mut contexts: Vec<u64> = rows.iter().map(|row| row.example.context).collect();
+    docs.sort_unstable();
+    contexts.sort_unstable();
+    if docs.windows(2).any(|pair| pair[0] == pair[1]) {
+        wrong.push("a document is in it twice".into());
+    }
+    if contexts.windows(2).any(|pair| pair[0] == pair[1]) {
+        wrong.push("a context is in it twice".into());
+    }
+    let best = rows[0].example.value;
+    let cases = stats.cases.as_ref();
+    let expected = match kind {
+        ListKind::Top => Some(stats.moments.max),
+        ListKind::Bottom => Some(stats.moments.min),
+        ListKind::Case(case) => cases.map(|cases| cases[case as usize].extremes[3].abs()),
+        _ => None,
+    };
+    let found = match kind {
+        ListKind::Case(_) => best.abs(),
+        _ => best,
+    };
+    if expected.is_some_and(|expected| expected != found) {
+        wrong.push(format!(
+            "its first value is {best}; the statistics have {expected:?}"
+        ));
+    }
+    wrong.extend(wrong_gate(kind, best, stats));
+    let last = kind.score(rows[rows.len() - 1].example.value);
+    let (mut n, mut is_cut) = (0, false);
+    for (rank, row) in rows.iter().enumerate() {
+        let duplicates = &row.example.duplicates;
+        let own = kind.score(row.example.value);
+        let fits = duplicates.is_sorted_by(|a, b| a >= b)
+            && duplicates.first().is_none_or(|first| *first <= own)
+            && (rows.len() < k || duplicates.last().is_none_or(|least| *least > last));
+        if !fits {
+            wrong.push(format!("rank {rank}: `duplicates` are not in order"));
+        }
+        n += 1 + duplicates.len() as u64;
+        is_cut |= duplicates.len() >= TopList::MAX_DUPLICATES;
+    }
+    // with room for more, every document is in it
+    let of_all = matches!(kind, ListKind::Top | ListKind::Bottom) && stats.not_finite == 0;
+    if of_all && rows.len() < k && !is_cut && n != ground.counts.n_documents {
+        wrong.push(format!(
+            "it has room for more, and {n} of {} documents",
+            ground.counts.n_documents
+        ));
+    }
+    if matches!(kind, ListKind::Top | ListKind::Bottom) {
+        let beyond = |value: f32| {
+            let at = usize::from(bin(value));
+            let counts = stats.histogram.counts();
+            let counts = if kind == ListKind::Top {
+                &counts[at..]
+            } else {
+                &counts[..=at]
+            };
+            counts.iter().sum::<u64>()
+        };
+        let above = (1..).zip(rows);
+        for (rank, row) in above {
+            if beyond(row.example.value) < rank {
+                wrong.push(format!("the histogram has fewer than {rank} such values"));
+                break;
+            }
+        }
+    }
+    wrong
+}
+
+/// Where the gate is ranked, its extremes stand in the sign cases as well.
+fn wrong_gate(kind: ListKind, best: f32, stats: &NeuronStats) -> Option<String> {
+    let cases = stats.cases.as_ref()?;
+    let (quantity, own) = match kind {
+        ListKind::PreTop => (0, [SignCase::PosPos, SignCase::PosNeg]),
+        ListKind::PreBottom => (0, [SignCase::NegPos, SignCase::NegNeg]),
+        ListKind::PreLinearTop => (2, [SignCase::PosPos, SignCase::NegPos]),
+        ListKind::PreLinearBottom => (2, [SignCase::PosNeg, SignCase::NegNeg]),
+        _ => return None,
+    };
+    let extremes = own.map(|case| kind.score(cases[case as usize].extremes[quantity]));
+    let extreme = extremes[0].max(extremes[1]);
+    let complete = cases.iter().map(|case| case.count).sum::<u64>() == stats.moments.count;
+    let found = kind.score(best);
+    let differs = found < extreme || (complete && found != extreme);
+    (extreme > 0.0 && differs)
+        .then(|| format!("its first value is {best}; sign cases have {extreme}"))
+}
+
+/// Samples, bands and the random list: positions that can be drawn, in the order of their hashes.
+fn wrong_draws(
+    name: &str,
+    rows: &[ExampleRow],
+    stats: &NeuronStats,
+    ground: &Ground<'_>,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let wanted = ground.options.samples();
+    let plan = &ground.positions.plan;
+    let ranks: Vec<Option<u32>> = rows
+        .iter()
+        .map(|row| plan.rank(row.example.doc, row.example.pos))
+        .collect();
+    let band = BANDS.into_iter().find(|band| band_name(*band) == name);
+    let (most_tries, most) = match (name, band) {
+        (SAMPLE_LIST, _) => (wanted.most_tries(), usize::MAX),
+        (_, Some(band)) => (wanted.tries(band), wanted.per_band),
+        _ => (wanted.random, wanted.random),
+    };
+    if (name == SAMPLE_LIST) == ground.is_merged {
+        wrong.push(format!("list `{name}` is not of such a table"));
+    }
+    let drawn = |rank: &Option<u32>| rank.is_some_and(|rank| (rank as usize) < most_tries);
+    if rows.len() > most || !ranks.iter().all(drawn) || !ranks.is_sorted_by(|a, b| a < b) {
+        wrong.push(format!(
+            "list `{name}`: its positions are not those that were drawn"
+        ));
+    }
+    match (name, band) {
+        (SAMPLE_LIST, _) => {
+            let own = rows.iter().map(|row| Some(row.rank));
+            if !own.eq(ranks) {
+                wrong.push(format!("list `{name}`: `rank` is not that of the draw"));
+            }
+        }
+        (_, Some((low, high))) => {
+            let inside = |row: &ExampleRow| {
+                let middle = stats.histogram.middle(bin(row.example.value));
+                low <= middle && middle < high
+            };
+            if !rows.iter().all(inside) {
+                wrong.push(format!("list `{name}`: a value is not in the band"));
+            }
+        }
+        _ => {
+            let expected = most.min(plan.len());
+            if stats.not_finite == 0 && rows.len() != expected {
+                wrong.push(format!(
+                    "list `{name}` has {} examples; expected {expected}",
+                    rows.len()
+                ));
+            }
+        }
+    }
+    wrong
+}
+
+/// Where windows overlap, they have the same values.
+fn contradictions(rows: &[ExampleRow]) -> Option<String> {
+    let ranked = rows.iter().filter(|row| is_ranked(&row.list));
+    let mut ranked: Vec<&ExampleRow> = ranked.collect();
+    ranked.sort_by_key(|row| (row.example.doc, row.example.pos));
+    let differ = |a: &ExampleRow, b: &ExampleRow| -> bool {
+        let (x, y) = (&a.example, &b.example);
+        if x.pos == y.pos {
+            return x.value != y.value || x.post != y.post || x.window != y.window;
+        }
+        let slack = (x.window.scale + y.window.scale) * 0.505;
+        let offset = (y.window.start.max(x.window.start) - x.window.start) as usize;
+        let skip = (x.window.start.max(y.window.start) - y.window.start) as usize;
+        let mut both = x
+            .window
+            .values()
+            .skip(offset)
+            .zip(y.window.values().skip(skip));
+        both.any(|both| match both {
+            (Some(a), Some(b)) => (a - b).abs() > slack,
+            (a, b) => a.is_some() != b.is_some(),
+        })
+    };
+    // the next two are enough to see one that differs from all
+    for (at, a) in ranked.iter().enumerate() {
+        for b in ranked[at + 1..].iter().take(2) {
+            if a.example.doc == b.example.doc && differ(a, b) {
+                return Some(format!(
+                    "lists `{}`, rank {}, and `{}`, rank {}, have different values at the same positions",
+                    a.list, a.rank, b.list, b.rank
+                ));
+            }
+        }
+    }
+    None
+}

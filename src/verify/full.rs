@@ -1,0 +1,319 @@
+//! The whole scan and the whole analysis, done again and compared field by field.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rayon::prelude::*;
+
+use super::manifests::Manifests;
+use super::tables::{compare_layer, compare_neuron, quoted};
+use super::{Findings, Full, VerifyError, manifests};
+use crate::atlas::{
+    Atlas, AtlasError, ExampleRow, NeuronWeights, Part, TokenNeurons, TokenRow, different_tokens,
+    different_weights, find_parts, merge_layer, weights,
+};
+use crate::ids::{NeuronId, TokenId};
+use crate::load::ModelFiles;
+use crate::scan::{self, Progress, Setup, Watch};
+use crate::shard::{
+    LayerReader, PartInfo, ShardError, WEIGHTS_FILE, examples_file, part_folder, stats_file,
+};
+use crate::stats::moments::Moments;
+use crate::stats::neuron::NeuronStats;
+use crate::tokens::Tokenizer;
+
+/// By how much numbers may differ where another device, version or way of rounding made them: of sums, as a share of the
+/// largest that they could be; of values, of the neuron's largest; of counts, of all positions.
+pub const TOLERANCE: f64 = 0.02;
+
+/// Tokens that are compared at one go.
+const TOKEN_ROWS: usize = 4096;
+
+/// What is done again.
+pub(super) struct Again<'a> {
+    pub(super) atlas: &'a Atlas,
+    pub(super) manifests: &'a Manifests,
+    pub(super) files: &'a ModelFiles,
+    pub(super) setup: &'a Setup,
+    pub(super) tokenizer: &'a Tokenizer,
+}
+
+/// Scans and analyses again. What is written meanwhile is beside the atlas, and goes at the end.
+pub(super) fn check(
+    again: &Again<'_>,
+    data: &Path,
+    findings: &mut Findings,
+    progress: Progress<'_>,
+) -> Result<Full, VerifyError> {
+    let mut because = again.differs();
+    let io = |source| ShardError::io("write in", data, source);
+    let folder = tempfile::Builder::new()
+        .prefix(".verify-")
+        .tempdir_in(data)
+        .map_err(io)?;
+    let parts = again.scan(folder.path(), progress)?;
+    if because.is_none() {
+        let (exact, n_different) = again.layers(|layer, own| again.compare(&parts, layer, own))?;
+        // a change here or there is one thing, another way of rounding everywhere another
+        match again.manifests.parts.is_empty() && n_different * 2 > again.n_neurons() {
+            true => because = Some("most neurons are rounded differently".into()),
+            false => findings.append(exact),
+        }
+    }
+    if because.is_some() {
+        let roughly = again.layers(|layer, own| again.compare_roughly(&parts, layer, own))?;
+        findings.append(roughly.0);
+    }
+    again.compare_parts(&parts, findings);
+    again.compare_weights(because.is_none(), findings)?;
+    Ok(Full {
+        exact: because.is_none(),
+        because,
+    })
+}
+
+impl Again<'_> {
+    fn n_neurons(&self) -> u64 {
+        let model = &self.atlas.manifest().scan.model;
+        u64::from(model.n_layers) * u64::from(model.d_mlp)
+    }
+
+    /// Compares all layers side by side; answers how many neurons differ.
+    fn layers(
+        &self,
+        compare: impl Fn(u32, &mut Findings) -> Result<u64, VerifyError> + Sync,
+    ) -> Result<(Findings, u64), VerifyError> {
+        let layers = (0..self.atlas.manifest().scan.model.n_layers).into_par_iter();
+        let found = layers.map(|layer| {
+            let mut findings = Findings::default();
+            let n_different = compare(layer, &mut findings)?;
+            Ok((findings, n_different))
+        });
+        let mut all = (Findings::default(), 0);
+        for (found, n_different) in found.collect::<Result<Vec<_>, VerifyError>>()? {
+            all.0.append(found);
+            all.1 += n_different;
+        }
+        Ok(all)
+    }
+
+    /// Why not the same bits can be expected.
+    fn differs(&self) -> Option<String> {
+        let (own, here) = (env!("CARGO_PKG_VERSION"), self.setup.runs_on());
+        let manifest = self.atlas.manifest();
+        if manifest.neuroscope != own {
+            return Some(format!("the atlas is by version {}", manifest.neuroscope));
+        }
+        let mut devices = self.manifests.parts.iter().map(|(_, part)| &part.device);
+        let other = devices.find(|device| **device != here)?;
+        Some(format!("it was scanned on `{other}`; this is `{here}`"))
+    }
+
+    /// The parts, as they were.
+    fn scan(&self, folder: &Path, progress: Progress<'_>) -> Result<Vec<Part>, VerifyError> {
+        let of = self.atlas.manifest().n_parts.max(1);
+        let (job, identity) = (self.setup.job(), self.setup.identity());
+        let mut done = 0;
+        for part in (0..of).map(|index| PartInfo { index, of }) {
+            let before = done;
+            let watch = Watch {
+                begin: &|_| {},
+                progress: &|n| progress(before + n),
+                note: &|_| {},
+                checkpoint_every: Duration::MAX,
+            };
+            let target: PathBuf = folder.join("parts").join(part_folder(part));
+            scan::scan_part(&job, identity, part, &target, &watch)?;
+            done += job.n_rows(part);
+        }
+        Ok(find_parts(&folder.join("parts"))?)
+    }
+
+    /// Compares a layer of the atlas, and of the parts that are there, bit for bit.
+    fn compare(
+        &self,
+        parts: &[Part],
+        layer: u32,
+        findings: &mut Findings,
+    ) -> Result<u64, VerifyError> {
+        let names = |place: &str| {
+            [stats_file(layer), examples_file(layer)].map(|name| format!("{place}/{name}"))
+        };
+        let n_different = compare_layer(self.atlas, parts, layer, &names("atlas"), findings)?;
+        let scan = &self.atlas.manifest().scan;
+        for ((path, _), (own, part)) in parts.iter().zip(&self.manifests.parts) {
+            let place = format!("parts/{}", part_folder(part.part).display());
+            let expected = LayerReader::of(path, layer, scan)?;
+            for (expected, found) in expected.zip(LayerReader::of(own, layer, scan)?) {
+                let ((neuron, stats, rows), (_, own_stats, own_rows)) = (expected?, found?);
+                let id = NeuronId { layer, neuron };
+                let both = ((&stats, &rows[..]), (&own_stats, &own_rows[..]));
+                compare_neuron(id, scan, both.0, both.1, &names(&place), findings);
+            }
+        }
+        Ok(n_different)
+    }
+
+    /// The manifests of the parts.
+    fn compare_parts(&self, parts: &[Part], findings: &mut Findings) {
+        for ((_, expected), (_, found)) in parts.iter().zip(&self.manifests.parts) {
+            let file = format!("parts/{}/manifest.json", part_folder(found.part).display());
+            let but = ["scan", "files", "neuroscope", "device"];
+            findings.all(&file, manifests::differences(expected, found, &but));
+        }
+    }
+
+    /// Compares a layer of the atlas as far as another device or version leaves it alike.
+    fn compare_roughly(
+        &self,
+        parts: &[Part],
+        layer: u32,
+        findings: &mut Findings,
+    ) -> Result<u64, VerifyError> {
+        let scan = &self.atlas.manifest().scan;
+        let mut rows = LayerReader::of(self.atlas.folder(), layer, scan)?;
+        let names = [stats_file(layer), examples_file(layer)].map(|name| format!("atlas/{name}"));
+        merge_layer(parts, scan, layer, |neuron, stats, examples| {
+            let Some((_, own, own_examples)) = rows.next().transpose()? else {
+                return Ok(());
+            };
+            let place = |what: &str| format!("neuron {layer}.{neuron}: `{what}` is far off");
+            findings.all(&names[0], far_off(&stats, &own).into_iter().map(place));
+            let largest = largest(&stats.moments).max(largest(&own.moments));
+            for row in &own_examples {
+                let same = |other: &&ExampleRow| (&other.list, other.rank) == (&row.list, row.rank);
+                let is_top = matches!(row.list.as_str(), "top" | "bottom");
+                let Some(other) = examples.iter().find(same).filter(|_| is_top) else {
+                    continue;
+                };
+                let difference = f64::from((row.example.value - other.example.value).abs());
+                if difference > TOLERANCE * largest {
+                    findings.add(&names[1], place(&format!("{} {}", row.list, row.rank)));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(0)
+    }
+
+    /// Compares what the weights say.
+    fn compare_weights(&self, exact: bool, findings: &mut Findings) -> Result<(), VerifyError> {
+        let Some(info) = self.atlas.weights_info() else {
+            return Ok(());
+        };
+        let scan = &self.atlas.manifest().scan;
+        let mut config = self.files.config()?;
+        config.refactor_glu = scan.policy.refactor_glu;
+        let checkpoint = self.files.checkpoint()?;
+        let (mut wrong, mut roughly) = (Findings::default(), Findings::default());
+        let mut n_different = 0;
+        let each = |layer: u32, rows: Vec<NeuronWeights>| {
+            let own = self.atlas.weights(layer)?.unwrap_or_default();
+            let file = format!("atlas/layer-{layer:03}.weights.parquet");
+            for (neuron, (mut expected, found)) in (0..).zip(rows.into_iter().zip(&own)) {
+                let id = NeuronId { layer, neuron };
+                expected.logits.mean = None; // it is 0, and not stored
+                if expected != *found {
+                    n_different += 1;
+                    let columns = quoted(&different_weights(&expected, found));
+                    wrong.add(&file, format!("neuron {id}: {columns} should be other"));
+                }
+                if !is_near(&expected, found) {
+                    let what = format!("neuron {id}: its lengths or cosines are far off");
+                    roughly.add(&file, what);
+                }
+            }
+            Ok::<(), AtlasError>(())
+        };
+        let (expected, index) = weights(&config, &checkpoint, &info.options, &|_| true, each)?;
+        if !exact || n_different * 2 > self.n_neurons() {
+            findings.append(roughly);
+            return Ok(());
+        }
+        findings.append(wrong);
+        let different = manifests::differences(&expected, info, &["neuroscope"]);
+        findings.all(&format!("atlas/{WEIGHTS_FILE}"), different);
+        self.compare_tokens(|token| index.of(token), findings)
+    }
+
+    /// Compares the token index. On what neurons peak has been compared with the examples.
+    fn compare_tokens(
+        &self,
+        expected: impl Fn(TokenId) -> TokenNeurons,
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
+        let mut next = 0;
+        for batch in self.atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
+            for found in batch? {
+                let token = TokenId(next);
+                next += 1;
+                let mut neurons = expected(token);
+                neurons.peaks = found.1.peaks.clone();
+                let text = self.tokenizer.vocabulary().text(token).into_owned();
+                let row: TokenRow = (text, neurons);
+                if row != found {
+                    let columns = quoted(&different_tokens(&row, &found));
+                    findings.add(
+                        "atlas/tokens.parquet",
+                        format!("token {}: {columns} should be other", token.0),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn largest(of: &Moments) -> f64 {
+    match of.count {
+        0 => 0.0,
+        _ => f64::from(of.max.abs().max(of.min.abs())),
+    }
+}
+
+/// Statistics that differ by more than the tolerance.
+fn far_off(a: &NeuronStats, b: &NeuronStats) -> Vec<&'static str> {
+    let n = (a.moments.count.max(b.moments.count)).max(1) as f64;
+    let largest = largest(&a.moments).max(largest(&b.moments));
+    let far = |x: f64, y: f64, most: f64| (x - y).abs() > TOLERANCE * most;
+    let counts = |x: u64, y: u64| far(x as f64, y as f64, n);
+    let mut out = Vec::new();
+    let (p, q) = (&a.moments, &b.moments);
+    let sums = ["sum1", "sum2", "sum3", "sum4"].into_iter().enumerate();
+    out.extend(sums.filter_map(|(at, name)| {
+        let most = (n * p.sums[1].max(q.sums[1])).sqrt() * largest.powi(at as i32);
+        far(p.sums[at], q.sums[at], most).then_some(name)
+    }));
+    for (name, is_far) in [
+        ("count", counts(p.count, q.count)),
+        ("max", far(p.max.into(), q.max.into(), largest)),
+        ("min", far(p.min.into(), q.min.into(), largest)),
+        ("not_finite", counts(a.not_finite, b.not_finite)),
+        ("firing", counts(a.n_firing, b.n_firing)),
+        ("above_tau", counts(a.n_above_tau, b.n_above_tau)),
+    ] {
+        out.extend(is_far.then_some(name));
+    }
+    out
+}
+
+/// Whether lengths and cosines are near each other.
+fn is_near(a: &NeuronWeights, b: &NeuronWeights) -> bool {
+    let near = |x: Option<f32>, y: Option<f32>, most: f32| match (x, y) {
+        (Some(x), Some(y)) => f64::from((x - y).abs()) <= TOLERANCE * f64::from(most),
+        (None, None) => true,
+        _ => false,
+    };
+    let lengths = [
+        (Some(a.norms.input), Some(b.norms.input)),
+        (a.norms.gate, b.norms.gate),
+        (Some(a.norms.out), Some(b.norms.out)),
+    ];
+    let cosines = [
+        (a.cosines.in_out, b.cosines.in_out),
+        (a.cosines.gate_out, b.cosines.gate_out),
+        (a.cosines.gate_in, b.cosines.gate_in),
+    ];
+    let length = |(x, y): (Option<f32>, Option<f32>)| near(x, y, x.unwrap_or_default());
+    lengths.into_iter().all(length) && cosines.into_iter().all(|(x, y)| near(x, y, 1.0))
+}

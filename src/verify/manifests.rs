@@ -1,0 +1,251 @@
+//! Whether manifests agree in what they share, and name the files that are there, all of them and no others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Findings;
+use crate::atlas::{Part, atlas_files};
+use crate::lanes::Isa;
+use crate::shard::{
+    AtlasManifest, CorpusManifest, DataManifest, FileEntry, MANIFEST, ShardError, TOKENIZER_FILE,
+    WEIGHTS_FILE, part_folder,
+};
+use crate::tokens::store::TokenStore;
+
+/// What of a scan may be called otherwise where another machine scanned a part of it.
+const NAMES: [&str; 5] = [
+    "model.name",
+    "model.source",
+    "model.revision",
+    "model.stored_as",
+    "corpus.name",
+];
+
+/// The manifests of a data folder.
+pub(super) struct Manifests {
+    pub(super) atlas: AtlasManifest,
+    pub(super) data: DataManifest,
+    pub(super) corpus: CorpusManifest,
+    pub(super) parts: Vec<Part>,
+}
+
+/// Compares the manifests with each other, and with the folders.
+pub(super) fn check(
+    folder: &Path,
+    manifests: &Manifests,
+    store: &TokenStore,
+    findings: &mut Findings,
+) -> Result<(), ShardError> {
+    let Manifests {
+        atlas,
+        data,
+        corpus,
+        parts,
+    } = manifests;
+    let scan = &atlas.scan;
+    findings.all(MANIFEST, differences(scan, &data.scan, &[]));
+    if data.n_parts != atlas.n_parts {
+        let what = format!(
+            "`n_parts` is {}; the atlas has {}",
+            data.n_parts, atlas.n_parts
+        );
+        findings.add(MANIFEST, what);
+    }
+    let own = "corpus/manifest.json";
+    findings.all(own, differences(&scan.corpus, &corpus.corpus, &[]));
+    let sources = sources(store);
+    let told = corpus.corpus.sources.iter();
+    let told = told.map(|of| {
+        (
+            of.source.as_str(),
+            of.license.as_str(),
+            of.n_documents,
+            of.n_tokens,
+        )
+    });
+    if !told.eq(sources) {
+        findings.add(own, "`sources` are not those of the documents");
+    }
+    if !parts.is_empty() && parts.len() != atlas.n_parts as usize {
+        let what = format!("`n_parts` is {}; there are {}", atlas.n_parts, parts.len());
+        findings.add("atlas/manifest.json", what);
+    }
+    for (path, part) in parts {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let file = format!("parts/{name}/{MANIFEST}");
+        // the atlas has the names of the first
+        let free: &[&str] = if part.part.index == 0 { &[] } else { &NAMES };
+        findings.all(&file, differences(scan, &part.scan, free));
+        if !is_device(&part.device) {
+            findings.add(
+                &file,
+                format!("`device` is `{}`, which is not known", part.device),
+            );
+        }
+        if *name != *part_folder(part.part).to_string_lossy() {
+            findings.add(&file, "the part is in the folder of another");
+        }
+        files(
+            path,
+            &format!("parts/{name}"),
+            &part.files,
+            scan.tables(),
+            findings,
+        )?;
+    }
+    let named = atlas_files(atlas);
+    files(
+        &folder.join("atlas"),
+        "atlas",
+        &atlas.files,
+        named,
+        findings,
+    )?;
+    let mut named = store.files();
+    named.push(TOKENIZER_FILE.into());
+    // what a tokenizer needs besides
+    named.extend(
+        corpus
+            .files
+            .iter()
+            .filter(|file| file.name.starts_with("tokenizer"))
+            .map(|file| file.name.clone()),
+    );
+    files(
+        &folder.join("corpus"),
+        "corpus",
+        &corpus.files,
+        named,
+        findings,
+    )
+}
+
+/// Whether a device is called so, as [`crate::model::Compute::name`] does.
+fn is_device(name: &str) -> bool {
+    let cpu = name
+        .strip_prefix("cpu (")
+        .and_then(|name| name.strip_suffix(')'));
+    let is_isa = |name: &str| Isa::ALL.into_iter().any(|isa| isa.name() == name);
+    let cuda = name.strip_prefix("cuda:").map(str::parse::<u32>);
+    let is_cpu = name == "cpu" || cpu.is_some_and(|name| name == "tensors" || is_isa(name));
+    is_cpu || matches!(cuda, Some(Ok(_)))
+}
+
+/// Documents and tokens of each source, as the store has them.
+fn sources(store: &TokenStore) -> impl Iterator<Item = (&str, &str, u64, u64)> {
+    let mut found: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
+    for doc in (0..store.n_documents() as u32).map(crate::ids::DocId) {
+        let info = store.info(doc);
+        let own = found.entry((info.source, info.license)).or_default();
+        *own = (own.0 + 1, own.1 + store.len(doc) as u64);
+    }
+    found
+        .into_iter()
+        .map(|((source, license), (n_documents, n_tokens))| {
+            (source, license, n_documents, n_tokens)
+        })
+}
+
+/// Compares the files that a manifest names with those that it must name and those that are there.
+fn files(
+    folder: &Path,
+    place: &str,
+    listed: &[FileEntry],
+    named: impl IntoIterator<Item = String>,
+    findings: &mut Findings,
+) -> Result<(), ShardError> {
+    let named: BTreeSet<String> = named.into_iter().collect();
+    let listed: BTreeSet<String> = listed.iter().map(|file| file.name.clone()).collect();
+    // weights of the time before `weights.json`
+    let early = |name: &str| name.ends_with(".weights.parquet") && !listed.contains(WEIGHTS_FILE);
+    for name in listed.difference(&named).filter(|name| !early(name)) {
+        findings.add(
+            place,
+            format!("the manifest names `{name}`, which does not belong here"),
+        );
+    }
+    let io = |source| ShardError::io("read", folder, source);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let name = entry
+            .map_err(io)?
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
+        if name != MANIFEST && !name.starts_with('.') && !listed.contains(&name) {
+            findings.add(
+                place,
+                format!("`{name}` is there, but the manifest does not name it"),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What two values have differently, but for some fields, which are named with the path to them.
+pub(super) fn differences<T: Serialize>(expected: &T, found: &T, but: &[&str]) -> Vec<String> {
+    let mut out = Vec::new();
+    let json = |value: &T| serde_json::to_value(value).unwrap_or_default();
+    compare("", &json(expected), &json(found), but, &mut out);
+    out
+}
+
+fn compare(path: &str, expected: &Value, found: &Value, but: &[&str], out: &mut Vec<String>) {
+    if expected == found || but.contains(&path) {
+        return;
+    }
+    if let (Value::Object(a), Value::Object(b)) = (expected, found) {
+        let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        for key in keys {
+            let path = match path {
+                "" => key.clone(),
+                path => format!("{path}.{key}"),
+            };
+            let of =
+                |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+            compare(&path, &of(a), &of(b), but, out);
+        }
+        return;
+    }
+    out.push(format!(
+        "`{path}` is {}; expected {}",
+        short(found),
+        short(expected)
+    ));
+}
+
+/// A value in a line.
+fn short(value: &Value) -> String {
+    const MOST: usize = 80;
+    let text = value.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
+
+/// What manifests say of the program that wrote them.
+pub(super) fn versions(manifests: &Manifests, findings: &mut Findings) {
+    let parts = manifests.parts.iter().map(|(_, part)| &part.neuroscope);
+    let known = [
+        &manifests.atlas.neuroscope,
+        &manifests.data.neuroscope,
+        &manifests.corpus.neuroscope,
+    ];
+    for version in known.into_iter().chain(parts) {
+        let is_number = |part: &str| part.parse::<u32>().is_ok();
+        let numbers = version.split(['-', '+']).next().unwrap_or_default();
+        if numbers.split('.').count() != 3 || !numbers.split('.').all(is_number) {
+            findings.add(
+                MANIFEST,
+                format!("`neuroscope` is `{version}`, which is not a version"),
+            );
+        }
+    }
+    if manifests.atlas.neuroscope != manifests.data.neuroscope {
+        findings.add(MANIFEST, "`neuroscope` is not that of the atlas");
+    }
+}

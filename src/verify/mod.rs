@@ -1,0 +1,304 @@
+//! Whether an atlas is what it says: its files and manifests, every table against itself and the others, the parts merged
+//! once more, and, with the model, examples of some neurons computed again, or everything.
+
+mod again;
+mod corpus;
+mod examples;
+mod full;
+mod manifests;
+mod stats;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::atlas::{Atlas, AtlasError, check_model, find_parts, open_corpus};
+use crate::gpu::DeviceName;
+use crate::ids::NeuronId;
+use crate::load::{LoadError, ModelFiles};
+use crate::model::ModelError;
+use crate::scan::{Checked, Progress, ScanDtype, ScanError, ScanOptions, Setup};
+use crate::shard::{DataManifest, MANIFEST, ScanIdentity, ShardError, read_manifest};
+use crate::tokens::store::StoreError;
+use crate::tokens::{BosPolicy, TokenizerError};
+use corpus::CorpusTokenizer;
+pub use full::TOLERANCE;
+use manifests::Manifests;
+
+/// Unpacked tokens kept in memory.
+const CACHE_TOKENS: usize = 64 << 20;
+
+/// Most findings that are told.
+const MOST_FINDINGS: usize = 100;
+
+/// What is to be computed again.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifyOptions {
+    /// Neurons, drawn at random.
+    pub neurons: usize,
+    /// Examples of each of their lists.
+    pub examples: usize,
+    /// By how much a value may differ, relative to the neuron's largest.
+    pub tolerance: f64,
+    /// Seed of the draw.
+    pub seed: u64,
+    /// Whether everything is computed again, and not only the examples of some neurons.
+    pub full: bool,
+    /// Where.
+    pub device: DeviceName,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The file or folder, in the data folder.
+    pub file: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What is wrong, as far as it is told.
+#[derive(Debug, Default)]
+struct Findings {
+    told: Vec<Finding>,
+    n: usize,
+}
+
+impl Findings {
+    fn add(&mut self, file: impl Into<String>, what: impl Into<String>) {
+        self.n += 1;
+        if self.told.len() < MOST_FINDINGS {
+            self.told.push(Finding {
+                file: file.into(),
+                what: what.into(),
+            });
+        }
+    }
+
+    fn all(&mut self, file: &str, what: impl IntoIterator<Item = String>) {
+        what.into_iter().for_each(|what| self.add(file, what));
+    }
+
+    fn append(&mut self, other: Self) {
+        self.n += other.n;
+        let room = MOST_FINDINGS - self.told.len();
+        self.told.extend(other.told.into_iter().take(room));
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct VerifyReport {
+    /// Files whose length and SHA-256 are right.
+    pub n_files: usize,
+    /// Parts that are there.
+    pub n_parts: usize,
+    /// Neurons whose rows were read.
+    pub n_neurons: u64,
+    /// What is wrong, the first hundred.
+    pub wrong: Vec<Finding>,
+    /// How much is wrong.
+    pub n_wrong: usize,
+    /// What was computed again, if there was a model to do it.
+    pub recomputed: Option<Recomputed>,
+    /// How the whole scan was compared, if it was done again.
+    pub full: Option<Full>,
+}
+
+/// How well examples are reproduced.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Recomputed {
+    /// Neurons.
+    pub neurons: Vec<NeuronId>,
+    /// Examples.
+    pub n_examples: usize,
+    /// Values at peaks and around them.
+    pub n_values: usize,
+    /// Largest difference of a value at a peak, relative to the neuron's largest magnitude.
+    pub peak_error: f64,
+    /// The same of values around peaks, beyond the half step that eight bits may be off.
+    pub window_error: f64,
+    /// Examples that are off by more than the tolerance.
+    pub off: Vec<String>,
+}
+
+/// How a scan and an analysis that were done again were compared.
+#[derive(Clone, Debug, Serialize)]
+pub struct Full {
+    /// Whether bit for bit: what is the same model, text, version and device gives the same bits.
+    pub exact: bool,
+    /// Why not, if not.
+    pub because: Option<String>,
+}
+
+/// What can go wrong while verifying.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// Files are wrong.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// The atlas is wrong.
+    #[error(transparent)]
+    Atlas(#[from] AtlasError),
+    /// The corpus is wrong.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The model cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The model cannot compute.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The scan cannot be done again.
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// The tokenizer of the corpus cannot be read.
+    #[error("`{path}`: {source}")]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TokenizerError,
+    },
+    /// The folder holds something that is not of the scan.
+    #[error("`{path}` is of another {what} (expected {expected}, found {found})")]
+    Other {
+        /// Where.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// As in the atlas.
+        expected: String,
+        /// As found.
+        found: String,
+    },
+}
+
+impl VerifyError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Shard(error) => error.hint(),
+            Self::Atlas(error) => error.hint(),
+            Self::Load(error) => error.hint(),
+            Self::Model(error) => error.hint(),
+            Self::Scan(error) => error.hint(),
+            Self::Other { .. } => Some("merge the parts again, or copy the folder again"),
+            _ => None,
+        }
+    }
+}
+
+/// Checks a data folder: every file against its manifest, the manifests and tables against each other, the parts against the
+/// atlas; then, with the model, computes examples again, or everything. `progress` is told the tokens done of the latter.
+pub fn verify(
+    data: &Path,
+    model: Option<&ModelFiles>,
+    options: &VerifyOptions,
+    progress: Progress<'_>,
+) -> Result<VerifyReport, VerifyError> {
+    let atlas = Atlas::open(&data.join("atlas"))?;
+    let manifest = atlas.manifest().clone();
+    let scan = &manifest.scan;
+    let same = |path: PathBuf, found: &ScanIdentity| match scan.difference(found) {
+        Some((what, expected, found)) => Err(VerifyError::Other {
+            path,
+            what,
+            expected,
+            found,
+        }),
+        None => Ok(()),
+    };
+    let summary: DataManifest = read_manifest(data)?;
+    same(data.join(MANIFEST), &summary.scan)?;
+    let parts = match data.join("parts").is_dir() {
+        true => find_parts(&data.join("parts"))?,
+        false => Vec::new(),
+    };
+    for (path, part) in &parts {
+        same(path.join(MANIFEST), &part.scan)?;
+    }
+    let corpus_folder = data.join("corpus");
+    let store = open_corpus(&corpus_folder, scan, CACHE_TOKENS)?;
+    let manifests = Manifests {
+        corpus: read_manifest(&corpus_folder)?,
+        atlas: manifest.clone(),
+        data: summary,
+        parts,
+    };
+    let mut report = VerifyReport {
+        n_files: manifest.files.len() + manifests.corpus.files.len(),
+        n_parts: manifests.parts.len(),
+        ..Default::default()
+    };
+    report.n_files += manifests
+        .parts
+        .iter()
+        .map(|(_, part)| part.files.len())
+        .sum::<usize>();
+
+    let mut findings = Findings::default();
+    manifests::check(data, &manifests, &store, &mut findings)?;
+    manifests::versions(&manifests, &mut findings);
+    let opened = CorpusTokenizer::open(&corpus_folder)?;
+    corpus::check(&store, &opened, &manifests.corpus, &mut findings)?;
+    let tokenizer = opened.tokenizer;
+    report.n_neurons = tables::check(&atlas, &manifests, &store, &tokenizer, &mut findings)?;
+
+    if let Some(files) = model {
+        check_model(scan, &files.hashes()?)?;
+        let scan_options = scan_options(scan, options.device);
+        let checked = Checked::new(files, &scan_options)?;
+        let setup = Setup::new(&scan.model.name, checked, &manifests.corpus, &corpus_folder)?;
+        let but = ["model.source", "model.revision", "corpus.name"];
+        let different = manifests::differences(setup.identity(), scan, &but);
+        findings.all("atlas/manifest.json", different);
+        let recomputed = again::recompute(&atlas, setup.job().model, &store, options)?;
+        report.recomputed = Some(recomputed);
+        if !options.full {
+            again::weights(&atlas, files, options, &mut findings)?;
+        } else {
+            let again = full::Again {
+                atlas: &atlas,
+                manifests: &manifests,
+                files,
+                setup: &setup,
+                tokenizer: &tokenizer,
+            };
+            report.full = Some(full::check(&again, data, &mut findings, progress)?);
+        }
+    }
+    (report.wrong, report.n_wrong) = (findings.told, findings.n);
+    Ok(report)
+}
+
+/// The options that a scan had.
+fn scan_options(scan: &ScanIdentity, device: DeviceName) -> ScanOptions {
+    let policy = &scan.policy;
+    ScanOptions {
+        n_ctx: Some(policy.n_ctx),
+        dtype: ScanDtype::from_name(&policy.dtype).unwrap_or_default(),
+        refactor_glu: policy.refactor_glu,
+        bos: match policy.bos {
+            Some(_) => BosPolicy::Always,
+            None => BosPolicy::Never,
+        },
+        count_special: policy.count_special,
+        device,
+        batch_tokens: None,
+        stats: policy.stats.clone(),
+    }
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong.
+    pub fn is_right(&self) -> bool {
+        let off = self
+            .recomputed
+            .as_ref()
+            .is_some_and(|again| !again.off.is_empty());
+        self.n_wrong == 0 && !off
+    }
+}

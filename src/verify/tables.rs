@@ -1,0 +1,322 @@
+//! Whether the tables of an atlas agree with each other, with the corpus and with the parts.
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::examples::{Ground, wrong_examples};
+use super::manifests::Manifests;
+use super::stats::wrong_stats;
+use super::{Findings, VerifyError};
+use crate::atlas::{
+    Atlas, AtlasError, Measure, NeuronWeights, Part, PeakIndex, Summary, different_summaries,
+    different_tokens, measure, merge_layer, rank, wrong_info, wrong_neighbours, wrong_tokens,
+    wrong_weights,
+};
+use crate::ids::{NeuronId, TokenId};
+use crate::scan::Positions;
+use crate::shard::{
+    ExampleRow, LayerReader, ScanIdentity, WEIGHTS_FILE, different_examples, different_stats,
+    examples_file, stats_file,
+};
+use crate::stats::neuron::NeuronStats;
+use crate::tokens::store::TokenStore;
+use crate::tokens::{Tokenizer, Vocabulary};
+
+/// Tokens that are read at one go.
+const TOKEN_ROWS: usize = 4096;
+
+const NEURONS: &str = "atlas/neurons.parquet";
+const TOKENS: &str = "atlas/tokens.parquet";
+
+/// What a layer's tables say that others must agree with.
+struct LayerFacts {
+    findings: Findings,
+    summaries: Vec<Summary>,
+    /// Tokens that the largest and the smallest examples of each neuron peak on.
+    peaks: Vec<[Vec<TokenId>; 2]>,
+}
+
+/// Checks all tables; answers the number of neurons.
+pub(super) fn check(
+    atlas: &Atlas,
+    manifests: &Manifests,
+    store: &TokenStore,
+    tokenizer: &Tokenizer,
+    findings: &mut Findings,
+) -> Result<u64, VerifyError> {
+    let scan = &atlas.manifest().scan;
+    let (options, windowing) = (&scan.policy.stats, atlas.windowing());
+    let positions = Positions::new(store, tokenizer.vocabulary(), windowing, options)?;
+    let ground = |documents, is_merged| -> Result<Ground<'_>, VerifyError> {
+        Ok(Ground {
+            positions: &positions,
+            options,
+            kind: scan.kind(),
+            counts: positions.counts(std::ops::Range::clone(&documents))?,
+            documents,
+            is_merged,
+        })
+    };
+    let whole = ground(0..store.n_documents() as u32, true)?;
+    if whole.counts.n_counted != scan.policy.n_counted {
+        let what = format!(
+            "`n_counted` is {}; the corpus has {}",
+            scan.policy.n_counted, whole.counts.n_counted
+        );
+        findings.add("atlas/manifest.json", what);
+    }
+    for (path, part) in &manifests.parts {
+        let [first, end] = part.documents;
+        let ground = ground(first..end, false)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let layers = (0..scan.model.n_layers).into_par_iter();
+        let found =
+            layers.map(|layer| part_layer(path, &format!("parts/{name}"), layer, scan, &ground));
+        for found in found.collect::<Result<Vec<_>, _>>()? {
+            findings.append(found);
+        }
+    }
+    let layers = (0..scan.model.n_layers).into_par_iter();
+    let facts = layers.map(|layer| atlas_layer(atlas, &manifests.parts, layer, &whole));
+    let facts = facts.collect::<Result<Vec<_>, _>>()?;
+    let (mut summaries, mut index) = (
+        Vec::new(),
+        PeakIndex::new(scan.model.d_vocab as usize, scan.model.d_mlp),
+    );
+    for (layer, facts) in (0..).zip(facts) {
+        findings.append(facts.findings);
+        summaries.push(facts.summaries);
+        for (neuron, peaks) in (0..).zip(facts.peaks) {
+            for (end, tokens) in peaks.into_iter().enumerate() {
+                index.add(NeuronId { layer, neuron }, end, tokens);
+            }
+        }
+    }
+    let weights = weights(atlas, &index, tokenizer.vocabulary(), findings)?;
+    let n_neurons = summaries.iter().map(|rows| rows.len() as u64).sum();
+    check_summaries(atlas, summaries, weights.as_deref(), findings)?;
+    Ok(n_neurons)
+}
+
+/// Checks a layer of a part by itself.
+fn part_layer(
+    path: &Path,
+    place: &str,
+    layer: u32,
+    scan: &ScanIdentity,
+    ground: &Ground<'_>,
+) -> Result<Findings, VerifyError> {
+    let mut findings = Findings::default();
+    let names = [stats_file(layer), examples_file(layer)].map(|name| format!("{place}/{name}"));
+    for row in LayerReader::of(path, layer, scan)? {
+        let (neuron, stats, examples) = row?;
+        check_neuron(
+            NeuronId { layer, neuron },
+            (&stats, &examples),
+            (scan, ground),
+            &names,
+            &mut findings,
+        )?;
+    }
+    Ok(findings)
+}
+
+fn check_neuron(
+    id: NeuronId,
+    (stats, examples): (&NeuronStats, &[ExampleRow]),
+    (scan, ground): (&ScanIdentity, &Ground<'_>),
+    names: &[String; 2],
+    findings: &mut Findings,
+) -> Result<(), VerifyError> {
+    let place = |what: String| format!("neuron {id}: {what}");
+    let wrong = wrong_stats(stats, scan, &ground.counts);
+    findings.all(&names[0], wrong.into_iter().map(place));
+    let wrong = wrong_examples(stats, examples, ground)?;
+    findings.all(&names[1], wrong.into_iter().map(place));
+    Ok(())
+}
+
+/// Checks a layer of the atlas by itself, and against the parts.
+fn atlas_layer(
+    atlas: &Atlas,
+    parts: &[Part],
+    layer: u32,
+    ground: &Ground<'_>,
+) -> Result<LayerFacts, VerifyError> {
+    let scan = &atlas.manifest().scan;
+    let names = [stats_file(layer), examples_file(layer)].map(|name| format!("atlas/{name}"));
+    let mut facts = LayerFacts {
+        findings: Findings::default(),
+        summaries: Vec::new(),
+        peaks: Vec::new(),
+    };
+    for row in LayerReader::of(atlas.folder(), layer, scan)? {
+        let (neuron, stats, examples) = row?;
+        let id = NeuronId { layer, neuron };
+        let both = (scan, ground);
+        check_neuron(id, (&stats, &examples), both, &names, &mut facts.findings)?;
+        facts.summaries.push(Summary::new(layer, neuron, &stats));
+        let mut peaks = [Vec::new(), Vec::new()];
+        for row in &examples {
+            let end = match row.list.as_str() {
+                "top" => 0,
+                "bottom" => 1,
+                _ => continue,
+            };
+            let (doc, pos) = (row.example.doc, row.example.pos);
+            if pos.0 < ground.positions.n_positions(doc) {
+                peaks[end].extend(ground.positions.token(doc, pos)?);
+            }
+        }
+        facts.peaks.push(peaks);
+    }
+    if !parts.is_empty() {
+        compare_layer(atlas, parts, layer, &names, &mut facts.findings)?;
+    }
+    Ok(facts)
+}
+
+/// Merges the parts of a layer once more, and compares the result with the atlas; answers how many neurons differ.
+pub(super) fn compare_layer(
+    atlas: &Atlas,
+    parts: &[Part],
+    layer: u32,
+    names: &[String; 2],
+    findings: &mut Findings,
+) -> Result<u64, AtlasError> {
+    let scan = &atlas.manifest().scan;
+    let mut n_different = 0;
+    let mut rows = LayerReader::of(atlas.folder(), layer, scan)?;
+    merge_layer(parts, scan, layer, |neuron, stats, examples| {
+        let Some((_, own_stats, own_examples)) = rows.next().transpose()? else {
+            return Ok(()); // the reader has ended with an error
+        };
+        let id = NeuronId { layer, neuron };
+        let merged = (&stats, &examples[..]);
+        let own = (&own_stats, &own_examples[..]);
+        n_different += u64::from(!compare_neuron(id, scan, merged, own, names, findings));
+        Ok(())
+    })?;
+    Ok(n_different)
+}
+
+/// Compares what is expected of a neuron with what is there; answers whether it is the same.
+pub(super) fn compare_neuron(
+    id: NeuronId,
+    scan: &ScanIdentity,
+    (stats, examples): (&NeuronStats, &[ExampleRow]),
+    (own_stats, own_examples): (&NeuronStats, &[ExampleRow]),
+    names: &[String; 2],
+    findings: &mut Findings,
+) -> bool {
+    if stats != own_stats {
+        let columns = different_stats(scan.kind(), stats, own_stats);
+        let columns = quoted(&columns);
+        findings.add(&names[0], format!("neuron {id}: {columns} should be other"));
+    }
+    if examples.len() != own_examples.len() {
+        let (found, expected) = (own_examples.len(), examples.len());
+        let what = format!("neuron {id} has {found} examples; expected {expected}");
+        findings.add(&names[1], what);
+        return false;
+    }
+    for (row, own) in examples.iter().zip(own_examples) {
+        if row != own {
+            let columns = quoted(&different_examples(scan.kind(), row, own));
+            let (list, rank) = (&own.list, own.rank);
+            let what =
+                format!("neuron {id}: list `{list}`, rank {rank}: {columns} should be other");
+            findings.add(&names[1], what);
+        }
+    }
+    stats == own_stats && examples == own_examples
+}
+
+/// Names in backticks.
+pub(super) fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+/// Checks what the weights of all neurons say, if they were analysed, and returns it.
+fn weights(
+    atlas: &Atlas,
+    index: &PeakIndex,
+    vocabulary: &Vocabulary,
+    findings: &mut Findings,
+) -> Result<Option<Vec<Vec<NeuronWeights>>>, VerifyError> {
+    let Some(info) = atlas.weights_info() else {
+        return Ok(None);
+    };
+    let scan = &atlas.manifest().scan;
+    findings.all(&format!("atlas/{WEIGHTS_FILE}"), wrong_info(info, scan));
+    let file = |layer: u32| format!("atlas/layer-{layer:03}.weights.parquet");
+    let layers = (0..scan.model.n_layers).into_par_iter();
+    let read = layers.map(|layer| {
+        let rows = atlas.weights(layer)?.unwrap_or_default();
+        let wrong = wrong_weights(info, scan, layer, &rows);
+        Ok((rows, wrong))
+    });
+    let mut all = Vec::new();
+    for (layer, (rows, wrong)) in (0..).zip(read.collect::<Result<Vec<_>, AtlasError>>()?) {
+        findings.all(&file(layer), wrong);
+        all.push(rows);
+    }
+    for (id, what) in wrong_neighbours(&all, scan.model.gated) {
+        findings.add(file(id.layer), format!("neuron {id}: {what}"));
+    }
+    let mut tokens = Vec::new();
+    for batch in atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
+        for (text, neurons) in batch? {
+            let id = TokenId(tokens.len() as u32);
+            let mut expected = (vocabulary.text(id).into_owned(), neurons.clone());
+            expected.1.peaks = index.of(id);
+            let found = (text, neurons);
+            if expected != found {
+                let columns = quoted(&different_tokens(&expected, &found));
+                findings.add(TOKENS, format!("token {}: {columns} should be other", id.0));
+            }
+            tokens.push(found.1);
+        }
+    }
+    findings.all(TOKENS, wrong_tokens(&all, &tokens));
+    Ok(Some(all))
+}
+
+/// Compares the table of all neurons with what the others give.
+fn check_summaries(
+    atlas: &Atlas,
+    mut expected: Vec<Vec<Summary>>,
+    weights: Option<&[Vec<NeuronWeights>]>,
+    findings: &mut Findings,
+) -> Result<(), VerifyError> {
+    let mut found = Vec::new();
+    for (layer, rows) in (0..).zip(&mut expected) {
+        let own = atlas.summaries(layer)?;
+        match weights {
+            Some(weights) => measure(rows, &weights[layer as usize]),
+            // an analysis by an early version is not read, but what it measured is there
+            None => {
+                for (row, own) in rows.iter_mut().zip(&own) {
+                    for measure in [Measure::LogitKurtosis, Measure::IoCosine] {
+                        row.interest[measure as usize].value = own.ranked(measure).value;
+                    }
+                }
+            }
+        }
+        found.push(own);
+    }
+    rank(&mut expected);
+    for (expected, found) in expected.iter().flatten().zip(found.iter().flatten()) {
+        if expected != found {
+            let (layer, neuron) = (found.layer, found.neuron);
+            let columns = quoted(&different_summaries(expected, found));
+            findings.add(
+                NEURONS,
+                format!("neuron {layer}.{neuron}: {columns} should be other"),
+            );
+        }
+    }
+    Ok(())
+}

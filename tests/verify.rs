@@ -1,0 +1,662 @@
+//! What `verify` finds: single changes to an atlas of which all checksums are put right. Every change is drawn with a seed.
+//!
+//! `NEUROSCOPE_LONG=1 cargo test --test main -- verify:: --nocapture` makes 200 changes to each of several atlases and prints
+//! what was found, by kind; without it some are made.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
+use neuroscope::gpu::DeviceName;
+use neuroscope::load::ModelFiles;
+use neuroscope::shard::hash_file;
+use neuroscope::verify::{VerifyOptions, VerifyReport, verify};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value, json};
+
+use crate::support::{fail, files, model, neuroscope, scan, succeed};
+
+/// Numbers that look random and are always the same.
+struct Draw(u64);
+
+impl Draw {
+    fn next(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((x ^ (x >> 31)) % n as u64) as usize
+    }
+
+    fn of<'a, T>(&mut self, some: &'a [T]) -> &'a T {
+        &some[self.next(some.len())]
+    }
+}
+
+fn options(full: bool) -> VerifyOptions {
+    VerifyOptions {
+        neurons: 2,
+        examples: 1,
+        tolerance: 1e-3,
+        seed: 0,
+        full,
+        device: DeviceName::Cpu,
+    }
+}
+
+/// What `verify` says of a data folder: nothing, or the first thing that is wrong.
+fn found(data: &Path, model: Option<&ModelFiles>) -> Option<String> {
+    match verify(data, model, &options(model.is_some()), &|_| true) {
+        Ok(VerifyReport {
+            n_wrong,
+            wrong,
+            recomputed,
+            ..
+        }) => match wrong.first() {
+            Some(first) => Some(format!("{n_wrong}: {}: {}", first.file, first.what)),
+            None => {
+                let off = recomputed.map(|again| again.off).unwrap_or_default();
+                off.first().map(|off| format!("{off} does not reproduce"))
+            }
+        },
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// The row groups of a table.
+fn groups(path: &Path) -> Vec<RecordBatch> {
+    let open = || ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
+    let n = open().metadata().num_row_groups();
+    let group = |at: usize| {
+        let rows = open().metadata().row_group(at).num_rows() as usize;
+        let reader = open()
+            .with_row_groups(vec![at])
+            .with_batch_size(rows.max(1));
+        reader.build().unwrap().next().unwrap().unwrap()
+    };
+    (0..n).map(group).collect()
+}
+
+/// Writes a table, each list of batches as a row group.
+fn write(path: &Path, groups: &[Vec<RecordBatch>]) {
+    let schema = groups[0][0].schema();
+    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), schema, None).unwrap();
+    for group in groups {
+        for batch in group {
+            writer.write(batch).unwrap();
+        }
+        writer.flush().unwrap();
+    }
+    writer.close().unwrap();
+}
+
+fn change_json(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut value: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
+}
+
+/// Puts the length and the checksum of a file right in its folder's manifest.
+fn put_right(path: &Path) {
+    let (bytes, sha256) = hash_file(path).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    change_json(&path.with_file_name("manifest.json"), |manifest| {
+        let files = manifest["files"].as_array_mut().unwrap();
+        let entry = files.iter_mut().find(|file| file["name"] == name).unwrap();
+        (entry["bytes"], entry["sha256"]) = (json!(bytes), json!(sha256));
+    });
+}
+
+fn tables(data: &Path) -> Vec<PathBuf> {
+    let names = files(&data.join("atlas")).into_iter().map(|(name, _)| name);
+    let tables = names.filter(|name| name.ends_with(".parquet"));
+    tables.map(|name| data.join("atlas").join(name)).collect()
+}
+
+/// Puts another row's value into a column; says where.
+fn change_value(data: &Path, draw: &mut Draw) -> String {
+    loop {
+        let path = draw.of(&tables(data)).clone();
+        let groups = groups(&path);
+        let column = draw.next(groups[0].num_columns());
+        let place = |mut row: usize| {
+            let at = groups.iter().position(|group| {
+                let here = row < group.num_rows();
+                row -= if here { 0 } else { group.num_rows() };
+                here
+            });
+            (at.unwrap(), row)
+        };
+        let n_rows = groups.iter().map(RecordBatch::num_rows).sum();
+        let (group, row) = place(draw.next(n_rows));
+        let (other_group, other) = place(draw.next(n_rows));
+        let value = groups[other_group].column(column).slice(other, 1);
+        if *groups[group].column(column).slice(row, 1) == *value {
+            continue;
+        }
+        let batch = &groups[group];
+        let mut columns = batch.slice(row, 1).columns().to_vec();
+        columns[column] = value;
+        let changed = RecordBatch::try_new(batch.schema(), columns).unwrap();
+        let after = batch.slice(row + 1, batch.num_rows() - row - 1);
+        let mut all: Vec<_> = groups.iter().map(|group| vec![group.clone()]).collect();
+        all[group] = vec![batch.slice(0, row), changed, after];
+        write(&path, &all);
+        put_right(&path);
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        return format!("{name} {}", batch.schema().field(column).name());
+    }
+}
+
+/// Takes a row out of a list, puts it there twice, or lets two rows change places.
+fn change_list(data: &Path, draw: &mut Draw) -> String {
+    let examples = tables(data)
+        .into_iter()
+        .filter(|path| path.to_str().unwrap().contains("examples"));
+    let path = draw.of(&examples.collect::<Vec<_>>()).clone();
+    let batch = groups(&path).remove(0);
+    let row = draw.next(batch.num_rows() - 1);
+    let one = |at: usize| batch.slice(at, 1);
+    let (before, after) = (
+        batch.slice(0, row),
+        batch.slice(row + 2, batch.num_rows() - row - 2),
+    );
+    let (what, middle) = match draw.next(3) {
+        0 => ("out", vec![one(row + 1)]),
+        1 => ("twice", vec![one(row), one(row), one(row + 1)]),
+        _ => ("places", vec![one(row + 1), one(row)]),
+    };
+    let mut group = vec![before];
+    group.extend(middle);
+    group.push(after);
+    write(&path, &[group]);
+    put_right(&path);
+    format!("row {row} {what}")
+}
+
+/// Lets two neurons change one rank, which leaves all ranks there once.
+fn change_rank(data: &Path, draw: &mut Draw) -> String {
+    let path = data.join("atlas/neurons.parquet");
+    loop {
+        let mut groups = groups(&path);
+        let group = draw.next(groups.len());
+        let batch = groups[group].clone();
+        let schema = batch.schema();
+        let fields = schema.fields().iter().enumerate();
+        let ranks = fields.filter(|(_, field)| field.name().contains("_rank_in_"));
+        let ranks: Vec<usize> = ranks.map(|(at, _)| at).collect();
+        let column = *draw.of(&ranks);
+        let (a, b) = (draw.next(batch.num_rows()), draw.next(batch.num_rows()));
+        let values = batch.column(column).as_primitive::<UInt32Type>();
+        let mut values: Vec<Option<u32>> = values.iter().collect();
+        if values[a] == values[b] {
+            continue;
+        }
+        values.swap(a, b);
+        let mut columns = batch.columns().to_vec();
+        columns[column] = Arc::new(arrow_array::UInt32Array::from(values));
+        groups[group] = RecordBatch::try_new(schema.clone(), columns).unwrap();
+        let groups: Vec<_> = groups.into_iter().map(|group| vec![group]).collect();
+        write(&path, &groups);
+        put_right(&path);
+        return format!("{} {a} {b}", schema.field(column).name());
+    }
+}
+
+/// The places of all plain values of a document, without those of lists of files and texts.
+fn leaves(path: &str, value: &Value, out: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            leaves(&format!("{path}/{}", key.replace('/', "~1")), value, out)
+        }),
+        Value::Array(list) => (0..)
+            .zip(list)
+            .for_each(|(at, value): (usize, _)| leaves(&format!("{path}/{at}"), value, out)),
+        _ => out.push(path.to_owned()),
+    }
+}
+
+fn other_value(value: &Value, draw: &mut Draw) -> Value {
+    match value {
+        Value::Bool(value) => json!(!value),
+        Value::Number(value) => match value.as_u64() {
+            Some(value) => json!(value + 1 + draw.next(3) as u64),
+            None => json!(value.as_f64().unwrap() * 1.5 + 0.25),
+        },
+        Value::String(value) => {
+            let mut text: Vec<char> = value.chars().collect();
+            match text.first_mut() {
+                Some(first) => *first = if *first == 'x' { 'y' } else { 'x' },
+                None => text.push('x'),
+            }
+            json!(text.into_iter().collect::<String>())
+        }
+        _ => json!(1),
+    }
+}
+
+/// Changes what a manifest says of the scan.
+fn change_manifest(data: &Path, draw: &mut Draw) -> String {
+    let mut folders = vec!["", "atlas", "corpus"];
+    if data.join("parts").is_dir() {
+        folders.push("parts/part-00000-of-00002");
+    }
+    let path = data.join(draw.of(&folders)).join("manifest.json");
+    let mut place = String::new();
+    change_json(&path, |manifest| {
+        let mut all = Vec::new();
+        leaves("", manifest, &mut all);
+        // what was read where and by what is told nowhere else
+        let told_once = ["/files/", "/inputs/", "/options/"];
+        all.retain(|place| !told_once.iter().any(|start| place.starts_with(start)));
+        place = draw.of(&all).clone();
+        let value = manifest.pointer_mut(&place).unwrap();
+        *value = other_value(value, draw);
+    });
+    format!("{} {place}", path.strip_prefix(data).unwrap().display())
+}
+
+/// Changes which files there are, or which are named.
+fn change_files(data: &Path, draw: &mut Draw) -> String {
+    let folders = ["atlas", "corpus"];
+    let folder = data.join(draw.of(&folders));
+    let manifest = folder.join("manifest.json");
+    let what = *draw.of(&["empty", "unnamed", "another", "unlisted", "renamed"]);
+    match what {
+        "empty" => change_json(&manifest, |manifest| manifest["files"] = json!([])),
+        "unnamed" => change_json(&manifest, |manifest| {
+            let files = manifest["files"].as_array_mut().unwrap();
+            files.remove(draw.next(files.len()));
+        }),
+        "another" => {
+            fs::write(folder.join("layer-099.stats.parquet"), "another").unwrap();
+            change_json(&manifest, |manifest| {
+                let name = "layer-099.stats.parquet";
+                let entry = json!({"name": name, "bytes": 0, "sha256": ""});
+                manifest["files"].as_array_mut().unwrap().push(entry);
+            });
+            put_right(&folder.join("layer-099.stats.parquet"));
+        }
+        "unlisted" => fs::write(folder.join("notes.txt"), "not of it").unwrap(),
+        _ => change_json(&manifest, |manifest| {
+            let files = manifest["files"].as_array_mut().unwrap();
+            let at = draw.next(files.len());
+            let old = files[at]["name"].as_str().unwrap().to_owned();
+            let new = format!("x{old}");
+            fs::rename(folder.join(&old), folder.join(&new)).unwrap();
+            files[at]["name"] = json!(new);
+        }),
+    }
+    format!("{} {what}", folder.file_name().unwrap().to_str().unwrap())
+}
+
+/// Brings a folder back to what it was.
+fn restore(data: &Path, before: &[(String, Vec<u8>)]) {
+    for (name, bytes) in files(data) {
+        let old = before.iter().find(|(old, _)| *old == name);
+        match old {
+            Some((_, old)) if *old == bytes => {}
+            Some((_, old)) => fs::write(data.join(&name), old).unwrap(),
+            None => fs::remove_file(data.join(&name)).unwrap(),
+        }
+    }
+    for (name, bytes) in before {
+        if !data.join(name).exists() {
+            fs::write(data.join(name), bytes).unwrap();
+        }
+    }
+}
+
+type Change = fn(&Path, &mut Draw) -> String;
+
+/// Kinds of changes, and how many of 200 are of each.
+const CHANGES: [(&str, Change, usize); 5] = [
+    ("value", change_value, 120),
+    ("list", change_list, 20),
+    ("rank", change_rank, 20),
+    ("manifest", change_manifest, 20),
+    ("files", change_files, 20),
+];
+
+#[derive(Default)]
+struct Rate {
+    n: usize,
+    alone: usize,
+    full: usize,
+}
+
+/// Changes an atlas again and again; answers how often that was found, by kind.
+fn change(data: &Path, model_name: &str, share: usize, seed: u64) -> BTreeMap<&'static str, Rate> {
+    let model = ModelFiles::open(model(model_name).to_str().unwrap()).unwrap();
+    let before = files(data);
+    assert_eq!(found(data, None), None, "{model_name}");
+    assert_eq!(found(data, Some(&model)), None, "{model_name}");
+    let mut draw = Draw(seed);
+    let mut rates = BTreeMap::new();
+    let mut missed: BTreeMap<String, usize> = BTreeMap::new();
+    for (kind, change, n) in CHANGES {
+        let rate: &mut Rate = rates.entry(kind).or_default();
+        for _ in 0..n.div_ceil(share) {
+            let place = change(data, &mut draw);
+            rate.n += 1;
+            match found(data, None) {
+                Some(_) => (rate.alone, rate.full) = (rate.alone + 1, rate.full + 1),
+                None => {
+                    let full = found(data, Some(&model)).is_some();
+                    rate.full += usize::from(full);
+                    let with = if full { "found by a scan" } else { "not found" };
+                    *missed
+                        .entry(format!("{kind}: {place}: {with}"))
+                        .or_default() += 1;
+                }
+            }
+            restore(data, &before);
+        }
+    }
+    for (what, n) in missed {
+        println!("  {n} {what}");
+    }
+    rates
+}
+
+fn is_long() -> bool {
+    std::env::var_os("NEUROSCOPE_LONG").is_some()
+}
+
+/// Scans a model in two parts and merges them; without the parts, if they are not wanted.
+fn atlas(project: &Path, name: &str, with_parts: bool, more: &[&str]) -> PathBuf {
+    let data = project.join("data").join(name);
+    for part in ["0/2", "1/2"] {
+        scan(project, name, 40, &[more, &["--part", part]].concat());
+    }
+    let mut merge = neuroscope(project);
+    succeed(
+        merge
+            .arg("merge")
+            .arg(&data)
+            .arg("--model")
+            .arg(model(name)),
+    );
+    if !with_parts {
+        fs::remove_dir_all(data.join("parts")).unwrap();
+    }
+    data
+}
+
+#[test]
+fn single_changes_are_found() {
+    let all: [(&str, bool, &[&str]); 5] = [
+        ("llama", false, &[]),
+        ("gpt2", true, &[]),
+        ("llama", true, &["--rank-pre", "--dtype", "bf16"]),
+        ("solu", false, &["--top-k", "5"]),
+        ("gpt2", false, &["--count-special"]),
+    ];
+    let (share, n_atlases) = if is_long() { (1, all.len()) } else { (10, 2) };
+    let mut sum: BTreeMap<&str, Rate> = BTreeMap::new();
+    for (seed, (name, with_parts, more)) in (1..).zip(&all[..n_atlases]) {
+        let dir = tempfile::tempdir().unwrap();
+        let data = atlas(dir.path(), name, *with_parts, more);
+        let parts = if *with_parts { "with" } else { "without" };
+        println!("{name} {more:?}, {parts} its parts");
+        let rates = change(&data, name, share, seed);
+        let total = |get: fn(&Rate) -> usize| rates.values().map(get).sum::<usize>();
+        for (kind, rate) in &rates {
+            println!(
+                "  {kind:8} {:3}: alone {:3}, full {:3}",
+                rate.n, rate.alone, rate.full
+            );
+        }
+        let (n, alone, full) = (total(|r| r.n), total(|r| r.alone), total(|r| r.full));
+        println!("  all      {n:3}: alone {alone:3}, full {full:3}");
+        assert!(alone * 100 >= n * 75, "{name}: {alone} of {n} alone");
+        assert!(full * 100 >= n * 99, "{name}: {full} of {n} with a scan");
+        for (kind, rate) in rates {
+            let sum = sum.entry(kind).or_default();
+            (sum.n, sum.alone, sum.full) =
+                (sum.n + rate.n, sum.alone + rate.alone, sum.full + rate.full);
+        }
+    }
+    for (kind, rate) in sum {
+        println!(
+            "{kind:8} {:4}: alone {:4}, full {:4}",
+            rate.n, rate.alone, rate.full
+        );
+    }
+}
+
+/// Puts a value that no row has into a row of a table.
+fn put(path: &Path, column: &str, row: usize, value: arrow_array::ArrayRef) {
+    let mut all: Vec<_> = groups(path).into_iter().map(|group| vec![group]).collect();
+    let batch = all[0][0].clone();
+    let at = batch.schema().index_of(column).unwrap();
+    let mut columns = batch.slice(row, 1).columns().to_vec();
+    columns[at] = value;
+    let changed = RecordBatch::try_new(batch.schema(), columns).unwrap();
+    let after = batch.slice(row + 1, batch.num_rows() - row - 1);
+    all[0] = vec![batch.slice(0, row), changed, after];
+    write(path, &all);
+    put_right(path);
+}
+
+/// Values that would lead out of what they point into, or of which nothing can be made.
+#[test]
+fn values_that_no_row_has_are_refused_by_name() {
+    use arrow_array::builder::{Float32Builder, Int8Builder, ListBuilder, UInt64Builder};
+    use arrow_array::{Float32Array, Float64Array, StringArray, UInt32Array, UInt64Array};
+    use arrow_schema::{DataType, Field};
+
+    let dir = tempfile::tempdir().unwrap();
+    let data = atlas(dir.path(), "llama", true, &["--name", "llama"]);
+    let before = files(&data);
+    let item = |data_type| Field::new("item", data_type, false);
+    let steps = |values: &[i8]| -> arrow_array::ArrayRef {
+        let mut list = ListBuilder::new(Int8Builder::new()).with_field(item(DataType::Int8));
+        list.append_value(values.iter().copied().map(Some));
+        Arc::new(list.finish())
+    };
+    let floats = |values: &[f32]| -> arrow_array::ArrayRef {
+        let mut list = ListBuilder::new(Float32Builder::new()).with_field(item(DataType::Float32));
+        list.append_value(values.iter().copied().map(Some));
+        Arc::new(list.finish())
+    };
+    let counts = |values: &[u64]| -> arrow_array::ArrayRef {
+        let mut list = ListBuilder::new(UInt64Builder::new()).with_field(item(DataType::UInt64));
+        list.append_value(values.iter().copied().map(Some));
+        Arc::new(list.finish())
+    };
+    let u32s = |value: u32| -> arrow_array::ArrayRef { Arc::new(UInt32Array::from(vec![value])) };
+    let f32s = |value: f32| -> arrow_array::ArrayRef { Arc::new(Float32Array::from(vec![value])) };
+    let f64s = |value: f64| -> arrow_array::ArrayRef { Arc::new(Float64Array::from(vec![value])) };
+    let u64s = |value: u64| -> arrow_array::ArrayRef { Arc::new(UInt64Array::from(vec![value])) };
+    let text = |value: &str| -> arrow_array::ArrayRef { Arc::new(StringArray::from(vec![value])) };
+    let examples = "layer-001.examples.parquet";
+    let stats = "layer-000.stats.parquet";
+    let weights = "layer-001.weights.parquet";
+    for (table, column, value) in [
+        (examples, "doc", u32s(40)),
+        (examples, "doc", u32s(u32::MAX)),
+        (examples, "pos", u32s(u32::MAX)),
+        (examples, "start", u32s(u32::MAX)),
+        (examples, "start", u32s(1 << 20)),
+        (examples, "steps", steps(&[])),
+        (examples, "steps", steps(&[1; 30_000])),
+        (examples, "value", f32s(f32::NAN)),
+        (examples, "scale", f32s(f32::INFINITY)),
+        (examples, "scale", f32s(-1.0)),
+        (examples, "duplicates", floats(&[f32::NAN])),
+        (examples, "duplicates", floats(&[0.0; 300])),
+        (examples, "neuron", u32s(u32::MAX)),
+        (examples, "list", text("unknown")),
+        (examples, "rank", u32s(u32::MAX)),
+        (stats, "neuron", u32s(u32::MAX)),
+        (stats, "neuron", u32s(0)),
+        (stats, "sum1", f64s(f64::NAN)),
+        (stats, "max", f32s(f32::NEG_INFINITY)),
+        (stats, "count", u64s(u64::MAX)),
+        (stats, "firing", u64s(u64::MAX)),
+        (stats, "histogram_counts", counts(&[])),
+        (stats, "histogram_counts", counts(&[u64::MAX; 3])),
+        (stats, "gate+_in+_act_sum", f64s(f64::INFINITY)),
+        ("neurons.parquet", "neuron", u32s(u32::MAX)),
+        ("neurons.parquet", "layer", u32s(7)),
+        ("neurons.parquet", "kurtosis", f64s(f64::NAN)),
+        ("neurons.parquet", "kurtosis_rank_in_layer", u32s(u32::MAX)),
+        ("neurons.parquet", "range_rank_in_model", u32s(0)),
+        (weights, "layer", u32s(u32::MAX)),
+        (weights, "neuron", u32s(u32::MAX)),
+        (weights, "norm_out", f32s(f32::NAN)),
+        (weights, "class", text("unknown")),
+        (weights, "role", text("unknown")),
+        (weights, "v_variance", f64s(f64::INFINITY)),
+        ("tokens.parquet", "token", u32s(u32::MAX)),
+        ("tokens.parquet", "n_peaks_top", u32s(u32::MAX)),
+    ] {
+        let path = data.join("atlas").join(table);
+        put(&path, column, 1, value);
+        for command in ["build", "verify"] {
+            let mut command_line = neuroscope(dir.path());
+            command_line.arg(command);
+            if command == "verify" {
+                command_line.arg(&data);
+            }
+            // what a table does not say with the name of its column, it says with what it is
+            let what = match column {
+                "layer" => "neuron",
+                "neuron" | "token" | "list" | "class" | "role" | "rank" => column,
+                "start" => "`pos`",
+                column => &format!("`{column}`"),
+            };
+            fail(&mut command_line, &[table, what.trim_end_matches('s')]);
+        }
+        restore(&data, &before);
+    }
+    // one row group where there is one for each layer
+    let path = data.join("atlas/neurons.parquet");
+    let all = groups(&path);
+    write(&path, &[all]);
+    put_right(&path);
+    fail(neuroscope(dir.path()).arg("build"), &["neurons.parquet"]);
+    restore(&data, &before);
+    // fewer rows than neurons
+    for table in [stats, weights, "neurons.parquet", "tokens.parquet"] {
+        let path = data.join("atlas").join(table);
+        let mut all: Vec<_> = groups(&path).into_iter().map(|group| vec![group]).collect();
+        let last = all.last_mut().unwrap();
+        last[0] = last[0].slice(0, last[0].num_rows() - 1);
+        write(&path, &all);
+        put_right(&path);
+        fail(neuroscope(dir.path()).arg("build"), &[table, "expected"]);
+        restore(&data, &before);
+    }
+    // a part is read by the same rules
+    let path = data.join("parts/part-00001-of-00002").join(examples);
+    put(&path, "doc", 1, u32s(0));
+    fail(
+        neuroscope(dir.path()).arg("verify").arg(&data),
+        &["`doc` is 0"],
+    );
+    restore(&data, &before);
+    succeed(neuroscope(dir.path()).arg("verify").arg(&data));
+}
+
+/// Atlases of several models, types, options, splits and versions, of which nothing is wrong.
+#[test]
+fn good_atlases_are_not_accused() {
+    let v1 = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v1");
+    for name in ["llama", "gpt2", "solu", "llama_weights", "gpt2_weights"] {
+        assert_eq!(found(&v1.join(name), None), None, "{name}");
+    }
+    let all: [(&str, &[&str]); 7] = [
+        ("llama", &[]),
+        (
+            "llama",
+            &["--dtype", "bf16", "--refactor-glu", "--rank-pre"],
+        ),
+        (
+            "gpt2",
+            &["--count-special", "--n-ctx", "16", "--dtype", "f16"],
+        ),
+        (
+            "gpt2",
+            &[
+                "--window-before",
+                "3",
+                "--window-after",
+                "0",
+                "--context-tokens",
+                "2",
+            ],
+        ),
+        (
+            "gpt2",
+            &["--random", "200", "--per-band", "30", "--top-k", "60"],
+        ),
+        (
+            "llama",
+            &[
+                "--random",
+                "0",
+                "--per-band",
+                "0",
+                "--case-k",
+                "0",
+                "--tau",
+                "0",
+            ],
+        ),
+        ("solu", &["--top-k", "1", "--seed", "7"]),
+    ];
+    for (at, (name, more)) in all.into_iter().enumerate() {
+        let dir = tempfile::tempdir().unwrap();
+        scan(dir.path(), name, 30, more);
+        let data = dir.path().join("data").join(name);
+        assert_eq!(found(&data, None), None, "{name} {more:?}");
+        let files = ModelFiles::open(model(name).to_str().unwrap()).unwrap();
+        let said = verify(&data, Some(&files), &options(false), &|_| true).unwrap();
+        assert!(said.is_right(), "{name} {more:?}: {:?}", said.wrong);
+        if at % 2 == 0 {
+            let said = verify(&data, Some(&files), &options(true), &|_| true).unwrap();
+            assert!(said.is_right(), "{name} {more:?}: {:?}", said.wrong);
+            assert!(said.full.unwrap().exact);
+        }
+    }
+}
+
+/// In parts, without an analysis of the weights, without its parts; and scanned elsewhere, where bits are others.
+#[test]
+fn what_is_not_there_is_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data/llama");
+    for part in ["0/3", "1/3", "2/3"] {
+        scan(dir.path(), "llama", 30, &["--part", part]);
+    }
+    succeed(neuroscope(dir.path()).arg("merge").arg(&data));
+    let files = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
+    assert_eq!(found(&data, None), None);
+    assert_eq!(found(&data, Some(&files)), None);
+    for part in 0..3 {
+        let folder = data.join(format!("parts/part-{part:05}-of-00003"));
+        change_json(&folder.join("manifest.json"), |manifest| {
+            manifest["device"] = json!("cuda:0");
+        });
+    }
+    let said = verify(&data, Some(&files), &options(true), &|_| true).unwrap();
+    assert!(said.is_right(), "{:?}", said.wrong);
+    let full = said.full.unwrap();
+    assert!(!full.exact && full.because.unwrap().contains("cuda:0"));
+    fs::remove_dir_all(data.join("parts")).unwrap();
+    assert_eq!(found(&data, None), None);
+    let mut verify = neuroscope(dir.path());
+    verify.arg("verify").arg(&data).arg("--full");
+    let said = succeed(verify.arg("--model").arg(model("llama")));
+    assert!(said.stdout.contains("bit for bit"), "{}", said.stdout);
+    let left = fs::read_dir(&data).unwrap().flatten();
+    let left = left.filter(|entry| entry.file_name().to_str().unwrap().starts_with(".verify"));
+    assert_eq!(left.count(), 0);
+}
