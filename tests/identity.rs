@@ -420,3 +420,45 @@ fn options_are_checked_before_anything_is_done() {
     }
     assert!(!dir.path().join("data").exists());
 }
+
+#[test]
+fn names_that_no_site_can_have_are_refused_before_the_scan() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path().join("project");
+    fs::create_dir(&project).unwrap();
+    corpus(&project.join("corpus.jsonl"), 4);
+    let scan = |name: &str| {
+        let mut command = neuroscope(&project);
+        command.arg("scan").arg("--model").arg(model("llama"));
+        command.arg("--corpus").arg(project.join("corpus.jsonl"));
+        command.arg(format!("--name={name}"));
+        command
+    };
+    for name in [
+        "a/b",
+        "../outside",
+        "..",
+        "",
+        "a b",
+        "é",
+        "api",
+        "Assets",
+        "con",
+        "x.html",
+        ".hidden",
+        "a\\b",
+    ] {
+        let said = fail(&mut scan(name), &["cannot be a model's name"]);
+        assert!(said.stderr.contains("--name"), "{}", said.stderr);
+        assert!(!project.join("data").exists(), "{name}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{name}");
+    }
+    // where the case of letters does not count, two names are one folder
+    succeed(&mut scan("Tiny"));
+    fail(&mut scan("tiny"), &["Tiny"]);
+    assert!(!project.join("data/tiny").exists());
+    succeed(&mut scan("Tiny"));
+    let mut elsewhere = scan("tINY");
+    elsewhere.arg("--data").arg(project.join("data/other"));
+    fail(&mut elsewhere, &["Tiny"]);
+}

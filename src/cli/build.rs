@@ -235,7 +235,8 @@ fn unmerged(folder: &Path) -> Result<Option<PathBuf>> {
         .find(|data| data.join("parts").is_dir() && *data != demo))
 }
 
-fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+/// What lies in a folder, sorted by name.
+pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use neuroscope::atlas::AtlasError;
+use neuroscope::ids::ModelNameError;
 use neuroscope::load::LoadError;
 use neuroscope::scan::{ScanError, resident_memory};
 use neuroscope::serve::ServeError;
@@ -315,5 +316,6 @@ fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
             .and_then(ServeError::hint)
     });
     let known = known.or_else(|| error.downcast_ref::<LoadError>().and_then(LoadError::hint));
+    let known = known.or_else(|| error.downcast_ref().map(ModelNameError::hint));
     known.map(Cow::from)
 }

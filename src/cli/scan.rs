@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
+use neuroscope::atlas::Atlas;
 use neuroscope::corpus::CorpusOptions;
+use neuroscope::ids::ModelName;
 use neuroscope::load::ModelFiles;
 use neuroscope::scan::{self, Checked, ScanOptions, Setup, Watch};
 use neuroscope::shard::{PartInfo, PartManifest, part_folder, read_manifest, verify_files};
@@ -14,7 +16,7 @@ use serde_json::json;
 
 use super::flags::Flags;
 use super::report::{human, human_time};
-use super::{Context, merge, model, shown, tokenize};
+use super::{Context, build, merge, model, shown, tokenize};
 
 /// Time between two checkpoints, if not said otherwise.
 pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
@@ -97,11 +99,12 @@ pub(super) struct Scan<'a> {
 
 pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
     let model = model::open(context, &args.model)?;
-    let name = args.name.as_deref().unwrap_or(model.name());
-    let data = args.data.clone().unwrap_or_else(|| context.data(name));
+    let name = ModelName::new(args.name.as_deref().unwrap_or(model.name()))?;
+    let data = (args.data.clone()).unwrap_or_else(|| context.data(name.as_str()));
+    check_free(context, &name, &data)?;
     let scan = Scan {
         model: &model,
-        name,
+        name: name.as_str(),
         corpus: &args.corpus,
         corpus_options: &args.corpus_options.over(&context.project.corpus)?,
         options: &args.options.over(&context.project.scan)?,
@@ -133,6 +136,31 @@ pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
     context
         .report
         .result(&json!({"data": data, "model": name}), &words)
+}
+
+/// Refuses a name that another scan of the project has: one site could not have both.
+fn check_free(context: &Context, name: &ModelName, data: &Path) -> Result<()> {
+    let folder = context.folder.join("data");
+    if data.parent() != Some(&folder) {
+        return Ok(());
+    }
+    for other in build::folders(&folder)? {
+        if other == data {
+            continue;
+        }
+        let scanned = Atlas::read_manifest(&other.join("atlas"));
+        let scanned = scanned.map(|manifest| manifest.scan.model.name);
+        let own = other.file_name().unwrap_or_default().to_string_lossy();
+        let names = [scanned.unwrap_or_default(), own.into_owned()];
+        let known = names.iter().filter_map(|name| ModelName::new(name).ok());
+        if known.into_iter().any(|other| other.is_same_folder(name)) {
+            let other = shown(&other);
+            bail!(
+                "`{other}` holds a scan of the same name, `{name}` but for the case of letters\n\nhint: choose another name with `--name`, or remove that scan"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Says what a scan will take.
