@@ -301,6 +301,30 @@ impl BinCounts for [u32] {
 mod tests {
     use super::*;
 
+    #[test]
+    fn one_long_document_is_drawn_from_without_holding_it() {
+        let (n, length) = (100, 300_000);
+        let is_counted = |pos: u32| pos % 3 > 0;
+        let mut asked = 0;
+        let plan = SamplePlan::new(7, n, [length], |_, pos| {
+            asked += 1;
+            Ok::<_, ()>(is_counted(pos.0))
+        });
+        let hashed = |pos: u32| (hash::position(7, DocId(0), Pos(pos)), Pos(pos));
+        let mut least: Vec<_> = (0..length)
+            .filter(|&pos| is_counted(pos))
+            .map(hashed)
+            .collect();
+        least.sort_unstable();
+        let least = least.into_iter().take(n).zip(0..);
+        let mut expected: Vec<_> = least
+            .map(|((_, pos), rank)| (DocId(0), pos, rank))
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(plan.unwrap().by_document, expected);
+        assert!(asked < length / 10, "{asked} positions were looked at");
+    }
+
     /// Of values spread evenly over many bins.
     #[test]
     fn as_many_are_kept_as_expected() {
