@@ -88,7 +88,8 @@ impl Beside<'_> {
         let json = without_mark(json);
         let map: Map<String, Value> = serde_json::from_slice(json).map_err(syntax)?;
         let mut value = Value::Object(map);
-        let config = object("config.json", self.config)?;
+        // whoever reads the config says what is wrong with it
+        let config = object("config.json", self.config).unwrap_or_default();
         let class = class(tokenizer_config, &config, &value);
         let tokens = self.tokens(&value, tokenizer_config, class)?;
         let mut changed = !tokens.is_empty() && add(&mut value, tokens)?;
