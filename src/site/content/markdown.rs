@@ -439,11 +439,14 @@ mod tests {
                 "<img alt=\"x\">",
             ),
             ("<img src=\" \thttps://a.b/x.png\">", "<img>"),
-            ("<picture><source srcset=\"https://a.b/x\"></picture>", ""),
-            ("<svg><image href=\"https://a.b/x\"/></svg>", ""),
+            (
+                "<picture><source srcset=\"https://a.b/x\"></picture>",
+                "<p></p>",
+            ),
+            ("<svg><image href=\"https://a.b/x\"/></svg>", "<p></p>"),
             (
                 "<video poster=\"https://a.b/x\" src=\"https://a.b/y\"></video>",
-                "",
+                "<p></p>",
             ),
             (
                 "![x](x.png) ![y](../y.png) ![z](/z.png)",
