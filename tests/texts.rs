@@ -64,7 +64,9 @@ fn peak_memory(command: &mut Command, code: i32) -> u64 {
     use std::process::Stdio;
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let id = child.unwrap().id() as libc::pid_t;
-    let (mut status, mut usage) = (0, unsafe { std::mem::zeroed::<libc::rusage>() });
+    let mut status = 0;
+    // SAFETY: all zeros are a value of this type
+    let mut usage = unsafe { std::mem::zeroed::<libc::rusage>() };
     // SAFETY: both places are valid, and nobody else waits for this child
     let waited = unsafe { libc::wait4(id, &mut status, 0, &mut usage) };
     assert_eq!(

@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn one_long_document_is_drawn_from_without_holding_it() {
         let (n, length) = (100, 300_000);
-        let is_counted = |pos: u32| pos % 3 > 0;
+        let is_counted = |pos: u32| !pos.is_multiple_of(3);
         let mut asked = 0;
         let plan = SamplePlan::new(7, n, [length], |_, pos| {
             asked += 1;

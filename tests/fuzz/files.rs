@@ -340,7 +340,8 @@ fn checkpoints() {
             checkpoint_every: Duration::from_secs(1000),
         };
         let part = PartInfo { index: 0, of: 1 };
-        scan::scan_part(&setup.job(), setup.identity(), part, &target, &watch)
+        let done = scan::scan_part(&setup.job(), setup.identity(), part, &target, &watch);
+        done.map_err(Box::new)
     };
     // stopped in the middle of a document
     assert!(run(200, &|_| ()).is_err());
