@@ -100,7 +100,7 @@ fn wrong_moments(of: &Moments) -> Option<String> {
     ];
     let mut wrong = positive
         .into_iter()
-        .filter(|(_, value)| !(*value >= -ROUNDING));
+        .filter(|(_, value)| value.is_nan() || *value < -ROUNDING);
     if let Some((name, _)) = wrong.next() {
         return Some(format!("{name}` does not fit the other sums and extremes"));
     }
