@@ -110,28 +110,17 @@ fn special_positions_are_counted_only_on_demand() {
     let dir = tempfile::tempdir().unwrap();
     let project = dir.path();
     for (name, has_bos) in [("llama", true), ("gpt2", false)] {
-        scan(
-            project,
-            name,
-            12,
-            &["--data", project.join("a").to_str().unwrap()],
-        );
-        scan(
-            project,
-            name,
-            12,
-            &[
-                "--data",
-                project.join("b").to_str().unwrap(),
-                "--count-special",
-            ],
-        );
-        let (without, with) = (atlas(&project.join("a")), atlas(&project.join("b")));
+        let [a, b] = ["a", "b"].map(|folder| project.join(name).join(folder));
+        scan(project, name, 12, &["--data", a.to_str().unwrap()]);
+        let counted = ["--data", b.to_str().unwrap(), "--count-special"];
+        scan(project, name, 12, &counted);
+        let (without, with) = (atlas(&a), atlas(&b));
+        let folder = a;
         let (a, b) = (&without[0].stats, &with[0].stats);
         assert!(a.special.count > 0 && b.special.count == 0);
         assert_eq!(a.moments.count + a.special.count, b.moments.count);
         assert_eq!(a.special.max.max(a.moments.max), b.moments.max);
-        let tokens = Atlas::open(&project.join("a/atlas"))
+        let tokens = Atlas::open(&folder.join("atlas"))
             .unwrap()
             .manifest()
             .scan
