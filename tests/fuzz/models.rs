@@ -6,20 +6,22 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::model::{Compute, Model};
+use neuroscope::tokens::Tokenizer;
 use serde_json::{Value, json};
 
 use crate::attack::attack;
 use crate::mutate::{self, Random};
+use crate::support::checkpoint::{GgufHeader, gguf_text};
 use crate::support::model;
 
 /// Bytes that reading one of the small models may take.
 const MOST: usize = 64 << 20;
 
-/// Reads all of a model: config, tokenizer and every tensor.
-fn read(path: &Path) -> Result<(), LoadError> {
+/// Reads config and weights of a model: every tensor.
+fn read_weights(path: &Path) -> Result<(), LoadError> {
     let files = ModelFiles::open(path.to_str().unwrap())?;
     let config = files.config()?;
-    files.hashes()?;
+    files.weights_sha256()?;
     let checkpoint = files.checkpoint()?;
     let model = Model::load(
         config,
@@ -31,8 +33,12 @@ fn read(path: &Path) -> Result<(), LoadError> {
     let model = model.map_err(|source| files.model_error(source))?;
     let unembedding = model.unembedding(&checkpoint);
     unembedding.map_err(|source| files.model_error(source))?;
-    // last, since not every fixture has a tokenizer that fits
-    let tokenizer = files.tokenizer()?;
+    Ok(())
+}
+
+/// Reads the tokenizer of a model, which must fit its config, and tries it.
+fn read_tokenizer(path: &Path) -> Result<(), LoadError> {
+    let tokenizer = ModelFiles::open(path.to_str().unwrap())?.tokenizer()?;
     let _ = tokenizer.encode("naïve 漢字 <s> text");
     Ok(())
 }
@@ -49,16 +55,13 @@ fn attack_file(
         let entry = entry.unwrap();
         fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
     }
-    let tokenizer = dir.path().join("tokenizer.json");
-    if !tokenizer.exists() && file != "model.gguf" {
-        fs::copy(model("gpt2").join("tokenizer.json"), tokenizer).unwrap();
-    }
     let path = dir.path().join(file);
     let seed = fs::read(&path).unwrap_or_default();
     let opened = match file {
         "model.gguf" => path.clone(),
         _ => dir.path().to_owned(),
     };
+    let is_of_tokenizer = file.contains("token");
     attack(
         reader,
         MOST,
@@ -67,7 +70,10 @@ fn attack_file(
             // a mapped file must not be changed under its map, so each input is a new one
             let _ = fs::remove_file(&path);
             fs::write(&path, input).unwrap();
-            read(&opened).into()
+            match is_of_tokenizer {
+                true => read_tokenizer(&opened).into(),
+                false => read_weights(&opened).into(),
+            }
         },
     );
 }
@@ -193,6 +199,85 @@ fn tokenizer() {
             rest.to_string().into_bytes()
         },
     );
+}
+
+/// A GGUF file of a tokenizer alone: an array of texts is of type 9 and holds texts, of type 8.
+fn gguf_tokenizer(kind: &str) -> Vec<u8> {
+    let texts = |texts: &[String]| {
+        let head = [
+            8u32.to_le_bytes().to_vec(),
+            (texts.len() as u64).to_le_bytes().to_vec(),
+        ];
+        [
+            head.concat(),
+            texts.iter().flat_map(|text| gguf_text(text)).collect(),
+        ]
+        .concat()
+    };
+    let numbers = |kind: u32, n: usize| {
+        let head = [
+            kind.to_le_bytes().to_vec(),
+            (n as u64).to_le_bytes().to_vec(),
+        ];
+        [head.concat(), 1u32.to_le_bytes().repeat(n)].concat()
+    };
+    let mut tokens: Vec<String> = vec!["<unk>".into(), "<s>".into(), "▁a".into(), "Ġa".into()];
+    tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
+    tokens.extend(('!'..='~').map(String::from));
+    let n = tokens.len();
+    let keys = vec![
+        ("tokenizer.ggml.model", 8, gguf_text(kind)),
+        ("tokenizer.ggml.pre", 8, gguf_text("gpt-2")),
+        ("tokenizer.ggml.tokens", 9, texts(&tokens)),
+        ("tokenizer.ggml.token_type", 9, numbers(5, n)),
+        ("tokenizer.ggml.scores", 9, numbers(6, n)),
+        (
+            "tokenizer.ggml.merges",
+            9,
+            texts(&["a b".into(), "! a".into()]),
+        ),
+        (
+            "tokenizer.ggml.bos_token_id",
+            4,
+            1u32.to_le_bytes().to_vec(),
+        ),
+        (
+            "tokenizer.ggml.unknown_token_id",
+            4,
+            0u32.to_le_bytes().to_vec(),
+        ),
+        ("tokenizer.ggml.add_bos_token", 7, vec![1]),
+    ];
+    GgufHeader {
+        keys,
+        tensors: Vec::new(),
+    }
+    .file(0)
+}
+
+#[test]
+fn tokenizers_in_gguf() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    for kind in ["gpt2", "llama"] {
+        let seed = gguf_tokenizer(kind);
+        let tokenizer = |input: &[u8]| -> Result<(), Box<dyn std::error::Error>> {
+            let _ = fs::remove_file(&path);
+            fs::write(&path, input)?;
+            let json = ModelFiles::open(path.to_str().unwrap())?
+                .tokenizer_json()?
+                .to_vec();
+            let _ = Tokenizer::from_json(&json, None)?.encode("naïve 漢字 <s> text");
+            Ok(())
+        };
+        tokenizer(&seed).unwrap();
+        attack(
+            &format!("gguf-tokenizer-{kind}"),
+            MOST,
+            |random| mutate::bytes(&seed, random),
+            |input| tokenizer(input).into(),
+        );
+    }
 }
 
 #[test]
