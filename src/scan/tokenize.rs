@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -129,10 +129,15 @@ fn scans_beside(target: &Path) -> Result<Vec<(PathBuf, ScanIdentity)>, ScanError
         scans.push((atlas, scan));
     }
     let parts = target.with_file_name("parts");
-    let mut folders: Vec<PathBuf> = match fs::read_dir(&parts) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-        Err(_) => Vec::new(),
+    let entries = match fs::read_dir(&parts) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        // a part that cannot be seen may need its corpus all the same
+        entries => entries.and_then(|entries| {
+            let paths = entries.map(|entry| Ok(entry?.path()));
+            paths.collect::<io::Result<Vec<PathBuf>>>()
+        }),
     };
+    let mut folders = entries.map_err(|source| ShardError::io("read", &parts, source))?;
     folders.sort();
     for folder in folders.into_iter().filter(|folder| is_there(folder)) {
         let scan = read_manifest::<PartManifest>(&folder)?.scan;

@@ -113,50 +113,69 @@ impl<T, E: std::fmt::Display> From<Result<T, E>> for Outcome {
     }
 }
 
-/// Gives `read` damaged inputs made by `damage`. None may panic, hang, or take more than `most` bytes of memory. Some must
-/// be refused, or the reader never saw the damage.
-pub fn attack(
-    reader: &str,
-    most: usize,
-    damage: impl Fn(&mut Random) -> Vec<u8>,
-    mut read: impl FnMut(&[u8]) -> Outcome,
-) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let since = Instant::now();
-    watch();
-    let count = std::env::var(COUNT).map_or(FEW, |count| count.parse().unwrap());
-    let kept = kept(reader);
-    let (mut failures, mut refused, mut worst) = (Vec::new(), 0, 0);
-    for index in 0..count {
-        let input = damage(&mut Random::new(index));
-        fs::write(&kept, &input).unwrap();
-        let before = HELD.load(Ordering::Relaxed);
-        MOST.store(before, Ordering::Relaxed);
-        BEGAN.store(now() + 1, Ordering::Relaxed);
-        let outcome = catch_unwind(AssertUnwindSafe(|| read(&input)));
-        BEGAN.store(0, Ordering::Relaxed);
-        let taken = MOST.load(Ordering::Relaxed).saturating_sub(before);
-        worst = worst.max(taken);
-        let failure = match outcome {
-            Err(_) => Some("it panics".to_owned()),
-            Ok(_) if taken > most => Some(format!("it takes {taken} bytes of memory")),
-            Ok(outcome) => {
-                refused += u64::from(outcome == Outcome::Refused);
-                None
+/// What is attacked.
+pub struct Attack<'a> {
+    /// Name of the reader.
+    pub reader: &'a str,
+    /// Bytes of memory that it may take.
+    pub most: usize,
+    /// An input that is right, which must be read.
+    pub right: &'a [u8],
+    /// Whether damage is refused; else it is passed over.
+    pub refuses: bool,
+}
+
+impl Attack<'_> {
+    /// Gives `read` damaged inputs made by `damage`. None may panic, hang, or take too much memory; and some must be refused, or
+    /// the reader never saw the damage.
+    pub fn run(
+        &self,
+        damage: impl Fn(&mut Random) -> Vec<u8>,
+        mut read: impl FnMut(&[u8]) -> Outcome,
+    ) {
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let Self { reader, most, .. } = *self;
+        assert_eq!(
+            read(self.right),
+            Outcome::Read,
+            "{reader}: what is right is refused"
+        );
+        let since = Instant::now();
+        watch();
+        let count = std::env::var(COUNT).map_or(FEW, |count| count.parse().unwrap());
+        let kept = kept(reader);
+        let (mut failures, mut refused, mut worst) = (Vec::new(), 0, 0);
+        for index in 0..count {
+            let input = damage(&mut Random::new(index));
+            fs::write(&kept, &input).unwrap();
+            let before = HELD.load(Ordering::Relaxed);
+            MOST.store(before, Ordering::Relaxed);
+            BEGAN.store(now() + 1, Ordering::Relaxed);
+            let outcome = catch_unwind(AssertUnwindSafe(|| read(&input)));
+            BEGAN.store(0, Ordering::Relaxed);
+            let taken = MOST.load(Ordering::Relaxed).saturating_sub(before);
+            worst = worst.max(taken);
+            let failure = match outcome {
+                Err(_) => Some("it panics".to_owned()),
+                Ok(_) if taken > most => Some(format!("it takes {taken} bytes of memory")),
+                Ok(outcome) => {
+                    refused += u64::from(outcome == Outcome::Refused);
+                    None
+                }
+            };
+            if let Some(failure) = failure {
+                let path = kept.with_extension(index.to_string());
+                fs::write(&path, &input).unwrap();
+                failures.push(format!("{}: {failure}", path.display()));
             }
-        };
-        if let Some(failure) = failure {
-            let path = kept.with_extension(index.to_string());
-            fs::write(&path, &input).unwrap();
-            failures.push(format!("{}: {failure}", path.display()));
         }
+        let _ = fs::remove_file(&kept);
+        let seconds = since.elapsed().as_secs_f64();
+        println!(
+            "{reader}: {count} inputs, {refused} refused, at most {:.1} MB, {seconds:.1} s",
+            worst as f64 / 1e6
+        );
+        assert!(failures.is_empty(), "{reader}:\n{}", failures.join("\n"));
+        assert_eq!(refused > 0, self.refuses, "{reader}: {refused} refused");
     }
-    let _ = fs::remove_file(&kept);
-    let seconds = since.elapsed().as_secs_f64();
-    println!(
-        "{reader}: {count} inputs, {refused} refused, at most {:.1} MB, {seconds:.1} s",
-        worst as f64 / 1e6
-    );
-    assert!(failures.is_empty(), "{reader}:\n{}", failures.join("\n"));
-    assert!(refused > 0, "{reader}: nothing was refused");
 }

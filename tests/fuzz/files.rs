@@ -20,7 +20,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::attack::{Outcome, attack};
+use crate::attack::{Attack, Outcome};
 use crate::mutate::{self, Random};
 use crate::support::{self, files, model};
 
@@ -189,9 +189,13 @@ fn tables() {
         .iter()
         .map(|name| fs::read(atlas.join(name)).unwrap())
         .collect();
-    attack(
-        "tables",
-        MOST,
+    let attack = Attack {
+        reader: "tables",
+        most: MOST,
+        right: &[names[0].as_bytes(), b"\n", &whole[0]].concat(),
+        refuses: true,
+    };
+    attack.run(
         |random| {
             // the name of the table, then what becomes of it
             let name = chosen(random);
@@ -241,9 +245,13 @@ fn manifests() {
     ] {
         let path = folder.join("manifest.json");
         let right = fs::read(&path).unwrap();
-        attack(
+        let attack = Attack {
             reader,
-            MOST,
+            most: MOST,
+            right: &right,
+            refuses: true,
+        };
+        attack.run(
             |random| mutate::json(&right, random),
             |input| {
                 fs::write(&path, input).unwrap();
@@ -269,9 +277,13 @@ fn token_store() {
         .manifest()
         .scan
         .clone();
-    attack(
-        "token-store",
-        MOST,
+    let attack = Attack {
+        reader: "token-store",
+        most: MOST,
+        right: &[b"index.bin\n", &index[..]].concat(),
+        refuses: true,
+    };
+    attack.run(
         |random| {
             // the index with its checksum put right, or the tokens
             if random.below(4) == 0 {
@@ -347,9 +359,13 @@ fn checkpoints() {
     assert!(run(&|done| done < 200, &|_| ()).is_err());
     let path = dir.path().join("parts/.part-00000-of-00001.checkpoint");
     let whole = fs::read(&path).unwrap();
-    attack(
-        "checkpoint",
-        MOST,
+    let attack = Attack {
+        reader: "checkpoint",
+        most: MOST,
+        right: &whole,
+        refuses: true,
+    };
+    attack.run(
         |random| {
             let mut body = whole[..whole.len() - 32].to_vec();
             body = match random.below(4) {

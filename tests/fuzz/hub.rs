@@ -9,7 +9,7 @@ use std::thread;
 use neuroscope::load::ModelFiles;
 use serde_json::json;
 
-use crate::attack::attack;
+use crate::attack::Attack;
 use crate::mutate;
 use crate::support::{files, model};
 
@@ -111,9 +111,13 @@ fn answers_of_the_hub() {
     let outside = dir.path().join("outside");
     let whole = list(&served);
     let right = head(served["config.json"].len());
-    attack(
-        "hub",
-        MOST,
+    let attack = Attack {
+        reader: "hub",
+        most: MOST,
+        right: &[b"list", &whole[..]].concat(),
+        refuses: true,
+    };
+    attack.run(
         |random| match random.below(2) {
             0 => [b"list", &mutate::json(&whole, random)[..]].concat(),
             _ => [b"head", &mutate::bytes(&right, random)[..]].concat(),

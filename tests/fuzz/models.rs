@@ -9,7 +9,7 @@ use neuroscope::model::{Compute, Model};
 use neuroscope::tokens::Tokenizer;
 use serde_json::{Value, json};
 
-use crate::attack::attack;
+use crate::attack::Attack;
 use crate::mutate::{self, Random};
 use crate::support::checkpoint::{GgufHeader, gguf_text};
 use crate::support::model;
@@ -56,15 +56,19 @@ fn attack_file(
         fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
     }
     let path = dir.path().join(file);
-    let seed = fs::read(&path).unwrap_or_default();
+    let seed = fs::read(&path).unwrap_or_else(|_| b"{}".to_vec());
     let opened = match file {
         "model.gguf" => path.clone(),
         _ => dir.path().to_owned(),
     };
     let is_of_tokenizer = file.contains("token");
-    attack(
+    let attack = Attack {
         reader,
-        MOST,
+        most: MOST,
+        right: &seed,
+        refuses: true,
+    };
+    attack.run(
         |random| damage(&seed, random),
         |input| {
             // a mapped file must not be changed under its map, so each input is a new one
@@ -225,34 +229,36 @@ fn gguf_tokenizer(kind: &str) -> Vec<u8> {
     tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
     tokens.extend(('!'..='~').map(String::from));
     let n = tokens.len();
+    let number = |key, n: u32| (key, 4, n.to_le_bytes().to_vec());
+    let merges = texts(&["a b".into(), "! a".into()]);
     let keys = vec![
+        number("llama.attention.head_count", 1),
+        number("llama.block_count", 1),
+        number("llama.context_length", 8),
+        number("llama.embedding_length", 4),
+        number("llama.feed_forward_length", 4),
+        number("llama.vocab_size", n as u32),
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            6,
+            1e-5f32.to_le_bytes().to_vec(),
+        ),
         ("tokenizer.ggml.model", 8, gguf_text(kind)),
         ("tokenizer.ggml.pre", 8, gguf_text("gpt-2")),
         ("tokenizer.ggml.tokens", 9, texts(&tokens)),
         ("tokenizer.ggml.token_type", 9, numbers(5, n)),
         ("tokenizer.ggml.scores", 9, numbers(6, n)),
-        (
-            "tokenizer.ggml.merges",
-            9,
-            texts(&["a b".into(), "! a".into()]),
-        ),
-        (
-            "tokenizer.ggml.bos_token_id",
-            4,
-            1u32.to_le_bytes().to_vec(),
-        ),
-        (
-            "tokenizer.ggml.unknown_token_id",
-            4,
-            0u32.to_le_bytes().to_vec(),
-        ),
+        ("tokenizer.ggml.merges", 9, merges),
+        number("tokenizer.ggml.bos_token_id", 1),
+        number("tokenizer.ggml.unknown_token_id", 0),
         ("tokenizer.ggml.add_bos_token", 7, vec![1]),
     ];
+    let embedding = ("token_embd.weight", vec![4, n as u64], 0, 0);
     GgufHeader {
         keys,
-        tensors: Vec::new(),
+        tensors: vec![embedding],
     }
-    .file(0)
+    .file(16 * n)
 }
 
 #[test]
@@ -270,10 +276,13 @@ fn tokenizers_in_gguf() {
             let _ = Tokenizer::from_json(&json, None)?.encode("naïve 漢字 <s> text");
             Ok(())
         };
-        tokenizer(&seed).unwrap();
-        attack(
-            &format!("gguf-tokenizer-{kind}"),
-            MOST,
+        let attack = Attack {
+            reader: &format!("gguf-tokenizer-{kind}"),
+            most: MOST,
+            right: &seed,
+            refuses: true,
+        };
+        attack.run(
             |random| mutate::bytes(&seed, random),
             |input| tokenizer(input).into(),
         );

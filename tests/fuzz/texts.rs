@@ -9,7 +9,7 @@ use neuroscope::corpus::{Corpus, CorpusOptions, Source};
 use neuroscope::site::{self, Inputs, SiteOptions};
 use serde_json::json;
 
-use crate::attack::{Outcome, attack};
+use crate::attack::{Attack, Outcome};
 use crate::mutate::{self, Random};
 use crate::support;
 
@@ -48,9 +48,13 @@ fn corpora() {
         ("a.jsonl.gz", &gz),
     ] {
         let path = dir.path().join(name);
-        attack(
-            &format!("corpus-{name}"),
-            MOST,
+        let attack = Attack {
+            reader: &format!("corpus-{name}"),
+            most: MOST,
+            right: seed,
+            refuses: true,
+        };
+        attack.run(
             |random| match random.below(2) {
                 // damage under the compression as well
                 0 if name.ends_with("zst") => {
@@ -115,8 +119,7 @@ fn content() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let content = dir.path().join("content");
-    let explanation =
-        "{\"neuron\": \"0.1\", \"explanation\": \"speaks of \u{202e}rivers\", \"score\": 0.5}\n";
+    let explanation = "{\"layer\": 0, \"neuron\": 1, \"text\": \"speaks of \u{202e}rivers\", \"score\": 0.5, \"url\": \"https://example.org/\"}\n";
     for (file, seed) in [
         ("about.md", NOTE),
         ("notes/gpt2/0/1.md", NOTE),
@@ -124,9 +127,13 @@ fn content() {
     ] {
         let path = content.join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        attack(
-            &format!("content-{}", file.replace('/', "-")),
-            MOST_OF_SITE,
+        let attack = Attack {
+            reader: &format!("content-{}", file.replace('/', "-")),
+            most: MOST_OF_SITE,
+            right: seed.as_bytes(),
+            refuses: true,
+        };
+        attack.run(
             |random| match random.below(8) {
                 0 => nested(random),
                 _ => mutate::bytes(seed.as_bytes(), random),
@@ -153,9 +160,13 @@ fn nested(random: &mut Random) -> Vec<u8> {
 fn project_file() {
     let dir = tempfile::tempdir().unwrap();
     let seed = "[corpus]\ntext_field = \"text\"\n[scan]\ntop_k = 20\ntau = 0.1\nseed = 3\n[weights]\n[site]\ntitle = \"A \\u0041\"\nbase_url = \"https://example.org/a/\"\nmenu = [{label = \"x\", href = \"y.html\"}]\n";
-    attack(
-        "project-file",
-        MOST,
+    let attack = Attack {
+        reader: "project-file",
+        most: MOST,
+        right: seed.as_bytes(),
+        refuses: true,
+    };
+    attack.run(
         |random| mutate::bytes(seed.as_bytes(), random),
         |input| {
             fs::write(dir.path().join("neuroscope.toml"), input).unwrap();
@@ -175,10 +186,13 @@ fn list_of_a_sites_files() {
     let built = support::files(&site);
     let list = ".neuroscope-build.json";
     let (_, seed) = built.iter().find(|(name, _)| name == list).unwrap();
-    let n = std::cell::Cell::new(0);
-    attack(
-        "site-list",
-        MOST_OF_SITE,
+    let attack = Attack {
+        reader: "site-list",
+        most: MOST_OF_SITE,
+        right: seed,
+        refuses: false,
+    };
+    attack.run(
         |random| {
             let mut text = String::from_utf8(mutate::json(seed, random)).unwrap_or_default();
             if random.below(3) == 0 {
@@ -200,13 +214,7 @@ fn list_of_a_sites_files() {
             assert_eq!(outcome, Outcome::Read, "a damaged list stops no build");
             assert!(beside.exists(), "a build touches its own folder only");
             assert!(support::files(&site) == built, "the site is what it was");
-            // the reader never refuses; a list that was as before would be no damage
-            n.set(n.get() + 1);
-            if n.get() == 1 {
-                Outcome::Refused
-            } else {
-                outcome
-            }
+            outcome
         },
     );
 }

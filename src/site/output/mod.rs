@@ -215,10 +215,11 @@ impl Output {
         let ends = folder.match_indices('/').map(|(at, _)| at);
         for end in ends.chain([folder.len()]) {
             let (inner, path) = (&folder[..end], self.root.join(&folder[..end]));
-            if self.before.files.contains_key(inner)
-                && fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file())
+            if let Some(hash) = self.before.files.get(inner)
+                && !is_folder(&path)
             {
-                fs::remove_file(&path).map_err(|source| SiteError::io("remove", &path, source))?;
+                let removed = remove_file(&path, *hash);
+                removed.map_err(|source| SiteError::io("remove", &path, source))?;
             }
             match fs::create_dir(&path) {
                 Ok(()) => {}
@@ -307,19 +308,10 @@ fn remove(root: &Path, name: &str, hash: Option<Hash>) -> io::Result<Removed> {
     if !folders.all(|folder| is_folder(folder) || !folder.exists()) {
         return Ok(Removed::No);
     }
-    let removed = match fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_file() => {
-            if hash.is_some() && hash != Some(XxHash3_128::oneshot(&fs::read(&path)?)) {
-                return Ok(Removed::No);
-            }
-            fs::remove_file(&path)?;
-            Removed::Yes
-        }
-        Ok(metadata) if metadata.is_dir() => Removed::WasGone,
-        Ok(_) => return Ok(Removed::No),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Removed::WasGone,
-        Err(error) => return Err(error),
-    };
+    let removed = remove_file(&path, hash)?;
+    if matches!(removed, Removed::No) {
+        return Ok(removed);
+    }
     // folders that are now empty; one with somebody's file in it stays
     let is_gone = |folder: &Path| match fs::remove_dir(folder) {
         Ok(()) => true,
@@ -330,6 +322,23 @@ fn remove(root: &Path, name: &str, hash: Option<Hash>) -> io::Result<Removed> {
         folder = empty.parent();
     }
     Ok(removed)
+}
+
+/// Removes a file that the last build wrote, unless it was changed.
+fn remove_file(path: &Path, hash: Option<Hash>) -> io::Result<Removed> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => {
+            if hash.is_some() && hash != Some(XxHash3_128::oneshot(&fs::read(path)?)) {
+                return Ok(Removed::No);
+            }
+            fs::remove_file(path)?;
+            Ok(Removed::Yes)
+        }
+        Ok(metadata) if metadata.is_dir() => Ok(Removed::WasGone),
+        Ok(_) => Ok(Removed::No),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Removed::WasGone),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a path is a folder, and no link to one.
@@ -411,6 +420,19 @@ mod tests {
             fs::read_to_string(dir.path().join("index.html")).unwrap(),
             "mine"
         );
+    }
+
+    #[test]
+    fn a_page_that_somebody_changed_is_not_lost_to_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        build(dir.path(), &[("m", "1")]).unwrap();
+        build(dir.path(), &[("m/a.html", "2")]).unwrap();
+        assert!(dir.path().join("m/a.html").is_file());
+        build(dir.path(), &[("n", "1")]).unwrap();
+        fs::write(dir.path().join("n"), "mine").unwrap();
+        let error = build(dir.path(), &[("n/a.html", "2")]).unwrap_err();
+        assert!(matches!(error, SiteError::InTheWay(_)), "{error}");
+        assert_eq!(fs::read_to_string(dir.path().join("n")).unwrap(), "mine");
     }
 
     #[test]
