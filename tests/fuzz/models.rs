@@ -226,6 +226,7 @@ fn gguf_tokenizer(kind: &str) -> Vec<u8> {
         [head.concat(), 1u32.to_le_bytes().repeat(n)].concat()
     };
     let mut tokens: Vec<String> = vec!["<unk>".into(), "<s>".into(), "▁a".into(), "Ġa".into()];
+    tokens.extend(["ab", "!a"].map(String::from));
     tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
     tokens.extend(('!'..='~').map(String::from));
     let n = tokens.len();

@@ -159,7 +159,7 @@ fn nested(random: &mut Random) -> Vec<u8> {
 #[test]
 fn project_file() {
     let dir = tempfile::tempdir().unwrap();
-    let seed = "[corpus]\ntext_field = \"text\"\n[scan]\ntop_k = 20\ntau = 0.1\nseed = 3\n[weights]\n[site]\ntitle = \"A \\u0041\"\nbase_url = \"https://example.org/a/\"\nmenu = [{label = \"x\", href = \"y.html\"}]\n";
+    let seed = "[corpus]\ntext_field = \"text\"\n[scan]\nn_ctx = 64\n[scan.stats]\ntop_k = 20\ntau = 0.1\nseed = 3\n[weights]\n[site]\ntitle = \"A \\u0041\"\nbase_url = \"https://example.org/a/\"\nmenu = [{label = \"x\", href = \"y.html\"}]\n";
     let attack = Attack {
         reader: "project-file",
         most: MOST,
