@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -123,6 +126,134 @@ fn a_part_needs_its_corpus_too() {
         .arg(other);
     fail(&mut command, &["parts/part-00000-of-00002` was scanned on"]);
     assert!(files(&dir.path().join("data")) == before);
+}
+
+/// A scan that takes some seconds.
+fn slow_scan(project: &Path, text: &Path) -> Command {
+    let mut command = neuroscope(project);
+    command.arg("scan").arg("--model").arg(model("llama"));
+    command.args(["--n-ctx", "8", "--batch-tokens", "1", "--corpus"]);
+    command.arg(text);
+    command
+}
+
+/// Waits until a file is there, or a minute is over.
+fn wait_for(path: &Path) {
+    for _ in 0..6000 {
+        if path.exists() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{} does not come", path.display());
+}
+
+#[test]
+fn a_corpus_that_a_running_or_stopped_scan_needs_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("corpus.jsonl");
+    corpus(&text, 400);
+    let other = other_corpus(dir.path());
+    let data = dir.path().join("data/llama");
+    let mut running = slow_scan(dir.path(), &text)
+        .args(["--checkpoint-every", "0"])
+        .spawn()
+        .unwrap();
+    wait_for(&data.join("parts/.part-00000-of-00001.checkpoint"));
+    let before = files(&data.join("corpus"));
+    let mut tokenize = neuroscope(dir.path());
+    tokenize.arg("tokenize").arg("--model").arg(model("llama"));
+    tokenize.arg("--corpus").arg(&other);
+    let mut scan = slow_scan(dir.path(), &other);
+    for command in [&mut tokenize, &mut scan] {
+        fail(
+            command,
+            &["corpus` is of another corpus, and a scan that is running reads it"],
+        );
+        assert!(running.try_wait().unwrap().is_none(), "it ended too soon");
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    for command in [&mut tokenize, &mut scan] {
+        fail(
+            command,
+            &[".part-00000-of-00001.checkpoint` was scanned on"],
+        );
+    }
+    assert!(files(&data.join("corpus")) == before);
+}
+
+#[test]
+fn parts_of_another_corpus_do_not_replace_an_atlas() {
+    let (own, other) = (project(), tempfile::tempdir().unwrap());
+    scan(other.path(), "llama", 20, &[]);
+    let data = own.path().join("data/llama");
+    let atlas = files(&data.join("atlas"));
+    fs::remove_dir_all(data.join("parts")).unwrap();
+    copy(&other.path().join("data/llama/parts"), &data.join("parts"));
+    for more in [&[][..], &["--model", model("llama").to_str().unwrap()]] {
+        let mut merge = neuroscope(own.path());
+        merge.arg("merge").arg(&data).args(more);
+        fail(&mut merge, &["is not of the corpus that was scanned"]);
+        assert!(files(&data.join("atlas")) == atlas);
+    }
+}
+
+#[test]
+fn a_part_with_other_options_is_refused_before_it_is_scanned() {
+    let dir = tempfile::tempdir().unwrap();
+    scan(dir.path(), "llama", 12, &["--part", "0/2"]);
+    let mut command = neuroscope(dir.path());
+    command.arg("scan").arg("--model").arg(model("llama"));
+    command.arg("--corpus").arg(dir.path().join("corpus.jsonl"));
+    command.args(["--part", "1/2", "--tau", "0.9"]);
+    let what = [
+        "part-00000-of-00002` has another policy",
+        "could not be merged",
+    ];
+    fail(&mut command, &what);
+    assert!(
+        !dir.path()
+            .join("data/llama/parts/part-00001-of-00002")
+            .exists()
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn pipes_are_not_waited_for() {
+    let dir = project();
+    let data = dir.path().join("data/llama");
+    for (file, command) in [
+        ("atlas/manifest.json", "verify"),
+        ("corpus/manifest.json", "verify"),
+        (".atlas.lock", "merge"),
+        (".corpus.lock", "tokenize"),
+    ] {
+        let path = data.join(file);
+        let before = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut run = neuroscope(dir.path());
+        match command {
+            "tokenize" => {
+                run.args(["tokenize", "--model"]).arg(model("llama"));
+                run.arg("--corpus").arg(dir.path().join("corpus.jsonl"));
+            }
+            command => {
+                run.arg(command).arg(&data);
+            }
+        }
+        fail(&mut run, &[file.rsplit('/').next().unwrap()]);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, before).unwrap();
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod weights;
 
 pub use analyze::{ScannedModel, analyze, check_model};
 pub use build::{Part, build, find_parts, merge_layer};
-pub use corpus::open_corpus;
+pub use corpus::{check_corpus, open_corpus};
 pub use error::AtlasError;
 pub use interest::{Measure, Ranked};
 pub use neurons::Summary;

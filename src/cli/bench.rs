@@ -153,7 +153,7 @@ fn scan(context: &Context, args: &ScanBench) -> Result<()> {
     let corpus_options = &context.project.corpus;
     let corpus = tokenize::tokenize(context, &files, &args.corpus, corpus_options, folder.path())?;
     let store = folder.path().join("corpus");
-    let setup = Setup::new(files.name(), checked, &corpus, &store)?;
+    let setup = Setup::new(files.name(), checked, &corpus.manifest, &store)?;
     let rounds = scan::bench(
         &setup.job(),
         setup.identity(),

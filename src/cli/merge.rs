@@ -47,8 +47,15 @@ pub(super) fn merge(
     model: Option<&ModelFiles>,
 ) -> Result<AtlasManifest> {
     let (parts, target) = (atlas::find_parts(&data.join("parts"))?, data.join("atlas"));
-    if let (Some(model), Some((_, part))) = (model, parts.first()) {
-        atlas::check_model(&part.scan, &model.hashes()?)?;
+    // what does not belong together is found before an atlas is replaced
+    if let Some((_, part)) = parts.first() {
+        let corpus = data.join("corpus");
+        if corpus.join(MANIFEST).is_file() || model.is_some() {
+            atlas::check_corpus(&corpus, &part.scan)?;
+        }
+        if let Some(model) = model {
+            atlas::check_model(&part.scan, &model.hashes()?)?;
+        }
     }
     let bar = context.report.bar("merge", 0, "layers");
     let progress = |layer: u32| bar.set(u64::from(layer));

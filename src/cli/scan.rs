@@ -169,7 +169,7 @@ fn plan(context: &Context, scan: &Scan<'_>, part: PartInfo) -> Result<()> {
     let (options, data) = (scan.corpus_options, scan.data);
     let corpus = tokenize::tokenize(context, scan.model, scan.corpus, options, data)?;
     let store = data.join("corpus");
-    let plan = scan::plan(scan.name, checked, &corpus, &store, part)?;
+    let plan = scan::plan(scan.name, checked, &corpus.manifest, &store, part)?;
     let mb = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
     let (memory, disk) = (&plan.memory, &plan.disk);
     let rest = mb(memory.program + memory.tables);
@@ -237,7 +237,8 @@ pub(super) fn scan_part(
         scan.corpus_options,
         scan.data,
     )?;
-    let setup = Setup::new(scan.name, checked, &corpus, &scan.data.join("corpus"))?;
+    let store = scan.data.join("corpus");
+    let setup = Setup::new(scan.name, checked, &corpus.manifest, &store)?;
     if let Ok(known) = read_manifest::<PartManifest>(&target)
         && known.scan.difference(setup.identity()).is_none()
         && verify_files(&target, &known.files).is_ok()

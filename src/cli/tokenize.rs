@@ -7,8 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use neuroscope::corpus::{CorpusOptions, LeftOut, Source};
 use neuroscope::load::{LoadError, ModelFiles};
-use neuroscope::scan::{self, With};
-use neuroscope::shard::CorpusManifest;
+use neuroscope::scan::{self, Tokenized, With};
 use neuroscope::tokens::{BosPolicy, TokenizerError};
 use serde_json::json;
 
@@ -46,8 +45,8 @@ pub(super) fn run(context: &Context, args: &TokenizeArgs) -> Result<()> {
         .clone()
         .unwrap_or_else(|| context.data(model.name()));
     let options = args.options.over(&context.project.corpus)?;
-    let manifest = tokenize(context, &model, &args.corpus, &options, &data)?;
-    let corpus = &manifest.corpus;
+    let tokenized = tokenize(context, &model, &args.corpus, &options, &data)?;
+    let corpus = &tokenized.manifest.corpus;
     let words = format!(
         "{} documents, {} tokens in {}",
         corpus.n_documents,
@@ -134,7 +133,7 @@ pub(super) fn tokenize(
     corpus: &[PathBuf],
     options: &CorpusOptions,
     data: &Path,
-) -> Result<CorpusManifest> {
+) -> Result<Tokenized> {
     let sources = corpus
         .iter()
         .map(|path| source(path))
@@ -162,7 +161,8 @@ pub(super) fn tokenize(
         n_bytes.store(done, Ordering::Relaxed);
         bar.set(done)
     };
-    let manifest = scan::tokenize(&sources, &with, &data.join("corpus"), &progress)?;
+    let tokenized = scan::tokenize(&sources, &with, &data.join("corpus"), &progress)?;
+    let manifest = &tokenized.manifest;
     if manifest.corpus.n_skipped > 0 {
         context.report.note(&format!(
             "skipped {} texts that cannot be read or hold a token without an embedding",
@@ -184,7 +184,7 @@ pub(super) fn tokenize(
         0 => bar.clear(), // it was there already
         n => bar.finish(n),
     }
-    Ok(manifest)
+    Ok(tokenized)
 }
 
 fn source(path: &Path) -> Result<Source> {

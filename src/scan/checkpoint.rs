@@ -48,6 +48,19 @@ pub(super) fn path_of(target: &Path) -> PathBuf {
     target.with_file_name(format!(".{name}.checkpoint"))
 }
 
+/// What the checkpoint in a file is of, if it is one.
+pub(super) fn scan_of(path: &Path) -> Option<ScanIdentity> {
+    let is_one = path
+        .extension()
+        .is_some_and(|ending| ending == "checkpoint");
+    let mut file = BufReader::new(File::open(path).ok().filter(|_| is_one)?);
+    let mut magic = [0; MAGIC.len()];
+    file.read_exact(&mut magic).ok()?;
+    let header = read_frame(&mut file, MOST_HEADER).ok()?;
+    let header: Header = serde_json::from_slice(&header).ok()?;
+    Some(header.scan).filter(|_| magic == *MAGIC)
+}
+
 /// Writes a checkpoint in place of an older one, which stays until the new one is complete.
 pub(super) fn write(path: &Path, header: &Header, layers: &[Vec<Block>]) -> Result<(), ShardError> {
     let new = new(path);

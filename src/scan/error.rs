@@ -96,6 +96,20 @@ pub enum ScanError {
         /// Number of parts.
         of: u32,
     },
+    /// A part beside the one to be scanned was scanned in another way.
+    #[error(
+        "`{path}` has another {what} (expected {expected}, found {found}), so the parts could not be merged"
+    )]
+    OtherPart {
+        /// The other part.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// Of the one to be scanned.
+        expected: String,
+        /// Of the other part.
+        found: String,
+    },
     /// Another corpus would take the place of one that a scan in the same folder needs.
     #[error(
         "`{store}` holds the corpus that `{needed_by}` was scanned on; the one given here has other {what}"
@@ -108,6 +122,9 @@ pub enum ScanError {
         /// What differs: files, texts or tokens.
         what: &'static str,
     },
+    /// Another process reads the store that would be replaced.
+    #[error("`{0}` is of another corpus, and a scan that is running reads it")]
+    CorpusInWork(PathBuf),
     /// Another process scans the same part.
     #[error("`{path}` is being scanned by another process")]
     InWork {
@@ -137,9 +154,12 @@ impl ScanError {
             Self::PartTooLarge { .. } => {
                 Some("split the scan with `--part i/n` and join the parts with `neuroscope merge`")
             }
-            Self::OtherSplit { .. } => {
+            Self::OtherSplit { .. } | Self::OtherPart { .. } => {
                 Some("remove it if it is not wanted, or scan into another folder with `--data`")
             }
+            Self::CorpusInWork(_) => Some(
+                "wait until it has ended, or scan under another name with `--name`, or into another folder with `--data`",
+            ),
             Self::CorpusInUse { .. } => Some(
                 "scan it under another name with `--name`, or into another folder with `--data`; or remove this one first",
             ),

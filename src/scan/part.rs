@@ -1,14 +1,15 @@
 //! One part of a scan, from token windows to tables.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::ids::DocId;
 use crate::lanes::Isa;
 use crate::model::Model;
 use crate::shard::{
-    Folder, LayerWriter, Lock, Manifest, PartInfo, PartManifest, ScanIdentity, rows_of,
+    Folder, LayerWriter, Lock, Manifest, PartInfo, PartManifest, ScanIdentity, read_manifest,
+    rows_of,
 };
 use crate::stats::block::{Block, ScanContext};
 use crate::stats::samples::SamplePlan;
@@ -135,17 +136,45 @@ pub struct Watch<'a> {
     pub checkpoint_every: Duration,
 }
 
+/// The parts beside `target`, sorted by name.
+fn others(target: &Path) -> Vec<PathBuf> {
+    let entries = target.parent().map(std::fs::read_dir);
+    let entries = entries.into_iter().flatten().flatten().flatten();
+    let is_other = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path != target && name.starts_with("part-")
+    };
+    let mut others: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_other).collect();
+    others.sort();
+    others
+}
+
 /// Fails if a part beside `target` belongs to another number of parts, since the two could not be merged.
 pub fn check_split(target: &Path, part: PartInfo) -> Result<(), ScanError> {
     let own = format!("-of-{:05}", part.of);
-    let entries = target.parent().map(std::fs::read_dir);
-    let names = entries.into_iter().flatten().flatten().flatten();
-    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
-    let other = names.filter(|name| name.starts_with("part-") && !name.ends_with(&own));
-    match other.min().map(|name| target.with_file_name(name)) {
+    let is_other = |path: &PathBuf| !path.to_string_lossy().ends_with(&own);
+    match others(target).into_iter().find(is_other) {
         Some(path) => Err(ScanError::OtherSplit { path, of: part.of }),
         None => Ok(()),
     }
+}
+
+/// Fails if a part beside `target` was scanned otherwise than this one is to be, since the two could not be merged.
+fn check_others(target: &Path, identity: &ScanIdentity) -> Result<(), ScanError> {
+    for path in others(target) {
+        let Ok(known) = read_manifest::<PartManifest>(&path) else {
+            continue;
+        };
+        if let Some((what, found, expected)) = known.scan.difference(identity) {
+            return Err(ScanError::OtherPart {
+                path,
+                what,
+                expected,
+                found,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Scans one part of the corpus and writes it to the folder `target`. Where it was stopped before, it goes on.
@@ -171,6 +200,7 @@ pub fn scan_part(
         });
     }
     check_split(target, part)?;
+    check_others(target, identity)?;
     let Some(lock) = Lock::try_take(target)? else {
         return Err(ScanError::InWork {
             path: target.to_owned(),

@@ -5,6 +5,8 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -20,6 +22,7 @@ use crate::tokens::Tokenizer;
 use crate::tokens::store::{DocumentInfo, StoreWriter};
 
 use super::Progress;
+use super::checkpoint;
 use super::error::ScanError;
 
 /// Text that is encoded at one go.
@@ -39,6 +42,16 @@ pub struct With<'a> {
     pub d_vocab: usize,
 }
 
+/// A token store that nobody replaces while this is kept.
+pub struct Tokenized {
+    /// What it is of.
+    pub manifest: CorpusManifest,
+    _lock: Lock,
+}
+
+/// How long to wait for others who look at a store before they are taken for scans that need it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Makes sure that `target`, the folder `corpus` of a data folder, is the token store of some sources: one that is there
 /// and was made from the same files in the same way stays. One that an atlas or a part in the data folder was scanned on
 /// is not replaced by another. `progress` is told the bytes of text done.
@@ -47,7 +60,7 @@ pub fn tokenize(
     with: &With<'_>,
     target: &Path,
     progress: Progress<'_>,
-) -> Result<CorpusManifest, ScanError> {
+) -> Result<Tokenized, ScanError> {
     let corpus = Corpus::open(sources, with.options.clone())?;
     let inputs = corpus.files().map(input).collect::<Result<Vec<_>, _>>()?;
     let tokenizer_sha256 = hex(&Sha256::digest(with.tokenizer_json));
@@ -59,15 +72,29 @@ pub fn tokenize(
     let same = |known: &CorpusManifest| {
         same_inputs(known) && known.options == options && known.tokenizer_sha256 == tokenizer_sha256
     };
-    // side by side, only the first one has to do it
-    let lock = Lock::take(target)?;
     let there = || match read_manifest::<CorpusManifest>(target) {
         Ok(known) if same(&known) && verify_files(target, &known.files).is_ok() => Some(known),
         _ => None,
     };
-    if let Some(known) = there() {
-        return Ok(known);
-    }
+    // side by side, only the first one has to do it
+    let started = Instant::now();
+    let lock = loop {
+        let shared = Lock::share(target)?;
+        if let Some(manifest) = there() {
+            return Ok(Tokenized {
+                manifest,
+                _lock: shared,
+            });
+        }
+        drop(shared);
+        match Lock::try_take(target)? {
+            Some(lock) => break lock,
+            None if started.elapsed() > PATIENCE => {
+                return Err(ScanError::CorpusInWork(target.to_owned()));
+            }
+            None => thread::sleep(PATIENCE / 20),
+        }
+    };
     let scans = scans_beside(target)?;
     let in_use = |needed_by: &Path, what| ScanError::CorpusInUse {
         store: target.to_owned(),
@@ -103,14 +130,26 @@ pub fn tokenize(
     }
     let (folder, manifest) = write_store(corpus, manifest, with, target, progress)?;
     // without locks, another process may have done the same meanwhile, and others may be reading it
-    if let (false, Some(known)) = (lock.is_held(), there()) {
-        return Ok(known);
+    if let (false, Some(manifest)) = (lock.is_held(), there()) {
+        return Ok(Tokenized {
+            manifest,
+            _lock: lock,
+        });
     }
     if let Some((path, _)) = scans.iter().find(|(_, scan)| !is_scan_of(scan, &manifest)) {
         return Err(in_use(path, "texts"));
     }
     folder.finish(&manifest)?;
-    Ok(manifest)
+    drop(lock);
+    // another process may be faster than this one, but not with another corpus once this one has it
+    let lock = Lock::share(target)?;
+    match read_manifest::<CorpusManifest>(target) {
+        Ok(found) if found == manifest => Ok(Tokenized {
+            manifest,
+            _lock: lock,
+        }),
+        _ => Err(ScanError::CorpusInWork(target.to_owned())),
+    }
 }
 
 /// Whether a scan was of the corpus that a manifest describes, with the same tokens.
@@ -119,7 +158,7 @@ fn is_scan_of(scan: &ScanIdentity, corpus: &CorpusManifest) -> bool {
         && scan.model.tokenizer_sha256 == corpus.tokenizer_sha256
 }
 
-/// The atlas and the parts that need the token store `target`, with what they are of.
+/// The atlas, the parts and the checkpoints of parts that need the token store `target`, with what they are of.
 fn scans_beside(target: &Path) -> Result<Vec<(PathBuf, ScanIdentity)>, ScanError> {
     let is_there = |folder: &Path| folder.join(MANIFEST).is_file();
     let atlas = target.with_file_name("atlas");
@@ -137,11 +176,15 @@ fn scans_beside(target: &Path) -> Result<Vec<(PathBuf, ScanIdentity)>, ScanError
             paths.collect::<io::Result<Vec<PathBuf>>>()
         }),
     };
-    let mut folders = entries.map_err(|source| ShardError::io("read", &parts, source))?;
-    folders.sort();
-    for folder in folders.into_iter().filter(|folder| is_there(folder)) {
-        let scan = read_manifest::<PartManifest>(&folder)?.scan;
-        scans.push((folder, scan));
+    let mut paths = entries.map_err(|source| ShardError::io("read", &parts, source))?;
+    paths.sort();
+    for path in paths {
+        if is_there(&path) {
+            let scan = read_manifest::<PartManifest>(&path)?.scan;
+            scans.push((path, scan));
+        } else if let Some(scan) = checkpoint::scan_of(&path) {
+            scans.push((path, scan));
+        }
     }
     Ok(scans)
 }

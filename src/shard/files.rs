@@ -31,7 +31,7 @@ pub fn is_plain_name(name: &str) -> bool {
 
 /// Reads a file of at most so many bytes.
 pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    let file = regular(OpenOptions::new().read(true), path)?;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
@@ -50,8 +50,25 @@ fn open_unfollowed(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(target_os = "linux")]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
-    options.open(path)
+    std::os::unix::fs::OpenOptionsExt::custom_flags(
+        &mut options,
+        libc::O_NOFOLLOW | libc::O_NONBLOCK,
+    );
+    is_regular(options.open(path)?)
+}
+
+/// Opens a file, but no pipe, which would be waited for.
+fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, libc::O_NONBLOCK);
+    is_regular(options.open(path)?)
+}
+
+fn is_regular(file: File) -> io::Result<File> {
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is not a regular file")),
+    }
 }
 
 /// Begins a new file in place of whatever has its name; a link is removed, not followed.
@@ -289,6 +306,15 @@ impl Lock {
             Ok(()) => Some(Self { file: Some(file) }),
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Error(_)) => Some(Self { file: None }),
+        })
+    }
+
+    /// Takes the lock of a folder together with others that read it, once nobody writes it.
+    pub fn share(target: &Path) -> Result<Self, ShardError> {
+        let file = Self::open(target)?;
+        let taken = file.lock_shared().is_ok();
+        Ok(Self {
+            file: taken.then_some(file),
         })
     }
 

@@ -76,9 +76,9 @@ fn both(folder: &Path, batch_tokens: usize, options: &ScanOptions) -> [Vec<Neuro
         tokenizer_json: files.tokenizer_json().unwrap(),
         d_vocab: files.config().unwrap().d_vocab,
     };
-    let manifest = tokenize(&[Source::Path(corpus)], &with, &store, &|_| true).unwrap();
+    let tokenized = tokenize(&[Source::Path(corpus)], &with, &store, &|_| true).unwrap();
     let checked = Checked::new(&files, options).unwrap();
-    let setup = Setup::new("model", checked, &manifest, &store).unwrap();
+    let setup = Setup::new("model", checked, &tokenized.manifest, &store).unwrap();
 
     let mut config = files.config().unwrap();
     config.act_fn = Activation::Relu;
