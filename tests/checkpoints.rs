@@ -643,6 +643,15 @@ fn pickles_take_no_more_than_their_length_allows() {
     .concat();
     let again = b"ccollections\nOrderedDict\nh\x01R".repeat(1000);
     refused(&pickled([&pairs, &again[..], b"."].concat()), "pairs");
+    // a list of a million things that are no pairs, a million times
+    let nothing = [b"\x80\x02(".as_slice(), &b"N".repeat(1_000_000), b"lq\00"].concat();
+    let lists = [b"(".as_slice(), &b"h\0".repeat(1_000_000), b"tq\x010"].concat();
+    let made = b"ccollections\nOrderedDict\nh\x01R.".to_vec();
+    refused(&pickled([nothing, lists, made].concat()), "pairs");
+    // a class with a name of a megabyte, again and again
+    let long = [b"\x80\x02X\x40\x42\x0f\0".as_slice(), &[b'a'; 1_000_000], b"q\0"].concat();
+    let classes = b"h\0h\0\x93".repeat(20_000);
+    refused(&pickled([&long, &classes[..], b"."].concat()), "class");
     // lists that grow by themselves, and marks without end
     let grown = [b"\x80\x02]q\0".as_slice(), &b"h\0a".repeat(300_000), b"."].concat();
     refused(&pickled(grown), dictionary);

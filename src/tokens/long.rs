@@ -94,6 +94,10 @@ impl Spans {
 
     /// Whether a token may lie across the border of two characters.
     fn cross(&self, before: char, after: char) -> bool {
+        // a unigram model may have a token of characters that have none themselves
+        if self.pairs.contains(&(before, after)) {
+            return true;
+        }
         // a character without a token becomes bytes such as `<0xE7>`, or is fused with its neighbours
         let known = |c: char, instead: char| match self.characters.contains(&c) {
             true => Some(c),
