@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
-use zip::read::{ArchiveOffset, Config, ZipIterable};
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
-use zip::{CompressionMethod, ZipReadOptions};
+use zip::{CompressionMethod, ZipArchive};
 
 use super::Cause;
 
@@ -66,39 +66,37 @@ fn unreadable(error: ZipError) -> Cause {
 impl Archive {
     pub(super) fn open(file: File) -> Result<Self, Cause> {
         let len = file.metadata()?.len();
-        let budget = || Budget {
+        let budget = Budget {
             file: &file,
             left: MOST_HEADER_BYTES,
         };
         let config = Config {
             archive_offset: ArchiveOffset::Known(0),
         };
-        let mut archive = ZipIterable::try_new(budget(), config).map_err(unreadable)?;
+        let mut archive = ZipArchive::with_config(config, budget).map_err(unreadable)?;
         let found = archive.len();
         if found > MOST_ENTRIES {
             return Err(
                 format!("it claims {found} entries; at most {MOST_ENTRIES} are read").into(),
             );
         }
-        let (mut entries, mut headers) = (BTreeMap::new(), budget());
-        for entry in archive.files().map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
+        if archive.has_duplicate_names() {
+            return Err("it has an entry twice".into());
+        }
+        let mut entries = BTreeMap::new();
+        for at in 0..found {
+            let entry = archive.by_index_raw(at).map_err(unreadable)?;
             let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
-            let size = entry.size();
             let is_plain = entry.compression() == CompressionMethod::Stored
                 && !entry.encrypted()
-                && entry.compressed_size() == size;
+                && entry.compressed_size() == entry.size();
             if !is_plain {
                 return Err(
                     format!("its entry `{name}` is compressed, which PyTorch never does").into(),
                 );
             }
-            let contents = entry.with_reader(&mut headers, ZipReadOptions::new());
-            let start = contents.map_err(unreadable)?.data_start();
-            let place = (start.ok_or_else(cut_off)?, size);
-            if entries.insert(name.clone(), place).is_some() {
-                return Err(format!("it has the entry `{name}` twice").into());
-            }
+            let start = entry.data_start().ok_or_else(cut_off)?;
+            entries.insert(name, (start, entry.size()));
         }
         Ok(Self { file, len, entries })
     }

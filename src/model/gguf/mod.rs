@@ -68,11 +68,6 @@ fn bad(reason: impl ToString) -> ModelError {
 }
 
 impl Gguf {
-    /// Reads the header of a model in one file.
-    pub fn read(bytes: &[u8]) -> Result<Self, ModelError> {
-        Self::read_parts(&[bytes])
-    }
-
     /// Reads the headers of a model in several files, in their order, which must belong together.
     pub fn read_parts(files: &[&[u8]]) -> Result<Self, ModelError> {
         let mut budget = Budget::WHOLE;
