@@ -663,7 +663,7 @@ fn pickles_take_no_more_than_their_length_allows() {
     let again = b"ccollections\nOrderedDict\nh\x01R".repeat(1000);
     refused(&pickled([&pairs, &again[..], b"."].concat()), "pairs");
     // a list of a million things that are no pairs, a million times
-    let nothing = [b"\x80\x02(".as_slice(), &b"N".repeat(1_000_000), b"lq\00"].concat();
+    let nothing = [b"\x80\x02(".as_slice(), &b"N".repeat(1_000_000), b"lq\x000"].concat();
     let lists = [b"(".as_slice(), &b"h\0".repeat(1_000_000), b"tq\x010"].concat();
     let made = b"ccollections\nOrderedDict\nh\x01R.".to_vec();
     refused(&pickled([nothing, lists, made].concat()), "pairs");
