@@ -18,7 +18,7 @@
 //! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | lanes, gpu |
 //! | [`tokens`] | tokenizer, windows, the token store | corpus |
 //! | [`demo`] | the embedded model and corpus | corpus |
-//! | [`load`] | where models come from | model, shard, tokens, demo |
+//! | [`load`] | where models come from | model, corpus, shard, tokens, demo |
 //! | [`shard`] | the files of a scan | stats |
 //! | [`scan`] | drives batches through a model into statistics | lanes, gpu, corpus, tokens, model, stats, shard, load |
 //! | [`atlas`] | parts merged and ranked; what the weights say | lanes, shard, stats, tokens, model |

@@ -177,7 +177,7 @@ fn a_tied_unembedding_may_have_a_bias() {
 #[test]
 fn gguf_values_of_four_bits_that_are_not_evenly_spaced() {
     let bytes = fs::read(fixture("iq4.gguf")).unwrap();
-    let gguf = Gguf::read(&bytes).unwrap();
+    let gguf = Gguf::read_parts(&[&bytes]).unwrap();
     let file = gguf.file("iq4.gguf", vec![&bytes]).unwrap();
     let expected = tensors(&fixture("iq4.safetensors"));
     let named = [
@@ -209,7 +209,7 @@ fn gguf_values_of_four_bits_that_are_not_evenly_spaced() {
 #[test]
 fn gguf_values_of_every_type() {
     let bytes = fs::read(fixture("types.gguf")).unwrap();
-    let gguf = Gguf::read(&bytes).unwrap();
+    let gguf = Gguf::read_parts(&[&bytes]).unwrap();
     let file = gguf.file("types.gguf", vec![&bytes]).unwrap();
     let expected = tensors(&fixture("types.safetensors"));
     assert_eq!(expected.len(), 12);
@@ -384,6 +384,25 @@ fn what_a_gguf_file_claims_is_not_believed() {
         ..GgufHeader::default()
     };
     refused(twice.file(64), "it has the tensor `a` twice");
+    // parts that are each within the bounds, and are not together
+    for number in 0..3u64 {
+        let elements = vec![1; 2_000_000];
+        let array = [&[0; 4][..], &2_000_000u64.to_le_bytes(), &elements].concat();
+        let part = GgufHeader {
+            keys: vec![
+                ("split.no", 10, number.to_le_bytes().to_vec()),
+                ("split.count", 10, 3u64.to_le_bytes().to_vec()),
+                ("a", 9, array),
+            ],
+            ..GgufHeader::default()
+        };
+        let name = format!("parts-{:05}-of-00003.gguf", number + 1);
+        fs::write(dir.path().join(name), part.file(0)).unwrap();
+    }
+    fail(
+        &mut describe(&dir.path().join("parts-00001-of-00003.gguf")),
+        &["part 3: it claims 2000000 elements of an array; at most 194304 are read"],
+    );
     refused(b"GGUF\0\0\0\x03".to_vec(), "it is big-endian");
     refused(b"GGUF\x09\0\0\0".to_vec(), "its version is 9");
     refused(b"GGUF".to_vec(), "in the middle of its metadata");
@@ -643,6 +662,20 @@ fn pickles_take_no_more_than_their_length_allows() {
     .concat();
     let again = b"ccollections\nOrderedDict\nh\x01R".repeat(1000);
     refused(&pickled([&pairs, &again[..], b"."].concat()), "pairs");
+    // a list of a million things that are no pairs, a million times
+    let nothing = [b"\x80\x02(".as_slice(), &b"N".repeat(1_000_000), b"lq\x000"].concat();
+    let lists = [b"(".as_slice(), &b"h\0".repeat(1_000_000), b"tq\x010"].concat();
+    let made = b"ccollections\nOrderedDict\nh\x01R.".to_vec();
+    refused(&pickled([nothing, lists, made].concat()), "pairs");
+    // a class with a name of a megabyte, again and again
+    let long = [
+        b"\x80\x02X\x40\x42\x0f\0".as_slice(),
+        &[b'a'; 1_000_000],
+        b"q\0",
+    ]
+    .concat();
+    let classes = b"h\0h\0\x93".repeat(20_000);
+    refused(&pickled([&long, &classes[..], b"."].concat()), "class");
     // lists that grow by themselves, and marks without end
     let grown = [b"\x80\x02]q\0".as_slice(), &b"h\0a".repeat(300_000), b"."].concat();
     refused(&pickled(grown), dictionary);
@@ -838,6 +871,6 @@ fn configs_with_sizes_that_no_model_has() {
         .unwrap();
     fail(
         &mut describe(&copy),
-        &["config.json` has 1099511627776 bytes"],
+        &["config.json`: it has more than 16777216 bytes"],
     );
 }

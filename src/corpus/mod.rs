@@ -6,6 +6,7 @@ mod open;
 mod read;
 
 pub use folder::LeftOut;
+pub use open::{LFS_HINT, is_lfs_pointer};
 pub use read::{Corpus, CorpusOptions, MOST_DOCUMENT, Source};
 
 use std::path::PathBuf;
@@ -108,7 +109,7 @@ impl CorpusError {
             Self::Encoding { .. } => Some(
                 "convert it (`iconv -f UTF-16 -t UTF-8`), or count and skip such files with `--skip-invalid`",
             ),
-            Self::LfsPointer(_) => Some("`git lfs pull` fetches it"),
+            Self::LfsPointer(_) => Some(LFS_HINT),
             Self::FileTooLong { .. } => Some(
                 "cut it into several documents, or count and skip such files with `--skip-invalid`",
             ),

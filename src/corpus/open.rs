@@ -99,11 +99,14 @@ fn unpack(path: &Path, reader: Reader) -> io::Result<Reader> {
     })
 }
 
-/// Whether a file only names another, which Git LFS has not fetched.
-fn is_lfs_pointer(head: &[u8]) -> bool {
+/// What to do about a file that only names another.
+pub const LFS_HINT: &str = "fetch it: `git lfs install` once, then `git lfs pull` in the folder";
+
+/// Whether a file only names another, which Git LFS has not fetched, by its first bytes.
+pub fn is_lfs_pointer(head: &[u8]) -> bool {
     let head = head.strip_prefix(MARK).unwrap_or(head);
-    let has_oid = head.windows(5).any(|window| window == b"\noid ");
-    head.starts_with(b"version https://git-lfs.github.com/spec/") && has_oid
+    head.starts_with(b"version https://git-lfs.github.com/spec/")
+        && head.windows(5).any(|window| window == b"\noid ")
 }
 
 /// The encoding of a text that is not UTF-8, by its byte-order mark, or by the zeros of its Latin letters.

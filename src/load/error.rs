@@ -35,16 +35,6 @@ pub enum LoadError {
         /// What it is.
         kind: Kind,
     },
-    /// A file that is read whole is longer than any such file.
-    #[error("`{path}` has {found} bytes; at most {most} are read")]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-        /// Its length.
-        found: u64,
-        /// The longest that is read.
-        most: u64,
-    },
     /// A part of a model in several GGUF files is missing.
     #[error("part {number} of {count} of the model is missing: there is no `{path}`")]
     GgufPartMissing {
@@ -148,6 +138,7 @@ impl LoadError {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => None,
             Self::Io { .. } | Self::NotThere(_) | Self::NoConfig(_) | Self::NoWeights(_) => {
                 Some(MODEL_HINT)
             }

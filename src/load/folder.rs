@@ -1,13 +1,14 @@
 //! A model's folder in the Hugging Face layout.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::tokens::{Beside, Merged};
+use crate::shard::{is_plain_name, read_at_most};
+use crate::tokens::{MergedTokenizer, TokenizerFiles};
 
 use super::error::LoadError;
 use super::gguf::SplitName;
@@ -42,27 +43,15 @@ pub(super) fn most_bytes(name: &str) -> u64 {
 
 /// A file, if it is there.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, LoadError> {
-    let io = |source| LoadError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
-    };
-    let most = most_bytes(&path.to_string_lossy());
-    let found = file.metadata().map_err(io)?.len();
-    let mut bytes = Vec::new();
-    if found <= most {
-        file.take(most + 1).read_to_end(&mut bytes).map_err(io)?;
-    }
-    let found = found.max(bytes.len() as u64);
+    let read = read_at_most(path, most_bytes(&path.to_string_lossy()));
     let path = path.to_owned();
-    match kind::stand_in(&bytes) {
-        _ if found > most => Err(LoadError::TooLong { path, found, most }),
-        Some(kind) => Err(LoadError::Kind { path, kind }),
-        None => Ok(Some(bytes)),
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LoadError::Io { path, source }),
+        Ok(bytes) => match kind::stand_in(&bytes) {
+            Some(kind) => Err(LoadError::Kind { path, kind }),
+            None => Ok(Some(bytes)),
+        },
     }
 }
 
@@ -86,9 +75,7 @@ pub(super) fn read_needed(path: &Path) -> Result<Vec<u8>, LoadError> {
 
 /// Whether a name is that of a file in a folder, and leads nowhere else on any system.
 pub(super) fn is_plain(name: &str) -> bool {
-    let file = Path::new(name).file_name();
-    let foreign = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
-    file.is_some_and(|file| file == name) && !name.contains(foreign) && !name.starts_with('.')
+    is_plain_name(name) && !name.starts_with('.')
 }
 
 pub(super) fn files(folder: &Path) -> Result<Vec<String>, LoadError> {
@@ -196,11 +183,14 @@ fn indexed(path: &Path, bytes: &[u8]) -> Result<Vec<String>, LoadError> {
 
 /// The tokenizer of a folder with all that its files say of it, and what is left to be said beside it. Where there is no
 /// `tokenizer.json`, it is made of `vocab.json` and `merges.txt`, as the folders of GPT-2's time have them.
-pub(super) fn tokenizer(folder: &Path, config: &[u8]) -> Result<Option<Merged>, LoadError> {
+pub(super) fn tokenizer(
+    folder: &Path,
+    config: &[u8],
+) -> Result<Option<MergedTokenizer>, LoadError> {
     let read = |name: &str| read(&folder.join(name));
     let tokenizer_config = read("tokenizer_config.json")?;
     let (map, added) = (read("special_tokens_map.json")?, read("added_tokens.json")?);
-    let beside = Beside {
+    let beside = TokenizerFiles {
         tokenizer_config: tokenizer_config.as_deref(),
         special_tokens_map: map.as_deref(),
         added_tokens: added.as_deref(),

@@ -42,6 +42,14 @@ impl SplitName {
         format!("{}-{number:05}-of-{:05}.gguf", self.stem, self.count)
     }
 
+    /// The names of all parts, in their order, or the name of a file that is a whole model.
+    pub(super) fn all(name: &str) -> Vec<String> {
+        match Self::parse(name) {
+            Some(split) => (1..=split.count).map(|n| split.name(n)).collect(),
+            None => vec![name.to_owned()],
+        }
+    }
+
     /// The name of the first part, or the name of a file that is a whole model.
     pub(super) fn first(name: &str) -> String {
         match Self::parse(name) {
@@ -189,14 +197,11 @@ fn kind_of(value: &Value) -> i32 {
 
 /// The files of the model that a file is one of, in their order.
 fn parts(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let Some(split) = SplitName::parse(&name) else {
-        return Ok(vec![path.to_owned()]);
-    };
-    let count = split.count;
-    let part = |number| {
-        let path = path.with_file_name(split.name(number));
-        match path.exists() {
+    let names = SplitName::all(&path.file_name().unwrap_or_default().to_string_lossy());
+    let count = names.len();
+    let part = |(number, name)| {
+        let path = path.with_file_name(name);
+        match count == 1 || path.exists() {
             true => Ok(path),
             false => Err(LoadError::GgufPartMissing {
                 path,
@@ -205,7 +210,7 @@ fn parts(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
             }),
         }
     };
-    (1..=count).map(part).collect()
+    (1..).zip(names).map(part).collect()
 }
 
 #[cfg(test)]
@@ -220,6 +225,9 @@ mod tests {
         let split = SplitName::parse("a-b-00002-of-00003.gguf").unwrap();
         assert_eq!((split.number, split.count), (2, 3));
         assert_eq!(split.name(1), "a-b-00001-of-00003.gguf");
+        let both = ["a-00001-of-00002.gguf", "a-00002-of-00002.gguf"];
+        assert_eq!(SplitName::all(both[1]), both);
+        assert_eq!(SplitName::all("a.gguf"), ["a.gguf"]);
         for name in [
             "a.gguf",
             "a-00000-of-00003.gguf",

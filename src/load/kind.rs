@@ -7,10 +7,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::corpus::{LFS_HINT, is_lfs_pointer};
 use crate::model::ADAPTER_HINT;
-
-/// How a file of Git LFS begins that stands for the real one.
-const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// What a file or a folder is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +66,7 @@ impl fmt::Display for Kind {
                 write!(f, "has its weights as {what} only, which is not read")
             }
             Self::Ggufs => f.write_str("has no weights but `.gguf` files"),
-            Self::Unknown => f.write_str("is not a GGUF file"),
+            Self::Unknown => f.write_str("is not a model file that neuroscope knows"),
             Self::NoIndex => {
                 f.write_str("has weights in several files, but no index that names them")
             }
@@ -82,9 +80,7 @@ impl Kind {
     /// What to do about it.
     pub(super) fn hint(&self) -> &'static str {
         match self {
-            Self::LfsPointer => {
-                "fetch it: `git lfs install` once, then `git lfs pull` in the folder"
-            }
+            Self::LfsPointer => LFS_HINT,
             Self::WebPage => {
                 "download the file itself: from the Hub, `hf download`, or give the model's name on the Hub"
             }
@@ -119,7 +115,7 @@ pub(super) fn stand_in(begin: &[u8]) -> Option<Kind> {
         start.is_some_and(|start| start.eq_ignore_ascii_case(tag))
     };
     match () {
-        () if begin.starts_with(LFS_POINTER) => Some(Kind::LfsPointer),
+        () if is_lfs_pointer(begin) => Some(Kind::LfsPointer),
         () if page(b"<!doctype html") || page(b"<html") => Some(Kind::WebPage),
         () => None,
     }

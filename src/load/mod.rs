@@ -11,15 +11,14 @@ mod pickle;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use crate::model::weights::{Checkpoint, SafetensorsFile, TensorFile};
 use crate::model::{Config, ModelError};
-use crate::shard::ModelHashes;
+use crate::shard::{ModelHashes, hash_file, hex};
 use crate::tokens::{Tokenizer, TokenizerError};
 
 pub use error::LoadError;
@@ -319,7 +318,12 @@ impl ModelFiles {
         let mut hashes = BTreeMap::new();
         for file in &self.weights {
             let mut add = |name: String, path: &Path| -> Result<(), LoadError> {
-                hashes.insert(name, file_sha256(path, &|| true)?);
+                // read and not mapped, so that its pages do not count as the program's memory
+                let hashed = hash_file(path).map_err(|source| LoadError::Io {
+                    path: path.to_owned(),
+                    source,
+                });
+                hashes.insert(name, hashed?.1);
                 Ok(())
             };
             let name = file.name.clone();
@@ -339,29 +343,6 @@ impl ModelFiles {
         }
         Ok(hashes)
     }
-}
-
-/// SHA-256 of a file, read and not mapped, so that its pages do not count as the program's memory. `go_on` is asked now
-/// and then.
-fn file_sha256(path: &Path, go_on: &dyn Fn() -> bool) -> Result<String, LoadError> {
-    let io = |source| LoadError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = File::open(path).map_err(io)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    while go_on() {
-        match file.read(&mut buffer).map_err(io)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
-    }
-    Err(LoadError::Interrupted)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The last part of a path, also of one that ends in `..`.

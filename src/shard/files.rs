@@ -33,22 +33,30 @@ pub fn is_plain_name(name: &str) -> bool {
 pub fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = regular(OpenOptions::new().read(true), path)?;
     let mut bytes = Vec::new();
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
+    let mut is_longer = file.metadata()?.len() > most;
+    if !is_longer {
+        file.take(most + 1).read_to_end(&mut bytes)?;
+        is_longer = bytes.len() as u64 > most;
+    }
+    if is_longer {
         let reason = format!("it has more than {most} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
     Ok(bytes)
 }
 
-/// Opens a file for writing, which is made if it is not there and left as it is if it is. A link is refused: what it
-/// points to may be anybody's.
-fn open_unfollowed(path: &Path) -> io::Result<File> {
+/// Opens a file for writing, or for adding to it. It is made if it is not there and left as it is if it is. A link is
+/// refused: what it points to may be anybody's.
+pub fn open_unfollowed(path: &Path, append: bool) -> io::Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
         return Err(io::Error::other("it is a link, which is not followed"));
     }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    match append {
+        true => options.append(true),
+        false => options.write(true).truncate(false),
+    };
+    options.create(true);
     #[cfg(target_os = "linux")]
     std::os::unix::fs::OpenOptionsExt::custom_flags(
         &mut options,
@@ -86,17 +94,27 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Length and SHA-256 of a file.
 pub fn hash_file(path: &Path) -> io::Result<(u64, String)> {
+    hash_file_while(path, &|| true)
+}
+
+/// Length and SHA-256 of a file. `go_on` is asked now and then; if it says no, the error is
+/// [`io::ErrorKind::Interrupted`].
+pub fn hash_file_while(path: &Path, go_on: &dyn Fn() -> bool) -> io::Result<(u64, String)> {
     let mut file = File::open(path)?;
     let (mut hash, mut buffer, mut bytes) = (Sha256::new(), vec![0; 1 << 17], 0);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok((bytes, hex(&hash.finalize()))),
-            n => {
+    while go_on() {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((bytes, hex(&hash.finalize()))),
+            Ok(n) => {
                 hash.update(&buffer[..n]);
                 bytes += n as u64;
             }
+            // a signal, after which reading goes on
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
         }
     }
+    Err(io::ErrorKind::Interrupted.into())
 }
 
 /// The folder that something is in.
@@ -295,7 +313,8 @@ impl Lock {
     fn open(target: &Path) -> Result<File, ShardError> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let path = target.with_file_name(format!(".{name}.lock"));
-        let opened = fs::create_dir_all(parent_of(&path)).and_then(|()| open_unfollowed(&path));
+        let opened =
+            fs::create_dir_all(parent_of(&path)).and_then(|()| open_unfollowed(&path, false));
         opened.map_err(|source| ShardError::io("write", &path, source))
     }
 

@@ -14,8 +14,8 @@ mod writer;
 
 pub use error::ShardError;
 pub use files::{
-    FileEntry, Folder, Lock, create_anew, hash_file, hex, is_plain_name, read_at_most,
-    replace_json, sync_folder,
+    FileEntry, Folder, Lock, create_anew, hash_file, hash_file_while, hex, is_plain_name,
+    open_unfollowed, read_at_most, replace_json, sync_folder,
 };
 pub use manifest::{
     AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelHashes,

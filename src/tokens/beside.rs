@@ -33,7 +33,7 @@ const EXTRA: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
 /// The files beside a `tokenizer.json`, where they are there, and what `config.json` says of the tokenizer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Beside<'a> {
+pub struct TokenizerFiles<'a> {
     /// `tokenizer_config.json`
     pub tokenizer_config: Option<&'a [u8]>,
     /// `special_tokens_map.json`
@@ -46,33 +46,37 @@ pub struct Beside<'a> {
 
 /// A tokenizer with all that the files beside it say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merged {
+pub struct MergedTokenizer {
     /// `tokenizer.json`; where the files change nothing, its own bytes.
     pub json: Vec<u8>,
     /// What is left of `tokenizer_config.json`.
     pub config: Vec<u8>,
 }
 
-impl Beside<'_> {
+impl TokenizerFiles<'_> {
     /// Adds to a tokenizer what these files say. Only the name of the BOS is left beside it.
-    pub fn apply(&self, json: &[u8]) -> Result<Merged, TokenizerError> {
+    pub fn apply(&self, json: &[u8]) -> Result<MergedTokenizer, TokenizerError> {
         let tokenizer_config = object("tokenizer_config.json", self.tokenizer_config)?;
         let bos = json!({ "bos_token": self.names(&tokenizer_config)?.get("bos_token") });
-        Ok(Merged {
+        Ok(MergedTokenizer {
             json: self.merged(json, &tokenizer_config, true)?,
             config: bos.to_string().into_bytes(),
         })
     }
 
     /// The same for a byte-level tokenizer of `vocab.json` and `merges.txt`, for which `add_bos_token` counts.
-    pub fn apply_to_parts(&self, vocab: &[u8], merges: &[u8]) -> Result<Merged, TokenizerError> {
+    pub fn apply_to_parts(
+        &self,
+        vocab: &[u8],
+        merges: &[u8],
+    ) -> Result<MergedTokenizer, TokenizerError> {
         let json = byte_level_json(vocab, merges, self.tokenizer_config)?;
         let mut config = object("tokenizer_config.json", self.tokenizer_config)?;
         let json = self.merged(&json, &config, false)?;
         if let Some(bos) = self.names(&config)?.remove("bos_token") {
             config.insert("bos_token".to_owned(), bos);
         }
-        Ok(Merged {
+        Ok(MergedTokenizer {
             json,
             config: Value::Object(config).to_string().into_bytes(),
         })
@@ -426,7 +430,7 @@ mod tests {
         let [tokenizer_config, special_tokens_map, added_tokens, config] = files
             .each_ref()
             .map(|file| file.as_deref().map(str::as_bytes));
-        let beside = Beside {
+        let beside = TokenizerFiles {
             tokenizer_config,
             special_tokens_map,
             added_tokens,
@@ -672,17 +676,17 @@ mod tests {
         let json = fixture("gpt2").to_string();
         let config = br#"{"bos_token": "<|bos|>", "tokenizer_class": "PreTrainedTokenizerFast"}"#;
         let marked = ["\u{feff}".as_bytes(), config].concat();
-        let beside = Beside {
+        let beside = TokenizerFiles {
             tokenizer_config: Some(&marked),
-            ..Beside::default()
+            ..TokenizerFiles::default()
         };
         let with_mark = format!("\u{feff}{json}");
         let found = beside.apply(with_mark.as_bytes()).unwrap();
         assert!(found.json == json.as_bytes());
         assert_eq!(found.config, br#"{"bos_token":"<|bos|>"}"#);
-        let damaged = Beside {
+        let damaged = TokenizerFiles {
             added_tokens: Some(b"[1"),
-            ..Beside::default()
+            ..TokenizerFiles::default()
         };
         let error = damaged.apply(json.as_bytes()).unwrap_err();
         assert!(error.to_string().contains("`added_tokens.json`"), "{error}");

@@ -94,6 +94,10 @@ impl Spans {
 
     /// Whether a token may lie across the border of two characters.
     fn cross(&self, before: char, after: char) -> bool {
+        // a unigram model may have a token of characters that have none themselves
+        if self.pairs.contains(&(before, after)) {
+            return true;
+        }
         // a character without a token becomes bytes such as `<0xE7>`, or is fused with its neighbours
         let known = |c: char, instead: char| match self.characters.contains(&c) {
             true => Some(c),
@@ -182,10 +186,22 @@ impl Encoder<'_> {
             reach = at.saturating_sub(self.sizes.context);
         }
         // the splitting depends on what is far away
-        encoded.n_cuts += 1;
         let n = borders.partition_point(|&at| at <= last);
-        let at = n.checked_sub(1).map(|n| borders[n]);
-        let at = at.unwrap_or_else(|| text.ceil_char_boundary(last.max(from + 1)));
+        let at = match n.checked_sub(1) {
+            Some(n) => borders[n],
+            None => {
+                // a piece that begins before the place is pushed whole
+                let place = text.ceil_char_boundary(last.max(from + 1));
+                pieces.iter().fold(place, |at, piece| match &piece.range {
+                    range if range.start < at => at.max(range.end),
+                    _ => at,
+                })
+            }
+        };
+        // a cut that changes something is counted with its piece
+        if window.cuts.get(&at) != Some(&false) {
+            encoded.n_cuts += 1;
+        }
         let next = self.next_window(text, &pieces, Border { at, inside: true })?;
         Ok((at, next))
     }
@@ -594,6 +610,20 @@ mod tests {
         // and `aa` lies across each place at which this word could be cut
         let cut = encode(&inner, &"a".repeat(3000));
         assert_eq!(cut.n_cuts, 3000 / 256);
+    }
+
+    #[test]
+    fn a_token_spans_characters_without_tokens_where_others_become_bytes() {
+        let mut vocab: Vec<(String, f64)> = vec![("<unk>".into(), 0.0), ("漢字".into(), -3.0)];
+        vocab.extend((0..=255).map(|byte| (format!("<0x{byte:02X}>"), -9.0)));
+        let model = json!({"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": true});
+        let inner = parts(Value::Null, Value::Null, model);
+        let spans = Spans::of(inner.get_model()).unwrap();
+        assert!(spans.cross('漢', '字') && !spans.cross('字', '漢'));
+        for text in ["漢字".repeat(1000), "a".to_owned() + &"漢字".repeat(1000)] {
+            let encoded = encode(&inner, &text);
+            assert_eq!((encoded.n_cuts, encoded.tokens), (0, whole(&inner, &text)));
+        }
     }
 
     proptest! {

@@ -9,7 +9,7 @@ mod tokenizer;
 mod vocabulary;
 mod windows;
 
-pub use beside::{Beside, Merged};
+pub use beside::{MergedTokenizer, TokenizerFiles};
 pub use json::GgmlVocabulary;
 pub use long::Encoded;
 pub use tokenizer::{BosPolicy, Tokenizer, TokenizerError};

@@ -114,7 +114,7 @@ fn added_bos(inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, Tokenizer
     };
     let (with, without): (Vec<u32>, Vec<u32>) = (encode(true)?, encode(false)?);
     Ok(match with.split_first() {
-        // an EOS behind the text is no BOS
+        // an EOS after the text is no BOS
         Some((first, rest)) if !without.is_empty() && rest.starts_with(&without) => {
             Some(TokenId(*first))
         }

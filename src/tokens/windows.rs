@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Pos, TokenId};
 
-/// How documents become windows: consecutive stretches, each behind a BOS where the model uses one.
+/// How documents become windows: consecutive stretches, each after a BOS where the model uses one.
 ///
 /// Positions are those of the document's own tokens, so the BOS has none. When special positions are counted
 /// (`bos_in_document`), each BOS takes a position, as if the document had it.

@@ -2,12 +2,15 @@
 //! to nothing counts as not set.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::load::error::LoadError;
+use crate::shard::read_at_most;
+
+/// Length of the file with the token.
+const MOST_TOKEN_BYTES: u64 = 1 << 16;
 
 const ENDPOINT: &str = "https://huggingface.co";
 
@@ -205,13 +208,16 @@ impl Reader<'_> {
         }
         let path = self.path("HF_TOKEN_PATH")?;
         let path = path.unwrap_or_else(|| home.join("token"));
-        match fs::read(&path) {
+        match read_at_most(&path, MOST_TOKEN_BYTES) {
             Ok(bytes) => clean(
                 &path.display().to_string(),
                 &String::from_utf8_lossy(&bytes),
             ),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(LoadError::Io { path, source }),
+            Err(error) => {
+                let reason = format!("cannot be read: {error}");
+                Err(bad(&path.display().to_string(), &reason))
+            }
         }
     }
 }
@@ -228,6 +234,8 @@ fn clean(setting: &str, text: &str) -> Result<Option<String>, LoadError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
@@ -319,6 +327,13 @@ mod tests {
             some("elsewhere")
         );
         assert_eq!(token(&[("HF_TOKEN_PATH", "$HF_HOME/none")]), Ok(None));
+        // a folder, and a file that is too long to be one of a token
+        let long = fs::File::create(dir.path().join("long")).unwrap();
+        long.set_len(1 << 40).unwrap();
+        for path in ["$HF_HOME", "$HF_HOME/long"] {
+            let error = token(&[("HF_TOKEN_PATH", path)]).unwrap_err();
+            assert!(error.contains("` cannot be read: "), "{error}");
+        }
         for yes in ["1", "on", "Yes", "TRUE"] {
             assert_eq!(
                 token(&[("HF_TOKEN", "x"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", yes)]),

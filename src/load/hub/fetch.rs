@@ -1,6 +1,6 @@
 //! Requests to the Hub, and files from it: taken up where they broke, checked before they count as there.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -13,7 +13,8 @@ use ureq::{Agent, Body};
 
 use super::environment::Environment;
 use crate::load::error::LoadError;
-use crate::load::{Progress, file_sha256, folder};
+use crate::load::{Progress, folder};
+use crate::shard::{hash_file_while, open_unfollowed};
 
 /// How often a download is taken up again, and how often if that brings nothing.
 const RETRIES: u64 = 5;
@@ -304,7 +305,7 @@ impl<'p> Client<'p> {
             fs::create_dir_all(folder).map_err(cannot_write(folder))?;
         }
         let lock = target.locks.join(format!("{}.lock", described.etag));
-        let lock_file = open_own(&lock).map_err(cannot_write(&lock))?;
+        let lock_file = open_unfollowed(&lock, true).map_err(cannot_write(&lock))?;
         loop {
             match lock_file.try_lock() {
                 Ok(()) => break,
@@ -355,7 +356,7 @@ impl<'p> Client<'p> {
         file: &str,
     ) -> Result<bool, Failure> {
         let io = cannot_write(part);
-        let mut out = open_own(part).map_err(&io)?;
+        let mut out = open_unfollowed(part, true).map_err(&io)?;
         let mut done = out.metadata().map_err(&io)?.len();
         if done > size {
             out.set_len(0).map_err(&io)?;
@@ -425,14 +426,6 @@ fn cannot_write(path: &Path) -> impl Fn(io::Error) -> Failure {
     }
 }
 
-/// Opens a file of the cache to add to it. A link in its place could lead anywhere.
-fn open_own(path: &Path) -> io::Result<File> {
-    if path.is_symlink() {
-        return Err(io::Error::other("it is a link, which is not followed"));
-    }
-    OpenOptions::new().create(true).append(true).open(path)
-}
-
 /// Fails, and forgets the file, unless it is what the Hub says it is: large files are called by their SHA-256.
 fn verify(
     part: &Path,
@@ -444,7 +437,16 @@ fn verify(
     if expected.len() != 64 || !expected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(());
     }
-    let found = file_sha256(part, go_on)?;
+    let found = match hash_file_while(part, go_on) {
+        Ok((_, sha256)) => sha256,
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            return Err(LoadError::Interrupted);
+        }
+        Err(source) => {
+            let path = part.to_owned();
+            return Err(LoadError::Io { path, source });
+        }
+    };
     if found.eq_ignore_ascii_case(expected) {
         return Ok(());
     }

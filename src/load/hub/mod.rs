@@ -11,7 +11,7 @@ mod fetch;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hf_hub::Repo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -19,6 +19,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::Config;
+use crate::shard::read_at_most;
 
 use super::error::LoadError;
 use super::gguf::SplitName;
@@ -42,6 +43,9 @@ fn encoded(text: &str) -> String {
 fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+/// Length of a note of the cache: a commit has 40 digits.
+const MOST_REFERENCE_BYTES: u64 = 64;
 
 /// Characters of a text of the Hub that an error shows.
 const MOST_SHOWN: usize = 100;
@@ -182,7 +186,7 @@ impl Hub<'_> {
         let snapshot = self.snapshot(id)?;
         let tokenizer = match &id.file {
             Some(file) => {
-                for part in parts(file) {
+                for part in SplitName::all(file) {
                     self.get(&snapshot, &part)?;
                 }
                 // for a vocabulary whose pre-tokenizer is not known
@@ -329,8 +333,7 @@ impl Hub<'_> {
                 })
             }
             Err(error @ LoadError::Hub { .. }) => {
-                let known = folder::read(&self.reference(id)).ok().flatten();
-                let known = known.and_then(|bytes| String::from_utf8(bytes).ok());
+                let known = known_commit(&self.reference(id));
                 let commit = known.as_deref().unwrap_or(&id.revision).trim().to_owned();
                 let folder = snapshots.join(&commit);
                 let entries = match fs::read_dir(&folder) {
@@ -379,7 +382,7 @@ impl Hub<'_> {
     /// Notes which commit a revision is, once all is there. A cache that cannot be written needs no note.
     fn remember(&self, snapshot: &Snapshot) {
         let reference = self.reference(&snapshot.id);
-        let known = fs::read_to_string(&reference).unwrap_or_default();
+        let known = known_commit(&reference).unwrap_or_default();
         let is_commit = snapshot.id.revision == snapshot.commit;
         if snapshot.offline.is_some() || is_commit || known.trim() == snapshot.commit {
             return;
@@ -463,12 +466,10 @@ impl Hub<'_> {
     }
 }
 
-/// The files of a GGUF model that is named by one of them.
-fn parts(file: &str) -> Vec<String> {
-    match SplitName::parse(file) {
-        None => vec![file.to_owned()],
-        Some(split) => (1..=split.count).map(|n| split.name(n)).collect(),
-    }
+/// What the cache notes of a revision.
+fn known_commit(reference: &Path) -> Option<String> {
+    let bytes = read_at_most(reference, MOST_REFERENCE_BYTES).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

@@ -7,81 +7,96 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
+use zip::read::{ArchiveOffset, Config};
+use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
+
 use super::Cause;
 
-/// Length of the list of entries; each takes at least 46 bytes.
-const MOST_DIRECTORY_BYTES: u64 = 64 << 20;
+/// Bytes of the list of entries and of the headers before them; 100,000 entries of PyTorch take 20 MB.
+const MOST_HEADER_BYTES: u64 = 32 << 20;
 
-const MOST_ENTRIES: u64 = 1 << 17;
-
-/// Signatures of a local header, an entry of the directory, the end of the directory, its 64-bit twin, and what points to
-/// that.
-const LOCAL: &[u8] = b"PK\x03\x04";
-const ENTRY: &[u8] = b"PK\x01\x02";
-const END: &[u8] = b"PK\x05\x06";
-const END_64: &[u8] = b"PK\x06\x06";
-const END_64_AT: &[u8] = b"PK\x06\x07";
-
-const END_BYTES: usize = 22;
-const END_64_AT_BYTES: usize = 20;
-const ENTRY_BYTES: usize = 46;
-const LOCAL_BYTES: u64 = 30;
-
-/// The extra field that holds what does not fit 32 bits.
-const EXTRA_64: u16 = 1;
+const MOST_ENTRIES: usize = 1 << 17;
 
 pub(super) struct Archive {
     file: File,
     len: u64,
-    /// Where the local header of each entry is, and how long its contents are.
+    /// Where the contents of each entry begin, and how long they are.
     entries: BTreeMap<String, (u64, u64)>,
 }
 
-/// Where the directory is.
-struct Directory {
-    start: u64,
-    len: u64,
-    n_entries: u64,
+/// A file of which only so much is read.
+struct Budget<'f> {
+    file: &'f File,
+    left: u64,
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+impl Read for Budget<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buffer)?;
+        match self.left.checked_sub(n as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(n)
+            }
+            None => Err(io::Error::other(format!(
+                "its list of entries is longer than {MOST_HEADER_BYTES} bytes"
+            ))),
+        }
+    }
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
+impl Seek for Budget<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
 }
 
 fn cut_off() -> Cause {
     "it is cut off, or is not a zip archive".into()
 }
 
+fn unreadable(error: ZipError) -> Cause {
+    match error {
+        ZipError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => error.into(),
+        _ => cut_off(),
+    }
+}
+
 impl Archive {
-    pub(super) fn open(mut file: File) -> Result<Self, Cause> {
+    pub(super) fn open(file: File) -> Result<Self, Cause> {
         let len = file.metadata()?.len();
-        let directory = find_directory(&mut file, len)?;
-        let Directory {
-            start,
-            len: directory_len,
-            n_entries,
-        } = directory;
-        if n_entries > MOST_ENTRIES || directory_len > MOST_DIRECTORY_BYTES {
+        let budget = Budget {
+            file: &file,
+            left: MOST_HEADER_BYTES,
+        };
+        let config = Config {
+            archive_offset: ArchiveOffset::Known(0),
+        };
+        let mut archive = ZipArchive::with_config(config, budget).map_err(unreadable)?;
+        let found = archive.len();
+        if found > MOST_ENTRIES {
             return Err(
-                format!("it claims {n_entries} entries; at most {MOST_ENTRIES} are read").into(),
+                format!("it claims {found} entries; at most {MOST_ENTRIES} are read").into(),
             );
         }
-        let bytes = read_at(&mut file, len, start, directory_len)?;
-        let (mut entries, mut rest) = (BTreeMap::new(), bytes.as_slice());
-        for _ in 0..n_entries {
-            let (name, place, entry_len) = entry(rest).ok_or_else(cut_off)??;
-            if entries.insert(name.clone(), place).is_some() {
-                return Err(format!("it has the entry `{name}` twice").into());
+        if archive.has_duplicate_names() {
+            return Err("it has an entry twice".into());
+        }
+        let mut entries = BTreeMap::new();
+        for at in 0..found {
+            let entry = archive.by_index_raw(at).map_err(unreadable)?;
+            let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
+            let is_plain = entry.compression() == CompressionMethod::Stored
+                && !entry.encrypted()
+                && entry.compressed_size() == entry.size();
+            if !is_plain {
+                return Err(
+                    format!("its entry `{name}` is compressed, which PyTorch never does").into(),
+                );
             }
-            rest = rest.get(entry_len..).unwrap_or_default();
+            let start = entry.data_start().ok_or_else(cut_off)?;
+            entries.insert(name, (start, entry.size()));
         }
         Ok(Self { file, len, entries })
     }
@@ -101,124 +116,41 @@ impl Archive {
         self.entries.get(name).map(|(_, len)| *len)
     }
 
-    /// Some bytes of an entry.
+    /// Some bytes of an entry. Memory is taken once it is known that the file has them.
     pub(super) fn read(&mut self, name: &str, start: u64, n: u64) -> Result<Vec<u8>, Cause> {
         let missing = || format!("there is no `{name}` in it");
-        let (local, len) = *self.entries.get(name).ok_or_else(missing)?;
+        let (contents, len) = *self.entries.get(name).ok_or_else(missing)?;
         if start.checked_add(n).is_none_or(|end| end > len) {
             return Err(format!("`{name}` is shorter than what is said of it").into());
         }
-        let header = read_at(&mut self.file, self.len, local, LOCAL_BYTES)?;
-        let lengths = u16_at(&header, 26).zip(u16_at(&header, 28));
-        let (name_len, extra_len) = lengths
-            .filter(|_| header.starts_with(LOCAL))
-            .ok_or_else(cut_off)?;
-        let contents = local + LOCAL_BYTES + u64::from(name_len) + u64::from(extra_len);
-        read_at(&mut self.file, self.len, contents.saturating_add(start), n)
-    }
-}
-
-/// Bytes of a file, which has them: memory is taken after that is known.
-fn read_at(file: &mut File, len: u64, start: u64, n: u64) -> Result<Vec<u8>, Cause> {
-    if start.checked_add(n).is_none_or(|end| end > len) {
-        return Err(cut_off());
-    }
-    file.seek(SeekFrom::Start(start))?;
-    let mut bytes = vec![0; usize::try_from(n)?];
-    match file.read_exact(&mut bytes) {
-        Ok(()) => Ok(bytes),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(cut_off()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn find_directory(file: &mut File, len: u64) -> Result<Directory, Cause> {
-    // a comment of at most 64 KiB may follow the end of the directory
-    let tail_len = len.min((END_BYTES + END_64_AT_BYTES + usize::from(u16::MAX)) as u64);
-    let tail = read_at(file, len, len - tail_len, tail_len)?;
-    let found = tail.windows(END.len()).rposition(|bytes| bytes == END);
-    let at = found.ok_or_else(cut_off)?;
-    let end = &tail[at..];
-    let n_entries = u16_at(end, 10).ok_or_else(cut_off)?;
-    let (size, start) = u32_at(end, 12).zip(u32_at(end, 16)).ok_or_else(cut_off)?;
-    let pointer = at.checked_sub(END_64_AT_BYTES).map(|at| &tail[at..]);
-    match pointer.filter(|bytes| bytes.starts_with(END_64_AT)) {
-        None => Ok(Directory {
-            start: start.into(),
-            len: size.into(),
-            n_entries: n_entries.into(),
-        }),
-        Some(pointer) => {
-            let at = u64_at(pointer, 8).ok_or_else(cut_off)?;
-            let end = read_at(file, len, at, 56)?;
-            let field = |at| u64_at(&end, at).ok_or_else(cut_off);
-            if !end.starts_with(END_64) {
-                return Err(cut_off());
-            }
-            Ok(Directory {
-                n_entries: field(32)?,
-                len: field(40)?,
-                start: field(48)?,
-            })
+        let start = contents.saturating_add(start);
+        if start.checked_add(n).is_none_or(|end| end > self.len) {
+            return Err(cut_off());
+        }
+        self.file.seek(SeekFrom::Start(start))?;
+        let mut bytes = vec![0; usize::try_from(n)?];
+        match self.file.read_exact(&mut bytes) {
+            Ok(()) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(cut_off()),
+            Err(error) => Err(error.into()),
         }
     }
-}
-
-type Place = (u64, u64);
-
-/// The first entry of the directory: its name, its place, and how long it is itself.
-fn entry(bytes: &[u8]) -> Option<Result<(String, Place, usize), Cause>> {
-    if !bytes.starts_with(ENTRY) {
-        return None;
-    }
-    let (flags, method) = (u16_at(bytes, 8)?, u16_at(bytes, 10)?);
-    let lengths = [28, 30, 32].map(|at| u16_at(bytes, at).map(usize::from));
-    let [Some(name_len), Some(extra_len), Some(comment_len)] = lengths else {
-        return None;
-    };
-    let extra_at = ENTRY_BYTES + name_len;
-    let name = String::from_utf8_lossy(bytes.get(ENTRY_BYTES..extra_at)?).into_owned();
-    let extra = bytes.get(extra_at..extra_at + extra_len)?;
-    let mut wide = wide_fields(extra);
-    // what does not fit is in the extra field, in this order
-    let mut field = |at: usize| match u32_at(bytes, at)? {
-        u32::MAX => {
-            let (first, rest) = wide.split_first_chunk::<8>()?;
-            wide = rest;
-            Some(u64::from_le_bytes(*first))
-        }
-        n => Some(n.into()),
-    };
-    let (len, packed) = (field(24)?, field(20)?);
-    let local = field(42)?;
-    let encrypted = flags & 1 != 0;
-    if method != 0 || encrypted || packed != len {
-        let error = format!("its entry `{name}` is compressed, which PyTorch never does");
-        return Some(Err(error.into()));
-    }
-    let whole = extra_at + extra_len + comment_len;
-    Some(Ok((name, (local, len), whole)))
-}
-
-/// The contents of the extra field of 64-bit numbers.
-fn wide_fields(mut extra: &[u8]) -> &[u8] {
-    while let (Some(id), Some(len)) = (u16_at(extra, 0), u16_at(extra, 2)) {
-        let Some(contents) = extra.get(4..4 + usize::from(len)) else {
-            break;
-        };
-        if id == EXTRA_64 {
-            return contents;
-        }
-        extra = &extra[4 + usize::from(len)..];
-    }
-    &[]
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Cursor, Write};
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
 
     use super::*;
+
+    const LOCAL: &[u8] = b"PK\x03\x04";
+    const ENTRY: &[u8] = b"PK\x01\x02";
+    const END: &[u8] = b"PK\x05\x06";
+    const END_64: &[u8] = b"PK\x06\x06";
+    const END_64_AT: &[u8] = b"PK\x06\x07";
 
     /// An archive of one entry whose sizes and places do not fit 32 bits, or need not.
     fn archive_64() -> Vec<u8> {
@@ -291,5 +223,42 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// An archive of so many entries of four bytes, as PyTorch names and aligns them.
+    fn archive_of(n_entries: usize) -> Vec<u8> {
+        let mut out = ZipWriter::new(Cursor::new(Vec::new()));
+        let stored = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .with_alignment(64);
+        for i in 0..n_entries {
+            out.start_file(format!("pytorch_model/data/{i}"), stored)
+                .unwrap();
+            out.write_all(b"data").unwrap();
+        }
+        out.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn archives_of_many_entries_and_of_too_many() {
+        let mut archive = open(&archive_of(100_000)).unwrap();
+        assert_eq!(archive.names().count(), 100_000);
+        assert_eq!(
+            archive.read("pytorch_model/data/99999", 1, 3).unwrap(),
+            b"ata"
+        );
+        let many = open(&archive_of(MOST_ENTRIES + 1)).err().unwrap();
+        assert!(many.contains("it claims 131073 entries"), "{many}");
+    }
+
+    #[test]
+    fn a_list_of_entries_without_end_is_not_read() {
+        let mut out = ZipWriter::new(Cursor::new(Vec::new()));
+        let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        for i in 0..600 {
+            out.start_file(format!("{i:060000}"), stored).unwrap();
+        }
+        let error = open(&out.finish().unwrap().into_inner()).err().unwrap();
+        assert!(error.contains("its list of entries is longer"), "{error}");
     }
 }

@@ -14,6 +14,9 @@ pub(super) const MOST_BYTES: u64 = 32 << 20;
 /// Steps of a pickle, each of which makes at most one object.
 const MOST_STEPS: usize = 1 << 21;
 
+/// Bytes of the name of a class or function, with its module's.
+const MOST_GLOBAL: usize = 256;
+
 /// A number of an object.
 pub(super) type Id = u32;
 
@@ -81,8 +84,8 @@ struct Machine<'a> {
     /// Lengths that the stack had at its marks.
     marks: Vec<usize>,
     memo: HashMap<u32, Id>,
-    /// Pairs copied from lists so far.
-    copied: usize,
+    /// Items of lists that were looked at for pairs so far.
+    looked_at: usize,
 }
 
 /// Reads a pickle.
@@ -93,7 +96,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Objects, Cause> {
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
-        copied: 0,
+        looked_at: 0,
     };
     for _ in 0..MOST_STEPS {
         if machine.step()? {
@@ -222,12 +225,7 @@ impl<'a> Machine<'a> {
         };
         let object = match name {
             "collections.OrderedDict" | "collections.defaultdict" | "builtins.dict" => {
-                let pairs = self.pairs(arguments);
-                self.copied += pairs.len();
-                if self.copied > MOST_STEPS {
-                    return Err(format!("its pickle has more than {MOST_STEPS} pairs").into());
-                }
-                Object::Dict(pairs)
+                Object::Dict(self.pairs(arguments)?)
             }
             _ => Object::Call(called, arguments),
         };
@@ -235,19 +233,37 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// The pairs that a dictionary is made of, as Python 2 wrote it.
-    fn pairs(&self, arguments: Id) -> Vec<(Id, Id)> {
+    /// The pairs that a dictionary is made of, as Python 2 wrote it. A list costs as much each time as it is long, however
+    /// few bytes refer to it.
+    fn pairs(&mut self, arguments: Id) -> Result<Vec<(Id, Id)>, Cause> {
         let items = |id: Id| match self.objects.get(id as usize) {
             Some(Object::Tuple(items) | Object::List(items)) => items.as_slice(),
             _ => &[],
         };
-        let pairs = items(arguments).iter().flat_map(|list| items(*list));
-        let pairs = pairs.filter_map(|pair| match items(*pair) {
-            [key, value] => Some((*key, *value)),
-            _ => None,
-        });
-        // one more than is read
-        pairs.take(MOST_STEPS - self.copied + 1).collect()
+        let (mut pairs, mut looked_at) = (Vec::new(), self.looked_at);
+        for list in items(arguments) {
+            looked_at += 1 + items(*list).len();
+            if looked_at > MOST_STEPS {
+                return Err(format!("its pickle has more than {MOST_STEPS} pairs").into());
+            }
+            for pair in items(*list) {
+                if let [key, value] = items(*pair) {
+                    pairs.push((*key, *value));
+                }
+            }
+        }
+        self.looked_at = looked_at;
+        Ok(pairs)
+    }
+
+    fn push_global(&mut self, module: &str, name: &str) -> Result<(), Cause> {
+        if module.len() + name.len() > MOST_GLOBAL {
+            return Err(
+                format!("the name of a class in it is longer than {MOST_GLOBAL} bytes").into(),
+            );
+        }
+        self.push(Object::Global(format!("{module}.{name}")));
+        Ok(())
     }
 
     /// One step; answers whether it was the last.
@@ -329,16 +345,17 @@ impl<'a> Machine<'a> {
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                self.push(Object::Global(format!("{module}.{name}")));
+                self.push_global(module, name)?;
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let text = |id: Id| match self.objects.get(id as usize) {
-                    Some(Object::Text(text)) => Ok(text.as_str()),
+                    Some(Object::Text(text)) if text.len() <= MOST_GLOBAL => Ok(text.clone()),
+                    Some(Object::Text(_)) => Err("the name of a class in it is too long"),
                     _ => Err("the name of a class is not a text"),
                 };
-                let global = format!("{}.{}", text(module)?, text(name)?);
-                self.push(Object::Global(global));
+                let (module, name) = (text(module)?, text(name)?);
+                self.push_global(&module, &name)?;
             }
             b')' => self.push(Object::Tuple(Vec::new())),
             0x85 => self.push_tuple(1)?,

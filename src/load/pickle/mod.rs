@@ -22,7 +22,7 @@ use machine::{Id, Object, Objects};
 /// Under what key a training script may keep the weights.
 const KEYS: [&str; 3] = ["state_dict", "model", "model_state_dict"];
 
-/// What the pickle is called, behind the name of the archive's folder.
+/// What the pickle is called, after the name of the archive's folder.
 const PICKLE: &str = "data.pkl";
 
 const MOST_DIMS: usize = 8;

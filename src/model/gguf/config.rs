@@ -168,7 +168,9 @@ impl Gguf {
         let bias = |name: &str| self.has(&format!("blk.0.{name}.bias"));
         let window = self.own_size("attention.sliding_window").ok();
         if architecture == A::Olmo2 && window.is_some_and(|window| window > 0) {
-            return Err(bad("it is an OLMo 3, whose layers see windows"));
+            return Err(bad(
+                "it is an OLMo 3; its sliding-window layers are not supported",
+            ));
         }
         match architecture {
             A::GptNeox => set("attention_bias", bias("attn_qkv").into()),

@@ -17,7 +17,7 @@ use super::error::ModelError;
 pub use read::Value;
 pub use tensors::GgufFile;
 
-use read::{Entry, Part};
+use read::{Budget, Entry, Part};
 
 /// Kinds of models, by `general.architecture`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +68,10 @@ fn bad(reason: impl ToString) -> ModelError {
 }
 
 impl Gguf {
-    /// Reads the header of a model in one file.
-    pub fn read(bytes: &[u8]) -> Result<Self, ModelError> {
-        Self::read_parts(&[bytes])
-    }
-
     /// Reads the headers of a model in several files, in their order, which must belong together.
     pub fn read_parts(files: &[&[u8]]) -> Result<Self, ModelError> {
-        let mut parts = Vec::with_capacity(files.len());
+        let mut budget = Budget::WHOLE;
+        let (mut metadata, mut tensors) = (HashMap::new(), BTreeMap::new());
         for (at, bytes) in files.iter().enumerate() {
             let named = |error| match error {
                 ModelError::Gguf(reason) if files.len() > 1 => {
@@ -83,22 +79,22 @@ impl Gguf {
                 }
                 error => error,
             };
-            let part = Part::read(bytes, at).map_err(named)?;
+            let part = Part::read(bytes, at, &mut budget).map_err(named)?;
             check_split(&part, at, files.len())?;
-            parts.push(part);
-        }
-        let mut parts = parts.into_iter();
-        let Some(first) = parts.next() else {
-            return Err(bad("it has no files"));
-        };
-        let (metadata, mut tensors) = (first.metadata, first.tensors);
-        for (name, entry) in parts.flat_map(|part| part.tensors) {
-            if let Some(other) = tensors.insert(name.clone(), entry) {
-                let part = other.part + 1;
-                return Err(bad(format!(
-                    "tensor `{name}` is in part {part} and in a later one"
-                )));
+            if at == 0 {
+                metadata = part.metadata;
             }
+            for (name, entry) in part.tensors {
+                if let Some(other) = tensors.insert(name.clone(), entry) {
+                    let part = other.part + 1;
+                    return Err(bad(format!(
+                        "tensor `{name}` is in part {part} and in a later one"
+                    )));
+                }
+            }
+        }
+        if files.is_empty() {
+            return Err(bad("it has no files"));
         }
         let whole = metadata.get("split.tensors.count");
         let whole = whole.and_then(Value::as_integer);

@@ -9,10 +9,10 @@ use crate::model::error::ModelError;
 
 type Result<T> = std::result::Result<T, ModelError>;
 
-/// Metadata and the list of tensors may be so long; a vocabulary of 262,144 tokens takes 10 MB.
+/// Metadata and the lists of tensors of all files together; a vocabulary of 262,144 tokens takes 10 MB.
 const MOST_HEADER_BYTES: usize = 256 << 20;
 
-/// Elements of all arrays of the metadata together.
+/// Elements of all arrays of the metadata of all files together.
 const MOST_ELEMENTS: usize = 1 << 22;
 
 const MOST_KEYS: u64 = 1 << 16;
@@ -98,24 +98,39 @@ pub(super) struct Part {
     pub(super) tensors: BTreeMap<String, Entry>,
 }
 
+/// What may still be read of the headers of a model's files.
+pub(super) struct Budget {
+    bytes: usize,
+    elements: usize,
+    tensors: u64,
+}
+
+impl Budget {
+    pub(super) const WHOLE: Self = Self {
+        bytes: MOST_HEADER_BYTES,
+        elements: MOST_ELEMENTS,
+        tensors: MOST_TENSORS,
+    };
+}
+
 /// The header's bytes, and how far they are read.
 struct Header<'a> {
     bytes: &'a [u8],
     at: usize,
     version: u32,
-    /// Elements of arrays so far.
-    elements: usize,
+    budget: &'a mut Budget,
 }
 
 impl<'a> Header<'a> {
     fn take(&mut self, n: u64) -> Result<&'a [u8]> {
         let n = usize::try_from(n).unwrap_or(usize::MAX);
         let end = self.at.saturating_add(n);
-        if end > MOST_HEADER_BYTES {
-            return Err(bad(format!(
+        let left = self.budget.bytes.checked_sub(n);
+        self.budget.bytes = left.ok_or_else(|| {
+            bad(format!(
                 "its metadata is longer than {MOST_HEADER_BYTES} bytes"
-            )));
-        }
+            ))
+        })?;
         let taken = self.bytes.get(self.at..end);
         let taken = taken.ok_or_else(|| bad("it ends in the middle of its metadata"))?;
         self.at = end;
@@ -192,9 +207,8 @@ impl<'a> Header<'a> {
         if kind == 9 {
             return Err(bad("its metadata has an array of arrays"));
         }
-        let left = MOST_ELEMENTS.saturating_sub(self.elements);
-        let n = self.count("elements of an array", left as u64)?;
-        self.elements += n as usize;
+        let n = self.count("elements of an array", self.budget.elements as u64)?;
+        self.budget.elements -= n as usize;
         let values = (0..n).map(|_| self.value(kind));
         Ok(Value::Array(values.collect::<Result<_>>()?))
     }
@@ -207,12 +221,12 @@ fn written(x: f32) -> f64 {
 
 impl Part {
     /// Reads the header of one file and checks that its tensors lie in it. `part` is its place among the files.
-    pub(super) fn read(bytes: &[u8], part: usize) -> Result<Self> {
+    pub(super) fn read(bytes: &[u8], part: usize, budget: &mut Budget) -> Result<Self> {
         let mut header = Header {
             bytes,
             at: 0,
             version: 0,
-            elements: 0,
+            budget,
         };
         if header.array()? != *b"GGUF" {
             return Err(bad("it does not begin with `GGUF`"));
@@ -225,7 +239,8 @@ impl Part {
             }
             version => return Err(bad(format!("its version is {version}; 1 to 3 are read"))),
         }
-        let n_tensors = header.count("tensors", MOST_TENSORS)?;
+        let n_tensors = header.count("tensors", header.budget.tensors)?;
+        header.budget.tensors -= n_tensors;
         let n_keys = header.count("keys", MOST_KEYS)?;
         let mut metadata = HashMap::new();
         for _ in 0..n_keys {

@@ -16,7 +16,7 @@ const IQ4_VALUES: [i8; 16] = [
 
 /// How a type is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
+enum Widening {
     Plain(DType),
     Candle(GgmlDType),
     Iq4Nl,
@@ -31,36 +31,36 @@ pub(super) struct TensorType {
     block: usize,
     /// Bytes of a block.
     bytes: usize,
-    how: How,
+    widening: Widening,
 }
 
-const fn of(name: &'static str, block: usize, bytes: usize, how: How) -> TensorType {
+const fn of(name: &'static str, block: usize, bytes: usize, widening: Widening) -> TensorType {
     TensorType {
         name,
         block,
         bytes,
-        how,
+        widening,
     }
 }
 
 /// By ggml's number.
 const READ: [(u32, TensorType); 16] = [
-    (0, of("F32", 1, 4, How::Plain(DType::F32))),
-    (1, of("F16", 1, 2, How::Plain(DType::F16))),
-    (30, of("BF16", 1, 2, How::Plain(DType::BF16))),
-    (28, of("F64", 1, 8, How::Plain(DType::F64))),
-    (2, of("Q4_0", 32, 18, How::Candle(GgmlDType::Q4_0))),
-    (3, of("Q4_1", 32, 20, How::Candle(GgmlDType::Q4_1))),
-    (6, of("Q5_0", 32, 22, How::Candle(GgmlDType::Q5_0))),
-    (7, of("Q5_1", 32, 24, How::Candle(GgmlDType::Q5_1))),
-    (8, of("Q8_0", 32, 34, How::Candle(GgmlDType::Q8_0))),
-    (10, of("Q2_K", 256, 84, How::Candle(GgmlDType::Q2K))),
-    (11, of("Q3_K", 256, 110, How::Candle(GgmlDType::Q3K))),
-    (12, of("Q4_K", 256, 144, How::Candle(GgmlDType::Q4K))),
-    (13, of("Q5_K", 256, 176, How::Candle(GgmlDType::Q5K))),
-    (14, of("Q6_K", 256, 210, How::Candle(GgmlDType::Q6K))),
-    (20, of("IQ4_NL", 32, 18, How::Iq4Nl)),
-    (23, of("IQ4_XS", 256, 136, How::Iq4Xs)),
+    (0, of("F32", 1, 4, Widening::Plain(DType::F32))),
+    (1, of("F16", 1, 2, Widening::Plain(DType::F16))),
+    (30, of("BF16", 1, 2, Widening::Plain(DType::BF16))),
+    (28, of("F64", 1, 8, Widening::Plain(DType::F64))),
+    (2, of("Q4_0", 32, 18, Widening::Candle(GgmlDType::Q4_0))),
+    (3, of("Q4_1", 32, 20, Widening::Candle(GgmlDType::Q4_1))),
+    (6, of("Q5_0", 32, 22, Widening::Candle(GgmlDType::Q5_0))),
+    (7, of("Q5_1", 32, 24, Widening::Candle(GgmlDType::Q5_1))),
+    (8, of("Q8_0", 32, 34, Widening::Candle(GgmlDType::Q8_0))),
+    (10, of("Q2_K", 256, 84, Widening::Candle(GgmlDType::Q2K))),
+    (11, of("Q3_K", 256, 110, Widening::Candle(GgmlDType::Q3K))),
+    (12, of("Q4_K", 256, 144, Widening::Candle(GgmlDType::Q4K))),
+    (13, of("Q5_K", 256, 176, Widening::Candle(GgmlDType::Q5K))),
+    (14, of("Q6_K", 256, 210, Widening::Candle(GgmlDType::Q6K))),
+    (20, of("IQ4_NL", 32, 18, Widening::Iq4Nl)),
+    (23, of("IQ4_XS", 256, 136, Widening::Iq4Xs)),
 ];
 
 /// Types that are not read, by ggml's number.
@@ -114,8 +114,8 @@ impl TensorType {
 
     /// What manifests call it.
     pub(super) fn label(self) -> String {
-        match self.how {
-            How::Candle(kind) => format!("{kind:?}"),
+        match self.widening {
+            Widening::Candle(kind) => format!("{kind:?}"),
             _ => self.name.to_owned(),
         }
     }
@@ -135,15 +135,15 @@ impl TensorType {
             }
             Tensor::from_vec(values, shape, &device)
         };
-        Ok(match self.how {
-            How::Plain(dtype) => Tensor::from_raw_buffer(bytes, dtype, shape, &device)?,
-            How::Candle(kind) => {
+        Ok(match self.widening {
+            Widening::Plain(dtype) => Tensor::from_raw_buffer(bytes, dtype, shape, &device)?,
+            Widening::Candle(kind) => {
                 // a copy of its own, since candle reads it in units of two bytes
                 let bytes = bytes.to_vec();
                 qtensor_from_ggml(kind, &bytes, shape.to_vec(), &device)?.dequantize(&device)?
             }
-            How::Iq4Nl => widened(iq4_nl)?,
-            How::Iq4Xs => widened(iq4_xs)?,
+            Widening::Iq4Nl => widened(iq4_nl)?,
+            Widening::Iq4Xs => widened(iq4_xs)?,
         })
     }
 }
