@@ -3,20 +3,36 @@
 use std::path::Path;
 
 use crate::shard::{
-    CorpusManifest, MANIFEST, ScanIdentity, TOKENIZER_FILE, read_manifest, require_files,
-    verify_files,
+    CorpusManifest, MANIFEST, ScanIdentity, ShardError, TOKENIZER_FILE, read_at_most,
+    read_manifest, require_files, short_hash, verify_files,
 };
+use crate::tokens::Tokenizer;
 use crate::tokens::store::TokenStore;
 
 use super::error::AtlasError;
 
-/// Opens the token store that a scan was of, keeping at most `cache_tokens` unpacked tokens in memory. Any other corpus,
+/// Most bytes of a tokenizer's file.
+const MOST_TOKENIZER_BYTES: u64 = 256 << 20;
+
+/// The corpus of a scan.
+pub struct ScannedCorpus {
+    /// What it is.
+    pub manifest: CorpusManifest,
+    /// Its tokens.
+    pub store: TokenStore,
+    /// What made them.
+    pub tokenizer: Tokenizer,
+    /// The tokenizer's file.
+    pub tokenizer_json: Vec<u8>,
+}
+
+/// Opens the corpus that a scan was of, keeping at most `cache_tokens` unpacked tokens in memory. Any other corpus,
 /// and the same one in other tokens, is refused: its text would stand under values that belong to other text.
 pub fn open_corpus(
     folder: &Path,
     scan: &ScanIdentity,
     cache_tokens: usize,
-) -> Result<TokenStore, AtlasError> {
+) -> Result<ScannedCorpus, AtlasError> {
     let manifest: CorpusManifest = read_manifest(folder)?;
     let differs = |what, expected: String, found: String| AtlasError::OtherCorpus {
         path: folder.join(MANIFEST),
@@ -26,7 +42,7 @@ pub fn open_corpus(
     };
     let same = |what, expected: &str, found: &str| match expected == found {
         true => Ok(()),
-        false => Err(differs(what, short(expected), short(found))),
+        false => Err(differs(what, short_hash(expected), short_hash(found))),
     };
     same("text", &scan.corpus.sha256, &manifest.corpus.sha256)?;
     let tokenizer = &scan.model.tokenizer_sha256;
@@ -52,10 +68,15 @@ pub fn open_corpus(
             return Err(differs(what, expected.to_string(), found.to_string()));
         }
     }
-    Ok(store)
-}
-
-/// The beginning of a hash.
-fn short(hash: &str) -> String {
-    hash.chars().take(6).collect()
+    let path = folder.join(TOKENIZER_FILE);
+    let tokenizer_json = read_at_most(&path, MOST_TOKENIZER_BYTES)
+        .map_err(|source| ShardError::io("read", &path, source))?;
+    let tokenizer = Tokenizer::from_json(&tokenizer_json, None)
+        .map_err(|source| AtlasError::Tokenizer { path, source })?;
+    Ok(ScannedCorpus {
+        manifest,
+        store,
+        tokenizer,
+        tokenizer_json,
+    })
 }

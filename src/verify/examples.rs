@@ -78,7 +78,8 @@ pub(super) fn wrong_examples(
     Ok(wrong)
 }
 
-fn is_ranked(list: &str) -> bool {
+/// Whether a list is of the hook that is ranked.
+pub(super) fn is_ranked(list: &str) -> bool {
     !matches!(
         ListKind::from_name(list),
         Some(
