@@ -302,8 +302,8 @@ fn token_store() {
             fs::remove_file(&path).unwrap();
             fs::write(&path, &input[end + 1..]).unwrap();
             rehash(&corpus);
-            let store = open_corpus(&corpus, &scan, 1 << 16);
-            let outcome = match store {
+            let opened = open_corpus(&corpus, &scan, 1 << 16).map(|corpus| corpus.store);
+            let outcome = match opened {
                 Ok(store) => (0..store.n_documents() as u32)
                     .map(neuroscope::ids::DocId)
                     .try_for_each(|doc| {
