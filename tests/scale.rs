@@ -250,7 +250,7 @@ fn an_atlas_is_verified_and_its_examples_are_computed_again() {
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         fs::write(&corpus, bytes).unwrap();
-        fail(&mut verify(), &["tokens-00000.bin` is damaged"]);
+        fail(&mut verify(), &["corpus/tokens-00000.bin`: it is damaged"]);
     }
 }
 

@@ -13,7 +13,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
 use neuroscope::gpu::DeviceName;
 use neuroscope::load::ModelFiles;
-use neuroscope::shard::hash_file;
+use neuroscope::shard::{Lock, hash_file};
 use neuroscope::verify::{VerifyOptions, VerifyReport, verify};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -659,4 +659,100 @@ fn what_is_not_there_is_not_missed() {
     let left = fs::read_dir(&data).unwrap().flatten();
     let left = left.filter(|entry| entry.file_name().to_str().unwrap().starts_with(".verify"));
     assert_eq!(left.count(), 0);
+}
+
+/// A position near the last number, and a window that ends there, which a row may have as far as the row itself tells.
+#[test]
+fn a_position_past_its_document_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = atlas(dir.path(), "llama", false, &[]);
+    let path = data.join("atlas/layer-000.examples.parquet");
+    let n = u32::try_from(
+        groups(&path)[0]
+            .column_by_name("steps")
+            .unwrap()
+            .as_list::<i32>()
+            .value(1)
+            .len(),
+    );
+    let start = u32::MAX - n.unwrap();
+    for (column, value) in [("start", start), ("pos", u32::MAX - 1)] {
+        let mut all: Vec<_> = groups(&path).into_iter().map(|group| vec![group]).collect();
+        let batch = all[0][0].clone();
+        let mut columns = batch.slice(1, 1).columns().to_vec();
+        columns[batch.schema().index_of(column).unwrap()] =
+            Arc::new(arrow_array::UInt32Array::from(vec![value]));
+        let changed = RecordBatch::try_new(batch.schema(), columns).unwrap();
+        let after = batch.slice(2, batch.num_rows() - 2);
+        all[0] = vec![batch.slice(0, 1), changed, after];
+        write(&path, &all);
+    }
+    put_right(&path);
+    let found = found(&data, None).unwrap();
+    assert!(found.contains("`pos` is 4294967294; document"), "{found}");
+}
+
+#[test]
+fn every_damaged_file_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = atlas(dir.path(), "llama", true, &[]);
+    let damaged = [
+        "atlas/layer-000.stats.parquet",
+        "corpus/index.bin",
+        "parts/part-00001-of-00002/layer-001.examples.parquet",
+    ];
+    for name in damaged {
+        fs::write(data.join(name), "damaged").unwrap();
+    }
+    fs::remove_file(data.join("atlas/neurons.parquet")).unwrap();
+    let report = verify(&data, None, &options(false), &|_| true).unwrap();
+    let mut told: Vec<&str> = report
+        .wrong
+        .iter()
+        .map(|wrong| wrong.file.as_str())
+        .collect();
+    told.sort_unstable();
+    let mut expected = damaged.to_vec();
+    expected.push("atlas/neurons.parquet");
+    expected.sort_unstable();
+    assert_eq!((told, report.n_wrong), (expected, 4));
+    fail(
+        neuroscope(dir.path()).arg("verify").arg(&data),
+        &["has 4 problems", "damaged: its length is 7"],
+    );
+}
+
+#[test]
+fn a_tolerance_that_is_none_is_refused_before_anything_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for tolerance in ["1.5", "NaN", "inf"] {
+        let mut command = neuroscope(dir.path());
+        command.arg("verify").arg("nothing-here");
+        let output = command.args(["--tolerance", tolerance]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("`tolerance` is"), "{said}");
+    }
+}
+
+/// What a killed process left goes; what one that is at work has written stays.
+#[test]
+fn what_a_killed_full_check_left_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    scan(dir.path(), "llama", 12, &[]);
+    let data = dir.path().join("data/llama");
+    let [left, used, mine] = [".verify-aB3dE6", ".verify-000000", ".verify-notes"];
+    for name in [left, used, mine] {
+        fs::create_dir_all(data.join(name).join("parts")).unwrap();
+    }
+    let lock = Lock::try_take(&data.join(used).join("verify")).unwrap();
+    let model = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
+    assert_eq!(found(&data, Some(&model)), None);
+    assert!(!data.join(left).exists());
+    assert!(data.join(used).exists() && data.join(mine).exists());
+    drop(lock);
+    assert_eq!(found(&data, Some(&model)), None);
+    let left = fs::read_dir(&data).unwrap().flatten();
+    let left = left.filter(|entry| entry.file_name().to_str().unwrap().starts_with(".verify"));
+    assert_eq!(left.count(), 1);
 }

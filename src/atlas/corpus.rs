@@ -3,12 +3,28 @@
 use std::path::Path;
 
 use crate::shard::{
-    CorpusManifest, MANIFEST, ScanIdentity, TOKENIZER_FILE, read_manifest, require_files,
-    verify_files,
+    CorpusManifest, MANIFEST, ScanIdentity, ShardError, TOKENIZER_FILE, read_at_most,
+    read_manifest, require_files, short_hash, verify_files,
 };
+use crate::tokens::Tokenizer;
 use crate::tokens::store::TokenStore;
 
 use super::error::AtlasError;
+
+/// Most bytes of a tokenizer's file.
+const MOST_TOKENIZER_BYTES: u64 = 256 << 20;
+
+/// The corpus of a scan.
+pub struct ScannedCorpus {
+    /// What it is.
+    pub manifest: CorpusManifest,
+    /// Its tokens.
+    pub store: TokenStore,
+    /// What made them.
+    pub tokenizer: Tokenizer,
+    /// The tokenizer's file.
+    pub tokenizer_json: Vec<u8>,
+}
 
 /// Reads what the corpus in a folder is, which must be what a scan was of. Any other, and the same one in other tokens, is
 /// refused: its text would stand under values that belong to other text.
@@ -23,7 +39,12 @@ pub fn check_corpus(folder: &Path, scan: &ScanIdentity) -> Result<CorpusManifest
         ),
     ];
     match pairs.iter().find(|(_, expected, found)| expected != found) {
-        Some((what, expected, found)) => Err(differs(folder, what, short(expected), short(found))),
+        Some((what, expected, found)) => Err(differs(
+            folder,
+            what,
+            short_hash(expected),
+            short_hash(found),
+        )),
         None => Ok(manifest),
     }
 }
@@ -37,12 +58,12 @@ fn differs(folder: &Path, what: &'static str, expected: String, found: String) -
     }
 }
 
-/// Opens the token store that a scan was of, keeping at most `cache_tokens` unpacked tokens in memory.
+/// Opens the corpus that a scan was of, keeping at most `cache_tokens` unpacked tokens in memory.
 pub fn open_corpus(
     folder: &Path,
     scan: &ScanIdentity,
     cache_tokens: usize,
-) -> Result<TokenStore, AtlasError> {
+) -> Result<ScannedCorpus, AtlasError> {
     let manifest = check_corpus(folder, scan)?;
     require_files(folder, &manifest.files, [TOKENIZER_FILE.to_owned()])?;
     let file = manifest
@@ -54,7 +75,12 @@ pub fn open_corpus(
         file.map_or("", |file| &file.sha256),
     );
     if expected != found {
-        return Err(differs(folder, "tokenizer", short(expected), short(found)));
+        return Err(differs(
+            folder,
+            "tokenizer",
+            short_hash(expected),
+            short_hash(found),
+        ));
     }
     verify_files(folder, &manifest.files)?;
     let store = TokenStore::open(folder, cache_tokens)?;
@@ -72,10 +98,15 @@ pub fn open_corpus(
             return Err(differs(folder, what, expected, found));
         }
     }
-    Ok(store)
-}
-
-/// The beginning of a hash.
-fn short(hash: &str) -> String {
-    hash.chars().take(6).collect()
+    let path = folder.join(TOKENIZER_FILE);
+    let tokenizer_json = read_at_most(&path, MOST_TOKENIZER_BYTES)
+        .map_err(|source| ShardError::io("read", &path, source))?;
+    let tokenizer = Tokenizer::from_json(&tokenizer_json, None)
+        .map_err(|source| AtlasError::Tokenizer { path, source })?;
+    Ok(ScannedCorpus {
+        manifest,
+        store,
+        tokenizer,
+        tokenizer_json,
+    })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::model::ModelError;
 use crate::shard::ShardError;
 use crate::stats::OptionError;
+use crate::tokens::TokenizerError;
 use crate::tokens::store::StoreError;
 
 /// What can go wrong with an atlas.
@@ -20,6 +21,14 @@ pub enum AtlasError {
     /// The corpus is wrong.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The tokenizer of the corpus cannot be read.
+    #[error("`{path}`: {source}")]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TokenizerError,
+    },
     /// There is nothing to merge.
     #[error("no parts of a scan in `{0}`")]
     NoParts(PathBuf),

@@ -11,7 +11,7 @@ mod weights;
 
 pub use analyze::{ScannedModel, analyze, check_model};
 pub use build::{Part, build, find_parts, merge_layer};
-pub use corpus::{check_corpus, open_corpus};
+pub use corpus::{ScannedCorpus, check_corpus, open_corpus};
 pub use error::AtlasError;
 pub use interest::{Measure, Ranked};
 pub use neurons::Summary;
@@ -24,7 +24,7 @@ pub use weights::{
 };
 pub(crate) use weights::{
     PeakIndex, WeightsSample, different_from_model, different_tokens, different_weights,
-    wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
+    layer_file, wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
 };
 
 pub use crate::shard::{

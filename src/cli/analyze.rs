@@ -71,9 +71,8 @@ pub(super) fn analyze(
 ) -> Result<u64> {
     let atlas = data.join("atlas");
     let scan = read_manifest::<AtlasManifest>(&atlas)?.scan;
-    let store = atlas::open_corpus(&data.join("corpus"), &scan, CACHE_TOKENS)?;
+    let corpus = atlas::open_corpus(&data.join("corpus"), &scan, CACHE_TOKENS)?;
     let (config, checkpoint) = (model.config()?, model.checkpoint()?);
-    let tokenizer = model.tokenizer()?;
     let flops = atlas::work(&config);
     let bar = context
         .report
@@ -82,8 +81,8 @@ pub(super) fn analyze(
         config: &config,
         checkpoint: &checkpoint,
         hashes: &model.hashes()?,
-        store: &store,
-        vocabulary: tokenizer.vocabulary(),
+        store: &corpus.store,
+        vocabulary: corpus.tokenizer.vocabulary(),
     };
     let progress = |flops: u64| bar.set(flops / 1_000_000_000);
     atlas::analyze(&atlas, &model, options, &progress)?;

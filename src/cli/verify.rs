@@ -42,11 +42,6 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
-    if !(0.0..=1.0).contains(&args.tolerance) {
-        bail!("`--tolerance` is {}; expected 0 to 1", args.tolerance);
-    }
-    let model = args.model.as_deref();
-    let model = model.map(|name| model::open(context, name)).transpose()?;
     let options = VerifyOptions {
         neurons: args.neurons,
         examples: args.examples,
@@ -55,6 +50,9 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
         full: args.full,
         device: args.device,
     };
+    options.check()?;
+    let model = args.model.as_deref();
+    let model = model.map(|name| model::open(context, name)).transpose()?;
     let report = match args.full {
         true => {
             let manifest: AtlasManifest = read_manifest(&args.data.join("atlas"))?;
@@ -71,8 +69,8 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
         let data = shown(&args.data);
         let first = format!("`{}`: {}", first.file, first.what);
         let what = match report.n_wrong {
-            1 => format!("one thing in {data} is wrong: {first}"),
-            n => format!("{n} things in {data} are wrong, the first of them {first}"),
+            1 => format!("{data} has 1 problem: {first}"),
+            n => format!("{data} has {n} problems, the first of them {first}"),
         };
         bail!(
             "{what}\n\nhint: merge the parts or analyse the weights again, or scan again; what was published of it should be taken back"
@@ -98,10 +96,16 @@ fn words(report: &VerifyReport) -> String {
         1 => "1 part".into(),
         n => format!("{n} parts"),
     };
-    let mut lines = vec![format!(
-        "{} files are what their manifests say: {parts}, {} neurons, the corpus",
-        report.n_files, report.n_neurons
-    )];
+    let mut lines = vec![match report.n_neurons {
+        0 => format!(
+            "{} files are what their manifests say; nothing else was checked, since others are not",
+            report.n_files
+        ),
+        n => format!(
+            "{} files are what their manifests say: {parts}, {n} neurons, the corpus",
+            report.n_files
+        ),
+    }];
     if report.n_wrong == 0 {
         lines.push("the tables, the manifests and the corpus agree with each other".into());
     }
@@ -125,7 +129,7 @@ fn words(report: &VerifyReport) -> String {
             ),
         }),
         None if report.recomputed.is_some() => {
-            lines.push("not all was computed again: `--full` does it".into());
+            lines.push("only a sample was recomputed; `--full` recomputes everything".into());
         }
         None => {}
     }

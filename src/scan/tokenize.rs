@@ -19,7 +19,7 @@ use crate::shard::{
     read_manifest, verify_files,
 };
 use crate::tokens::Tokenizer;
-use crate::tokens::store::{DocumentInfo, StoreWriter};
+use crate::tokens::store::{DocumentInfo, StoreWriter, hash_document};
 
 use super::Progress;
 use super::checkpoint;
@@ -276,20 +276,12 @@ fn write_store(
                 }
                 checked => checked?,
             }
-            for field in [
-                &document.text,
-                &document.source,
-                &document.license,
-                &document.id,
-            ] {
-                hash.update((field.len() as u64).to_le_bytes());
-                hash.update(field);
-            }
             let info = DocumentInfo {
                 id: &document.id,
                 source: &document.source,
                 license: &document.license,
             };
+            hash_document(&mut hash, document.text.as_bytes(), &info);
             writer.push(info, &tokens)?;
             let source = sources
                 .entry((document.source.clone(), document.license.clone()))

@@ -156,8 +156,8 @@ impl Folder {
         })
     }
 
-    /// Removes what a process left behind that was killed while it wrote this folder. Nobody else must be writing it.
-    pub fn remove_unfinished(target: &Path) -> Result<(), ShardError> {
+    /// The temporary folders of this one: those in work, and what processes left behind that were killed.
+    pub fn unfinished(target: &Path) -> Vec<PathBuf> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!(".{name}-");
         let is_temporary = |name: &str| {
@@ -165,16 +165,18 @@ impl Folder {
                 rest.len() == RANDOM && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
             })
         };
-        let Ok(entries) = fs::read_dir(parent_of(target)) else {
-            return Ok(());
-        };
-        for entry in entries.flatten() {
+        let entries = fs::read_dir(parent_of(target)).into_iter().flatten();
+        let folders = entries.flatten().filter(|entry| {
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder && is_temporary(&entry.file_name().to_string_lossy()) {
-                let path = entry.path();
-                fs::remove_dir_all(&path)
-                    .map_err(|source| ShardError::io("remove", &path, source))?;
-            }
+            is_folder && is_temporary(&entry.file_name().to_string_lossy())
+        });
+        folders.map(|entry| entry.path()).collect()
+    }
+
+    /// Removes what a process left behind that was killed while it wrote this folder. Nobody else must be writing it.
+    pub fn remove_unfinished(target: &Path) -> Result<(), ShardError> {
+        for path in Self::unfinished(target) {
+            fs::remove_dir_all(&path).map_err(|source| ShardError::io("remove", &path, source))?;
         }
         Ok(())
     }
@@ -318,7 +320,7 @@ impl Lock {
         opened.map_err(|source| ShardError::io("write", &path, source))
     }
 
-    /// Takes the lock of a folder, or answers that another process has it.
+    /// Takes the lock of a folder, or returns `None` where another process has it.
     pub fn try_take(target: &Path) -> Result<Option<Self>, ShardError> {
         let file = Self::open(target)?;
         Ok(match file.try_lock() {

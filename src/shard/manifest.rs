@@ -73,12 +73,25 @@ pub struct ModelHashes {
     pub tokenizer: String,
 }
 
+/// The beginning of a hash, as errors show it.
+pub fn short_hash(hash: &str) -> String {
+    hash.chars().take(6).collect()
+}
+
 impl ModelInfo {
+    /// The hashes of its files.
+    fn hashes(&self) -> ModelHashes {
+        ModelHashes {
+            weights: self.weights_sha256.clone(),
+            config: self.config_sha256.clone(),
+            tokenizer: self.tokenizer_sha256.clone(),
+        }
+    }
+
     /// The first kind of file that is another one: what, its hash here, the other's; in short.
     pub fn difference(&self, other: &ModelHashes) -> Option<(&'static str, String, String)> {
-        let short = |hash: &str| hash.chars().take(6).collect::<String>();
         let all = |hashes: &BTreeMap<String, String>| {
-            let hashes = hashes.values().map(|hash| short(hash));
+            let hashes = hashes.values().map(|hash| short_hash(hash));
             hashes.collect::<Vec<_>>().join(" ")
         };
         if self.weights_sha256 != other.weights {
@@ -90,7 +103,7 @@ impl ModelInfo {
         ];
         let mut different = pairs.into_iter().filter(|(_, own, other)| own != other);
         let (what, own, other) = different.next()?;
-        Some((what, short(own), short(other)))
+        Some((what, short_hash(own), short_hash(other)))
     }
 }
 
@@ -218,15 +231,14 @@ impl ScanIdentity {
     /// The first thing in which two scans differ: what, as in `self`, as in `other`. Names, and where things were
     /// read from, may differ.
     pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let short = |hash: &str| hash.chars().take(6).collect::<String>();
-        let weights = |i: &Self| {
-            i.model
-                .weights_sha256
-                .values()
-                .map(|hash| short(hash))
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
+        let files = self.model.difference(&other.model.hashes());
+        if files.is_some() {
+            return files;
+        }
+        let (own, others) = (&self.corpus.sha256, &other.corpus.sha256);
+        if own != others {
+            return Some(("corpus", short_hash(own), short_hash(others)));
+        }
         let shape = |i: &Self| {
             json(&ModelInfo {
                 name: String::new(),
@@ -237,22 +249,6 @@ impl ScanIdentity {
             })
         };
         let pairs = [
-            ("weights", weights(self), weights(other)),
-            (
-                "config",
-                short(&self.model.config_sha256),
-                short(&other.model.config_sha256),
-            ),
-            (
-                "tokenizer",
-                short(&self.model.tokenizer_sha256),
-                short(&other.model.tokenizer_sha256),
-            ),
-            (
-                "corpus",
-                short(&self.corpus.sha256),
-                short(&other.corpus.sha256),
-            ),
             ("policy", json(&self.policy), json(&other.policy)),
             ("model", shape(self), shape(other)),
         ];

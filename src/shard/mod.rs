@@ -20,7 +20,7 @@ pub use files::{
 pub use manifest::{
     AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelHashes,
     ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE,
-    WEIGHTS_FILE, read_manifest, require_files,
+    WEIGHTS_FILE, read_manifest, require_files, short_hash,
 };
 pub use reader::{LayerReader, PeakReader, TableReader, is_guarded, verify_files, wrong_files};
 pub use schema::{

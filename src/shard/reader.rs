@@ -31,19 +31,14 @@ use super::{examples_file, stats_file};
 
 /// Checks that files are there, with the length and checksum that their manifest says.
 pub fn verify_files(folder: &Path, files: &[FileEntry]) -> Result<(), ShardError> {
-    // the first that is wrong, whoever finds one first
-    wrong_files(folder, files)
-        .into_iter()
-        .next()
-        .map_or(Ok(()), Err)
+    let wrong = wrong_files(folder, files).into_iter().next();
+    wrong.map_or(Ok(()), |(_, error)| Err(error))
 }
 
 /// The files that are not there, or have another length or checksum than their manifest says.
-pub fn wrong_files(folder: &Path, files: &[FileEntry]) -> Vec<ShardError> {
-    let files = files.par_iter();
-    files
-        .filter_map(|file| verify_file(folder, file).err())
-        .collect()
+pub fn wrong_files<'a>(folder: &Path, files: &'a [FileEntry]) -> Vec<(&'a FileEntry, ShardError)> {
+    let wrong = |file| Some((file, verify_file(folder, file).err()?));
+    files.par_iter().filter_map(wrong).collect()
 }
 
 fn verify_file(folder: &Path, file: &FileEntry) -> Result<(), ShardError> {
@@ -230,7 +225,7 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread becomes an error, of which nobody need be told otherwise.
+/// Whether a panic of this thread becomes an error, which is reported there.
 pub fn is_guarded() -> bool {
     GUARDED.get()
 }

@@ -14,6 +14,7 @@ use crate::stats::MlpKind;
 use crate::stats::neuron::NeuronStats;
 
 use super::error::ShardError;
+use super::files::create_anew;
 use super::schema::{ExampleRow, examples_batch, examples_schema, stats_batch, stats_schema};
 use super::{examples_file, stats_file};
 
@@ -26,7 +27,7 @@ pub struct TableWriter {
 impl TableWriter {
     /// Begins a file.
     pub fn create(path: &Path, schema: Arc<Schema>) -> Result<Self, ShardError> {
-        let file = File::create(path).map_err(|source| ShardError::io("write", path, source))?;
+        let file = create_anew(path).map_err(|source| ShardError::io("write", path, source))?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
             .set_created_by(format!("neuroscope {}", env!("CARGO_PKG_VERSION")))

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use crate::atlas::AtlasError;
 use crate::ids::{ModelName, ModelNameError};
-use crate::tokens::TokenizerError;
 use crate::tokens::store::StoreError;
 
 use super::content::ContentError;
@@ -21,14 +20,6 @@ pub enum SiteError {
     /// A corpus cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A tokenizer cannot be read.
-    #[error("`{path}`: {source}")]
-    Tokenizer {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: TokenizerError,
-    },
     /// The content is wrong.
     #[error(transparent)]
     Content(#[from] ContentError),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::atlas::{Atlas, Regions, TOKENIZER_FILE, open_corpus};
+use crate::atlas::{Atlas, Regions, open_corpus};
 use crate::tokens::Tokenizer;
 use crate::tokens::store::TokenStore;
 
@@ -22,15 +22,11 @@ impl Source {
     pub(super) fn open(data: &Path) -> Result<Self, SiteError> {
         let atlas = Atlas::open(&data.join("atlas"))?;
         let corpus = data.join("corpus");
-        let store = open_corpus(&corpus, &atlas.manifest().scan, CACHE_TOKENS)?;
-        let path = corpus.join(TOKENIZER_FILE);
-        let json = std::fs::read(&path).map_err(|source| SiteError::io("read", &path, source))?;
-        let tokenizer = Tokenizer::from_json(&json, None)
-            .map_err(|source| SiteError::Tokenizer { path, source })?;
+        let corpus = open_corpus(&corpus, &atlas.manifest().scan, CACHE_TOKENS)?;
         Ok(Self {
             atlas,
-            store,
-            tokenizer,
+            store: corpus.store,
+            tokenizer: corpus.tokenizer,
         })
     }
 

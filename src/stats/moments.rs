@@ -76,6 +76,14 @@ impl Moments {
         (self.count > 0).then(|| f64::from(self.max) - f64::from(self.min))
     }
 
+    /// Largest magnitude; 0 without values.
+    pub fn largest(&self) -> f64 {
+        match self.count {
+            0 => 0.0,
+            _ => f64::from(self.max.abs().max(self.min.abs())),
+        }
+    }
+
     fn central(&self, order: u32) -> Option<f64> {
         let mean = self.mean()?;
         if self.min == self.max {

@@ -85,6 +85,15 @@ pub struct DocumentInfo<'a> {
     pub license: &'a str,
 }
 
+/// Adds a document to the hash of a corpus: its text and where it comes from, each after its length.
+pub fn hash_document(hash: &mut Sha256, text: &[u8], info: &DocumentInfo<'_>) {
+    let [source, license, id] = [info.source, info.license, info.id].map(str::as_bytes);
+    for field in [text, source, license, id] {
+        hash.update((field.len() as u64).to_le_bytes());
+        hash.update(field);
+    }
+}
+
 const INDEX_FILE: &str = "index.bin";
 
 fn index_path(dir: &Path) -> PathBuf {

@@ -4,22 +4,20 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 
-use super::{Findings, Recomputed, VerifyError, VerifyOptions};
-use crate::atlas::{Atlas, ExampleRow, WeightsSample, different_from_model};
+use super::examples::is_ranked;
+use super::tables::TOKENS;
+use super::{Findings, Recomputed, TOKEN_ROWS, VerifyError, VerifyOptions};
+use crate::atlas::{Atlas, ExampleRow, WeightsSample, different_from_model, layer_file};
 use crate::ids::{DocId, NeuronId, Pos, TokenId};
 use crate::load::ModelFiles;
-use crate::model::{Hook, Model, ModelError};
+use crate::model::{Config, Hook, Model, ModelError};
 use crate::shard::AtlasManifest;
-use crate::stats::examples::ListKind;
 use crate::stats::hash;
 use crate::tokens::Windowing;
 use crate::tokens::store::TokenStore;
 
 /// Tokens that go through the model at one go.
 const BATCH_TOKENS: usize = 8192;
-
-/// Rows of the token index that are read at one go.
-const TOKEN_ROWS: usize = 4096;
 
 /// Neurons of a model, drawn at random without repetition.
 fn draw(manifest: &AtlasManifest, options: &VerifyOptions) -> Vec<NeuronId> {
@@ -55,7 +53,7 @@ pub(super) fn recompute(
     store: &TokenStore,
     options: &VerifyOptions,
 ) -> Result<Recomputed, VerifyError> {
-    let again = Again {
+    let again = Recomputer {
         hook: model.config().ranking_hook(),
         model,
         store,
@@ -65,16 +63,10 @@ pub(super) fn recompute(
     for id in draw(atlas.manifest(), options) {
         let neuron = atlas.layer(id.layer)?.nth(id.neuron as usize).transpose()?;
         let Some(neuron) = neuron else { continue };
-        let stats = &neuron.stats.moments;
-        let largest = f64::from(stats.max.abs().max(stats.min.abs()));
+        let largest = neuron.stats.moments.largest();
         let largest = if largest > 0.0 { largest } else { 1.0 };
-        let of_ranked = |row: &&ExampleRow| {
-            let other = [ListKind::PreTop, ListKind::PreBottom]
-                .into_iter()
-                .chain([ListKind::PreLinearTop, ListKind::PreLinearBottom]);
-            (row.rank as usize) < options.examples
-                && other.into_iter().all(|k| k.name() != row.list)
-        };
+        let of_ranked =
+            |row: &&ExampleRow| (row.rank as usize) < options.examples && is_ranked(&row.list);
         let rows: Vec<&ExampleRow> = neuron.examples.iter().filter(of_ranked).collect();
         let values = again.values(id, &rows)?;
         for (row, values) in rows.iter().zip(values) {
@@ -102,17 +94,17 @@ pub(super) fn recompute(
 }
 
 /// A model that computes what was scanned once more.
-struct Again<'a> {
+struct Recomputer<'a> {
     model: &'a Model,
     store: &'a TokenStore,
     windowing: Windowing,
     hook: Hook,
 }
 
-impl Again<'_> {
+impl Recomputer<'_> {
     /// The ranked values of a neuron over the windows of some examples.
     fn values(&self, id: NeuronId, rows: &[&ExampleRow]) -> Result<Vec<Vec<f32>>, VerifyError> {
-        // of every window that is needed, how far: nothing behind that changes it
+        // of every window that is needed, how far: nothing after that changes it
         let mut needed: BTreeMap<(DocId, usize), u32> = BTreeMap::new();
         let positions = |row: &ExampleRow| {
             let start = row.example.window.start;
@@ -189,7 +181,7 @@ impl Again<'_> {
 /// Compares what the weights say of all neurons, of the tokens of some and of the neurons of some tokens with the model.
 pub(super) fn weights(
     atlas: &Atlas,
-    files: &ModelFiles,
+    (files, config): (&ModelFiles, &Config),
     options: &VerifyOptions,
     findings: &mut Findings,
 ) -> Result<(), VerifyError> {
@@ -197,8 +189,6 @@ pub(super) fn weights(
         return Ok(());
     }
     let scan = &atlas.manifest().scan;
-    let mut config = files.config()?;
-    config.refactor_glu = scan.policy.refactor_glu;
     let wanted = drawn(u64::from(scan.model.d_vocab), options.neurons, options.seed);
     let mut tokens = Vec::new();
     let mut next = 0;
@@ -216,11 +206,11 @@ pub(super) fn weights(
     };
     let of_layer = |layer| Ok(atlas.weights(layer)?.unwrap_or_default());
     let checkpoint = files.checkpoint()?;
-    let different = different_from_model(&config, &checkpoint, &sample, of_layer)?;
+    let different = different_from_model(config, &checkpoint, &sample, of_layer)?;
     for (layer, what) in different {
         let file = match layer {
-            Some(layer) => format!("atlas/layer-{layer:03}.weights.parquet"),
-            None => "atlas/tokens.parquet".into(),
+            Some(layer) => format!("atlas/{}", layer_file(layer)),
+            None => TOKENS.into(),
         };
         findings.add(file, what);
     }

@@ -78,7 +78,8 @@ pub(super) fn wrong_examples(
     Ok(wrong)
 }
 
-fn is_ranked(list: &str) -> bool {
+/// Whether a list is of the hook that is ranked.
+pub(super) fn is_ranked(list: &str) -> bool {
     !matches!(
         ListKind::from_name(list),
         Some(
@@ -103,8 +104,6 @@ fn wrong_row(
         return Ok(wrong);
     }
     let n_positions = ground.positions.n_positions(example.doc);
-    let start = pos.saturating_sub(ground.options.window_before);
-    let end = n_positions.min(pos + 1 + ground.options.window_after);
     if pos >= n_positions {
         wrong.push(format!(
             "`pos` is {pos}; document {} has {n_positions} positions",
@@ -112,6 +111,8 @@ fn wrong_row(
         ));
         return Ok(wrong);
     }
+    let start = pos.saturating_sub(ground.options.window_before);
+    let end = n_positions.min(pos + 1 + ground.options.window_after);
     if window.start != start || window.start + window.steps.len() as u32 != end {
         wrong.push(format!(
             "its values are from position `start` = {} on, {} of them; expected {start} to {end}",

@@ -1,24 +1,25 @@
 //! The whole scan and the whole analysis, done again and compared field by field.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rayon::prelude::*;
 
 use super::manifests::Manifests;
-use super::tables::{compare_layer, compare_neuron, quoted};
-use super::{Findings, Full, VerifyError, manifests};
+use super::tables::{TOKENS, compare_layer, compare_neuron, quoted};
+use super::{Findings, Full, TOKEN_ROWS, VerifyError, manifests};
 use crate::atlas::{
     Atlas, AtlasError, ExampleRow, NeuronWeights, Part, TokenNeurons, TokenRow, different_tokens,
-    different_weights, find_parts, merge_layer, weights,
+    different_weights, find_parts, layer_file, merge_layer, weights,
 };
 use crate::ids::{NeuronId, TokenId};
 use crate::load::ModelFiles;
 use crate::scan::{self, Progress, Setup, Watch};
 use crate::shard::{
-    LayerReader, PartInfo, ShardError, WEIGHTS_FILE, examples_file, part_folder, stats_file,
+    Folder, LayerReader, Lock, PartInfo, ShardError, WEIGHTS_FILE, examples_file, part_folder,
+    stats_file,
 };
-use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
 use crate::tokens::Tokenizer;
 
@@ -26,11 +27,23 @@ use crate::tokens::Tokenizer;
 /// largest that they could be; of values, of the neuron's largest; of counts, of all positions.
 pub const TOLERANCE: f64 = 0.02;
 
-/// Tokens that are compared at one go.
-const TOKEN_ROWS: usize = 4096;
+/// The folder of what is scanned again is a temporary one of this name, and the lock in it as well.
+const NAME: &str = "verify";
+
+/// Removes what was left by a process that was killed. One that is still at work has a lock in its folder.
+fn remove_left(data: &Path) -> Result<(), ShardError> {
+    for folder in Folder::unfinished(&data.join(NAME)) {
+        let lock = Lock::try_take(&folder.join(NAME))?;
+        if lock.is_some_and(|lock| lock.is_held()) {
+            fs::remove_dir_all(&folder)
+                .map_err(|source| ShardError::io("remove", &folder, source))?;
+        }
+    }
+    Ok(())
+}
 
 /// What is done again.
-pub(super) struct Again<'a> {
+pub(super) struct FullCheck<'a> {
     pub(super) atlas: &'a Atlas,
     pub(super) manifests: &'a Manifests,
     pub(super) files: &'a ModelFiles,
@@ -40,22 +53,22 @@ pub(super) struct Again<'a> {
 
 /// Scans and analyses again. What is written meanwhile is beside the atlas, and goes at the end.
 pub(super) fn check(
-    again: &Again<'_>,
+    again: &FullCheck<'_>,
     data: &Path,
     findings: &mut Findings,
     progress: Progress<'_>,
 ) -> Result<Full, VerifyError> {
     let mut because = again.differs();
-    let io = |source| ShardError::io("write in", data, source);
-    let folder = tempfile::Builder::new()
-        .prefix(".verify-")
-        .tempdir_in(data)
-        .map_err(io)?;
+    remove_left(data)?;
+    let folder = Folder::create(&data.join(NAME))?;
+    let _lock = Lock::try_take(&folder.path().join(NAME))?;
     let parts = again.scan(folder.path(), progress)?;
     if because.is_none() {
         let (exact, n_different) = again.layers(|layer, own| again.compare(&parts, layer, own))?;
         // a change here or there is one thing, another way of rounding everywhere another
-        match again.manifests.parts.is_empty() && n_different * 2 > again.n_neurons() {
+        match again.manifests.parts.is_empty()
+            && n_different.iter().sum::<u64>() * 2 > again.n_neurons()
+        {
             true => because = Some("most neurons are rounded differently".into()),
             false => findings.append(exact),
         }
@@ -72,27 +85,27 @@ pub(super) fn check(
     })
 }
 
-impl Again<'_> {
+impl FullCheck<'_> {
     fn n_neurons(&self) -> u64 {
         let model = &self.atlas.manifest().scan.model;
         u64::from(model.n_layers) * u64::from(model.d_mlp)
     }
 
-    /// Compares all layers side by side; answers how many neurons differ.
-    fn layers(
+    /// Compares all layers side by side; returns what each comparison does.
+    fn layers<T: Send>(
         &self,
-        compare: impl Fn(u32, &mut Findings) -> Result<u64, VerifyError> + Sync,
-    ) -> Result<(Findings, u64), VerifyError> {
+        compare: impl Fn(u32, &mut Findings) -> Result<T, VerifyError> + Sync,
+    ) -> Result<(Findings, Vec<T>), VerifyError> {
         let layers = (0..self.atlas.manifest().scan.model.n_layers).into_par_iter();
         let found = layers.map(|layer| {
             let mut findings = Findings::default();
-            let n_different = compare(layer, &mut findings)?;
-            Ok((findings, n_different))
+            let compared = compare(layer, &mut findings)?;
+            Ok((findings, compared))
         });
-        let mut all = (Findings::default(), 0);
-        for (found, n_different) in found.collect::<Result<Vec<_>, VerifyError>>()? {
+        let mut all = (Findings::default(), Vec::new());
+        for (found, compared) in found.collect::<Result<Vec<_>, VerifyError>>()? {
             all.0.append(found);
-            all.1 += n_different;
+            all.1.push(compared);
         }
         Ok(all)
     }
@@ -169,7 +182,7 @@ impl Again<'_> {
         parts: &[Part],
         layer: u32,
         findings: &mut Findings,
-    ) -> Result<u64, VerifyError> {
+    ) -> Result<(), VerifyError> {
         let scan = &self.atlas.manifest().scan;
         let mut rows = LayerReader::of(self.atlas.folder(), layer, scan)?;
         let names = [stats_file(layer), examples_file(layer)].map(|name| format!("atlas/{name}"));
@@ -179,7 +192,7 @@ impl Again<'_> {
             };
             let place = |what: &str| format!("neuron {layer}.{neuron}: `{what}` is far off");
             findings.all(&names[0], far_off(&stats, &own).into_iter().map(place));
-            let largest = largest(&stats.moments).max(largest(&own.moments));
+            let largest = stats.moments.largest().max(own.moments.largest());
             for row in &own_examples {
                 let same = |other: &&ExampleRow| (&other.list, other.rank) == (&row.list, row.rank);
                 let is_top = matches!(row.list.as_str(), "top" | "bottom");
@@ -193,7 +206,7 @@ impl Again<'_> {
             }
             Ok(())
         })?;
-        Ok(0)
+        Ok(())
     }
 
     /// Compares what the weights say.
@@ -201,22 +214,23 @@ impl Again<'_> {
         let Some(info) = self.atlas.weights_info() else {
             return Ok(());
         };
-        let scan = &self.atlas.manifest().scan;
-        let mut config = self.files.config()?;
-        config.refactor_glu = scan.policy.refactor_glu;
+        let config = self.setup.job().model.config();
         let checkpoint = self.files.checkpoint()?;
         let (mut wrong, mut roughly) = (Findings::default(), Findings::default());
         let mut n_different = 0;
         let each = |layer: u32, rows: Vec<NeuronWeights>| {
             let own = self.atlas.weights(layer)?.unwrap_or_default();
-            let file = format!("atlas/layer-{layer:03}.weights.parquet");
+            let file = format!("atlas/{}", layer_file(layer));
             for (neuron, (mut expected, found)) in (0..).zip(rows.into_iter().zip(&own)) {
                 let id = NeuronId { layer, neuron };
                 expected.logits.mean = None; // it is 0, and not stored
                 if expected != *found {
                     n_different += 1;
                     let columns = quoted(&different_weights(&expected, found));
-                    wrong.add(&file, format!("neuron {id}: {columns} should be other"));
+                    wrong.add(
+                        &file,
+                        format!("neuron {id}: {columns} differ from what was computed"),
+                    );
                 }
                 if !is_near(&expected, found) {
                     let what = format!("neuron {id}: its lengths or cosines are far off");
@@ -225,7 +239,7 @@ impl Again<'_> {
             }
             Ok::<(), AtlasError>(())
         };
-        let (expected, index) = weights(&config, &checkpoint, &info.options, &|_| true, each)?;
+        let (expected, index) = weights(config, &checkpoint, &info.options, &|_| true, each)?;
         if !exact || n_different * 2 > self.n_neurons() {
             findings.append(roughly);
             return Ok(());
@@ -253,10 +267,9 @@ impl Again<'_> {
                 let row: TokenRow = (text, neurons);
                 if row != found {
                     let columns = quoted(&different_tokens(&row, &found));
-                    findings.add(
-                        "atlas/tokens.parquet",
-                        format!("token {}: {columns} should be other", token.0),
-                    );
+                    let what =
+                        format!("token {}: {columns} differ from what was computed", token.0);
+                    findings.add(TOKENS, what);
                 }
             }
         }
@@ -264,17 +277,10 @@ impl Again<'_> {
     }
 }
 
-fn largest(of: &Moments) -> f64 {
-    match of.count {
-        0 => 0.0,
-        _ => f64::from(of.max.abs().max(of.min.abs())),
-    }
-}
-
 /// Statistics that differ by more than the tolerance.
 fn far_off(a: &NeuronStats, b: &NeuronStats) -> Vec<&'static str> {
     let n = (a.moments.count.max(b.moments.count)).max(1) as f64;
-    let largest = largest(&a.moments).max(largest(&b.moments));
+    let largest = a.moments.largest().max(b.moments.largest());
     let far = |x: f64, y: f64, most: f64| (x - y).abs() > TOLERANCE * most;
     let counts = |x: u64, y: u64| far(x as f64, y as f64, n);
     let mut out = Vec::new();

@@ -11,8 +11,8 @@ use super::Findings;
 use crate::atlas::{Part, atlas_files};
 use crate::lanes::Isa;
 use crate::shard::{
-    AtlasManifest, CorpusManifest, DataManifest, FileEntry, MANIFEST, ShardError, TOKENIZER_FILE,
-    WEIGHTS_FILE, part_folder,
+    AtlasManifest, CorpusManifest, DataManifest, FileEntry, MANIFEST, Manifest, PartManifest,
+    ShardError, TOKENIZER_FILE, WEIGHTS_FILE, part_folder, read_manifest, wrong_files,
 };
 use crate::tokens::store::TokenStore;
 
@@ -31,6 +31,55 @@ pub(super) struct Manifests {
     pub(super) data: DataManifest,
     pub(super) corpus: CorpusManifest,
     pub(super) parts: Vec<Part>,
+}
+
+/// Compares all files with their manifests, as far as these can be read: how many are right, and which are not.
+pub(super) fn damage(data: &Path) -> (usize, Findings) {
+    fn listed<M: Manifest>(folder: &Path) -> Vec<FileEntry> {
+        let manifest = read_manifest::<M>(folder);
+        manifest.map_or_else(|_| Vec::new(), |manifest| manifest.files().to_vec())
+    }
+    let mut folders = vec![
+        (
+            "atlas".to_owned(),
+            listed::<AtlasManifest>(&data.join("atlas")),
+        ),
+        (
+            "corpus".to_owned(),
+            listed::<CorpusManifest>(&data.join("corpus")),
+        ),
+    ];
+    let parts = fs::read_dir(data.join("parts")).into_iter().flatten();
+    let parts = parts.flatten().map(|entry| entry.file_name());
+    let mut parts: Vec<String> = parts
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    parts.retain(|name| name.starts_with("part-"));
+    parts.sort_unstable();
+    folders.extend(parts.into_iter().map(|name| {
+        let place = format!("parts/{name}");
+        let files = listed::<PartManifest>(&data.join(&place));
+        (place, files)
+    }));
+    let (mut n_right, mut findings) = (0, Findings::default());
+    for (place, files) in folders {
+        let wrong = wrong_files(&data.join(&place), &files);
+        n_right += files.len() - wrong.len();
+        for (file, error) in wrong {
+            let what = match error {
+                ShardError::Missing { .. } => "it is missing".into(),
+                ShardError::Checksum {
+                    what,
+                    found,
+                    expected,
+                    ..
+                } => format!("it is damaged: {what} is {found}; its manifest says {expected}"),
+                error => error.to_string(),
+            };
+            findings.add(format!("{place}/{}", file.name), what);
+        }
+    }
+    (n_right, findings)
 }
 
 /// Compares the manifests with each other, and with the folders.
@@ -87,7 +136,7 @@ pub(super) fn check(
             );
         }
         if *name != *part_folder(part.part).to_string_lossy() {
-            findings.add(&file, "the part is in the folder of another");
+            findings.add(&file, "the folder is named after another part");
         }
         files(
             path,

@@ -20,14 +20,17 @@ use crate::load::{LoadError, ModelFiles};
 use crate::model::ModelError;
 use crate::scan::{Checked, Progress, ScanDtype, ScanError, ScanOptions, Setup};
 use crate::shard::{DataManifest, MANIFEST, ScanIdentity, ShardError, read_manifest};
+use crate::stats::OptionError;
+use crate::tokens::BosPolicy;
 use crate::tokens::store::StoreError;
-use crate::tokens::{BosPolicy, TokenizerError};
-use corpus::CorpusTokenizer;
 pub use full::TOLERANCE;
 use manifests::Manifests;
 
 /// Unpacked tokens kept in memory.
 const CACHE_TOKENS: usize = 64 << 20;
+
+/// Rows of the token index that are read at one go.
+const TOKEN_ROWS: usize = 4096;
 
 /// Most findings that are told.
 const MOST_FINDINGS: usize = 100;
@@ -47,6 +50,13 @@ pub struct VerifyOptions {
     pub full: bool,
     /// Where.
     pub device: DeviceName,
+}
+
+impl VerifyOptions {
+    /// Whether the options make sense.
+    pub fn check(&self) -> Result<(), OptionError> {
+        OptionError::range("tolerance", self.tolerance, 0.0..=1.0)
+    }
 }
 
 /// Something that is wrong.
@@ -154,14 +164,9 @@ pub enum VerifyError {
     /// The scan cannot be done again.
     #[error(transparent)]
     Scan(#[from] ScanError),
-    /// The tokenizer of the corpus cannot be read.
-    #[error("`{path}`: {source}")]
-    Tokenizer {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: TokenizerError,
-    },
+    /// An option makes no sense.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// The folder holds something that is not of the scan.
     #[error("`{path}` is of another {what} (expected {expected}, found {found})")]
     Other {
@@ -177,6 +182,15 @@ pub enum VerifyError {
 }
 
 impl VerifyError {
+    /// Whether a file is missing, or not the one that its manifest names.
+    fn is_damage(&self) -> bool {
+        use ShardError::{Checksum, Missing};
+        let (Self::Shard(error) | Self::Atlas(AtlasError::Shard(error))) = self else {
+            return false;
+        };
+        matches!(error, Checksum { .. } | Missing { .. })
+    }
+
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
@@ -194,6 +208,31 @@ impl VerifyError {
 /// Checks a data folder: every file against its manifest, the manifests and tables against each other, the parts against the
 /// atlas; then, with the model, computes examples again, or everything. `progress` is told the tokens done of the latter.
 pub fn verify(
+    data: &Path,
+    model: Option<&ModelFiles>,
+    options: &VerifyOptions,
+    progress: Progress<'_>,
+) -> Result<VerifyReport, VerifyError> {
+    options.check()?;
+    match compare(data, model, options, progress) {
+        // the first of the damaged files is known; the others are as well worth telling
+        Err(error) if error.is_damage() => {
+            let (n_files, findings) = manifests::damage(data);
+            match findings.n {
+                0 => Err(error),
+                n_wrong => Ok(VerifyReport {
+                    n_files,
+                    n_wrong,
+                    wrong: findings.told,
+                    ..Default::default()
+                }),
+            }
+        }
+        compared => compared,
+    }
+}
+
+fn compare(
     data: &Path,
     model: Option<&ModelFiles>,
     options: &VerifyOptions,
@@ -221,9 +260,10 @@ pub fn verify(
         same(path.join(MANIFEST), &part.scan)?;
     }
     let corpus_folder = data.join("corpus");
-    let store = open_corpus(&corpus_folder, scan, CACHE_TOKENS)?;
+    let corpus = open_corpus(&corpus_folder, scan, CACHE_TOKENS)?;
+    let (store, tokenizer) = (&corpus.store, &corpus.tokenizer);
     let manifests = Manifests {
-        corpus: read_manifest(&corpus_folder)?,
+        corpus: corpus.manifest.clone(),
         atlas: manifest.clone(),
         data: summary,
         parts,
@@ -240,12 +280,10 @@ pub fn verify(
         .sum::<usize>();
 
     let mut findings = Findings::default();
-    manifests::check(data, &manifests, &store, &mut findings)?;
+    manifests::check(data, &manifests, store, &mut findings)?;
     manifests::versions(&manifests, &mut findings);
-    let opened = CorpusTokenizer::open(&corpus_folder)?;
-    corpus::check(&store, &opened, &manifests.corpus, &mut findings)?;
-    let tokenizer = opened.tokenizer;
-    report.n_neurons = tables::check(&atlas, &manifests, &store, &tokenizer, &mut findings)?;
+    corpus::check(&corpus, &mut findings)?;
+    report.n_neurons = tables::check(&atlas, &manifests, store, tokenizer, &mut findings)?;
 
     if let Some(files) = model {
         check_model(scan, &files.hashes()?)?;
@@ -255,17 +293,18 @@ pub fn verify(
         let but = ["model.source", "model.revision", "corpus.name"];
         let different = manifests::differences(setup.identity(), scan, &but);
         findings.all("atlas/manifest.json", different);
-        let recomputed = again::recompute(&atlas, setup.job().model, &store, options)?;
+        let recomputed = again::recompute(&atlas, setup.job().model, store, options)?;
         report.recomputed = Some(recomputed);
         if !options.full {
-            again::weights(&atlas, files, options, &mut findings)?;
+            let model = (files, setup.job().model.config());
+            again::weights(&atlas, model, options, &mut findings)?;
         } else {
-            let again = full::Again {
+            let again = full::FullCheck {
                 atlas: &atlas,
                 manifests: &manifests,
                 files,
                 setup: &setup,
-                tokenizer: &tokenizer,
+                tokenizer,
             };
             report.full = Some(full::check(&again, data, &mut findings, progress)?);
         }

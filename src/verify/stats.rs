@@ -67,7 +67,7 @@ fn wrong_moments(of: &Moments) -> Option<String> {
     }
     let n = of.count as f64;
     let (min, max) = (f64::from(of.min), f64::from(of.max));
-    let largest = min.abs().max(max.abs());
+    let largest = of.largest();
     if largest == 0.0 {
         let is_zero = of.sums == [0.0; 4];
         return (!is_zero).then(|| "sum1` and others are not 0, but all values are".into());

@@ -7,11 +7,11 @@ use rayon::prelude::*;
 use super::examples::{Ground, wrong_examples};
 use super::manifests::Manifests;
 use super::stats::wrong_stats;
-use super::{Findings, VerifyError};
+use super::{Findings, TOKEN_ROWS, VerifyError};
 use crate::atlas::{
     Atlas, AtlasError, Measure, NeuronWeights, Part, PeakIndex, Summary, different_summaries,
-    different_tokens, measure, merge_layer, rank, wrong_info, wrong_neighbours, wrong_tokens,
-    wrong_weights,
+    different_tokens, layer_file, measure, merge_layer, rank, wrong_info, wrong_neighbours,
+    wrong_tokens, wrong_weights,
 };
 use crate::ids::{NeuronId, TokenId};
 use crate::scan::Positions;
@@ -23,11 +23,8 @@ use crate::stats::neuron::NeuronStats;
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Tokenizer, Vocabulary};
 
-/// Tokens that are read at one go.
-const TOKEN_ROWS: usize = 4096;
-
 const NEURONS: &str = "atlas/neurons.parquet";
-const TOKENS: &str = "atlas/tokens.parquet";
+pub(super) const TOKENS: &str = "atlas/tokens.parquet";
 
 /// What a layer's tables say that others must agree with.
 struct LayerFacts {
@@ -37,7 +34,7 @@ struct LayerFacts {
     peaks: Vec<[Vec<TokenId>; 2]>,
 }
 
-/// Checks all tables; answers the number of neurons.
+/// Checks all tables; returns the number of neurons.
 pub(super) fn check(
     atlas: &Atlas,
     manifests: &Manifests,
@@ -177,7 +174,7 @@ fn atlas_layer(
     Ok(facts)
 }
 
-/// Merges the parts of a layer once more, and compares the result with the atlas; answers how many neurons differ.
+/// Merges the parts of a layer once more, and compares the result with the atlas; returns how many neurons differ.
 pub(super) fn compare_layer(
     atlas: &Atlas,
     parts: &[Part],
@@ -201,7 +198,7 @@ pub(super) fn compare_layer(
     Ok(n_different)
 }
 
-/// Compares what is expected of a neuron with what is there; answers whether it is the same.
+/// Compares what is expected of a neuron with what is there; returns whether it is the same.
 pub(super) fn compare_neuron(
     id: NeuronId,
     scan: &ScanIdentity,
@@ -213,7 +210,10 @@ pub(super) fn compare_neuron(
     if stats != own_stats {
         let columns = different_stats(scan.kind(), stats, own_stats);
         let columns = quoted(&columns);
-        findings.add(&names[0], format!("neuron {id}: {columns} should be other"));
+        findings.add(
+            &names[0],
+            format!("neuron {id}: {columns} differ from what was computed"),
+        );
     }
     if examples.len() != own_examples.len() {
         let (found, expected) = (own_examples.len(), examples.len());
@@ -225,8 +225,9 @@ pub(super) fn compare_neuron(
         if row != own {
             let columns = quoted(&different_examples(scan.kind(), row, own));
             let (list, rank) = (&own.list, own.rank);
-            let what =
-                format!("neuron {id}: list `{list}`, rank {rank}: {columns} should be other");
+            let what = format!(
+                "neuron {id}: list `{list}`, rank {rank}: {columns} differ from what was computed"
+            );
             findings.add(&names[1], what);
         }
     }
@@ -251,7 +252,7 @@ fn weights(
     };
     let scan = &atlas.manifest().scan;
     findings.all(&format!("atlas/{WEIGHTS_FILE}"), wrong_info(info, scan));
-    let file = |layer: u32| format!("atlas/layer-{layer:03}.weights.parquet");
+    let file = |layer: u32| format!("atlas/{}", layer_file(layer));
     let layers = (0..scan.model.n_layers).into_par_iter();
     let read = layers.map(|layer| {
         let rows = atlas.weights(layer)?.unwrap_or_default();
@@ -275,7 +276,10 @@ fn weights(
             let found = (text, neurons);
             if expected != found {
                 let columns = quoted(&different_tokens(&expected, &found));
-                findings.add(TOKENS, format!("token {}: {columns} should be other", id.0));
+                findings.add(
+                    TOKENS,
+                    format!("token {}: {columns} differ from what was computed", id.0),
+                );
             }
             tokens.push(found.1);
         }
@@ -314,7 +318,7 @@ fn check_summaries(
             let columns = quoted(&different_summaries(expected, found));
             findings.add(
                 NEURONS,
-                format!("neuron {layer}.{neuron}: {columns} should be other"),
+                format!("neuron {layer}.{neuron}: {columns} differ from what was computed"),
             );
         }
     }

@@ -9,12 +9,14 @@ use std::time::Duration;
 use arrow_array::{Array, ArrayRef, RecordBatch, make_array};
 use arrow_buffer::Buffer;
 use arrow_data::ArrayData;
-use neuroscope::atlas::{Atlas, find_parts, open_corpus};
+use neuroscope::atlas::{Atlas, open_corpus};
 use neuroscope::corpus::{CorpusOptions, Source};
+use neuroscope::gpu::DeviceName;
 use neuroscope::load::ModelFiles;
 use neuroscope::scan::{self, Checked, ScanOptions, Setup, Watch, With};
 use neuroscope::shard::{CorpusManifest, PartInfo, read_manifest};
 use neuroscope::site::{self, Inputs, SiteOptions};
+use neuroscope::verify::{VerifyOptions, verify};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
@@ -23,6 +25,16 @@ use sha2::{Digest, Sha256};
 use crate::attack::{Attack, Outcome};
 use crate::mutate::{self, Random};
 use crate::support::{self, files, model};
+
+/// How data folders are verified.
+const VERIFY: VerifyOptions = VerifyOptions {
+    neurons: 1,
+    examples: 1,
+    tolerance: 0.0,
+    seed: 0,
+    full: false,
+    device: DeviceName::Cpu,
+};
 
 /// Bytes that reading one of the small atlases may take.
 const MOST: usize = 128 << 20;
@@ -60,8 +72,9 @@ fn rehash(folder: &Path) {
     fs::write(path, manifest.to_string()).unwrap();
 }
 
-/// Reads all of a data folder, as building a site does, and builds it.
+/// Reads all of a data folder, as building a site does, builds it, and verifies it.
 fn read_all(data: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let verified = verify(data, None, &VERIFY, &|_| true);
     let atlas = Atlas::open(&data.join("atlas"))?;
     let scan = atlas.manifest().scan.clone();
     let mut result: Result<(), Box<dyn std::error::Error>> = Ok(());
@@ -70,6 +83,10 @@ fn read_all(data: &Path) -> Result<(), Box<dyn std::error::Error>> {
             result = Err(error);
         }
     };
+    note(match verified {
+        Ok(report) if !report.is_right() => Err(report.wrong[0].what.clone().into()),
+        verified => verified.map(drop).map_err(Into::into),
+    });
     for layer in 0..scan.model.n_layers {
         note(atlas.summaries(layer).map(drop).map_err(Into::into));
         note(atlas.weights(layer).map(drop).map_err(Into::into));
@@ -255,10 +272,7 @@ fn manifests() {
             |random| mutate::json(&right, random),
             |input| {
                 fs::write(&path, input).unwrap();
-                match reader {
-                    "manifest-part" => find_parts(&dir.path().join("parts")).into(),
-                    _ => read_all(dir.path()).into(),
-                }
+                read_all(dir.path()).into()
             },
         );
         fs::write(&path, right).unwrap();
@@ -300,8 +314,8 @@ fn token_store() {
             fs::remove_file(&path).unwrap();
             fs::write(&path, &input[end + 1..]).unwrap();
             rehash(&corpus);
-            let store = open_corpus(&corpus, &scan, 1 << 16);
-            let outcome = match store {
+            let opened = open_corpus(&corpus, &scan, 1 << 16).map(|corpus| corpus.store);
+            let outcome = match opened {
                 Ok(store) => (0..store.n_documents() as u32)
                     .map(neuroscope::ids::DocId)
                     .try_for_each(|doc| {

@@ -22,7 +22,6 @@ mod tokens;
 mod vocabulary;
 mod work;
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -44,7 +43,7 @@ pub use work::{weights, work};
 
 use super::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{AtlasManifest, ShardError, WEIGHTS_FILE};
+use crate::shard::{AtlasManifest, ShardError, WEIGHTS_FILE, read_at_most};
 use crate::stats::OptionError;
 
 /// Tokens kept at each end of a neuron's logit weights.
@@ -52,6 +51,9 @@ pub(super) const TOP_TOKENS: usize = 20;
 
 /// Neurons kept of a token, and of each relation of a neuron.
 const TOP_NEURONS: usize = 10;
+
+/// Most bytes of `weights.json`, which has some hundred for each layer.
+const MOST_INFO_BYTES: u64 = 16 << 20;
 
 /// How weights are analysed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -176,7 +178,8 @@ pub(super) fn read_info(
         return Ok(None);
     }
     let path = folder.join(WEIGHTS_FILE);
-    let bytes = fs::read(&path).map_err(|source| ShardError::io("read", &path, source))?;
+    let bytes = read_at_most(&path, MOST_INFO_BYTES)
+        .map_err(|source| ShardError::io("read", &path, source))?;
     let bad = |reason: String| ShardError::Manifest {
         path: path.clone(),
         reason,
@@ -197,6 +200,6 @@ pub(super) fn read_info(
 }
 
 /// Name of a layer's table.
-pub(super) fn layer_file(layer: u32) -> String {
+pub(crate) fn layer_file(layer: u32) -> String {
     format!("layer-{layer:03}.weights.parquet")
 }

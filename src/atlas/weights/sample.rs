@@ -15,15 +15,15 @@ use crate::model::weights::Checkpoint;
 /// Share of the largest of some numbers by which one may differ.
 const TOLERANCE: f64 = 1e-3;
 
-/// What is computed again.
+/// What is recomputed.
 pub(crate) struct WeightsSample<'a> {
-    /// Neurons of whom the tokens are.
+    /// Neurons whose tokens are recomputed.
     pub(crate) neurons: &'a [NeuronId],
-    /// Tokens of which the neurons are, with what the atlas has.
+    /// Tokens whose neurons are recomputed, with what the atlas has.
     pub(crate) tokens: &'a [(TokenId, TokenNeurons)],
 }
 
-/// Compares an atlas with the weights of its model; answers what differs, with the layer if it is of one. `of_layer` are the
+/// Compares an atlas with the weights of its model; returns what differs, with the layer if it is of one. `of_layer` are the
 /// neurons of a layer.
 pub(crate) fn different_from_model(
     config: &Config,
@@ -66,7 +66,9 @@ pub(crate) fn different_from_model(
                     (a, b) => a == b,
                 };
                 if !near {
-                    let what = format!("neuron {layer}.{neuron}: `{name}` should be {expected:?}");
+                    let what = format!(
+                        "neuron {layer}.{neuron}: `{name}` differs from what was computed, {expected:?}"
+                    );
                     different.push((Some(layer), what));
                 }
             }
@@ -106,7 +108,7 @@ pub(crate) fn different_from_model(
                 let found = product(vectors, neuron, others);
                 for (name, list) in names.into_iter().zip(lists) {
                     if !is_best(&list, &found) {
-                        let what = format!("neuron {id}: `{name}` should be other");
+                        let what = format!("neuron {id}: `{name}` differs from what was computed");
                         different.push((Some(layer), what));
                     }
                 }
@@ -134,7 +136,10 @@ pub(crate) fn different_from_model(
             ("suppressed_v", &of.by_v[1], &cosines[at]),
         ] {
             if !list.is_empty() && !is_best(list, found) {
-                different.push((None, format!("token {}: `{name}` should be other", token.0)));
+                different.push((
+                    None,
+                    format!("token {}: `{name}` differs from what was computed", token.0),
+                ));
             }
         }
     }
