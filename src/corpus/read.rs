@@ -1,13 +1,13 @@
 //! Documents, file by file.
 
-use std::collections::VecDeque;
-use std::fs::File;
+use std::collections::{HashSet, VecDeque};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::{LeftOut, files_in};
+use super::folder::{FILE_AGAIN, LeftOut, files_in};
 use super::open::{Kind, MARK, Reader, kind, open};
 use super::{CorpusError, Document, line};
 
@@ -61,20 +61,27 @@ impl Corpus {
     pub fn open(sources: &[Source], options: CorpusOptions) -> Result<Self, CorpusError> {
         let mut waiting = VecDeque::new();
         let mut left_out = LeftOut::default();
+        let mut places = HashSet::new();
         for source in sources {
             match source {
                 Source::Path(path) if path.is_dir() => {
-                    let (files, others) = files_in(path)?;
+                    let (files, others) = files_in(path, &mut places)?;
                     waiting.extend(files.into_iter().map(Source::Path));
                     left_out.extend(others);
                 }
                 Source::Path(path) => {
-                    kind(path).ok_or_else(|| CorpusError::UnknownKind(path.clone()))?;
-                    File::open(path).map_err(|source| CorpusError::Io {
+                    let io = |source| CorpusError::Io {
                         path: path.clone(),
                         source,
-                    })?;
-                    waiting.push_back(source.clone());
+                    };
+                    let place = fs::canonicalize(path).map_err(io)?;
+                    kind(path).ok_or_else(|| CorpusError::UnknownKind(path.clone()))?;
+                    File::open(path).map_err(io)?;
+                    // a pipe has no place of its own
+                    match !place.is_file() || places.insert(place) {
+                        true => waiting.push_back(source.clone()),
+                        false => left_out.add(FILE_AGAIN),
+                    }
                 }
                 Source::Embedded(..) => waiting.push_back(source.clone()),
             }
@@ -83,7 +90,9 @@ impl Corpus {
         for source in &waiting {
             match open(source.clone()) {
                 Err(error @ CorpusError::LfsPointer(_)) => return Err(error),
-                Err(error @ CorpusError::Encoding { .. }) if !options.skip_invalid => {
+                Err(error @ (CorpusError::Encoding { .. } | CorpusError::NotText { .. }))
+                    if !options.skip_invalid =>
+                {
                     return Err(error);
                 }
                 _ => (),
@@ -133,6 +142,7 @@ impl Corpus {
                         path,
                         reader: BufReader::with_capacity(1 << 18, reader),
                         line: 0,
+                        is_first: true,
                     })
                 }
             }
@@ -186,10 +196,16 @@ fn whole(path: PathBuf, reader: Reader, most: u64) -> Result<Document, CorpusErr
     }
 }
 
+/// Why a first line is not an object, where a list or an object over several lines begins with it.
+pub(super) const ONE_DOCUMENT: &str =
+    "not a JSON object: the file is one JSON document, not an object a line";
+
 struct Lines {
     path: PathBuf,
     reader: BufReader<Reader>,
     line: u64,
+    /// Whether no line with something in it was read yet.
+    is_first: bool,
 }
 
 impl Lines {
@@ -202,7 +218,14 @@ impl Lines {
             // where files were joined, a mark stands in the middle
             let bytes = bytes.strip_prefix(MARK).unwrap_or(&bytes);
             if !bytes.trim_ascii().is_empty() {
+                let is_first = std::mem::take(&mut self.is_first);
+                let begins = bytes.trim_ascii();
+                let is_document = is_first && (begins.starts_with(b"[") || begins == b"{");
                 let document = self.parse(bytes, text_field);
+                let document = document.map_err(|reason| match is_document {
+                    true => ONE_DOCUMENT.to_owned(),
+                    false => reason,
+                });
                 return Some(document.map_err(|reason| CorpusError::Line {
                     path: self.path.clone(),
                     line: self.line,
@@ -320,7 +343,13 @@ mod tests {
             let path = dir.path().join(format!("corpus.{ending}"));
             std::fs::write(&path, bytes).unwrap();
             let options = CorpusOptions { skip_invalid, ..Default::default() };
-            let corpus = Corpus::open(&[Source::Path(path.clone())], options).unwrap();
+            let corpus = match Corpus::open(&[Source::Path(path.clone())], options) {
+                Ok(corpus) => corpus,
+                Err(error) => {
+                    prop_assert!(matches!(error, CorpusError::NotText { .. } | CorpusError::Encoding { .. }), "{error}");
+                    return Ok(());
+                }
+            };
             // after an error there is nothing more
             let found: Vec<_> = corpus.take(1000).collect();
             prop_assert!(found.iter().rev().skip(1).all(Result::is_ok));
