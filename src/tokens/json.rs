@@ -282,3 +282,65 @@ fn added_token(id: usize, content: &str, special: bool) -> Value {
         "special": special,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(vocabulary: &GgmlVocabulary, what: &str) {
+        let error = vocabulary.tokenizer_json().unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+
+    fn llama() -> GgmlVocabulary {
+        let tokens: Vec<String> = ["<unk>", "<s>", "a", "b", "ab"].map(String::from).into();
+        GgmlVocabulary {
+            model: "llama".into(),
+            scores: vec![0.0; tokens.len()],
+            tokens,
+            bos: Some(1),
+            ..GgmlVocabulary::default()
+        }
+    }
+
+    #[test]
+    fn tokens_of_any_length_cost_little_time() {
+        let mut vocabulary = llama();
+        vocabulary.tokens[4] = "a".repeat(MOST_TOKEN);
+        assert!(vocabulary.tokenizer_json().is_ok());
+        vocabulary.tokens[4].push('a');
+        refused(&vocabulary, "its token 4 is 4097 bytes long");
+        let long = (0..80).map(|i| format!("{i}{}", "a".repeat(MOST_TOKEN - 8)));
+        vocabulary.tokens = long.collect();
+        vocabulary.scores = vec![0.0; 80];
+        refused(&vocabulary, "too many long tokens");
+    }
+
+    #[test]
+    fn byte_pairs_need_merges() {
+        let vocabulary = GgmlVocabulary {
+            model: "gpt2".into(),
+            pre_tokenizer: Some("gpt-2".into()),
+            tokens: vec!["a".into(), "b".into(), "ab".into()],
+            ..GgmlVocabulary::default()
+        };
+        refused(&vocabulary, "no merges");
+        let merges = vec!["a b".to_owned()];
+        let vocabulary = GgmlVocabulary {
+            merges,
+            ..vocabulary
+        };
+        assert!(vocabulary.tokenizer_json().is_ok());
+    }
+
+    #[test]
+    fn a_bos_that_is_added_must_be_a_token() {
+        for bos in [None, Some(5), Some(u32::MAX)] {
+            let mut vocabulary = llama();
+            (vocabulary.bos, vocabulary.add_bos) = (bos, Some(true));
+            refused(&vocabulary, "bos_token_id");
+            vocabulary.add_bos = Some(false);
+            assert!(vocabulary.tokenizer_json().is_ok());
+        }
+    }
+}
