@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn what_is_not_text_is_named() {
         let wide = |text: &str, big: bool| -> Vec<u8> {
-            let chars = text.chars().map(|c| u32::from(c));
+            let chars = text.chars().map(u32::from);
             chars
                 .flat_map(|c| {
                     if big {
