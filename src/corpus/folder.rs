@@ -18,7 +18,7 @@ impl LeftOut {
     /// Kinds that [`LeftOut::words`] names one by one.
     const MOST_NAMED: usize = 8;
 
-    fn add(&mut self, what: impl Into<String>) {
+    pub(super) fn add(&mut self, what: impl Into<String>) {
         *self.0.entry(what.into()).or_default() += 1;
     }
 
@@ -42,12 +42,18 @@ impl LeftOut {
     }
 }
 
+/// A file that was reached before, by another way.
+pub(super) const FILE_AGAIN: &str = "file that was read already";
+const FOLDER_AGAIN: &str = "folder that was read already";
+
 /// The files of a folder and of those in it that hold text, sorted by path. Links are followed; a file or folder that is
-/// reached twice is taken once.
-pub(super) fn files_in(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut), CorpusError> {
+/// reached twice is taken once, also where `places` holds it already. Hidden ones are left out.
+pub(super) fn files_in(
+    folder: &Path,
+    places: &mut HashSet<PathBuf>,
+) -> Result<(Vec<PathBuf>, LeftOut), CorpusError> {
     let mut files = Vec::new();
     let mut left_out = LeftOut::default();
-    let mut places = HashSet::new();
     let mut walk = WalkDir::new(folder)
         .follow_links(true)
         .sort_by_file_name()
@@ -71,6 +77,17 @@ pub(super) fn files_in(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut), CorpusE
             }
         };
         let is_folder = entry.file_type().is_dir();
+        if is_hidden(&entry) {
+            if is_folder {
+                walk.skip_current_dir();
+            }
+            left_out.add(if is_folder {
+                "hidden folder"
+            } else {
+                "hidden file"
+            });
+            continue;
+        }
         if !is_folder && let Some(reason) = reason(&entry) {
             left_out.add(reason);
             continue;
@@ -83,13 +100,14 @@ pub(super) fn files_in(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut), CorpusE
             (true, false) => files.push(entry.into_path()),
             (true, true) => (),
             (false, true) => {
-                left_out.add("folder that was read already");
+                left_out.add(FOLDER_AGAIN);
                 walk.skip_current_dir();
             }
-            (false, false) => left_out.add("file that was read already"),
+            (false, false) => left_out.add(FILE_AGAIN),
         }
     }
-    if files.is_empty() {
+    let is_again = [FILE_AGAIN, FOLDER_AGAIN].map(|what| left_out.0.contains_key(what));
+    if files.is_empty() && !is_again.contains(&true) {
         let but = left_out.words();
         let but = but.map(|words| format!(", but {words}"));
         return Err(CorpusError::Empty(format!(
@@ -99,6 +117,12 @@ pub(super) fn files_in(folder: &Path) -> Result<(Vec<PathBuf>, LeftOut), CorpusE
         )));
     }
     Ok((files, left_out))
+}
+
+/// Whether an entry is hidden, or of those that macOS puts beside files. The folder that was named itself is not.
+fn is_hidden(entry: &DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy();
+    entry.depth() > 0 && (name.starts_with('.') || name == "__MACOSX")
 }
 
 fn is_broken_link(path: &Path) -> bool {

@@ -70,6 +70,14 @@ pub enum CorpusError {
         /// Its encoding.
         encoding: &'static str,
     },
+    /// A file is not text.
+    #[error("`{path}` is not text: {what}")]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// A file stands for one that Git LFS has not fetched.
     #[error("`{0}` is a pointer of Git LFS; the file itself was not fetched")]
     LfsPointer(PathBuf),
@@ -103,8 +111,17 @@ impl CorpusError {
             Self::Line { reason, .. } if reason.starts_with("missing field") => Some(
                 "choose another field with `--text-field`, or count and skip such lines with `--skip-invalid`",
             ),
+            Self::Line { reason, .. } if reason == read::ONE_DOCUMENT => Some(
+                "`jq -c '.[]' FILE` writes the parts of a list as lines, `jq -c . FILE` an object as one line",
+            ),
             Self::Line { .. } | Self::NotUtf8 { .. } => {
                 Some("count and skip such texts with `--skip-invalid`")
+            }
+            Self::Encoding { encoding, .. } if encoding.starts_with("UTF-32") => Some(
+                "convert it (`iconv -f UTF-32 -t UTF-8`), or count and skip such files with `--skip-invalid`",
+            ),
+            Self::NotText { .. } => {
+                Some("unpack or convert it, or count and skip such files with `--skip-invalid`")
             }
             Self::Encoding { .. } => Some(
                 "convert it (`iconv -f UTF-16 -t UTF-8`), or count and skip such files with `--skip-invalid`",
@@ -130,6 +147,7 @@ impl CorpusError {
             Self::Line { .. }
                 | Self::NotUtf8 { .. }
                 | Self::Encoding { .. }
+                | Self::NotText { .. }
                 | Self::FileTooLong { .. }
                 | Self::LineTooLong { .. }
         )

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use super::{CorpusError, Source};
@@ -59,13 +59,20 @@ pub(super) fn open(source: Source) -> Result<(PathBuf, Reader), CorpusError> {
     if is_lfs_pointer(&head) {
         return Err(CorpusError::LfsPointer(path));
     }
-    let unpacked = unpack(&path, raw).and_then(peek);
+    let packing = packing(&head);
+    let unpacked = unpack(packing, raw).and_then(peek);
     let (head, mut text) = match unpacked {
         Ok(peeked) => peeked,
         Err(source) => return Err(CorpusError::Io { path, source }),
     };
+    if is_lfs_pointer(&head) {
+        return Err(CorpusError::LfsPointer(path));
+    }
     if let Some(encoding) = foreign_encoding(&head) {
         return Err(CorpusError::Encoding { path, encoding });
+    }
+    if let Some(what) = not_text(&head) {
+        return Err(CorpusError::NotText { path, what });
     }
     if head.starts_with(MARK) {
         let mut mark = [0; MARK.len()];
@@ -87,16 +94,92 @@ fn peek(mut reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
     Ok((head, Box::new(all)))
 }
 
-fn unpack(path: &Path, reader: Reader) -> io::Result<Reader> {
-    Ok(match ending(path).as_deref() {
-        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(reader)),
-        Some("zst") => {
+/// How a file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    Gzip,
+    Zstd,
+}
+
+/// How a file is packed, by what it begins with. Its name does not count: browsers and servers unpack files without
+/// renaming them.
+fn packing(head: &[u8]) -> Option<Packing> {
+    match head {
+        [0x1f, 0x8b, ..] => Some(Packing::Gzip),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Packing::Zstd),
+        _ => None,
+    }
+}
+
+/// All members of a gzip file. Zeros may follow the last one, as on tapes; `gzip -d` passes over them too.
+struct Gunzip {
+    member: Option<flate2::bufread::GzDecoder<BufReader<Reader>>>,
+}
+
+impl Read for Gunzip {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let n = member.read(into)?;
+            if n > 0 || into.is_empty() {
+                return Ok(n);
+            }
+            if let Some(member) = self.member.take() {
+                let mut rest = member.into_inner();
+                if comes_more(&mut rest)? {
+                    self.member = Some(flate2::bufread::GzDecoder::new(rest));
+                }
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Passes over zeros; whether something else follows.
+fn comes_more(rest: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = rest.fill_buf()?;
+        let (n_zeros, len) = (
+            bytes.iter().take_while(|byte| **byte == 0).count(),
+            bytes.len(),
+        );
+        rest.consume(n_zeros);
+        if n_zeros < len || len == 0 {
+            return Ok(len > 0);
+        }
+    }
+}
+
+fn unpack(packing: Option<Packing>, reader: Reader) -> io::Result<Reader> {
+    Ok(match packing {
+        Some(Packing::Gzip) => Box::new(Gunzip {
+            member: Some(flate2::bufread::GzDecoder::new(BufReader::new(reader))),
+        }),
+        Some(Packing::Zstd) => {
             let mut decoder = zstd::stream::read::Decoder::new(reader)?;
             decoder.window_log_max(MOST_WINDOW_LOG)?;
             Box::new(decoder)
         }
-        _ => reader,
+        None => reader,
     })
+}
+
+/// What a file is that is not text, by what it begins with.
+fn not_text(head: &[u8]) -> Option<&'static str> {
+    let kinds: [(&[u8], &str); 6] = [
+        (b"PK\x03\x04", "it is a zip archive"),
+        (b"\xfd7zXZ\0", "it is packed by xz"),
+        (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive"),
+        (b"%PDF-", "it is a PDF"),
+        (b"PAR1", "it is a Parquet file"),
+        (b"ARROW1\0", "it is an Arrow file"),
+    ];
+    let known = kinds.iter().find(|(begin, _)| head.starts_with(begin));
+    match known {
+        Some((_, what)) => Some(what),
+        None if packing(head).is_some() => Some("it is packed twice"),
+        None if head.contains(&0) => Some("it holds NUL bytes"),
+        None => None,
+    }
 }
 
 /// What to do about a file that only names another.
@@ -120,6 +203,19 @@ fn foreign_encoding(head: &[u8]) -> Option<&'static str> {
     let marked = marks.iter().find(|(mark, _)| head.starts_with(mark));
     if let Some((_, encoding)) = marked {
         return Some(encoding);
+    }
+    // a character has at most 21 bits, so that a zero stands in each group of four, and next to it nearly one
+    let is_wide = |zero: usize, small: usize| {
+        let mut groups = head.chunks_exact(4);
+        groups.all(|group| group[zero] == 0 && group[small] <= 0x10)
+    };
+    if head.len() >= 8 && head.iter().any(|byte| *byte != 0) {
+        if is_wide(3, 2) {
+            return Some("UTF-32 (little-endian, without a mark)");
+        }
+        if is_wide(0, 1) {
+            return Some("UTF-32 (big-endian, without a mark)");
+        }
     }
     let zeros = |at: usize| {
         let bytes = head.iter().skip(at).step_by(2);

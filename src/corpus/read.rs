@@ -1,13 +1,13 @@
 //! Documents, file by file.
 
-use std::collections::VecDeque;
-use std::fs::File;
+use std::collections::{HashSet, VecDeque};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::folder::{LeftOut, files_in};
+use super::folder::{FILE_AGAIN, LeftOut, files_in};
 use super::open::{Kind, MARK, Reader, kind, open};
 use super::{CorpusError, Document, line};
 
@@ -61,20 +61,27 @@ impl Corpus {
     pub fn open(sources: &[Source], options: CorpusOptions) -> Result<Self, CorpusError> {
         let mut waiting = VecDeque::new();
         let mut left_out = LeftOut::default();
+        let mut places = HashSet::new();
         for source in sources {
             match source {
                 Source::Path(path) if path.is_dir() => {
-                    let (files, others) = files_in(path)?;
+                    let (files, others) = files_in(path, &mut places)?;
                     waiting.extend(files.into_iter().map(Source::Path));
                     left_out.extend(others);
                 }
                 Source::Path(path) => {
-                    kind(path).ok_or_else(|| CorpusError::UnknownKind(path.clone()))?;
-                    File::open(path).map_err(|source| CorpusError::Io {
+                    let io = |source| CorpusError::Io {
                         path: path.clone(),
                         source,
-                    })?;
-                    waiting.push_back(source.clone());
+                    };
+                    let place = fs::canonicalize(path).map_err(io)?;
+                    kind(path).ok_or_else(|| CorpusError::UnknownKind(path.clone()))?;
+                    File::open(path).map_err(io)?;
+                    // a pipe has no place of its own
+                    match !place.is_file() || places.insert(place) {
+                        true => waiting.push_back(source.clone()),
+                        false => left_out.add(FILE_AGAIN),
+                    }
                 }
                 Source::Embedded(..) => waiting.push_back(source.clone()),
             }
@@ -83,7 +90,9 @@ impl Corpus {
         for source in &waiting {
             match open(source.clone()) {
                 Err(error @ CorpusError::LfsPointer(_)) => return Err(error),
-                Err(error @ CorpusError::Encoding { .. }) if !options.skip_invalid => {
+                Err(error @ (CorpusError::Encoding { .. } | CorpusError::NotText { .. }))
+                    if !options.skip_invalid =>
+                {
                     return Err(error);
                 }
                 _ => (),
@@ -133,6 +142,7 @@ impl Corpus {
                         path,
                         reader: BufReader::with_capacity(1 << 18, reader),
                         line: 0,
+                        is_first: true,
                     })
                 }
             }
@@ -186,10 +196,16 @@ fn whole(path: PathBuf, reader: Reader, most: u64) -> Result<Document, CorpusErr
     }
 }
 
+/// Why a first line is not an object, where a list or an object over several lines begins with it.
+pub(super) const ONE_DOCUMENT: &str =
+    "not a JSON object: the file is one JSON document, not an object a line";
+
 struct Lines {
     path: PathBuf,
     reader: BufReader<Reader>,
     line: u64,
+    /// Whether no line with something in it was read yet.
+    is_first: bool,
 }
 
 impl Lines {
@@ -202,7 +218,14 @@ impl Lines {
             // where files were joined, a mark stands in the middle
             let bytes = bytes.strip_prefix(MARK).unwrap_or(&bytes);
             if !bytes.trim_ascii().is_empty() {
+                let is_first = std::mem::take(&mut self.is_first);
+                let begins = bytes.trim_ascii();
+                let is_document = is_first && (begins.starts_with(b"[") || begins == b"{");
                 let document = self.parse(bytes, text_field);
+                let document = document.map_err(|reason| match is_document {
+                    true => ONE_DOCUMENT.to_owned(),
+                    false => reason,
+                });
                 return Some(document.map_err(|reason| CorpusError::Line {
                     path: self.path.clone(),
                     line: self.line,
@@ -294,6 +317,108 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    use std::io::Write;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(bytes).unwrap();
+        out.finish().unwrap()
+    }
+
+    /// The texts of a file, or the error with its hint.
+    fn texts(name: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let read = || -> Result<Vec<String>, CorpusError> {
+            let corpus = Corpus::open(&[Source::Path(path.clone())], CorpusOptions::default())?;
+            corpus.map(|document| Ok(document?.text)).collect()
+        };
+        read().map_err(|error| format!("{error}; {}", error.hint().unwrap_or_default()))
+    }
+
+    #[test]
+    fn files_are_unpacked_by_what_they_hold() {
+        let line = b"{\"text\": \"one\"}\n";
+        let packed = [gzip(line), gzip(line)].concat();
+        let padded = [packed.clone(), vec![0; 1000]].concat();
+        let zstd = zstd::encode_all(&line[..], 1).unwrap();
+        for name in ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst"] {
+            assert_eq!(texts(name, line).unwrap().len(), 1, "{name}");
+            assert_eq!(texts(name, &packed).unwrap().len(), 2, "{name}");
+            assert_eq!(texts(name, &padded).unwrap().len(), 2, "{name}");
+            assert_eq!(texts(name, &zstd).unwrap().len(), 1, "{name}");
+        }
+        let garbage = [packed, b"\0\0x".to_vec()].concat();
+        assert!(texts("a.jsonl.gz", &garbage).is_err());
+        let pointer = gzip(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 1\n");
+        assert!(texts("a.txt.gz", &pointer).unwrap_err().contains("Git LFS"));
+    }
+
+    #[test]
+    fn what_is_not_text_is_named() {
+        let wide = |text: &str, big: bool| -> Vec<u8> {
+            let chars = text.chars().map(u32::from);
+            chars
+                .flat_map(|c| {
+                    if big {
+                        c.to_be_bytes()
+                    } else {
+                        c.to_le_bytes()
+                    }
+                })
+                .collect()
+        };
+        for (bytes, what) in [
+            (b"PK\x03\x04\x14".to_vec(), "zip archive"),
+            (b"the\0text".to_vec(), "NUL bytes"),
+            (vec![0; 100], "NUL bytes"),
+            (gzip(&gzip(b"the text")), "packed twice"),
+            (
+                wide("the text sees 神", false),
+                "UTF-32 (little-endian, without a mark)",
+            ),
+            (
+                wide("the text sees 神", true),
+                "UTF-32 (big-endian, without a mark)",
+            ),
+            (wide("\u{feff}the text", false), "iconv -f UTF-32"),
+        ] {
+            for name in ["a.txt", "a.jsonl"] {
+                let error = texts(name, &bytes).unwrap_err();
+                assert!(error.contains(what), "{error}");
+            }
+        }
+        for document in ["[{\"text\": \"one\"}]", "{\n  \"text\": \"one\"\n}", "[\n"] {
+            let error = texts("a.jsonl", document.as_bytes()).unwrap_err();
+            assert!(error.contains("jq -c"), "{error}");
+        }
+    }
+
+    #[test]
+    fn files_are_read_once_and_hidden_ones_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for folder in ["__MACOSX", ".ipynb_checkpoints"] {
+            std::fs::create_dir(path(folder)).unwrap();
+            std::fs::write(path(folder).join("b.txt"), "hidden").unwrap();
+        }
+        std::fs::write(path("a.txt"), "the text").unwrap();
+        std::fs::write(path("._a.txt"), "hidden").unwrap();
+        let (file, folder) = (Source::Path(path("a.txt")), Source::Path(path("")));
+        let sources = [file.clone(), file, folder.clone(), folder];
+        let corpus = Corpus::open(&sources, CorpusOptions::default()).unwrap();
+        let words = corpus.left_out().words().unwrap();
+        let expected = "2 file that was read already, 2 hidden folder, 1 folder that was read already, 1 hidden file";
+        assert_eq!(words, expected);
+        assert_eq!(corpus.count(), 1);
+        let missing = [Source::Path(path("missing"))];
+        let error = Corpus::open(&missing, CorpusOptions::default())
+            .err()
+            .unwrap();
+        assert!(matches!(error, CorpusError::Io { .. }), "{error}");
+    }
+
     proptest! {
         #[test]
         fn damaged_files_give_an_error_or_documents(
@@ -320,7 +445,13 @@ mod tests {
             let path = dir.path().join(format!("corpus.{ending}"));
             std::fs::write(&path, bytes).unwrap();
             let options = CorpusOptions { skip_invalid, ..Default::default() };
-            let corpus = Corpus::open(&[Source::Path(path.clone())], options).unwrap();
+            let corpus = match Corpus::open(&[Source::Path(path.clone())], options) {
+                Ok(corpus) => corpus,
+                Err(error) => {
+                    prop_assert!(matches!(error, CorpusError::NotText { .. } | CorpusError::Encoding { .. }), "{error}");
+                    return Ok(());
+                }
+            };
             // after an error there is nothing more
             let found: Vec<_> = corpus.take(1000).collect();
             prop_assert!(found.iter().rev().skip(1).all(Result::is_ok));

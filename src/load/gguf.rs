@@ -143,13 +143,21 @@ impl GgufModel {
     /// What `tokenizer_config.json` would say.
     pub(super) fn tokenizer_config(&self) -> Vec<u8> {
         let gguf = &self.gguf;
-        let add_bos = gguf.flag("tokenizer.ggml.add_bos_token");
+        let add_bos = self.flag("add_bos_token");
         let vocabulary = self.vocabulary();
         let bos = gguf.size("tokenizer.ggml.bos_token_id");
         let bos = bos.and_then(|id| vocabulary.tokens.get(id));
         json!({ "add_bos_token": add_bos, "bos_token": bos })
             .to_string()
             .into_bytes()
+    }
+
+    /// A switch of the tokenizer, which some programs store as a number.
+    fn flag(&self, key: &str) -> Option<bool> {
+        let value = self.gguf.get(&format!("tokenizer.ggml.{key}"))?;
+        value
+            .as_bool()
+            .or_else(|| value.as_integer().map(|n| n != 0))
     }
 
     fn vocabulary(&self) -> GgmlVocabulary {
@@ -171,7 +179,6 @@ impl GgufModel {
             let id = gguf.size(&format!("tokenizer.ggml.{key}_token_id"))?;
             u32::try_from(id).ok()
         };
-        let flag = |key: &str| gguf.flag(&format!("tokenizer.ggml.{key}"));
         let kinds = list("token_type").iter();
         let scores = list("scores").iter();
         GgmlVocabulary {
@@ -183,8 +190,8 @@ impl GgufModel {
             merges: texts("merges"),
             bos: id("bos"),
             unknown: id("unknown"),
-            add_bos: flag("add_bos_token"),
-            add_space_prefix: flag("add_space_prefix"),
+            add_bos: self.flag("add_bos_token"),
+            add_space_prefix: self.flag("add_space_prefix"),
         }
     }
 }

@@ -89,6 +89,9 @@ impl TokenizerFiles<'_> {
         has_own_file: bool,
     ) -> Result<Vec<u8>, TokenizerError> {
         let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
+        if tokenizer_config.get("split_special_tokens") == Some(&Value::Bool(true)) {
+            return Err(TokenizerError::SplitsSpecialTokens);
+        }
         let json = without_mark(json);
         let map: Map<String, Value> = serde_json::from_slice(json).map_err(syntax)?;
         let mut value = Value::Object(map);
@@ -111,7 +114,13 @@ impl TokenizerFiles<'_> {
         let mut names = config.clone();
         if !config.contains_key("added_tokens_decoder") {
             let map = object("special_tokens_map.json", self.special_tokens_map)?;
-            let known = |name: &str| NAMED.contains(&name) || EXTRA.contains(&name);
+            // of two lists, the config's counts; of two names, the map's
+            let has_list = EXTRA
+                .iter()
+                .any(|name| config.get(*name).is_some_and(is_filled));
+            let counts = |name: &str| name != "additional_special_tokens" || !has_list;
+            let known =
+                |name: &str| NAMED.contains(&name) || (EXTRA.contains(&name) && counts(name));
             names.extend(map.into_iter().filter(|(name, _)| known(name)));
         }
         Ok(names)
@@ -184,6 +193,13 @@ impl TokenizerFiles<'_> {
     }
 }
 
+/// Whether a list or an object has something in it.
+fn is_filled(value: &Value) -> bool {
+    let is_empty =
+        value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty);
+    !is_empty && !value.is_null()
+}
+
 /// The special tokens that a config names.
 fn special(names: &Map<String, Value>) -> Vec<AddedToken> {
     let named = NAMED.iter().filter_map(|name| names.get(*name));
@@ -192,9 +208,7 @@ fn special(names: &Map<String, Value>) -> Vec<AddedToken> {
     });
     let extra = EXTRA.iter().find_map(|name| {
         let value = names.get(*name)?;
-        let is_empty = value.as_array().is_some_and(Vec::is_empty)
-            || value.as_object().is_some_and(Map::is_empty);
-        (!is_empty && !value.is_null()).then_some(value)
+        is_filled(value).then_some(value)
     });
     let extra: Vec<&Value> = match extra {
         Some(Value::Array(tokens)) => tokens.iter().collect(),
@@ -309,7 +323,7 @@ fn class(
             .any(|step| step.contains("\"ByteLevel\""))
     };
     let name = match (declared.as_deref(), registered) {
-        (Some("LlamaTokenizer"), _) if is_byte_level() => return None,
+        (Some("LlamaTokenizer" | "CodeLlamaTokenizer"), _) if is_byte_level() => return None,
         (Some(_), Some("TokenizersBackend")) => return None,
         (Some(_), Some(registered)) if model_type == "qwen2" => registered,
         (Some(declared), _) => declared,
@@ -319,7 +333,7 @@ fn class(
         "GPT2Tokenizer" | "CodeGenTokenizer" => Some(Class::Gpt2),
         "GPTNeoXTokenizer" => Some(Class::GptNeoX),
         "Qwen2Tokenizer" => Some(Class::Qwen2),
-        "LlamaTokenizer" => Some(Class::Llama),
+        "LlamaTokenizer" | "CodeLlamaTokenizer" => Some(Class::Llama),
         _ => None,
     }
 }
@@ -649,6 +663,43 @@ mod tests {
             ];
             assert_eq!(ids(&tokenizer(&json, files), "the text sees"), without);
         }
+    }
+
+    #[test]
+    fn of_two_lists_of_special_tokens_the_one_of_the_config_counts() {
+        let config = json!({"tokenizer_class": "PreTrainedTokenizerFast", "additional_special_tokens": ["<tool>"]});
+        let map = json!({"additional_special_tokens": ["<|im_start|>"]});
+        let files = [config, map, Value::Null, Value::Null];
+        let added = tokenizer(&fixture("gpt2"), files).added_tokens();
+        let names: Vec<&str> = added.iter().map(|token| token.1.as_str()).collect();
+        assert_eq!(names, ["<|bos|>", "<tool>"]);
+    }
+
+    #[test]
+    fn special_tokens_that_are_to_be_split_are_refused() {
+        let apply = |split: bool| {
+            let config = json!({ "split_special_tokens": split }).to_string();
+            let beside = Beside {
+                tokenizer_config: Some(config.as_bytes()),
+                ..Beside::default()
+            };
+            beside.apply(fixture("gpt2").to_string().as_bytes())
+        };
+        assert!(apply(false).is_ok());
+        let error = apply(true).unwrap_err();
+        assert!(error.to_string().contains("split_special_tokens"));
+        assert!(error.hint().is_some());
+    }
+
+    #[test]
+    fn code_llama_has_the_flag_of_llama() {
+        let config = json!({"tokenizer_class": "CodeLlamaTokenizer"});
+        let found = class(
+            config.as_object().unwrap(),
+            &Map::new(),
+            &json!({"pre_tokenizer": {"type": "Metaspace"}}),
+        );
+        assert_eq!(found, Some(Class::Llama));
     }
 
     #[test]

@@ -10,6 +10,12 @@ const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
 const USER_DEFINED: i32 = 4;
 
+/// The longest token of a GGUF vocabulary, in bytes.
+const MOST_TOKEN: usize = 4 << 10;
+
+/// The sum of the squares of the lengths of SentencePiece's tokens, which is what finding their merges costs.
+const MOST_SPLIT: usize = 1 << 30;
+
 /// Contractions, words, numbers and the rest, as most tokenizers after GPT-2 split them.
 const CONTRACTIONS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 
@@ -41,8 +47,19 @@ pub struct GgmlVocabulary {
 impl GgmlVocabulary {
     /// The tokenizer as Hugging Face's file.
     pub fn tokenizer_json(&self) -> Result<Vec<u8>, TokenizerError> {
+        let too_long = |token: &String| token.len() > MOST_TOKEN;
+        if let Some(id) = self.tokens.iter().position(too_long) {
+            let length = self.tokens[id].len();
+            return Err(TokenizerError::Syntax(format!(
+                "its token {id} is {length} bytes long; the most is {MOST_TOKEN}"
+            )));
+        }
         let (normalizer, pre_tokenizer, decoder, model) = match self.model.as_str() {
             "gpt2" => {
+                if self.merges.is_empty() {
+                    let what = "it has no merges (`tokenizer.ggml.merges`), which say how its tokens are made";
+                    return Err(TokenizerError::Syntax(what.into()));
+                }
                 let (normalizer, pre_tokenizer, ignore_merges) = self.byte_level()?;
                 let merges = self.merges.iter().map(|merge| pair(merge)).collect();
                 let mut model = bpe(self.vocab(), merges);
@@ -57,6 +74,10 @@ impl GgmlVocabulary {
         };
         let bos = self.bos.and_then(|id| self.tokens.get(id as usize));
         let post_processor = match (self.adds_bos(), self.bos, bos) {
+            (true, _, None) => {
+                let what = "it puts a BOS in front of texts (`tokenizer.ggml.add_bos_token`), but `tokenizer.ggml.bos_token_id` is not the id of a token";
+                return Err(TokenizerError::Syntax(what.into()));
+            }
             (true, Some(id), Some(token)) => json!({
                 "type": "TemplateProcessing",
                 "single": [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
@@ -146,6 +167,12 @@ impl GgmlVocabulary {
             let (scores, tokens) = (self.scores.len(), self.tokens.len());
             return Err(TokenizerError::Syntax(format!(
                 "it has {scores} scores for {tokens} tokens"
+            )));
+        }
+        let cost: usize = self.tokens.iter().map(|token| token.len().pow(2)).sum();
+        if cost > MOST_SPLIT {
+            return Err(TokenizerError::Syntax(format!(
+                "it has too many long tokens: the squares of their lengths add up to {cost}; the most is {MOST_SPLIT}"
             )));
         }
         let vocab = self.vocab();
@@ -254,4 +281,66 @@ fn added_token(id: usize, content: &str, special: bool) -> Value {
         "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
         "special": special,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(vocabulary: &GgmlVocabulary, what: &str) {
+        let error = vocabulary.tokenizer_json().unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+
+    fn llama() -> GgmlVocabulary {
+        let tokens: Vec<String> = ["<unk>", "<s>", "a", "b", "ab"].map(String::from).into();
+        GgmlVocabulary {
+            model: "llama".into(),
+            scores: vec![0.0; tokens.len()],
+            tokens,
+            bos: Some(1),
+            ..GgmlVocabulary::default()
+        }
+    }
+
+    #[test]
+    fn tokens_of_any_length_cost_little_time() {
+        let mut vocabulary = llama();
+        vocabulary.tokens[4] = "a".repeat(MOST_TOKEN);
+        assert!(vocabulary.tokenizer_json().is_ok());
+        vocabulary.tokens[4].push('a');
+        refused(&vocabulary, "its token 4 is 4097 bytes long");
+        let long = (0..80).map(|i| format!("{i}{}", "a".repeat(MOST_TOKEN - 8)));
+        vocabulary.tokens = long.collect();
+        vocabulary.scores = vec![0.0; 80];
+        refused(&vocabulary, "too many long tokens");
+    }
+
+    #[test]
+    fn byte_pairs_need_merges() {
+        let vocabulary = GgmlVocabulary {
+            model: "gpt2".into(),
+            pre_tokenizer: Some("gpt-2".into()),
+            tokens: vec!["a".into(), "b".into(), "ab".into()],
+            ..GgmlVocabulary::default()
+        };
+        refused(&vocabulary, "no merges");
+        let merges = vec!["a b".to_owned()];
+        let vocabulary = GgmlVocabulary {
+            merges,
+            ..vocabulary
+        };
+        assert!(vocabulary.tokenizer_json().is_ok());
+    }
+
+    #[test]
+    fn a_bos_that_is_added_must_be_a_token() {
+        for bos in [None, Some(5), Some(u32::MAX)] {
+            let mut vocabulary = llama();
+            (vocabulary.bos, vocabulary.add_bos) = (bos, Some(true));
+            refused(&vocabulary, "bos_token_id");
+            vocabulary.add_bos = Some(false);
+            assert!(vocabulary.tokenizer_json().is_ok());
+        }
+    }
 }

@@ -29,6 +29,11 @@ pub enum TokenizerError {
     /// A file beside the tokenizer cannot be used.
     #[error("`{0}` cannot be read: {1}")]
     Beside(&'static str, String),
+    /// Special tokens in a text are to be split, which a `tokenizer.json` cannot say.
+    #[error(
+        "`tokenizer_config.json` says `\"split_special_tokens\": true`, so special tokens in a text would be split into pieces; a `tokenizer.json` cannot say this"
+    )]
+    SplitsSpecialTokens,
     /// A text could not be encoded.
     #[error("a text cannot be tokenized: {0}")]
     Encode(String),
@@ -69,6 +74,9 @@ impl TokenizerError {
             Self::UnknownPreTokenizer(_) => {
                 Some("put the model's `tokenizer.json` beside the `.gguf` file")
             }
+            Self::SplitsSpecialTokens => Some(
+                "set it to false in `tokenizer_config.json`; a special token in a text is then one token",
+            ),
             Self::BosTooLarge { .. } => Some(
                 "check that the files come from one checkpoint; `--bos never` does without a BOS",
             ),
@@ -152,7 +160,11 @@ impl Tokenizer {
     pub fn from_json(bytes: &[u8], config: Option<&[u8]>) -> Result<Self, TokenizerError> {
         // read as a value first: on what is not JSON at all, the tokenizers crate panics
         let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
-        let value: Value = serde_json::from_slice(without_mark(bytes)).map_err(syntax)?;
+        let mut value: Value = serde_json::from_slice(without_mark(bytes)).map_err(syntax)?;
+        // dropout leaves out merges at random, which is for training
+        if let Some(model) = value.get_mut("model").and_then(Value::as_object_mut) {
+            model.remove("dropout");
+        }
         let mut inner: tokenizers::Tokenizer = serde_json::from_value(value).map_err(syntax)?;
         // a stored tokenizer may cut or pad what it encodes, which a corpus must not be
         inner.with_padding(None);
@@ -318,6 +330,22 @@ mod tests {
         let tokenizer = Tokenizer::from_json(json.to_string().as_bytes(), None).unwrap();
         assert!(tokenizer.check_fits(290).is_ok());
         assert!(tokenizer.check_fits(289).is_err());
+    }
+
+    #[test]
+    fn dropout_is_off() {
+        let path = format!(
+            "{}/tests/conformance/gpt2/tokenizer.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let mut json: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let text = "the text sees ".repeat(50);
+        let expected = tokenizer("gpt2").encode(&text).unwrap();
+        for dropout in [0.5, 1.0] {
+            json["model"]["dropout"] = dropout.into();
+            let found = Tokenizer::from_json(json.to_string().as_bytes(), None).unwrap();
+            assert_eq!(found.encode(&text).unwrap(), expected);
+        }
     }
 
     #[test]
