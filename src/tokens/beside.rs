@@ -679,9 +679,9 @@ mod tests {
     fn special_tokens_that_are_to_be_split_are_refused() {
         let apply = |split: bool| {
             let config = json!({ "split_special_tokens": split }).to_string();
-            let beside = Beside {
+            let beside = TokenizerFiles {
                 tokenizer_config: Some(config.as_bytes()),
-                ..Beside::default()
+                ..TokenizerFiles::default()
             };
             beside.apply(fixture("gpt2").to_string().as_bytes())
         };

@@ -15,6 +15,7 @@ use crate::atlas::{
 };
 use crate::ids::{NeuronId, TokenId};
 use crate::load::ModelFiles;
+use crate::model::Config;
 use crate::scan::{self, Progress, Setup, Watch};
 use crate::shard::{
     Folder, LayerReader, Lock, PartInfo, ShardError, WEIGHTS_FILE, examples_file, part_folder,
@@ -47,6 +48,7 @@ pub(super) struct FullCheck<'a> {
     pub(super) atlas: &'a Atlas,
     pub(super) manifests: &'a Manifests,
     pub(super) files: &'a ModelFiles,
+    pub(super) config: &'a Config,
     pub(super) setup: &'a Setup,
     pub(super) tokenizer: &'a Tokenizer,
 }
@@ -214,7 +216,6 @@ impl FullCheck<'_> {
         let Some(info) = self.atlas.weights_info() else {
             return Ok(());
         };
-        let config = self.setup.job().model.config();
         let checkpoint = self.files.checkpoint()?;
         let (mut wrong, mut roughly) = (Findings::default(), Findings::default());
         let mut n_different = 0;
@@ -239,7 +240,7 @@ impl FullCheck<'_> {
             }
             Ok::<(), AtlasError>(())
         };
-        let (expected, index) = weights(config, &checkpoint, &info.options, &|_| true, each)?;
+        let (expected, index) = weights(self.config, &checkpoint, &info.options, &|_| true, each)?;
         if !exact || n_different * 2 > self.n_neurons() {
             findings.append(roughly);
             return Ok(());

@@ -17,7 +17,7 @@ use crate::atlas::{Atlas, AtlasError, check_model, find_parts, open_corpus};
 use crate::gpu::DeviceName;
 use crate::ids::NeuronId;
 use crate::load::{LoadError, ModelFiles};
-use crate::model::ModelError;
+use crate::model::{Config, ModelError};
 use crate::scan::{Checked, Progress, ScanDtype, ScanError, ScanOptions, Setup};
 use crate::shard::{DataManifest, MANIFEST, ScanIdentity, ShardError, read_manifest};
 use crate::stats::OptionError;
@@ -293,16 +293,21 @@ fn compare(
         let but = ["model.source", "model.revision", "corpus.name"];
         let different = manifests::differences(setup.identity(), scan, &but);
         findings.all("atlas/manifest.json", different);
+        // the weights are looked at as they were scanned, but in all their context
+        let config = Config {
+            refactor_glu: scan.policy.refactor_glu,
+            ..files.config()?
+        };
         let recomputed = again::recompute(&atlas, setup.job().model, store, options)?;
         report.recomputed = Some(recomputed);
         if !options.full {
-            let model = (files, setup.job().model.config());
-            again::weights(&atlas, model, options, &mut findings)?;
+            again::weights(&atlas, (files, &config), options, &mut findings)?;
         } else {
             let again = full::FullCheck {
                 atlas: &atlas,
                 manifests: &manifests,
                 files,
+                config: &config,
                 setup: &setup,
                 tokenizer,
             };
