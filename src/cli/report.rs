@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use neuroscope::atlas::AtlasError;
 use neuroscope::ids::ModelNameError;
@@ -52,7 +53,8 @@ impl Report {
         // a reader that has enough closes the pipe, which is no failure
         match writeln!(std::io::stdout(), "{text}") {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            result => Ok(result?),
+            Err(error) => bail!("all is done, but standard output cannot be written: {error}"),
+            Ok(()) => Ok(()),
         }
     }
 

@@ -113,7 +113,7 @@ pub fn build(
         .iter()
         .map(|data| Source::open(data))
         .collect::<Result<Vec<_>, _>>()?;
-    let output = Output::open(out)?;
+    let output = Output::open(out, &OWN_PAGES)?;
     let view = site_view(inputs.options, &content, &sources);
     theme.show(&view);
     let site = Site {

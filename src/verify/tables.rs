@@ -251,7 +251,12 @@ fn weights(
         return Ok(None);
     };
     let scan = &atlas.manifest().scan;
-    findings.all(&format!("atlas/{WEIGHTS_FILE}"), wrong_info(info, scan));
+    let file = format!("atlas/{WEIGHTS_FILE}");
+    findings.all(&file, wrong_info(info, scan));
+    findings.all(
+        &file,
+        info.options.check().err().map(|error| error.to_string()),
+    );
     let file = |layer: u32| format!("atlas/{}", layer_file(layer));
     let layers = (0..scan.model.n_layers).into_par_iter();
     let read = layers.map(|layer| {

@@ -14,7 +14,7 @@ use crate::mutate::Random;
 
 /// How many inputs each reader gets, unless this variable says otherwise.
 const COUNT: &str = "NEUROSCOPE_FUZZ";
-const FEW: u64 = 60;
+const FEW: u64 = 40;
 
 /// What no input takes, in seconds, however loaded the machine is.
 const PATIENCE: u64 = 60;

@@ -117,7 +117,7 @@ fn safetensors_index() {
 
 #[test]
 fn gguf() {
-    for fixture in ["qwen2_gguf", "gpt2", "phi"] {
+    for fixture in ["qwen2_gguf", "gpt2", "phi", "llama3"] {
         attack_file(
             &format!("gguf-{fixture}"),
             fixture,
@@ -130,6 +130,7 @@ fn gguf() {
 #[test]
 fn pickle() {
     attack_file("pickle-zip", "gpt_neo", "pytorch_model.bin", mutate::bytes);
+    attack_file("pickle-zip-phi", "phi", "pytorch_model.bin", mutate::bytes);
     // the program of the archive alone, in an archive that is right
     attack_file("pickle", "gpt_neo", "pytorch_model.bin", |seed, random| {
         let mut archive = zip::ZipArchive::new(std::io::Cursor::new(seed)).unwrap();

@@ -118,10 +118,17 @@ pub(super) fn lock(root: &Path) -> Result<Option<File>, SiteError> {
 
 impl Output {
     /// Opens an output folder, which is made if it is not there. It may be a link to one; no link in it is followed.
-    pub(super) fn open(root: &Path) -> Result<Self, SiteError> {
+    /// `pages` are some that every site has: where nothing was built before, none of them is anybody's.
+    pub(super) fn open(root: &Path, pages: &[&str]) -> Result<Self, SiteError> {
         fs::create_dir_all(root).map_err(|source| SiteError::io("create", root, source))?;
         let lock = lock(root)?;
         let before = list::read(root)?;
+        if before.files.is_empty() && before.unreadable.is_none() {
+            let mut pages = pages.iter().map(|page| root.join(page));
+            if let Some(path) = pages.find(|path| fs::symlink_metadata(path).is_ok()) {
+                return Err(SiteError::Foreign(path));
+            }
+        }
         list::remove_temporary(root)?;
         let journal = Journal::begin(root, &before)?;
         Ok(Self {
@@ -365,7 +372,7 @@ mod tests {
     use super::*;
 
     fn build(root: &Path, files: &[(&str, &str)]) -> Result<OutputReport, SiteError> {
-        let output = Output::open(root)?;
+        let output = Output::open(root, &[])?;
         for (name, text) in files {
             output.write(name, text.as_bytes())?;
         }
@@ -436,6 +443,17 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_left_in_a_folder_that_is_somebodys_site() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("index.html"), "mine").unwrap();
+        let Err(error) = Output::open(dir.path(), &["404.html", "index.html"]) else {
+            panic!("it is opened");
+        };
+        assert!(matches!(error, SiteError::Foreign(_)), "{error}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn two_pages_cannot_have_one_address() {
         let dir = tempfile::tempdir().unwrap();
         let error = build(dir.path(), &[("a.html", "1"), ("a.html", "2")]).unwrap_err();
@@ -445,7 +463,7 @@ mod tests {
     #[test]
     fn an_interrupted_build_knows_its_own_files_again() {
         let dir = tempfile::tempdir().unwrap();
-        let output = Output::open(dir.path()).unwrap();
+        let output = Output::open(dir.path(), &[]).unwrap();
         output.write("a.html", b"1").unwrap();
         drop(output); // killed: no list was written
         fs::write(dir.path().join(".neuroscope-new-7"), "half").unwrap();
