@@ -16,7 +16,9 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import struct
+import unicodedata
 from array import array
 from base64 import b64decode
 from bisect import bisect_right
@@ -45,6 +47,30 @@ class Example(TypedDict):
     values: list[float]  # [n], exact at the peak, else to 1/127 of the largest; NaN where they were not finite
     context_starts: list[int]  # tokens before which the model saw nothing
     duplicates: int  # further documents with the same text up to the peak
+
+
+# accents, the points of Hebrew and Arabic, and characters without a form
+_LEFT_OUT = re.compile(
+    "[\u00ad\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed"
+    "\u180b-\u180d\u1ab0-\u1aff\u1dc0-\u1dff\u200b\u200d\u2060\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f\ufeff\U000e0100-\U000e01ef]"
+)
+_WITHOUT_STROKE = {"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ŧ": "t", "æ": "ae", "œ": "oe"}
+
+
+def fold(text: str) -> str:
+    """A text without case, accents, ligatures and other compatible forms, as the words of the search index are."""
+
+    def small(part: str) -> str:
+        # by way of capitals, so that ß is ss, and ς and σ are one
+        return "".join(_WITHOUT_STROKE.get(c.lower(), c.lower()) for c in part.lower().upper())
+
+    def folded(c: str) -> str:
+        parts = unicodedata.normalize("NFKD", c)
+        if len(parts) > 1 and parts[0] == " ":  # an accent that stands alone is no space
+            return c
+        return "".join(small(part) for part in parts if not _LEFT_OUT.match(part))
+
+    return "".join(map(folded, text))
 
 
 class Atlas:
@@ -132,7 +158,7 @@ class Atlas:
         `bottom`); `said`, those with it in a note or an explanation."""
         index = self.json(f"{model}/words/index.json")
         d_mlp = index["d_mlp"]
-        word = "".join(c.lower() for c in word).replace("ς", "σ")
+        word = fold(word)
         file = bisect_right(index["files"], _utf16(word), key=_utf16) - 1
         entries = self.json(f"{model}/words/{file}.json")["words"] if file >= 0 else []
         _, n, best, said = next(([*entry, []][:4] for entry in entries if entry[0] == word), (word, 0, [], []))

@@ -11,10 +11,11 @@ import re
 import sys
 import unicodedata
 import unittest
+from pathlib import Path
 
 import requests
 
-from neuroscope_atlas import Atlas, cut, examples, histogram
+from neuroscope_atlas import Atlas, cut, examples, fold, histogram
 
 NEURONS = 50
 URL, MODEL = "http://127.0.0.1:8000/", None
@@ -22,8 +23,8 @@ URL, MODEL = "http://127.0.0.1:8000/", None
 
 def words(text: str) -> set[str]:
     """Words of ASCII letters in a text."""
-    letters = (c if unicodedata.category(c)[0] in "LMN" else " " for c in text)
-    return {word for word in "".join(letters).lower().split() if re.fullmatch("[a-z]{2,32}", word)}
+    letters = (c if unicodedata.category(c)[0] in "LMN" else " " for c in fold(text))
+    return {word for word in "".join(letters).split() if re.fullmatch("[a-z]{2,32}", word)}
 
 
 class AtlasTest(unittest.TestCase):
@@ -142,6 +143,11 @@ class AtlasTest(unittest.TestCase):
             self.assertEqual(found["text"], text)
             *_, (_, _, last) = found["promoted_logit"]
             self.assertTrue((*at, value) in found["promoted_logit"] or value <= last)
+
+    def test_texts_are_folded_as_the_index_is(self) -> None:
+        vectors = json.loads((Path(__file__).parent / "../tests/support/search.json").read_text())
+        for text, folded in vectors["folded"]:
+            self.assertEqual(fold(text), folded, text)
 
     def test_words_are_in_the_examples_of_their_neurons(self) -> None:
         n = 0
