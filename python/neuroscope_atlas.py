@@ -66,7 +66,7 @@ def fold(text: str) -> str:
 
     def folded(c: str) -> str:
         parts = unicodedata.normalize("NFKD", c)
-        if len(parts) > 1 and parts[0] == " ":  # an accent that stands alone is no space
+        if len(parts) > 1 and parts[0] == " ":  # a standalone accent is not a space
             return c
         return "".join(small(part) for part in parts if not _LEFT_OUT.match(part))
 

@@ -1,6 +1,5 @@
 //! `neuroscope.toml`, the project file: one table per stage, each that stage's own options.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,11 +7,16 @@ use serde::Deserialize;
 
 use crate::atlas::AnalysisOptions;
 use crate::corpus::CorpusOptions;
+use crate::files::read_at_most;
+use crate::mark;
 use crate::scan::ScanOptions;
 use crate::site::SiteOptions;
 
 /// Name of the project file.
 pub const FILE: &str = "neuroscope.toml";
+
+/// Longest project file in bytes.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// A project: a folder with an optional `neuroscope.toml`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -54,14 +58,15 @@ impl Project {
     /// Reads the project file of a folder; without one, everything is as by default.
     pub fn read(folder: &Path) -> Result<Self, ConfigError> {
         let path = folder.join(FILE);
-        match fs::read_to_string(&path) {
-            // programs of Windows write a mark before a text
+        let read = read_at_most(&path, MOST_BYTES).and_then(|bytes| {
+            String::from_utf8(bytes)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        });
+        match read {
             Ok(text) => {
-                toml::from_str(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(|error| {
-                    ConfigError::Syntax {
-                        path,
-                        reason: error.to_string().trim_end().to_owned(),
-                    }
+                toml::from_str(mark::text_without(&text)).map_err(|error| ConfigError::Syntax {
+                    path,
+                    reason: error.to_string().trim_end().to_owned(),
                 })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),

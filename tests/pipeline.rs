@@ -194,7 +194,7 @@ fn parts_of_different_scans_are_not_merged() {
             .arg("0/3"),
         &[
             "part-00000-of-00002",
-            "another split than this one in 3",
+            "another number of parts; this one has 3",
             "hint: ",
         ],
     );

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use crate::files::read_at_most;
 use crate::shard::{
-    CorpusManifest, MANIFEST, ScanIdentity, ShardError, TOKENIZER_FILE, read_at_most,
-    read_manifest, require_files, short_hash, verify_files,
+    CorpusManifest, MANIFEST, ScanIdentity, ShardError, TOKENIZER_FILE, read_manifest,
+    require_files, short_hash, verify_files,
 };
 use crate::tokens::Tokenizer;
 use crate::tokens::store::TokenStore;

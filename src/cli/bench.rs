@@ -56,7 +56,7 @@ pub(super) struct ScanBench {
     options: Flags<ScanOptions>,
 }
 
-/// Prints the last round as a line of JSON, or that the first can begin; answers whether somebody reads it.
+/// Prints the last round as a line of JSON, or `ready` before the first. Returns whether somebody reads it.
 fn say(done: &[Round]) -> bool {
     let line = done
         .last()

@@ -203,7 +203,7 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
     for name in &report.output.left {
         let path = shown(&plan.out.join(name));
         context.report.note(&format!(
-            "warning: `{path}` is no longer of the site, and was left since somebody changed it"
+            "warning: `{path}` is no longer part of the site; it was kept because somebody changed it"
         ));
     }
     for note in &report.stray_notes {

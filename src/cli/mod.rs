@@ -87,8 +87,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        // of a damaged table it becomes an error
-        if !neuroscope::shard::is_guarded() {
+        if !neuroscope::guard::is_on() {
             print(panic);
         }
     }));

@@ -97,7 +97,7 @@ impl Report {
     }
 }
 
-/// Prints a line on standard error. That it is closed, full or gone is no reason to stop: the work is not about it.
+/// Prints a line to standard error and ignores failures: a closed or full standard error must not stop the work.
 pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -156,7 +156,7 @@ fn check_free(context: &Context, name: &ModelName, data: &Path) -> Result<()> {
         if known.into_iter().any(|other| other.is_same_folder(name)) {
             let other = shown(&other);
             bail!(
-                "`{other}` holds a scan of the same name, `{name}` but for the case of letters\n\nhint: choose another name with `--name`, or remove that scan"
+                "`{other}` holds a scan whose name differs from `{name}` at most in case\n\nhint: choose another name with `--name`, or remove that scan"
             );
         }
     }

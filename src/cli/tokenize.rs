@@ -176,7 +176,7 @@ pub(super) fn tokenize(
     }
     if manifest.corpus.n_cuts > 0 {
         context.report.note(&format!(
-            "words of over 64 kB were cut at {} places, so their tokens may be others than those of the whole",
+            "words of over 64 kB were cut at {} places, so their tokens may differ from those of the uncut words",
             manifest.corpus.n_cuts
         ));
     }

@@ -1,4 +1,4 @@
-//! A line of JSON, of which only some fields are read.
+//! Reads some fields of a line of JSON and skips the rest.
 //!
 //! What stands in the others need not be what serde_json takes: Python's `json` writes `NaN` and lone surrogates, and
 //! fields may be nested deeply or hold numbers of any size. They are passed over, in memory of a byte for each level.

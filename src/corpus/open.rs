@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use crate::mark;
+
 use super::{CorpusError, Source};
 
 /// What a file's text is read from.
@@ -74,17 +76,12 @@ pub(super) fn open(source: Source) -> Result<(PathBuf, Reader), CorpusError> {
     if let Some(what) = not_text(&head) {
         return Err(CorpusError::NotText { path, what });
     }
-    if head.starts_with(MARK) {
-        let mut mark = [0; MARK.len()];
-        if let Err(source) = text.read_exact(&mut mark) {
-            return Err(CorpusError::Io { path, source });
-        }
+    let mut mark = vec![0; head.len() - mark::without(&head).len()];
+    match text.read_exact(&mut mark) {
+        Ok(()) => Ok((path, text)),
+        Err(source) => Err(CorpusError::Io { path, source }),
     }
-    Ok((path, text))
 }
-
-/// The byte-order mark of UTF-8.
-pub(super) const MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// What a reader begins with, and a reader of all.
 fn peek(mut reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
@@ -187,7 +184,7 @@ pub const LFS_HINT: &str = "fetch it: `git lfs install` once, then `git lfs pull
 
 /// Whether a file only names another, which Git LFS has not fetched, by its first bytes.
 pub fn is_lfs_pointer(head: &[u8]) -> bool {
-    let head = head.strip_prefix(MARK).unwrap_or(head);
+    let head = mark::without(head);
     head.starts_with(b"version https://git-lfs.github.com/spec/")
         && head.windows(5).any(|window| window == b"\noid ")
 }

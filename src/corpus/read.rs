@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::mark;
+
 use super::folder::{FILE_AGAIN, LeftOut, files_in};
-use super::open::{Kind, MARK, Reader, kind, open};
+use super::open::{Kind, Reader, kind, open};
 use super::{CorpusError, Document, line};
 
 /// The longest document, and the longest line of JSON, in bytes.
@@ -216,7 +218,7 @@ impl Lines {
                 Err(error) => return Some(Err(error)),
             };
             // where files were joined, a mark stands in the middle
-            let bytes = bytes.strip_prefix(MARK).unwrap_or(&bytes);
+            let bytes = mark::without(&bytes);
             if !bytes.trim_ascii().is_empty() {
                 let is_first = std::mem::take(&mut self.is_first);
                 let begins = bytes.trim_ascii();

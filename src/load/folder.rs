@@ -7,7 +7,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::shard::{is_plain_name, read_at_most};
+use crate::files::{is_plain_name, read_at_most};
+
 use crate::tokens::{MergedTokenizer, TokenizerFiles};
 
 use super::error::LoadError;

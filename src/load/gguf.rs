@@ -61,7 +61,7 @@ impl SplitName {
 
 /// An open model.
 pub(super) struct GgufModel {
-    /// Its files, of which there is at least one.
+    /// Its files, at least one.
     maps: Vec<Mapped>,
     gguf: Gguf,
 }

@@ -33,7 +33,7 @@ pub enum Kind {
     Folder(&'static str),
     /// A folder whose weights are in a format that is not read.
     OtherWeights(&'static str),
-    /// A folder whose only weights are GGUF files, of which one is to be chosen.
+    /// A folder has several GGUF files and no other weights, so one must be chosen.
     Ggufs,
     /// A file of an unknown format.
     Unknown,
@@ -230,7 +230,7 @@ pub(super) fn of_folder(names: &[String]) -> Option<Kind> {
     folder.map(|(_, kind)| kind).or_else(|| of_weights(names))
 }
 
-/// What the weights of a folder are that has none that are read.
+/// Says what kind of weights a folder has, if it has none that can be read.
 pub(super) fn of_weights(names: &[String]) -> Option<Kind> {
     let any = |test: &dyn Fn(&str) -> bool| names.iter().any(|name| test(name));
     let known = WEIGHTS

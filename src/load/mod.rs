@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::files::{hash_file, hex};
 use crate::model::weights::{Checkpoint, SafetensorsFile, TensorFile};
 use crate::model::{Config, ModelError};
-use crate::shard::{ModelHashes, hash_file, hex};
+use crate::shard::ModelHashes;
 use crate::tokens::{Tokenizer, TokenizerError};
 
 pub use error::LoadError;

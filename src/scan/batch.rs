@@ -79,8 +79,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// How many positions of its document lie before a place, if the document goes on there; nothing if it is no place in
-    /// the windows of some documents.
+    /// Returns how many positions of its document come before a cursor, or `Some(None)` between documents. Returns `None`
+    /// if the cursor is not in the windows of `documents`.
     pub(super) fn place(&self, cursor: &Cursor, documents: &Range<u32>) -> Option<Option<u32>> {
         let next = cursor.documents.start;
         let is_inside = cursor.documents.end == documents.end

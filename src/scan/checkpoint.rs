@@ -18,7 +18,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::shard::{PartInfo, ScanIdentity, ShardError, create_anew, sync_folder};
+use crate::files::{create_anew, sync_folder};
+use crate::shard::{PartInfo, ScanIdentity, ShardError};
 use crate::stats::block::{Block, Progress};
 
 use super::MOST_BATCH;
@@ -124,7 +125,8 @@ fn write_frame(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Reads a checkpoint, if there is one. `layers` is the state before any position, and becomes what was saved. `place`
-/// says how many positions of its document are done, if the document goes on; nothing if the place is none of the part.
+/// returns how many positions of the current document are done, `Some(None)` between documents, or `None` if the cursor is
+/// outside the part.
 pub(super) fn read(
     path: &Path,
     expected: &Header,
@@ -143,7 +145,7 @@ pub(super) fn read(
     let mut magic = [0; MAGIC.len()];
     file.read_exact(&mut magic).map_err(io)?;
     if magic != *MAGIC {
-        return Err(damaged("it is no checkpoint of this version"));
+        return Err(damaged("it is not a checkpoint of this version"));
     }
     let header = read_frame(&mut file, MOST_HEADER).map_err(io)?;
     let header: Header =
@@ -181,7 +183,9 @@ pub(super) fn read(
             let block: Block = postcard::from_bytes(&bytes).map_err(io::Error::other)?;
             match block.fits(empty, &progress) {
                 true => Ok(block),
-                false => Err(io::Error::other("a state is none that a scan saved")),
+                false => Err(io::Error::other(
+                    "it holds a state that no scan could have saved",
+                )),
             }
         });
         *blocks = found.collect::<io::Result<Vec<Block>>>().map_err(io)?;

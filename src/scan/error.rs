@@ -71,7 +71,7 @@ pub enum ScanError {
         n_documents: usize,
     },
     /// The corpus was cut into another number of parts before.
-    #[error("`{path}` is of another split than this one in {of}")]
+    #[error("`{path}` belongs to a scan with another number of parts; this one has {of}")]
     OtherSplit {
         /// A part that is there.
         path: PathBuf,
@@ -105,9 +105,9 @@ pub enum ScanError {
         path: PathBuf,
         /// What differs.
         what: &'static str,
-        /// Of the one to be scanned.
+        /// The value for the part to be scanned.
         expected: String,
-        /// Of the other part.
+        /// The value of the other part.
         found: String,
     },
     /// Another corpus would take the place of one that a scan in the same folder needs.

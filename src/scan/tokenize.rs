@@ -12,11 +12,12 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::corpus::{Corpus, CorpusError, CorpusOptions, Document, Source};
+use crate::files::{hash_file, hex};
 use crate::ids::TokenId;
 use crate::shard::{
     AtlasManifest, CorpusInfo, CorpusManifest, FileEntry, Folder, Lock, MANIFEST, Manifest,
-    PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, hash_file, hex,
-    read_manifest, verify_files,
+    PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, read_manifest,
+    verify_files,
 };
 use crate::tokens::Tokenizer;
 use crate::tokens::store::{DocumentInfo, StoreWriter, hash_document};

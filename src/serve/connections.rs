@@ -29,7 +29,7 @@ pub(super) async fn accept(listener: TcpListener, router: Router) {
                 .header_read_timeout(PATIENCE)
                 .max_buf_size(LONGEST_HEAD)
                 .serve_connection(TokioIo::new(stream), service);
-            let _ = connection.await; // a client that goes away is no error
+            let _ = connection.await; // a client may go away at any time
         });
     }
 }

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{MOST_LAYERS, MOST_VOCAB, MOST_WIDTH};
 use crate::stats::{MlpKind, StatsOptions};
 
+use super::difference::{Difference, differences};
 use super::error::ShardError;
-use super::files::{FileEntry, is_plain_name, read_at_most};
+use super::files::FileEntry;
 use super::{examples_file, stats_file};
+use crate::files::{is_plain_name, read_at_most};
 
 /// Name of the file of an atlas that says how its weights were analysed.
 pub const WEIGHTS_FILE: &str = "weights.json";
@@ -133,7 +135,7 @@ pub struct CorpusInfo {
     pub n_tokens: u64,
     /// Texts that were skipped: lines and files that cannot be read, and texts with a token that has no embedding.
     pub n_skipped: u64,
-    /// Places at which a word of over 64 kB was cut, so that its tokens may be others than those of the whole.
+    /// Places at which a word of over 64 kB was cut, so that its tokens may differ from those of the uncut one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_cuts: u64,
     /// Where its documents come from.
@@ -239,25 +241,22 @@ impl ScanIdentity {
         if own != others {
             return Some(("corpus", short_hash(own), short_hash(others)));
         }
-        let shape = |i: &Self| {
-            json(&ModelInfo {
-                name: String::new(),
-                source: String::new(),
-                revision: None,
-                stored_as: Vec::new(),
-                ..i.model.clone()
-            })
+        let first = |what, different: Vec<Difference>| {
+            let Difference {
+                path,
+                expected,
+                found,
+            } = different.into_iter().next()?;
+            Some((
+                what,
+                format!("{path} {expected}"),
+                format!("{path} {found}"),
+            ))
         };
-        let pairs = [
-            ("policy", json(&self.policy), json(&other.policy)),
-            ("model", shape(self), shape(other)),
-        ];
-        pairs.into_iter().find(|(_, own, others)| own != others)
+        let but = ["name", "source", "revision", "stored_as"];
+        first("policy", differences(&self.policy, &other.policy, &[]))
+            .or_else(|| first("model", differences(&self.model, &other.model, &but)))
     }
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 /// Which part of a scan, counted from 0.

@@ -5,6 +5,7 @@
 //! tables are described in docs/format.md.
 
 mod checks;
+mod difference;
 mod error;
 mod files;
 mod manifest;
@@ -12,17 +13,15 @@ mod reader;
 mod schema;
 mod writer;
 
+pub use difference::{Difference, differences};
 pub use error::ShardError;
-pub use files::{
-    FileEntry, Folder, Lock, create_anew, hash_file, hash_file_while, hex, is_plain_name,
-    open_unfollowed, read_at_most, replace_json, sync_folder,
-};
+pub use files::{FileEntry, Folder, Lock, replace_json};
 pub use manifest::{
     AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelHashes,
     ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE,
     WEIGHTS_FILE, read_manifest, require_files, short_hash,
 };
-pub use reader::{LayerReader, PeakReader, TableReader, is_guarded, verify_files, wrong_files};
+pub use reader::{LayerReader, PeakReader, TableReader, verify_files, wrong_files};
 pub use schema::{
     ExampleRow, PeakRow, SAMPLE_LIST, different_columns, different_examples, different_stats,
     neuron_from_rows, rows_of,

@@ -1,6 +1,5 @@
 //! Readers of tables.
 
-use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fs::File;
 use std::iter::Peekable;
@@ -16,18 +15,20 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use rayon::prelude::*;
 
+use crate::guard;
 use crate::stats::MlpKind;
 use crate::stats::neuron::NeuronStats;
 
 use super::checks::{self, WINDOW};
 use super::error::ShardError;
-use super::files::{FileEntry, hash_file};
+use super::files::FileEntry;
 use super::manifest::ScanIdentity;
 use super::schema::{
     ExampleRow, PEAK_COLUMNS, PeakRow, examples_of, examples_schema, peaks_of, stats_of,
     stats_schema,
 };
 use super::{examples_file, stats_file};
+use crate::files::hash_file;
 
 /// Checks that files are there, with the length and checksum that their manifest says.
 pub fn verify_files(folder: &Path, files: &[FileEntry]) -> Result<(), ShardError> {
@@ -221,26 +222,11 @@ fn check_pages(
     Ok(())
 }
 
-thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic of this thread becomes an error, which is reported there.
-pub fn is_guarded() -> bool {
-    GUARDED.get()
-}
-
-/// The parquet crate panics on some files that are damaged behind their checksum; here that is an error as well.
+/// Reads from a table. The parquet crate panics on some damaged files whose checksum is right; that becomes an error too.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, ShardError>) -> Result<T, ShardError> {
-    let before = GUARDED.replace(true);
-    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
-    GUARDED.set(before);
-    read.unwrap_or_else(|_| {
-        Err(ShardError::table(
-            "read",
-            path,
-            "it is not what its own header says",
-        ))
+    guard::run(read).unwrap_or_else(|| {
+        let reason = "it is not what its own header says";
+        Err(ShardError::table("read", path, reason))
     })
 }
 

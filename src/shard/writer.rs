@@ -14,9 +14,9 @@ use crate::stats::MlpKind;
 use crate::stats::neuron::NeuronStats;
 
 use super::error::ShardError;
-use super::files::create_anew;
 use super::schema::{ExampleRow, examples_batch, examples_schema, stats_batch, stats_schema};
 use super::{examples_file, stats_file};
+use crate::files::create_anew;
 
 /// Writes one Parquet file.
 pub struct TableWriter {

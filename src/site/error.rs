@@ -49,7 +49,7 @@ pub enum SiteError {
     /// A file of the site would take the place of somebody's own.
     #[error("`{0}` was not written by neuroscope, and is in the place of a page")]
     Foreign(PathBuf),
-    /// Something that is no file or folder of the site is where one would be.
+    /// A file or folder of the site cannot be written, because something else has its name.
     #[error("`{0}` is a link, or not what the site has in its place")]
     InTheWay(PathBuf),
     /// Another process writes the folder.

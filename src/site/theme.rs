@@ -15,6 +15,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tera::{Context, Tera, Value};
 
+use crate::mark;
+
 use super::content::walk;
 use super::error::SiteError;
 use super::pages::views::SiteView;
@@ -59,7 +61,7 @@ impl Theme {
                     reason: error.to_string(),
                 })?;
                 // nothing may stand before the type of a document
-                let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+                let text = mark::text_without(&text);
                 templates.push((template.to_owned(), text.to_owned()));
             } else if let Some(name) = name.strip_prefix(ASSETS) {
                 assets.insert(name.to_owned(), bytes);

@@ -117,7 +117,7 @@ impl TopList {
         }
     }
 
-    /// Whether the list ranks the same as another, and is no longer than that can be.
+    /// Whether the list ranks by the same score as another and fits its length.
     pub(super) fn has_limits_of(&self, other: &Self) -> bool {
         self.kind == other.kind && self.k == other.k && self.entries.len() <= self.k
     }

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use tokenizers::AddedToken;
 
+use crate::mark;
+
 use super::json::{byte_level_json, token_name};
 use super::tokenizer::TokenizerError;
 
@@ -64,7 +66,7 @@ impl TokenizerFiles<'_> {
         })
     }
 
-    /// The same for a byte-level tokenizer of `vocab.json` and `merges.txt`, for which `add_bos_token` counts.
+    /// Does it for a byte-level tokenizer of `vocab.json` and `merges.txt`, where `add_bos_token` counts.
     pub fn apply_to_parts(
         &self,
         vocab: &[u8],
@@ -92,7 +94,7 @@ impl TokenizerFiles<'_> {
         if tokenizer_config.get("split_special_tokens") == Some(&Value::Bool(true)) {
             return Err(TokenizerError::SplitsSpecialTokens);
         }
-        let json = without_mark(json);
+        let json = mark::without(json);
         let map: Map<String, Value> = serde_json::from_slice(json).map_err(syntax)?;
         let mut value = Value::Object(map);
         // whoever reads the config says what is wrong with it
@@ -408,15 +410,10 @@ fn set_prefix(tokenizer: &mut Value, prefix: bool) {
 /// A file that is an object, if it is there.
 fn object(name: &'static str, bytes: Option<&[u8]>) -> Result<Map<String, Value>, TokenizerError> {
     match bytes {
-        Some(bytes) => serde_json::from_slice(without_mark(bytes))
+        Some(bytes) => serde_json::from_slice(mark::without(bytes))
             .map_err(|error| TokenizerError::Beside(name, error.to_string())),
         None => Ok(Map::new()),
     }
-}
-
-/// A text without the byte-order mark that some editors put in front.
-pub(super) fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 #[cfg(test)]

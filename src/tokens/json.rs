@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::beside::without_mark;
+use crate::mark;
+
 use super::tokenizer::TokenizerError;
 
 /// Kinds of tokens in a GGUF file.
@@ -218,14 +219,14 @@ pub(super) fn byte_level_json(
     config: Option<&[u8]>,
 ) -> Result<Vec<u8>, TokenizerError> {
     let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
-    let vocab: Map<String, Value> = serde_json::from_slice(without_mark(vocab)).map_err(syntax)?;
-    let merges = String::from_utf8_lossy(without_mark(merges));
+    let vocab: Map<String, Value> = serde_json::from_slice(mark::without(vocab)).map_err(syntax)?;
+    let merges = String::from_utf8_lossy(mark::without(merges));
     let lines = merges
         .lines()
         .filter(|line| !line.starts_with("#version") && !line.is_empty());
     let merges = lines.map(pair).collect();
     let config: Value = match config {
-        Some(config) => serde_json::from_slice(without_mark(config)).map_err(syntax)?,
+        Some(config) => serde_json::from_slice(mark::without(config)).map_err(syntax)?,
         None => Value::Null,
     };
     let named = ["bos_token", "eos_token", "unk_token", "pad_token"];

@@ -1,14 +1,14 @@
 //! A model's tokenizer, from its `tokenizer.json`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::guard;
 use crate::ids::TokenId;
+use crate::mark;
 
-use super::beside::without_mark;
 use super::json::token_name;
 use super::long::{Encoded, Encoder, Sizes, Spans};
 use super::vocabulary::Vocabulary;
@@ -113,8 +113,8 @@ const SIZES: Sizes = Sizes {
 fn added_bos(inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, TokenizerError> {
     let encode = |special| {
         // the crate panics on a post-processor that names a token which it does not define
-        let encoding = catch_unwind(AssertUnwindSafe(|| inner.encode_fast("a", special)));
-        let encoding = encoding.map_err(|_| {
+        let encoding = guard::run(|| inner.encode_fast("a", special));
+        let encoding = encoding.ok_or_else(|| {
             TokenizerError::Syntax("its post-processor names what it does not define".into())
         })?;
         let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
@@ -122,7 +122,7 @@ fn added_bos(inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, Tokenizer
     };
     let (with, without): (Vec<u32>, Vec<u32>) = (encode(true)?, encode(false)?);
     Ok(match with.split_first() {
-        // an EOS after the text is no BOS
+        // an EOS after the text is not a BOS
         Some((first, rest)) if !without.is_empty() && rest.starts_with(&without) => {
             Some(TokenId(*first))
         }
@@ -160,7 +160,7 @@ impl Tokenizer {
     pub fn from_json(bytes: &[u8], config: Option<&[u8]>) -> Result<Self, TokenizerError> {
         // read as a value first: on what is not JSON at all, the tokenizers crate panics
         let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
-        let mut value: Value = serde_json::from_slice(without_mark(bytes)).map_err(syntax)?;
+        let mut value: Value = serde_json::from_slice(mark::without(bytes)).map_err(syntax)?;
         // dropout leaves out merges at random, which is for training
         if let Some(model) = value.get_mut("model").and_then(Value::as_object_mut) {
             model.remove("dropout");
@@ -173,7 +173,7 @@ impl Tokenizer {
             .map_err(|error| TokenizerError::Syntax(error.to_string()))?;
         let vocabulary = Vocabulary::of(&inner)?;
         let config: Value = match config {
-            Some(config) => serde_json::from_slice(without_mark(config)).map_err(syntax)?,
+            Some(config) => serde_json::from_slice(mark::without(config)).map_err(syntax)?,
             None => Value::Null,
         };
         let named_bos = config.get("bos_token").and_then(token_name);

@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Findings, VerifyError};
 use crate::atlas::ScannedCorpus;
+use crate::files::hex;
 use crate::ids::{DocId, TokenId};
-use crate::shard::hex;
 use crate::tokens::Vocabulary;
 use crate::tokens::store::hash_document;
 

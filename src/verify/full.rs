@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::manifests::Manifests;
 use super::tables::{TOKENS, compare_layer, compare_neuron, quoted};
-use super::{Findings, Full, TOKEN_ROWS, VerifyError, manifests};
+use super::{Findings, Full, TOKEN_ROWS, VerifyError};
 use crate::atlas::{
     Atlas, AtlasError, ExampleRow, NeuronWeights, Part, TokenNeurons, TokenRow, different_tokens,
     different_weights, find_parts, layer_file, merge_layer, weights,
@@ -18,8 +18,8 @@ use crate::load::ModelFiles;
 use crate::model::Config;
 use crate::scan::{self, Progress, Setup, Watch};
 use crate::shard::{
-    Folder, LayerReader, Lock, PartInfo, ShardError, WEIGHTS_FILE, examples_file, part_folder,
-    stats_file,
+    Folder, LayerReader, Lock, PartInfo, ShardError, WEIGHTS_FILE, differences, examples_file,
+    part_folder, stats_file,
 };
 use crate::stats::neuron::NeuronStats;
 use crate::tokens::Tokenizer;
@@ -174,7 +174,7 @@ impl FullCheck<'_> {
         for ((_, expected), (_, found)) in parts.iter().zip(&self.manifests.parts) {
             let file = format!("parts/{}/manifest.json", part_folder(found.part).display());
             let but = ["scan", "files", "neuroscope", "device"];
-            findings.all(&file, manifests::differences(expected, found, &but));
+            findings.all(&file, differences(expected, found, &but));
         }
     }
 
@@ -246,7 +246,7 @@ impl FullCheck<'_> {
             return Ok(());
         }
         findings.append(wrong);
-        let different = manifests::differences(&expected, info, &["neuroscope"]);
+        let different = differences(&expected, info, &["neuroscope"]);
         findings.all(&format!("atlas/{WEIGHTS_FILE}"), different);
         self.compare_tokens(|token| index.of(token), findings)
     }

@@ -4,15 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use serde::Serialize;
-use serde_json::Value;
-
 use super::Findings;
 use crate::atlas::{Part, atlas_files};
 use crate::lanes::Isa;
 use crate::shard::{
     AtlasManifest, CorpusManifest, DataManifest, FileEntry, MANIFEST, Manifest, PartManifest,
-    ShardError, TOKENIZER_FILE, WEIGHTS_FILE, part_folder, read_manifest, wrong_files,
+    ShardError, TOKENIZER_FILE, WEIGHTS_FILE, differences, part_folder, read_manifest, wrong_files,
 };
 use crate::tokens::store::TokenStore;
 
@@ -232,48 +229,6 @@ fn files(
         }
     }
     Ok(())
-}
-
-/// What two values have differently, but for some fields, which are named with the path to them.
-pub(super) fn differences<T: Serialize>(expected: &T, found: &T, but: &[&str]) -> Vec<String> {
-    let mut out = Vec::new();
-    let json = |value: &T| serde_json::to_value(value).unwrap_or_default();
-    compare("", &json(expected), &json(found), but, &mut out);
-    out
-}
-
-fn compare(path: &str, expected: &Value, found: &Value, but: &[&str], out: &mut Vec<String>) {
-    if expected == found || but.contains(&path) {
-        return;
-    }
-    if let (Value::Object(a), Value::Object(b)) = (expected, found) {
-        let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-        for key in keys {
-            let path = match path {
-                "" => key.clone(),
-                path => format!("{path}.{key}"),
-            };
-            let of =
-                |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or_default();
-            compare(&path, &of(a), &of(b), but, out);
-        }
-        return;
-    }
-    out.push(format!(
-        "`{path}` is {}; expected {}",
-        short(found),
-        short(expected)
-    ));
-}
-
-/// A value in a line.
-fn short(value: &Value) -> String {
-    const MOST: usize = 80;
-    let text = value.to_string();
-    match text.char_indices().nth(MOST) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text,
-    }
 }
 
 /// What manifests say of the program that wrote them.

@@ -19,7 +19,7 @@ use crate::ids::NeuronId;
 use crate::load::{LoadError, ModelFiles};
 use crate::model::{Config, ModelError};
 use crate::scan::{Checked, Progress, ScanDtype, ScanError, ScanOptions, Setup};
-use crate::shard::{DataManifest, MANIFEST, ScanIdentity, ShardError, read_manifest};
+use crate::shard::{DataManifest, MANIFEST, ScanIdentity, ShardError, differences, read_manifest};
 use crate::stats::OptionError;
 use crate::tokens::BosPolicy;
 use crate::tokens::store::StoreError;
@@ -86,8 +86,9 @@ impl Findings {
         }
     }
 
-    fn all(&mut self, file: &str, what: impl IntoIterator<Item = String>) {
-        what.into_iter().for_each(|what| self.add(file, what));
+    fn all<T: ToString>(&mut self, file: &str, what: impl IntoIterator<Item = T>) {
+        what.into_iter()
+            .for_each(|what| self.add(file, what.to_string()));
     }
 
     fn append(&mut self, other: Self) {
@@ -127,7 +128,7 @@ pub struct Recomputed {
     pub n_values: usize,
     /// Largest difference of a value at a peak, relative to the neuron's largest magnitude.
     pub peak_error: f64,
-    /// The same of values around peaks, beyond the half step that eight bits may be off.
+    /// The error of values around peaks, beyond the half step that eight bits allow.
     pub window_error: f64,
     /// Examples that are off by more than the tolerance.
     pub off: Vec<String>,
@@ -291,7 +292,7 @@ fn compare(
         let checked = Checked::new(files, &scan_options)?;
         let setup = Setup::new(&scan.model.name, checked, &manifests.corpus, &corpus_folder)?;
         let but = ["model.source", "model.revision", "corpus.name"];
-        let different = manifests::differences(setup.identity(), scan, &but);
+        let different = differences(setup.identity(), scan, &but);
         findings.all("atlas/manifest.json", different);
         // the weights are looked at as they were scanned, but in all their context
         let config = Config {

@@ -11,7 +11,7 @@ use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
 /// What rounding may change of a sum, as a share of the largest that it could be.
 const ROUNDING: f64 = 1e-9;
 
-/// What is wrong with the statistics of a neuron over positions of which there are so many.
+/// Lists what is wrong with the statistics of a neuron over a number of positions.
 pub(super) fn wrong_stats(
     stats: &NeuronStats,
     scan: &ScanIdentity,

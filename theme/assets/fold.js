@@ -9,7 +9,7 @@ const small = (c) => Array.from(c.toLowerCase().toUpperCase(), (c) => c.toLowerC
 
 function foldCharacter(c) {
   const parts = Array.from(c.normalize("NFKD"));
-  if (parts.length > 1 && parts[0] === " ") return c; // an accent that stands alone is no space
+  if (parts.length > 1 && parts[0] === " ") return c; // a standalone accent is not a space
   const kept = parts.filter((part) => !LEFT_OUT.test(part));
   return Array.from(kept.map(small).join(""), (c) => WITHOUT_STROKE[c] ?? c).join("");
 }

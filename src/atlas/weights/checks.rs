@@ -11,7 +11,7 @@ use super::{NeuronWeights, TOP_NEURONS, TOP_TOKENS, TokenNeurons, WeightsInfo};
 use crate::ids::{NeuronId, TokenId};
 use crate::shard::ScanIdentity;
 
-/// Share by which two ways to the same number may differ, both of which round to an f32.
+/// Relative difference allowed between two computations of one number that both round to f32.
 const ROUNDING: f64 = 2e-3;
 
 /// What is wrong with the weights of a layer's neurons by themselves.
@@ -459,7 +459,7 @@ fn length(
         let value = f64::from(score(value));
         let v = by_v.iter().find(|entry| entry.0 == id);
         let v = v.map(|entry| f64::from(score(entry.1)));
-        // what is not listed is no larger than the last that is
+        // values that are not listed are at most the last one that is
         let least = v.or(last_v).filter(|v| *v > 1e-4 && norm(id) > 0.0);
         if let Some(least) = least.filter(|_| value > 0.0) {
             let length = value / (least * norm(id));

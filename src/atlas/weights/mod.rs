@@ -42,8 +42,9 @@ pub use vocabulary::{BINS, Histogram, Shape};
 pub use work::{weights, work};
 
 use super::error::AtlasError;
+use crate::files::read_at_most;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{AtlasManifest, ShardError, WEIGHTS_FILE, read_at_most};
+use crate::shard::{AtlasManifest, ShardError, WEIGHTS_FILE};
 use crate::stats::OptionError;
 
 /// Tokens kept at each end of a neuron's logit weights.

@@ -121,7 +121,7 @@ impl TokenIndex {
         }
     }
 
-    /// On which tokens the neurons peak, of which those are to be told.
+    /// The tokens that the chosen neurons peak on.
     pub fn peaks(&mut self) -> &mut PeakIndex {
         &mut self.peaks
     }

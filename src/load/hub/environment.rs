@@ -6,8 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::files::read_at_most;
 use crate::load::error::LoadError;
-use crate::shard::read_at_most;
 
 /// Length of the file with the token.
 const MOST_TOKEN_BYTES: u64 = 1 << 16;

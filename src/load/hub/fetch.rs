@@ -12,9 +12,9 @@ use ureq::http::Response;
 use ureq::{Agent, Body};
 
 use super::environment::Environment;
+use crate::files::{hash_file_while, open_unfollowed};
 use crate::load::error::LoadError;
 use crate::load::{Progress, folder};
-use crate::shard::{hash_file_while, open_unfollowed};
 
 /// How often a download is taken up again, and how often if that brings nothing.
 const RETRIES: u64 = 5;

@@ -18,8 +18,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::files::read_at_most;
 use crate::model::Config;
-use crate::shard::read_at_most;
 
 use super::error::LoadError;
 use super::gguf::SplitName;

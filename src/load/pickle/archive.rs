@@ -25,7 +25,7 @@ pub(super) struct Archive {
     entries: BTreeMap<String, (u64, u64)>,
 }
 
-/// A file of which only so much is read.
+/// A file with a limit on how much of it is read.
 struct Budget<'f> {
     file: &'f File,
     left: u64,

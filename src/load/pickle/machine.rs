@@ -11,7 +11,7 @@ use super::Cause;
 /// Length of a pickle; the dictionary of a model of 1,000 tensors takes 0.2 MB.
 pub(super) const MOST_BYTES: u64 = 32 << 20;
 
-/// Steps of a pickle, each of which makes at most one object.
+/// Most steps of a pickle. Each step makes at most one object.
 const MOST_STEPS: usize = 1 << 21;
 
 /// Bytes of the name of a class or function, with its module's.
@@ -37,7 +37,7 @@ pub(super) enum Object {
     Persistent(Id),
 }
 
-/// The objects of a pickle, of which one is the whole.
+/// The objects of a pickle.
 pub(super) struct Objects {
     objects: Vec<Object>,
     pub(super) whole: Id,
@@ -266,7 +266,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// One step; answers whether it was the last.
+    /// Runs one step. Returns whether it was the last.
     fn step(&mut self) -> Result<bool, Cause> {
         match self.byte()? {
             b'.' => return Ok(true),
@@ -421,7 +421,7 @@ impl<'a> Machine<'a> {
                 self.pop()?;
                 self.call()?;
             }
-            // BUILD: attributes of an object, which are no items of it
+            // BUILD: sets the attributes of an object, which are not its items
             b'b' => drop(self.pop()?),
             code => {
                 return Err(format!(

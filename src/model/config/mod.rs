@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::error::ModelError;
 use super::hooks::Hook;
 use crate::ids::MOST_WIDTH;
+use crate::mark;
 
 /// A family of models, by `model_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -374,9 +375,8 @@ const MOST_WEIGHTS: u64 = 1 << 40;
 impl Config {
     /// Reads `config.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ModelError> {
-        // some editors put a byte-order mark in front
-        let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
-        let value: Value = serde_json::from_slice(bytes).map_err(ModelError::ConfigSyntax)?;
+        let value: Value =
+            serde_json::from_slice(mark::without(bytes)).map_err(ModelError::ConfigSyntax)?;
         let Value::Object(map) = value else {
             return Err(ModelError::BadKey {
                 key: "(all)".into(),

@@ -55,7 +55,7 @@ impl Architecture {
     ];
 }
 
-/// The headers of a model's GGUF files, of which the first has the metadata.
+/// The headers of a model's GGUF files. The first has the metadata.
 pub struct Gguf {
     metadata: HashMap<String, Value>,
     tensors: BTreeMap<String, Entry>,

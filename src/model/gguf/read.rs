@@ -13,7 +13,7 @@ type Result<T> = std::result::Result<T, ModelError>;
 const MOST_HEADER_BYTES: usize = 256 << 20;
 
 /// Elements of all arrays of the metadata of all files together.
-const MOST_ELEMENTS: usize = 1 << 22;
+const MOST_ELEMENTS: usize = 1 << 21;
 
 const MOST_KEYS: u64 = 1 << 16;
 const MOST_TENSORS: u64 = 1 << 16;

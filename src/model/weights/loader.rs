@@ -27,7 +27,7 @@ pub(in crate::model) struct Loader<'c> {
     checkpoint: &'c Checkpoint<'c>,
     config: &'c Config,
     names: Names,
-    /// What stands before all names, and is none of the family's.
+    /// The prefix of all names that is not the family's own.
     wrapper: &'c str,
     prefix: &'static str,
     dtype: DType,

@@ -223,7 +223,7 @@ const TRANSFORMER_LENS: Names = Names {
 };
 
 impl Names {
-    /// The whole name of the embedding, behind a prefix.
+    /// The full name of the embedding, prefix included.
     pub(super) fn embedding(&self, prefix: &str) -> String {
         match self.embed.contains('.') {
             true => format!("{prefix}{}", self.embed),

@@ -42,7 +42,7 @@ const ADAPTER: [&str; 6] = [
     ".base_layer.",
 ];
 
-/// Types that are no weights as they are.
+/// Types that cannot be used as weights directly.
 const WHOLE: [&str; 9] = ["BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64"];
 
 /// Fails if tensors are those of a quantised model or of an adapter.

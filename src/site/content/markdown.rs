@@ -305,7 +305,7 @@ pub(in crate::site) fn is_relative(href: &str) -> bool {
 
 enum Elsewhere {
     Web,
-    /// Something that is no page, such as `data:`.
+    /// Not a page, such as `data:`.
     Other,
 }
 

@@ -8,14 +8,16 @@ mod markdown;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::text::display::calm;
+use crate::files::read_at_most;
 use crate::ids::NeuronId;
+use crate::mark;
 use front_matter::{FrontMatter, Wrong};
 use markdown::{Place, Rendered, Target, Targets, is_markdown};
 
@@ -109,7 +111,7 @@ impl ContentError {
 /// What is odd about the content, and does not stop a build.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Warning {
-    #[error("`{file}`: the front matter's `{}` means nothing{}", key.escape_debug(), near.map(|near| format!("; is it `{near}`?")).unwrap_or_default())]
+    #[error("`{file}`: the front matter's `{}` is unknown{}", key.escape_debug(), near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     Key {
         file: String,
         key: String,
@@ -208,7 +210,7 @@ struct Found {
     path: PathBuf,
     /// Its path in the folder, with `/` between folders.
     file: String,
-    /// The same without the ending.
+    /// `file` without its ending.
     slug: String,
     is: Use,
 }
@@ -372,10 +374,10 @@ impl Content {
             if line.read_until(b'\n', &mut bytes).map_err(io)? == 0 {
                 break;
             }
-            let line = bytes
-                .strip_prefix(BOM.as_bytes())
-                .filter(|_| number == 1)
-                .unwrap_or(&bytes);
+            let line = match number {
+                1 => mark::without(&bytes),
+                _ => &bytes,
+            };
             if line.trim_ascii().is_empty() {
                 continue;
             }
@@ -465,21 +467,22 @@ fn inner_name(path: &Path, folder: &Path) -> Result<String, ContentError> {
         .join("/"))
 }
 
-/// The mark that programs of Windows write before a text.
-const BOM: &str = "\u{feff}";
-
 /// A text of bounded length.
 fn read_text(path: &Path) -> Result<String, ContentError> {
     let io = |source| ContentError::Io {
         path: path.to_owned(),
         source,
     };
-    if fs::metadata(path).map_err(io)?.len() > markdown::LONGEST as u64 {
+    let bytes = read_at_most(path, markdown::LONGEST as u64).map_err(|source| {
+        if source.kind() != io::ErrorKind::FileTooLarge {
+            return io(source);
+        }
         let (path, reason) = (path.to_owned(), "is longer than 1,000,000 bytes");
-        return Err(ContentError::Unbounded { path, reason });
-    }
-    let text = fs::read_to_string(path).map_err(io)?;
-    Ok(text.strip_prefix(BOM).map(str::to_owned).unwrap_or(text))
+        ContentError::Unbounded { path, reason }
+    })?;
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|error| io(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    Ok(mark::text_without(&text).to_owned())
 }
 
 fn first_heading(markdown: &str) -> Option<String> {
@@ -492,6 +495,7 @@ fn first_heading(markdown: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn notes_and_pages_are_told_apart() {

@@ -95,7 +95,7 @@ struct Piece {
 }
 
 impl Piece {
-    /// Stands for a token of which folding leaves nothing: what is before it and behind it touch.
+    /// Stands for a token that folds to nothing: the pieces before and after it touch.
     const NOTHING: Self = Self {
         hash: WordHash::EMPTY,
         kind: UnitKind::Marks,
@@ -120,7 +120,7 @@ impl WordPieces {
         Self::of(ids.map(|id| is_whole(&id).then(|| fold(&vocabulary.text(id)))))
     }
 
-    /// The pieces of tokens by their folded texts; those that are no text have none.
+    /// The pieces of tokens by their folded texts; tokens that are not text have none.
     fn of(folded: impl Iterator<Item = Option<String>>) -> Self {
         let (mut pieces, mut ends) = (Vec::new(), Vec::new());
         for text in folded {

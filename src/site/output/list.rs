@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Hash;
+use crate::files::read_at_most;
 use crate::site::error::SiteError;
 
 const LIST: &str = ".neuroscope-build.json";
@@ -18,7 +19,7 @@ const JOURNAL: &str = ".neuroscope-build.journal";
 /// What names of the builder's own files begin with.
 const OWN: &str = ".neuroscope-";
 const TEMPORARY: &str = ".neuroscope-new-";
-/// Folder of files that may be somebody's own, and were in the place of pages.
+/// Folder for files that had the names of pages and may be somebody's own.
 const KEPT: &str = ".neuroscope-kept";
 /// Bytes of the longest list or journal that is read.
 const LONGEST: u64 = 1 << 30;
@@ -166,9 +167,9 @@ pub(super) fn remove_temporary(root: &Path) -> Result<(), SiteError> {
 /// A file of the builder's own, if it is there, empty if it is too long to be one; a link is not followed.
 fn read_own(path: &Path) -> Result<Option<Vec<u8>>, SiteError> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() > LONGEST => Ok(Some(Vec::new())),
-        Ok(metadata) if metadata.is_file() => match fs::read(path) {
+        Ok(metadata) if metadata.is_file() => match read_at_most(path, LONGEST) {
             Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(Some(Vec::new())),
             Err(source) => Err(SiteError::io("read", path, source)),
         },
         Ok(_) => Err(SiteError::InTheWay(path.to_owned())),

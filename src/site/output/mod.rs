@@ -42,7 +42,7 @@ pub struct OutputReport {
     pub left: Vec<String>,
     /// The list of the last build, if it could not be read, so that it was not known which files were the site's.
     pub unreadable: Option<PathBuf>,
-    /// Where files that were in the place of others were moved to then.
+    /// Where files that had the names of pages were moved.
     pub kept: Option<PathBuf>,
     /// The largest files with their bytes, the largest first.
     pub largest: Vec<(String, u64)>,
@@ -55,7 +55,7 @@ pub(super) struct Output {
     root: PathBuf,
     before: Known,
     state: Mutex<State>,
-    /// Folders that are there, and are no links.
+    /// Folders that exist and are not links.
     folders: RwLock<HashSet<String>>,
     bytes: AtomicU64,
     n_written: AtomicU64,

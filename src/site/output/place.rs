@@ -37,7 +37,7 @@ pub(in crate::site) fn check(
     Ok(())
 }
 
-/// A path without links and dots, of which the last parts need not be there yet.
+/// A path without links and dots. Its last parts need not exist yet.
 fn real(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut real = PathBuf::new();

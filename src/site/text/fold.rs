@@ -18,7 +18,7 @@ fn is_left_out(c: char) -> bool {
         | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}' | '\u{feff}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// Letters whose stroke is no accent to Unicode, and letters that were two.
+/// Letters whose stroke Unicode does not treat as an accent, and ligatures that became letters.
 fn without_stroke(c: char) -> Option<&'static str> {
     Some(match c {
         'ø' => "o",
@@ -48,7 +48,7 @@ pub(in crate::site) fn fold_char(c: char, out: &mut String) {
         }
     });
     if stands_alone && n_parts > 1 {
-        out.truncate(start); // an accent that stands alone is no space
+        out.truncate(start); // a standalone accent is not a space
         out.push(c);
     }
 }
