@@ -135,7 +135,7 @@ pub struct CorpusInfo {
     pub n_tokens: u64,
     /// Texts that were skipped: lines and files that cannot be read, and texts with a token that has no embedding.
     pub n_skipped: u64,
-    /// Places at which a word of over 64 kB was cut, so that its tokens may differ from those of the uncut one.
+    /// Places at which a word of over 64 kB was cut, so its tokens may differ from those of the uncut one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_cuts: u64,
     /// Where its documents come from.

@@ -45,7 +45,7 @@ impl Sizes {
 pub struct Encoded {
     /// Their ids.
     pub tokens: Vec<TokenId>,
-    /// Places at which a pre-token of over 64 kB was cut, so that its tokens may differ from those of the uncut one.
+    /// Places at which a pre-token of over 64 kB was cut, so its tokens may differ from those of the uncut one.
     pub n_cuts: u64,
 }
 
