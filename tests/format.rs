@@ -83,7 +83,7 @@ fn version_1_is_read() {
                 tokens.iter().map(Vec::len).collect::<Vec<_>>(),
                 [100, 100, 90]
             );
-            assert!(tokens[1][7].1.by_v[1].len() == 10);
+            assert!(tokens[1][7].neurons.by_v[1].len() == 10);
             assert_eq!(atlas.weights_info().unwrap().layers.len(), layers as usize);
             continue;
         }

@@ -9,6 +9,7 @@ mod checkpoints;
 mod cli;
 mod conformance;
 mod content;
+mod docs;
 mod format;
 mod hub;
 mod identity;

@@ -13,6 +13,7 @@ use crate::model::weights::Checkpoint;
 use crate::shard::{
     AtlasManifest, FileEntry, Folder, ModelHashes, PeakReader, PeakRow, ScanIdentity, WEIGHTS_FILE,
 };
+use crate::stats::examples::ListKind;
 use crate::tokens::Vocabulary;
 use crate::tokens::store::TokenStore;
 
@@ -122,8 +123,8 @@ fn add_peaks(
                 layer,
                 neuron: of_neuron[0].neuron,
             };
-            for (end, is_bottom) in [(0, false), (1, true)] {
-                let peaks = of_neuron.iter().filter(|peak| peak.is_bottom == is_bottom);
+            for (end, list) in [(0, ListKind::Top), (1, ListKind::Bottom)] {
+                let peaks = of_neuron.iter().filter(|peak| peak.list == Some(list));
                 let found = peaks.map(token_at).collect::<Result<Vec<_>, _>>()?;
                 tokens
                     .peaks()

@@ -238,13 +238,11 @@ fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
             });
         }
     };
-    for band in BANDS.into_iter().rev() {
-        add(
-            &band_name(band),
-            neuron
-                .samples
-                .band(&neuron.stats.histogram, band, options.samples()),
-        );
+    if let Some(histogram) = &neuron.stats.histogram {
+        for band in BANDS.into_iter().rev() {
+            let samples = neuron.samples.band(histogram, band, options.samples());
+            add(&band_name(band), samples);
+        }
     }
     add(RANDOM, neuron.samples.random(options.samples()));
     rows

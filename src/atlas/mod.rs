@@ -4,6 +4,7 @@ mod analyze;
 mod build;
 mod corpus;
 mod error;
+pub mod facts;
 mod interest;
 mod neurons;
 mod read;
@@ -13,7 +14,8 @@ pub use analyze::{ScannedModel, analyze, check_model};
 pub use build::{Part, build, find_parts, merge_layer};
 pub use corpus::{ScannedCorpus, check_corpus, open_corpus};
 pub use error::AtlasError;
-pub use interest::{Measure, Ranked};
+pub use facts::Fact;
+pub use interest::Ranks;
 pub use neurons::Summary;
 pub(crate) use neurons::{different_summaries, measure, rank};
 pub use read::{Atlas, AtlasNeuron, LayerNeurons, atlas_files};
@@ -26,6 +28,15 @@ pub(crate) use weights::{
     PeakIndex, WeightsSample, different_from_model, different_tokens, different_weights,
     layer_file, wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
 };
+
+/// The columns of the tables of weights, tokens and neurons, as lines of Markdown.
+pub fn columns() -> [Vec<String>; 3] {
+    [
+        weights::table::weights_table().lines(),
+        weights::tokens::tokens_table().lines(),
+        neurons::neurons_table().lines(),
+    ]
+}
 
 pub use crate::shard::{
     AtlasManifest, ExampleRow, ModelInfo, Policy, ScanIdentity, TOKENIZER_FILE,

@@ -271,11 +271,7 @@ pub fn scan_part(
     for (layer, blocks) in (0..).zip(layers) {
         let mut writer = LayerWriter::create(folder.path(), layer, identity.kind())?;
         for (neuron, mut found) in (0..).zip(blocks.into_iter().flat_map(Block::harvest)) {
-            found.samples.prune(
-                &found.stats.histogram,
-                context.options.samples(),
-                context.n_total,
-            );
+            found.prune(context.options, context.n_total);
             writer.push(neuron, found.stats.clone(), rows_of(&found))?;
         }
         names.extend(writer.finish()?);

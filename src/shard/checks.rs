@@ -7,7 +7,7 @@ use crate::stats::neuron::NeuronStats;
 use crate::stats::samples::{BANDS, RANDOM, band_name};
 use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
 
-use super::schema::{ExampleRow, SAMPLE_LIST};
+use super::examples::{ExampleRow, SAMPLE_LIST};
 
 /// Most values around a peak, and so in any list of a row: those of the longest window that a scan can be asked for.
 pub(super) const WINDOW: u64 = StatsOptions::MOST_WINDOW;
@@ -32,13 +32,16 @@ fn finite(name: &str, found: f64) -> Result<(), String> {
 /// What is wrong with a neuron's statistics by themselves.
 pub(super) fn stats(of: &NeuronStats) -> Result<(), String> {
     moments("", &of.moments)?;
-    moments("special_", &of.special)?;
-    if let Some(post) = &of.post {
-        moments("post_", post)?;
+    for (prefix, found) in [("special_", &of.special), ("post_", &of.post)] {
+        found.iter().try_for_each(|found| moments(prefix, found))?;
     }
-    count("not_finite", of.not_finite)?;
-    count("firing", of.n_firing)?;
-    count("above_tau", of.n_above_tau)?;
+    for (name, found) in [
+        ("not_finite", of.not_finite),
+        ("firing", of.n_firing),
+        ("above_tau", of.n_above_tau),
+    ] {
+        count(name, found.unwrap_or_default())?;
+    }
     for (case, found) in SignCase::ALL.into_iter().zip(of.cases.iter().flatten()) {
         sign_case(case, found)?;
     }
@@ -47,10 +50,13 @@ pub(super) fn stats(of: &NeuronStats) -> Result<(), String> {
 
 fn moments(prefix: &str, of: &Moments) -> Result<(), String> {
     count(&format!("{prefix}count"), of.count)?;
-    for (order, sum) in (1..).zip(of.sums) {
+    for (order, sum) in (1..).zip(of.sums.into_iter().flatten()) {
         finite(&format!("{prefix}sum{order}"), sum)?;
     }
-    let empty = Moments::default();
+    let empty = Moments {
+        sums: of.sums.map(|_| [0.0; 4]),
+        ..Moments::default()
+    };
     if of.count == 0 {
         return match *of == empty {
             true => Ok(()),

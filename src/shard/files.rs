@@ -4,6 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{create_anew, hash_file, open_unfollowed, sync_folder};
@@ -246,4 +247,40 @@ impl Lock {
             file: taken.then_some(file),
         })
     }
+}
+
+/// Checks that files are there, with the length and checksum that their manifest says.
+pub fn verify_files(folder: &Path, files: &[FileEntry]) -> Result<(), ShardError> {
+    let wrong = wrong_files(folder, files).into_iter().next();
+    wrong.map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// The files that are not there, or have another length or checksum than their manifest says.
+pub fn wrong_files<'a>(folder: &Path, files: &'a [FileEntry]) -> Vec<(&'a FileEntry, ShardError)> {
+    let wrong = |file| Some((file, verify_file(folder, file).err()?));
+    files.par_iter().filter_map(wrong).collect()
+}
+
+fn verify_file(folder: &Path, file: &FileEntry) -> Result<(), ShardError> {
+    let path = folder.join(&file.name);
+    if !path.is_file() {
+        return Err(ShardError::Missing { path });
+    }
+    let (bytes, sha256) =
+        hash_file(&path).map_err(|source| ShardError::io("read", &path, source))?;
+    let differs = |what, found: String, expected: String| {
+        Err(ShardError::Checksum {
+            path: path.clone(),
+            what,
+            found,
+            expected,
+        })
+    };
+    if bytes != file.bytes {
+        return differs("its length", bytes.to_string(), file.bytes.to_string());
+    }
+    if sha256 != file.sha256 {
+        return differs("its SHA-256", sha256, file.sha256.clone());
+    }
+    Ok(())
 }

@@ -7,28 +7,43 @@
 mod checks;
 mod difference;
 mod error;
+mod examples;
 mod files;
 mod manifest;
 mod reader;
-mod schema;
+mod stats;
+mod table;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use difference::{Difference, differences};
 pub use error::ShardError;
-pub use files::{FileEntry, Folder, Lock, replace_json};
+pub use examples::{
+    ExampleRow, PeakRow, SAMPLE_LIST, different_examples, neuron_from_rows, rows_of,
+};
+pub use files::{FileEntry, Folder, Lock, replace_json, verify_files, wrong_files};
 pub use manifest::{
     AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelHashes,
     ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE,
     WEIGHTS_FILE, read_manifest, require_files, short_hash,
 };
-pub use reader::{LayerReader, PeakReader, TableReader, verify_files, wrong_files};
-pub use schema::{
-    ExampleRow, PeakRow, SAMPLE_LIST, different_columns, different_examples, different_stats,
-    neuron_from_rows, rows_of,
-};
-pub use writer::{LayerWriter, TableWriter};
+pub use reader::{LayerReader, PeakReader};
+pub use stats::different_stats;
+pub use table::{Column, Row, Table, TableReader, TableWriter};
+pub use writer::LayerWriter;
 
 use std::path::PathBuf;
+
+use crate::stats::MlpKind;
+
+/// The columns of the tables of statistics and of examples that a kind of neuron has, as lines of Markdown.
+pub fn columns_of(kind: MlpKind) -> [Vec<String>; 2] {
+    [
+        stats::stats_table(kind).lines(),
+        examples::examples_table(kind).lines(),
+    ]
+}
 
 /// Name of a layer's table of statistics.
 pub fn stats_file(layer: u32) -> String {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct Moments {
     /// Number of finite values.
     pub count: u64,
-    /// Σx, Σx², Σx³, Σx⁴.
-    pub sums: [f64; 4],
+    /// Σx, Σx², Σx³, Σx⁴; `None` if they are not known.
+    pub sums: Option<[f64; 4]>,
     /// Smallest value; `+∞` when `count` is 0.
     pub min: f32,
     /// Largest value; `−∞` when `count` is 0.
@@ -19,7 +19,7 @@ impl Default for Moments {
     fn default() -> Self {
         Self {
             count: 0,
-            sums: [0.0; 4],
+            sums: Some([0.0; 4]),
             min: f32::INFINITY,
             max: f32::NEG_INFINITY,
         }
@@ -32,10 +32,12 @@ impl Moments {
         let wide = f64::from(x);
         let square = wide * wide;
         self.count += 1;
-        self.sums[0] += wide;
-        self.sums[1] += square;
-        self.sums[2] += square * wide;
-        self.sums[3] += square * square;
+        if let Some(sums) = &mut self.sums {
+            sums[0] += wide;
+            sums[1] += square;
+            sums[2] += square * wide;
+            sums[3] += square * square;
+        }
         self.min = self.min.min(x);
         self.max = self.max.max(x);
     }
@@ -43,19 +45,23 @@ impl Moments {
     /// Adds the values of another set.
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
-        for (sum, more) in self.sums.iter_mut().zip(other.sums) {
-            *sum += more;
-        }
+        self.sums = self.sums.zip(other.sums).map(|(mut sums, more)| {
+            sums.iter_mut()
+                .zip(more)
+                .for_each(|(sum, more)| *sum += more);
+            sums
+        });
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
     }
 
-    /// Mean; `None` without values.
+    /// Mean; `None` without values, or if the sums are not known.
     pub fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sums[0] / self.count as f64)
+        let [sum, ..] = self.sums?;
+        (self.count > 0).then(|| sum / self.count as f64)
     }
 
-    /// Population variance, never negative; `None` without values.
+    /// Population variance, never negative; `None` without a mean.
     pub fn variance(&self) -> Option<f64> {
         self.central(2)
     }
@@ -89,7 +95,7 @@ impl Moments {
         if self.min == self.max {
             return Some(0.0); // exactly, where rounding would leave a remainder
         }
-        let [m1, m2, m3, m4] = self.sums.map(|sum| sum / self.count as f64);
+        let [m1, m2, m3, m4] = self.sums?.map(|sum| sum / self.count as f64);
         Some(match order {
             2 => (m2 - m1 * m1).max(0.0),
             3 => m3 - 3.0 * mean * m2 + 2.0 * mean.powi(3),

@@ -8,7 +8,7 @@ use super::examples::is_ranked;
 use super::tables::TOKENS;
 use super::{Findings, Recomputed, TOKEN_ROWS, VerifyError, VerifyOptions};
 use crate::atlas::{Atlas, ExampleRow, WeightsSample, different_from_model, layer_file};
-use crate::ids::{DocId, NeuronId, Pos, TokenId};
+use crate::ids::{DocId, NeuronId, Pos};
 use crate::load::ModelFiles;
 use crate::model::{Config, Hook, Model, ModelError};
 use crate::shard::AtlasManifest;
@@ -191,13 +191,11 @@ pub(super) fn weights(
     let scan = &atlas.manifest().scan;
     let wanted = drawn(u64::from(scan.model.d_vocab), options.neurons, options.seed);
     let mut tokens = Vec::new();
-    let mut next = 0;
     for batch in atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
-        for (_, neurons) in batch? {
-            if wanted.binary_search(&next).is_ok() {
-                tokens.push((TokenId(next as u32), neurons));
+        for row in batch? {
+            if wanted.binary_search(&u64::from(row.token.0)).is_ok() {
+                tokens.push((row.token, row.neurons));
             }
-            next += 1;
         }
     }
     let sample = WeightsSample {

@@ -70,7 +70,7 @@ pub(super) fn wrong_examples(
             wrong.push(format!("list `{}` is missing", kind.name()));
         }
     }
-    let drawn = stats.not_finite == 0 && ground.options.random > 0 && stats.moments.count > 0;
+    let drawn = stats.not_finite == Some(0) && ground.options.random > 0 && stats.moments.count > 0;
     if ground.is_merged && drawn && !has(RANDOM) {
         wrong.push(format!("list `{RANDOM}` is missing"));
     }
@@ -140,7 +140,9 @@ fn wrong_row(
         let value = example.value;
         if value > stats.moments.max || value < stats.moments.min {
             wrong.push(format!("`value` is {value}, beyond `min` and `max`"));
-        } else if stats.histogram.counts()[usize::from(bin(value))] == 0 {
+        } else if let Some(histogram) = &stats.histogram
+            && histogram.counts()[usize::from(bin(value))] == 0
+        {
             wrong.push(format!("`value` is {value}, where the histogram is empty"));
         }
     }
@@ -227,17 +229,17 @@ fn wrong_list(
         is_cut |= duplicates.len() >= TopList::MAX_DUPLICATES;
     }
     // with room for more, every document is in it
-    let of_all = matches!(kind, ListKind::Top | ListKind::Bottom) && stats.not_finite == 0;
+    let of_all = matches!(kind, ListKind::Top | ListKind::Bottom) && stats.not_finite == Some(0);
     if of_all && rows.len() < k && !is_cut && n != ground.counts.n_documents {
         wrong.push(format!(
             "it has room for more, and {n} of {} documents",
             ground.counts.n_documents
         ));
     }
-    if matches!(kind, ListKind::Top | ListKind::Bottom) {
+    if let (ListKind::Top | ListKind::Bottom, Some(histogram)) = (kind, &stats.histogram) {
         let beyond = |value: f32| {
             let at = usize::from(bin(value));
-            let counts = stats.histogram.counts();
+            let counts = histogram.counts();
             let counts = if kind == ListKind::Top {
                 &counts[at..]
             } else {
@@ -313,8 +315,9 @@ fn wrong_draws(
         }
         (_, Some((low, high))) => {
             let inside = |row: &ExampleRow| {
-                let middle = stats.histogram.middle(bin(row.example.value));
-                low <= middle && middle < high
+                let histogram = stats.histogram.as_ref();
+                let middle = histogram.map(|of| of.middle(bin(row.example.value)));
+                middle.is_none_or(|middle| low <= middle && middle < high)
             };
             if !rows.iter().all(inside) {
                 wrong.push(format!("list `{name}`: a value is not in the band"));
@@ -322,7 +325,7 @@ fn wrong_draws(
         }
         _ => {
             let expected = most.min(plan.len());
-            if stats.not_finite == 0 && rows.len() != expected {
+            if stats.not_finite == Some(0) && rows.len() != expected {
                 wrong.push(format!(
                     "list `{name}` has {} examples; expected {expected}",
                     rows.len()

@@ -257,15 +257,16 @@ impl FullCheck<'_> {
         expected: impl Fn(TokenId) -> TokenNeurons,
         findings: &mut Findings,
     ) -> Result<(), VerifyError> {
-        let mut next = 0;
         for batch in self.atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
             for found in batch? {
-                let token = TokenId(next);
-                next += 1;
+                let token = found.token;
                 let mut neurons = expected(token);
-                neurons.peaks = found.1.peaks.clone();
-                let text = self.tokenizer.vocabulary().text(token).into_owned();
-                let row: TokenRow = (text, neurons);
+                neurons.peaks = found.neurons.peaks.clone();
+                let row = TokenRow {
+                    token,
+                    text: self.tokenizer.vocabulary().text(token).into_owned(),
+                    neurons,
+                };
                 if row != found {
                     let columns = quoted(&different_tokens(&row, &found));
                     let what =
@@ -283,16 +284,21 @@ fn far_off(a: &NeuronStats, b: &NeuronStats) -> Vec<&'static str> {
     let n = (a.moments.count.max(b.moments.count)).max(1) as f64;
     let largest = a.moments.largest().max(b.moments.largest());
     let far = |x: f64, y: f64, most: f64| (x - y).abs() > TOLERANCE * most;
-    let counts = |x: u64, y: u64| far(x as f64, y as f64, n);
+    let counts = |x: Option<u64>, y: Option<u64>| match (x, y) {
+        (Some(x), Some(y)) => far(x as f64, y as f64, n),
+        _ => false,
+    };
     let mut out = Vec::new();
     let (p, q) = (&a.moments, &b.moments);
-    let sums = ["sum1", "sum2", "sum3", "sum4"].into_iter().enumerate();
-    out.extend(sums.filter_map(|(at, name)| {
-        let most = (n * p.sums[1].max(q.sums[1])).sqrt() * largest.powi(at as i32);
-        far(p.sums[at], q.sums[at], most).then_some(name)
-    }));
+    if let (Some(p), Some(q)) = (p.sums, q.sums) {
+        let sums = ["sum1", "sum2", "sum3", "sum4"].into_iter().enumerate();
+        out.extend(sums.filter_map(|(at, name)| {
+            let most = (n * p[1].max(q[1])).sqrt() * largest.powi(at as i32);
+            far(p[at], q[at], most).then_some(name)
+        }));
+    }
     for (name, is_far) in [
-        ("count", counts(p.count, q.count)),
+        ("count", counts(Some(p.count), Some(q.count))),
         ("max", far(p.max.into(), q.max.into(), largest)),
         ("min", far(p.min.into(), q.min.into(), largest)),
         ("not_finite", counts(a.not_finite, b.not_finite)),

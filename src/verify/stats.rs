@@ -19,25 +19,28 @@ pub(super) fn wrong_stats(
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     let moments = &stats.moments;
-    let n = moments.count + stats.not_finite;
-    if n != counts.n_counted {
-        wrong.push(format!(
-            "`count` and `not_finite` add up to {n}; {} positions count",
-            counts.n_counted
-        ));
+    if let Some(not_finite) = stats.not_finite {
+        let n = moments.count + not_finite;
+        if n != counts.n_counted {
+            wrong.push(format!(
+                "`count` and `not_finite` add up to {n}; {} positions count",
+                counts.n_counted
+            ));
+        }
     }
     // at positions that do not count, what is not finite is left out without a word
-    let special = stats.special.count;
-    let may_overflow = stats.not_finite > 0 || scan.policy.dtype == "f16";
-    if special > counts.n_special || (special < counts.n_special && !may_overflow) {
+    let may_overflow = stats.not_finite != Some(0) || scan.policy.dtype == "f16";
+    if let Some(Moments { count, .. }) = stats.special
+        && (count > counts.n_special || (count < counts.n_special && !may_overflow))
+    {
         wrong.push(format!(
-            "`special_count` is {special}; {} positions do not count",
+            "`special_count` is {count}; {} positions do not count",
             counts.n_special
         ));
     }
     for (prefix, moments) in [
         ("", Some(moments)),
-        ("special_", Some(&stats.special)),
+        ("special_", stats.special.as_ref()),
         ("post_", stats.post.as_ref()),
     ] {
         let Some(moments) = moments else { continue };
@@ -49,7 +52,7 @@ pub(super) fn wrong_stats(
         wrong.push(format!("`post_count` is {}", post.count));
     }
     for (name, found) in [("firing", stats.n_firing), ("above_tau", stats.n_above_tau)] {
-        if found > moments.count {
+        if let Some(found) = found.filter(|found| *found > moments.count) {
             wrong.push(format!("`{name}` is {found} of {}", moments.count));
         }
     }
@@ -65,17 +68,18 @@ fn wrong_moments(of: &Moments) -> Option<String> {
     if of.count == 0 {
         return None; // the reader has seen that all is empty
     }
+    let sums = of.sums?;
     let n = of.count as f64;
     let (min, max) = (f64::from(of.min), f64::from(of.max));
     let largest = of.largest();
     if largest == 0.0 {
-        let is_zero = of.sums == [0.0; 4];
+        let is_zero = sums == [0.0; 4];
         return (!is_zero).then(|| "sum1` and others are not 0, but all values are".into());
     }
     // of values between -1 and 1, so that no power is too small or too large
     let (low, high) = (min / largest, max / largest);
     let m: Vec<f64> = (1..)
-        .zip(of.sums)
+        .zip(sums)
         .map(|(order, sum)| sum / n / largest.powi(order))
         .collect();
     let (a, b) = (low + high, low * high);
@@ -122,7 +126,7 @@ fn wrong_moments(of: &Moments) -> Option<String> {
 }
 
 fn wrong_histogram(stats: &NeuronStats, scan: &ScanIdentity) -> Option<String> {
-    let (moments, histogram) = (&stats.moments, &stats.histogram);
+    let (moments, histogram) = (&stats.moments, stats.histogram.as_ref()?);
     let total = histogram.total();
     if total != moments.count {
         return Some(format!(
@@ -158,10 +162,8 @@ fn wrong_histogram(stats: &NeuronStats, scan: &ScanIdentity) -> Option<String> {
         above += if small > tau { count } else { 0 };
         maybe_above += if large >= tau { count } else { 0 };
     }
-    for (name, found, [low, high]) in [
-        ("sum1", moments.sums[0], sums[0]),
-        ("sum2", moments.sums[1], sums[1]),
-    ] {
+    let known = moments.sums.into_iter().flatten();
+    for ((name, [low, high]), found) in ["sum1", "sum2"].into_iter().zip(sums).zip(known) {
         let slack = ROUNDING * low.abs().max(high.abs());
         if !(low - slack..=high + slack).contains(&found) {
             return Some(format!("`{name}` does not fit the histogram"));
@@ -169,7 +171,7 @@ fn wrong_histogram(stats: &NeuronStats, scan: &ScanIdentity) -> Option<String> {
     }
     // of SoLU neurons another hook is compared with τ
     let known = scan.kind() != MlpKind::Solu;
-    let found = stats.n_above_tau;
+    let found = stats.n_above_tau?;
     (known && !(above..=maybe_above).contains(&found))
         .then(|| format!("`above_tau` is {found}; the histogram has {above} to {maybe_above}"))
 }
@@ -186,23 +188,23 @@ fn wrong_cases(cases: &[CaseStats; 4], stats: &NeuronStats) -> Vec<String> {
     }
     let firing: u64 = cases[..2].iter().map(|case| case.count).sum();
     let not_firing: u64 = cases[2..].iter().map(|case| case.count).sum();
-    if firing > stats.n_firing || not_firing > moments.count - stats.n_firing.min(moments.count) {
-        wrong.push(format!(
-            "the gate is positive at {firing} positions of sign cases; `firing` is {}",
-            stats.n_firing
-        ));
-    }
-    if n == moments.count && firing != stats.n_firing {
-        wrong.push(format!(
-            "`firing` is {}; sign cases have {firing}",
-            stats.n_firing
-        ));
+    if let Some(n_firing) = stats.n_firing {
+        if firing > n_firing || not_firing > moments.count - n_firing.min(moments.count) {
+            wrong.push(format!(
+                "the gate is positive at {firing} positions of sign cases; `firing` is {n_firing}"
+            ));
+        }
+        if n == moments.count && firing != n_firing {
+            wrong.push(format!("`firing` is {n_firing}; sign cases have {firing}"));
+        }
     }
     // where gate or input is 0, so is the product
-    let post: f64 = cases.iter().map(|case| case.sums[3]).sum();
-    let slack = 1e-6 * (moments.count as f64 * moments.sums[1]).sqrt();
-    if (post - moments.sums[0]).abs() > slack + f64::MIN_POSITIVE {
-        wrong.push("the sums of sign cases do not add up to `sum1`".into());
+    if let Some([sum1, sum2, ..]) = moments.sums {
+        let post: f64 = cases.iter().map(|case| case.sums[3]).sum();
+        let slack = 1e-6 * (moments.count as f64 * sum2).sqrt();
+        if (post - sum1).abs() > slack + f64::MIN_POSITIVE {
+            wrong.push("the sums of sign cases do not add up to `sum1`".into());
+        }
     }
     for (case, of) in SignCase::ALL.into_iter().zip(cases) {
         let name = case.name();
@@ -283,7 +285,7 @@ mod tests {
         for at in 0..4 {
             for factor in [2.0, -1.5] {
                 let mut wrong = right;
-                wrong.sums[at] *= factor;
+                wrong.sums.as_mut().unwrap()[at] *= factor;
                 assert!(wrong_moments(&wrong).is_some(), "{at} {factor}");
             }
         }

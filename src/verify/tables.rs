@@ -9,7 +9,7 @@ use super::manifests::Manifests;
 use super::stats::wrong_stats;
 use super::{Findings, TOKEN_ROWS, VerifyError};
 use crate::atlas::{
-    Atlas, AtlasError, Measure, NeuronWeights, Part, PeakIndex, Summary, different_summaries,
+    Atlas, AtlasError, NeuronWeights, Part, PeakIndex, Summary, TokenRow, different_summaries,
     different_tokens, layer_file, measure, merge_layer, rank, wrong_info, wrong_neighbours,
     wrong_tokens, wrong_weights,
 };
@@ -274,11 +274,13 @@ fn weights(
     }
     let mut tokens = Vec::new();
     for batch in atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
-        for (text, neurons) in batch? {
-            let id = TokenId(tokens.len() as u32);
-            let mut expected = (vocabulary.text(id).into_owned(), neurons.clone());
-            expected.1.peaks = index.of(id);
-            let found = (text, neurons);
+        for found in batch? {
+            let id = found.token;
+            let mut expected = TokenRow {
+                text: vocabulary.text(id).into_owned(),
+                ..found.clone()
+            };
+            expected.neurons.peaks = index.of(id);
             if expected != found {
                 let columns = quoted(&different_tokens(&expected, &found));
                 findings.add(
@@ -286,7 +288,7 @@ fn weights(
                     format!("token {}: {columns} differ from what was computed", id.0),
                 );
             }
-            tokens.push(found.1);
+            tokens.push(found.neurons);
         }
     }
     findings.all(TOKENS, wrong_tokens(&all, &tokens));
@@ -308,9 +310,7 @@ fn check_summaries(
             // an analysis by an early version is not read, but what it measured is there
             None => {
                 for (row, own) in rows.iter_mut().zip(&own) {
-                    for measure in [Measure::LogitKurtosis, Measure::IoCosine] {
-                        row.interest[measure as usize].value = own.ranked(measure).value;
-                    }
+                    row.keep_weights_of(own);
                 }
             }
         }

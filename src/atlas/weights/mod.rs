@@ -17,8 +17,8 @@ mod pairs;
 mod reads;
 mod roles;
 mod sample;
-mod table;
-mod tokens;
+pub(super) mod table;
+pub(super) mod tokens;
 mod vocabulary;
 mod work;
 

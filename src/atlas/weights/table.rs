@@ -1,170 +1,144 @@
 //! A layer's table: `layer-LLL.weights.parquet`.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, UInt32Type};
-use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, ListArray, RecordBatch, StringArray,
-    StructArray, UInt32Array,
-};
-use arrow_buffer::OffsetBuffer;
-use arrow_schema::{ArrowError, DataType, Field, Fields, Schema};
-
-use super::classes::{Class, Classed, Cosines};
+use super::classes::{Class, Classed};
 use super::pairs::Relation;
-use super::reads::Reads;
 use super::roles::Role;
-use super::vocabulary::{Histogram, Shape};
-use super::{NeuronWeights, Norms, TOP_NEURONS, TOP_TOKENS};
+use super::{NeuronWeights, TOP_NEURONS, TOP_TOKENS};
 use crate::atlas::error::AtlasError;
-use crate::ids::{NeuronId, TokenId};
-use crate::shard::{ScanIdentity, TableReader, TableWriter, different_columns};
+use crate::ids::NeuronId;
+use crate::shard::{Column, Row, ScanIdentity, Table, TableReader, TableWriter};
 
 /// Rows of a row group.
 const ROWS: usize = 1024;
 
-/// `list<struct<…, value: f32>>`, the other fields being numbers that say what the value is of.
-fn list_type(keys: &[&str]) -> DataType {
-    let keys = keys
-        .iter()
-        .map(|key| Field::new(*key, DataType::UInt32, false));
-    let fields: Fields = keys
-        .chain([Field::new("value", DataType::Float32, false)])
-        .collect();
-    DataType::List(Arc::new(Field::new(
-        "item",
-        DataType::Struct(fields),
-        false,
-    )))
+/// A neuron with its weights.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct WeightsRow {
+    layer: u32,
+    neuron: u32,
+    weights: NeuronWeights,
+    /// Whether its class is typical, until the class is read.
+    typical: bool,
 }
 
-/// The type of lists of tokens.
-pub(super) fn token_list() -> DataType {
-    list_type(&["token"])
+impl Row for WeightsRow {
+    fn place(&self) -> String {
+        format!("neuron {}.{}", self.layer, self.neuron)
+    }
 }
 
-/// The type of lists of neurons.
-pub(super) fn neuron_list() -> DataType {
-    list_type(&["layer", "neuron"])
-}
+type W = WeightsRow;
 
-fn list_array(
-    data_type: &DataType,
-    lengths: impl Iterator<Item = usize>,
-    columns: Vec<ArrayRef>,
-) -> Result<ArrayRef, ArrowError> {
-    let DataType::List(item) = data_type else {
-        return Err(ArrowError::SchemaError("expected a list".into()));
+/// A column of numbers that may be null.
+macro_rules! optional {
+    ($name:expr, $($field:tt)+) => {
+        Column::optional($name, |w: &W| w.weights.$($field)+, |w, x| w.weights.$($field)+ = x)
     };
-    let DataType::Struct(fields) = item.data_type() else {
-        return Err(ArrowError::SchemaError("expected structs".into()));
+}
+
+/// A column of numbers.
+macro_rules! number {
+    ($name:expr, $($field:tt)+) => {
+        Column::number($name, |w: &W| w.weights.$($field)+, |w, x| w.weights.$($field)+ = x)
     };
-    let items = StructArray::try_new(fields.clone(), columns, None)?;
-    let offsets = OffsetBuffer::from_lengths(lengths);
-    Ok(Arc::new(ListArray::try_new(
-        item.clone(),
-        offsets,
-        Arc::new(items),
-        None,
-    )?))
 }
 
-/// Lists of tokens as a column.
-fn token_lists(lists: &[&[(TokenId, f32)]]) -> Result<ArrayRef, ArrowError> {
-    let items = || lists.iter().copied().flatten();
-    let tokens: UInt32Array = items().map(|(token, _)| Some(token.0)).collect();
-    let values: Float32Array = items().map(|(_, value)| Some(*value)).collect();
-    let lengths = lists.iter().map(|list| list.len());
-    list_array(
-        &token_list(),
-        lengths,
-        vec![Arc::new(tokens), Arc::new(values)],
-    )
+/// A column of lists of tokens or neurons.
+macro_rules! keyed {
+    ($name:expr, $($field:tt)+) => {
+        Column::keyed($name, |w: &W| &w.weights.$($field)+, |w, x| w.weights.$($field)+ = x)
+    };
 }
 
-/// Lists of neurons as a column.
-pub(super) fn neuron_lists(lists: &[&[(NeuronId, f32)]]) -> Result<ArrayRef, ArrowError> {
-    let items = || lists.iter().copied().flatten();
-    let layers: UInt32Array = items().map(|(id, _)| Some(id.layer)).collect();
-    let neurons: UInt32Array = items().map(|(id, _)| Some(id.neuron)).collect();
-    let values: Float32Array = items().map(|(_, value)| Some(*value)).collect();
-    let lengths = lists.iter().map(|list| list.len());
-    list_array(
-        &neuron_list(),
-        lengths,
-        vec![Arc::new(layers), Arc::new(neurons), Arc::new(values)],
-    )
+fn unknown(what: &str, name: &str) -> String {
+    format!("there is no {what} `{name}`")
 }
 
-fn schema() -> Arc<Schema> {
-    let required = |name: &str, data_type: DataType| Field::new(name, data_type, false);
-    let optional = |name: &str, data_type: DataType| Field::new(name, data_type, true);
-    let mut fields = vec![
-        required("layer", DataType::UInt32),
-        required("neuron", DataType::UInt32),
-        required("norm_in", DataType::Float32),
-        optional("norm_gate", DataType::Float32),
-        required("norm_out", DataType::Float32),
+/// The table.
+pub(crate) fn weights_table() -> Arc<Table<WeightsRow>> {
+    let extreme = "logit weights, 20 each";
+    let read = "largest and smallest products with W_E, in early layers; else empty";
+    let mut columns = vec![
+        Column::number("layer", |w: &W| w.layer, |w, x| w.layer = x).about("layer, from 0"),
+        Column::number("neuron", |w: &W| w.neuron, |w, x| w.neuron = x).about("index in the layer"),
+        number!("norm_in", norms.input).about("length of the input weights"),
+        optional!("norm_gate", norms.gate)
+            .about("length of the gate's weights; null without a gate"),
+        number!("norm_out", norms.out).about("length of the output weights"),
+        optional!("cos_in_out", cosines.in_out).about("cosine of input and output weights"),
+        optional!("cos_gate_out", cosines.gate_out)
+            .about("cosine of the gate's and the output weights"),
+        optional!("cos_gate_in", cosines.gate_in)
+            .about("cosine of the gate's and the input weights"),
+        // before the class, which needs it
+        Column::flag(
+            "typical",
+            |w: &W| w.weights.class.map(|of| of.typical),
+            |w, x| w.typical = x.unwrap_or_default(),
+        )
+        .about("whether the class is typical"),
+        Column::text(
+            "class",
+            |w: &W| w.weights.class.map(|of| of.class.name()),
+            |w, name| {
+                let Some(name) = name else { return Ok(()) };
+                let class = Class::from_name(name).ok_or_else(|| unknown("class", name))?;
+                let typical = w.typical;
+                w.weights.class = Some(Classed { class, typical });
+                Ok(())
+            },
+        )
+        .about("input-output class"),
+        Column::text(
+            "role",
+            |w: &W| w.weights.role.map(Role::name),
+            |w, name| {
+                let Some(name) = name else { return Ok(()) };
+                w.weights.role = Some(Role::from_name(name).ok_or_else(|| unknown("role", name))?);
+                Ok(())
+            },
+        )
+        .about("`prediction`, `suppression`, `partition`, `entropy`, or null"),
+        optional!("null_share", null_share).about("ρ"),
+        optional!("logit_variance", logits.variance)
+            .about("variance of the logit weights over the vocabulary"),
+        optional!("logit_skewness", logits.skewness).about("their skewness"),
+        optional!("logit_kurtosis", logits.kurtosis).about("their kurtosis, non-excess"),
+        optional!("v_mean", v.mean).about("mean of v"),
+        optional!("v_variance", v.variance).about("variance of v"),
+        optional!("v_skewness", v.skewness).about("skewness of v"),
+        optional!("v_kurtosis", v.kurtosis).about("kurtosis of v, non-excess"),
+        number!("v_low", histogram.low).about("where the histogram of v begins"),
+        number!("v_step", histogram.step).about("width of its bins"),
+        Column::list(
+            "v_counts",
+            |w: &W| Some(Cow::Borrowed(&w.weights.histogram.counts)),
+            |w, counts: &[u32]| {
+                w.weights.histogram.counts = counts.to_vec();
+                Ok(())
+            },
+        )
+        .about("bin i counts from `v_low + i · v_step` on; empty without values"),
+        keyed!("top", top).about(format!("most positive {extreme}")),
+        keyed!("bottom", bottom).about(format!("most negative {extreme}")),
+        keyed!("read_in_top", reads_in.top).about(format!("tokens read by w_in: {read}")),
+        keyed!("read_in_bottom", reads_in.bottom).about("the same"),
+        keyed!("read_gate_top", reads_gate.top).about("tokens read by w_gate: the same"),
+        keyed!("read_gate_bottom", reads_gate.bottom).about("the same"),
     ];
-    fields.extend(
-        ["cos_in_out", "cos_gate_out", "cos_gate_in"].map(|name| optional(name, DataType::Float32)),
-    );
-    fields.push(optional("class", DataType::Utf8));
-    fields.push(optional("typical", DataType::Boolean));
-    fields.push(optional("role", DataType::Utf8));
-    fields.push(optional("null_share", DataType::Float32));
-    fields.extend(SHAPES.map(|name| optional(name, DataType::Float64)));
-    fields.extend(["v_low", "v_step"].map(|name| required(name, DataType::Float32)));
-    let count = Arc::new(required("item", DataType::UInt32));
-    fields.push(required("v_counts", DataType::List(count)));
-    fields.extend(TOKEN_LISTS.map(|name| required(name, token_list())));
-    fields.extend(Relation::ALL.map(|relation| required(relation.name(), neuron_list())));
-    Arc::new(Schema::new(fields))
-}
-
-const SHAPES: [&str; 7] = [
-    "logit_variance",
-    "logit_skewness",
-    "logit_kurtosis",
-    "v_mean",
-    "v_variance",
-    "v_skewness",
-    "v_kurtosis",
-];
-
-const TOKEN_LISTS: [&str; 6] = [
-    "top",
-    "bottom",
-    "read_in_top",
-    "read_in_bottom",
-    "read_gate_top",
-    "read_gate_bottom",
-];
-
-fn shapes(of: &NeuronWeights) -> [Option<f64>; SHAPES.len()] {
-    let (logits, v) = (&of.logits, &of.v);
-    [
-        logits.variance,
-        logits.skewness,
-        logits.kurtosis,
-        v.mean,
-        v.variance,
-        v.skewness,
-        v.kurtosis,
-    ]
-}
-
-fn token_lists_of(of: &NeuronWeights) -> [&[(TokenId, f32)]; TOKEN_LISTS.len()] {
-    [
-        &of.top,
-        &of.bottom,
-        &of.reads_in.top,
-        &of.reads_in.bottom,
-        &of.reads_gate.top,
-        &of.reads_gate.bottom,
-    ]
+    columns.extend(Relation::ALL.into_iter().enumerate().map(|(at, relation)| {
+        Column::keyed(
+            relation.name(),
+            move |w: &W| &w.weights.neighbours[at],
+            move |w, x| w.weights.neighbours[at] = x,
+        )
+        .about("neighbours, up to 10")
+    }));
+    Arc::new(Table::new(columns))
 }
 
 /// Writes the table of a layer.
@@ -173,143 +147,26 @@ pub(in crate::atlas) fn write_layer(
     layer: u32,
     neurons: &[NeuronWeights],
 ) -> Result<(), AtlasError> {
-    let mut writer = TableWriter::create(path, schema())?;
+    let mut writer = TableWriter::create(path, weights_table())?;
     for (group, neurons) in neurons.chunks(ROWS).enumerate() {
-        writer.write(batch(layer, (group * ROWS) as u32, neurons))?;
+        let rows = (0..).zip(neurons).map(|(at, weights)| WeightsRow {
+            layer,
+            neuron: (group * ROWS) as u32 + at,
+            weights: weights.clone(),
+            typical: false,
+        });
+        writer.write(&rows.collect::<Vec<_>>())?;
     }
     Ok(writer.finish()?)
 }
 
-fn batch(layer: u32, first: u32, rows: &[NeuronWeights]) -> Result<RecordBatch, ArrowError> {
-    let n = rows.len() as u32;
-    let f32s = |get: &dyn Fn(&NeuronWeights) -> Option<f32>| -> ArrayRef {
-        Arc::new(rows.iter().map(get).collect::<Float32Array>())
-    };
-    let strings = |get: &dyn Fn(&NeuronWeights) -> Option<&'static str>| -> ArrayRef {
-        Arc::new(rows.iter().map(get).collect::<StringArray>())
-    };
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt32Array::from_value(layer, rows.len())),
-        Arc::new((first..first + n).collect::<UInt32Array>()),
-        f32s(&|row| Some(row.norms.input)),
-        f32s(&|row| row.norms.gate),
-        f32s(&|row| Some(row.norms.out)),
-        f32s(&|row| row.cosines.in_out),
-        f32s(&|row| row.cosines.gate_out),
-        f32s(&|row| row.cosines.gate_in),
-        strings(&|row| row.class.map(|of| of.class.name())),
-        Arc::new(
-            rows.iter()
-                .map(|row| row.class.map(|of| of.typical))
-                .collect::<BooleanArray>(),
-        ),
-        strings(&|row| row.role.map(Role::name)),
-        f32s(&|row| row.null_share),
-    ];
-    for at in 0..SHAPES.len() {
-        let values = rows.iter().map(|row| shapes(row)[at]);
-        columns.push(Arc::new(values.collect::<Float64Array>()));
-    }
-    columns.push(f32s(&|row| Some(row.histogram.low)));
-    columns.push(f32s(&|row| Some(row.histogram.step)));
-    let counts: UInt32Array = rows
-        .iter()
-        .flat_map(|row| row.histogram.counts.iter().copied())
-        .collect();
-    let lengths = OffsetBuffer::from_lengths(rows.iter().map(|row| row.histogram.counts.len()));
-    let item = Arc::new(Field::new("item", DataType::UInt32, false));
-    columns.push(Arc::new(ListArray::try_new(
-        item,
-        lengths,
-        Arc::new(counts),
-        None,
-    )?));
-    for at in 0..TOKEN_LISTS.len() {
-        let lists: Vec<_> = rows.iter().map(|row| token_lists_of(row)[at]).collect();
-        columns.push(token_lists(&lists)?);
-    }
-    for at in 0..Relation::ALL.len() {
-        let lists: Vec<_> = rows
-            .iter()
-            .map(|row| row.neighbours[at].as_slice())
-            .collect();
-        columns.push(neuron_lists(&lists)?);
-    }
-    RecordBatch::try_new(schema(), columns)
-}
-
 /// Names of the columns in which the weights of a neuron differ.
 pub(crate) fn different_weights(a: &NeuronWeights, b: &NeuronWeights) -> Vec<String> {
-    let rows = batch(0, 0, &[a.clone(), b.clone()]);
-    let mut different = rows.map_or_else(|_| Vec::new(), |rows| different_columns(&rows));
-    different.retain(|name| name != "neuron");
-    different
-}
-
-/// Columns of a batch, by name.
-pub(super) struct Named<'b>(pub(super) &'b RecordBatch);
-
-impl Named<'_> {
-    fn column(&self, name: &str) -> &ArrayRef {
-        // the reader has compared the schema
-        let at = self.0.schema_ref().index_of(name).unwrap_or_default();
-        self.0.column(at)
-    }
-
-    /// A value of a column of numbers.
-    pub(super) fn number<T: ArrowPrimitiveType>(
-        &self,
-        name: &str,
-        row: usize,
-    ) -> Option<T::Native> {
-        let column = self.column(name).as_primitive::<T>();
-        column.is_valid(row).then(|| column.value(row))
-    }
-
-    /// A value of a column of strings.
-    pub(super) fn string(&self, name: &str, row: usize) -> Option<&str> {
-        let column = self.column(name).as_string::<i32>();
-        column.is_valid(row).then(|| column.value(row))
-    }
-
-    fn boolean(&self, name: &str, row: usize) -> Option<bool> {
-        let column = self.column(name).as_boolean();
-        column.is_valid(row).then(|| column.value(row))
-    }
-
-    fn counts(&self, name: &str, row: usize) -> Vec<u32> {
-        let counts = self.column(name).as_list::<i32>().value(row);
-        counts.as_primitive::<UInt32Type>().values().to_vec()
-    }
-
-    fn tokens(&self, name: &str, row: usize) -> Vec<(TokenId, f32)> {
-        let items = self.column(name).as_list::<i32>().value(row);
-        let items = items.as_struct();
-        let tokens = items.column(0).as_primitive::<UInt32Type>().values().iter();
-        let values = items.column(1).as_primitive::<Float32Type>().values();
-        tokens
-            .map(|token| TokenId(*token))
-            .zip(values.iter().copied())
-            .collect()
-    }
-
-    /// A list of neurons.
-    pub(super) fn neurons(&self, name: &str, row: usize) -> Vec<(NeuronId, f32)> {
-        let items = self.column(name).as_list::<i32>().value(row);
-        let items = items.as_struct();
-        let numbers = |at: usize| {
-            items
-                .column(at)
-                .as_primitive::<UInt32Type>()
-                .values()
-                .iter()
-        };
-        let ids = numbers(0)
-            .zip(numbers(1))
-            .map(|(&layer, &neuron)| NeuronId { layer, neuron });
-        let values = items.column(2).as_primitive::<Float32Type>().values();
-        ids.zip(values.iter().copied()).collect()
-    }
+    let [a, b] = [a, b].map(|weights| WeightsRow {
+        weights: weights.clone(),
+        ..WeightsRow::default()
+    });
+    weights_table().different(&a, &b)
 }
 
 /// Reads a layer's table.
@@ -319,31 +176,25 @@ pub(in crate::atlas) fn read_layer(
     scan: &ScanIdentity,
 ) -> Result<Vec<NeuronWeights>, AtlasError> {
     let d_mlp = scan.model.d_mlp;
-    let mut found = Vec::new();
-    let mut reader = TableReader::open(path, &schema(), ROWS)?;
-    while let Some(batch) = reader.next().transpose()? {
-        let columns = Named(&batch);
-        for row in 0..batch.num_rows() {
-            let id = NeuronId {
-                layer: columns
-                    .number::<UInt32Type>("layer", row)
-                    .unwrap_or_default(),
-                neuron: columns
-                    .number::<UInt32Type>("neuron", row)
-                    .unwrap_or_default(),
-            };
-            let expected = NeuronId {
-                layer,
-                neuron: found.len() as u32,
-            };
-            if id != expected || id.neuron >= d_mlp {
-                let reason = format!("neuron {id} stands where neuron {expected} is expected");
+    let mut found: Vec<NeuronWeights> = Vec::new();
+    let mut reader = TableReader::open(path, weights_table(), ROWS)?;
+    while let Some(rows) = reader.next().transpose()? {
+        for row in rows {
+            let place = row.place();
+            let WeightsRow {
+                layer: of,
+                neuron,
+                weights,
+                ..
+            } = row;
+            if (of, neuron) != (layer, found.len() as u32) || neuron >= d_mlp {
+                let expected = found.len();
+                let reason = format!("{place} stands where neuron {layer}.{expected} is expected");
                 return Err(reader.wrong(reason).into());
             }
-            let of_neuron = |reason| reader.wrong(format!("neuron {id}: {reason}"));
-            let neuron = neuron(&columns, row).map_err(of_neuron)?;
-            check(&neuron, scan).map_err(of_neuron)?;
-            found.push(neuron);
+            let of_neuron = |reason| reader.wrong(format!("{place}: {reason}"));
+            check(&weights, scan).map_err(of_neuron)?;
+            found.push(weights);
         }
     }
     match found.len() == d_mlp as usize {
@@ -369,7 +220,15 @@ fn check(of: &NeuronWeights, scan: &ScanIdentity) -> Result<(), String> {
         ("v_step", Some(of.histogram.step)),
     ];
     let f32s = f32s.map(|(name, value)| (name, value.map(f64::from)));
-    let shapes = SHAPES.into_iter().zip(shapes(of));
+    let shapes = [
+        ("logit_variance", of.logits.variance),
+        ("logit_skewness", of.logits.skewness),
+        ("logit_kurtosis", of.logits.kurtosis),
+        ("v_mean", of.v.mean),
+        ("v_variance", of.v.variance),
+        ("v_skewness", of.v.skewness),
+        ("v_kurtosis", of.v.kurtosis),
+    ];
     for (name, value) in f32s.into_iter().chain(shapes) {
         if let Some(value) = value.filter(|value| !value.is_finite()) {
             return Err(format!("`{name}` is {value}"));
@@ -379,7 +238,14 @@ fn check(of: &NeuronWeights, scan: &ScanIdentity) -> Result<(), String> {
     if !matches!(n, 0 | super::BINS) {
         return Err(format!("`v_counts` has {n} values"));
     }
-    for (name, list) in TOKEN_LISTS.into_iter().zip(token_lists_of(of)) {
+    for (name, list) in [
+        ("top", &of.top),
+        ("bottom", &of.bottom),
+        ("read_in_top", &of.reads_in.top),
+        ("read_in_bottom", &of.reads_in.bottom),
+        ("read_gate_top", &of.reads_gate.top),
+        ("read_gate_bottom", &of.reads_gate.bottom),
+    ] {
         if list.len() > TOP_TOKENS {
             return Err(format!("`{name}` has {} tokens", list.len()));
         }
@@ -412,65 +278,4 @@ pub(super) fn check_neurons(
         }
     }
     Ok(())
-}
-
-/// A neuron from its row; a class or role that is not known is the error.
-fn neuron(columns: &Named<'_>, row: usize) -> Result<NeuronWeights, String> {
-    let f32s = |name: &str| columns.number::<Float32Type>(name, row);
-    let f64s = |name: &str| columns.number::<Float64Type>(name, row);
-    let tokens = |name: &str| columns.tokens(name, row);
-    let unknown = |what: &str, name: &str| format!("there is no {what} `{name}`");
-    let class = columns.string("class", row).map(|name| {
-        let class = Class::from_name(name);
-        class.ok_or_else(|| unknown("class", name))
-    });
-    let role = columns.string("role", row).map(|name| {
-        let role = Role::from_name(name);
-        role.ok_or_else(|| unknown("role", name))
-    });
-    let class = class.transpose()?;
-    let typical = columns.boolean("typical", row).unwrap_or_default();
-    Ok(NeuronWeights {
-        norms: Norms {
-            input: f32s("norm_in").unwrap_or_default(),
-            gate: f32s("norm_gate"),
-            out: f32s("norm_out").unwrap_or_default(),
-        },
-        cosines: Cosines {
-            in_out: f32s("cos_in_out"),
-            gate_out: f32s("cos_gate_out"),
-            gate_in: f32s("cos_gate_in"),
-        },
-        class: class.map(|class| Classed { class, typical }),
-        role: role.transpose()?,
-        null_share: f32s("null_share"),
-        logits: Shape {
-            mean: None,
-            variance: f64s("logit_variance"),
-            skewness: f64s("logit_skewness"),
-            kurtosis: f64s("logit_kurtosis"),
-        },
-        v: Shape {
-            mean: f64s("v_mean"),
-            variance: f64s("v_variance"),
-            skewness: f64s("v_skewness"),
-            kurtosis: f64s("v_kurtosis"),
-        },
-        histogram: Histogram {
-            low: f32s("v_low").unwrap_or_default(),
-            step: f32s("v_step").unwrap_or_default(),
-            counts: columns.counts("v_counts", row),
-        },
-        top: tokens("top"),
-        bottom: tokens("bottom"),
-        reads_in: Reads {
-            top: tokens("read_in_top"),
-            bottom: tokens("read_in_bottom"),
-        },
-        reads_gate: Reads {
-            top: tokens("read_gate_top"),
-            bottom: tokens("read_gate_bottom"),
-        },
-        neighbours: Relation::ALL.map(|relation| columns.neurons(relation.name(), row)),
-    })
 }

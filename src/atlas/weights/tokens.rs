@@ -3,17 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::types::UInt32Type;
-use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt32Array};
-use arrow_schema::{ArrowError, DataType, Field, Schema};
-
 use super::TOP_NEURONS;
 use super::best::{Best, Shared};
-use super::table::{Named, check_neurons, neuron_list, neuron_lists};
+use super::table::check_neurons;
 use super::vocabulary::Writers;
 use crate::atlas::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{ScanIdentity, TableReader, TableWriter, different_columns};
+use crate::shard::{Column, Row, ScanIdentity, Table, TableReader, TableWriter};
 use crate::tokens::Vocabulary;
 
 /// Name of the table.
@@ -25,12 +21,8 @@ const TOP_PEAKS: usize = 20;
 /// Rows of a row group.
 const ROWS: usize = 4096;
 
-const WRITERS: [&str; 4] = [
-    "promoted_logit",
-    "suppressed_logit",
-    "promoted_v",
-    "suppressed_v",
-];
+const BY_LOGIT: [&str; 2] = ["promoted_logit", "suppressed_logit"];
+const BY_V: [&str; 2] = ["promoted_v", "suppressed_v"];
 const PEAKS: [&str; 2] = ["peaks_top", "peaks_bottom"];
 const N_PEAKS: [&str; 2] = ["n_peaks_top", "n_peaks_bottom"];
 
@@ -53,9 +45,6 @@ pub struct TokenNeurons {
     /// Neurons whose largest examples peak on it, and those whose smallest do.
     pub peaks: [Peaks; 2],
 }
-
-/// A token's text, as [`Vocabulary::text`] has it, and its neurons.
-pub type TokenRow = (String, TokenNeurons);
 
 /// On which tokens neurons peak.
 pub struct PeakIndex {
@@ -152,69 +141,102 @@ impl TokenIndex {
         path: &Path,
         vocabulary: &Vocabulary,
     ) -> Result<(), AtlasError> {
-        let mut writer = TableWriter::create(path, schema())?;
+        let mut writer = TableWriter::create(path, tokens_table())?;
         let n_tokens = self.peaks.n_tokens;
         for first in (0..n_tokens).step_by(ROWS) {
             let tokens = first..(first + ROWS).min(n_tokens);
             let tokens = tokens.map(|token| TokenId(token as u32));
-            let row = |token| (vocabulary.text(token).into_owned(), self.of(token));
-            let rows: Vec<_> = tokens.map(row).collect();
-            writer.write(batch(first as u32, &rows))?;
+            let row = |token| TokenRow {
+                token,
+                text: vocabulary.text(token).into_owned(),
+                neurons: self.of(token),
+            };
+            writer.write(&tokens.map(row).collect::<Vec<_>>())?;
         }
         Ok(writer.finish()?)
     }
 }
 
-fn schema() -> Arc<Schema> {
-    let field = |name: &str, data_type: DataType| Field::new(name, data_type, false);
-    let mut fields = vec![
-        field("token", DataType::UInt32),
-        field("text", DataType::Utf8),
-    ];
-    fields.extend(WRITERS.map(|name| field(name, neuron_list())));
-    fields.extend(N_PEAKS.map(|name| field(name, DataType::UInt32)));
-    fields.extend(PEAKS.map(|name| field(name, neuron_list())));
-    Arc::new(Schema::new(fields))
+/// A token's text, as [`Vocabulary::text`] has it, and its neurons.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TokenRow {
+    /// Its id.
+    pub token: TokenId,
+    /// Its text.
+    pub text: String,
+    /// Its neurons.
+    pub neurons: TokenNeurons,
 }
 
-fn batch(first: u32, rows: &[TokenRow]) -> Result<RecordBatch, ArrowError> {
-    let neurons = |get: &dyn Fn(&TokenNeurons) -> &Vec<(NeuronId, f32)>| {
-        let lists: Vec<_> = rows.iter().map(|(_, row)| get(row).as_slice()).collect();
-        neuron_lists(&lists)
-    };
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new((first..first + rows.len() as u32).collect::<UInt32Array>()),
-        Arc::new(
-            rows.iter()
-                .map(|(text, _)| Some(text.as_str()))
-                .collect::<StringArray>(),
-        ),
-        neurons(&|row| &row.by_logit[0])?,
-        neurons(&|row| &row.by_logit[1])?,
-        neurons(&|row| &row.by_v[0])?,
-        neurons(&|row| &row.by_v[1])?,
+impl Row for TokenRow {
+    fn place(&self) -> String {
+        format!("token {}", self.token.0)
+    }
+}
+
+/// The table.
+pub(crate) fn tokens_table() -> Arc<Table<TokenRow>> {
+    type T = TokenRow;
+    let mut columns = vec![
+        Column::number("token", |t: &T| t.token.0, |t, x| t.token = TokenId(x)).about("id"),
+        Column::text(
+            "text",
+            |t: &T| Some(&t.text),
+            |t, text| {
+                t.text = text.unwrap_or_default().to_owned();
+                Ok(())
+            },
+        )
+        .required()
+        .about("text"),
     ];
+    let writers = ["that promote it most", "that suppress it most"];
     for end in 0..2 {
-        let counts = rows.iter().map(|(_, row)| row.peaks[end].n_neurons);
-        columns.push(Arc::new(counts.collect::<UInt32Array>()));
+        let about = format!("neurons {}, by logit weights", writers[end]);
+        let column = Column::keyed(
+            BY_LOGIT[end],
+            move |t: &T| &t.neurons.by_logit[end],
+            move |t, x| t.neurons.by_logit[end] = x,
+        );
+        columns.push(column.about(about));
     }
     for end in 0..2 {
-        columns.push(neurons(&|row| &row.peaks[end].neurons)?);
+        let about = format!("neurons {}, by v", writers[end]);
+        let column = Column::keyed(
+            BY_V[end],
+            move |t: &T| &t.neurons.by_v[end],
+            move |t, x| t.neurons.by_v[end] = x,
+        );
+        columns.push(column.about(about));
     }
-    RecordBatch::try_new(schema(), columns)
+    let extremes = ["positive", "negative"];
+    for end in 0..2 {
+        let get = move |t: &T| t.neurons.peaks[end].n_neurons;
+        let set = move |t: &mut T, x| t.neurons.peaks[end].n_neurons = x;
+        let extreme = extremes[end];
+        let about =
+            format!("how many neurons have one of their most {extreme} examples peak on it");
+        columns.push(Column::number(N_PEAKS[end], get, set).about(about));
+    }
+    for (end, name) in PEAKS.into_iter().enumerate() {
+        let column = Column::keyed(
+            name,
+            move |t: &T| &t.neurons.peaks[end].neurons,
+            move |t, x| t.neurons.peaks[end].neurons = x,
+        );
+        columns.push(column.about("those with the most such examples; `value` is how many"));
+    }
+    Arc::new(Table::new(columns))
 }
 
 /// Names of the columns in which what is known of a token differs.
 pub(crate) fn different_tokens(a: &TokenRow, b: &TokenRow) -> Vec<String> {
-    let rows = batch(0, &[a.clone(), b.clone()]);
-    let mut different = rows.map_or_else(|_| Vec::new(), |rows| different_columns(&rows));
-    different.retain(|name| name != "token");
-    different
+    tokens_table().different(a, b)
 }
 
 /// The tokens of an atlas, some at a time.
 pub struct TokenBatches {
-    reader: TableReader,
+    reader: TableReader<TokenRow>,
     scan: ScanIdentity,
     next: u32,
 }
@@ -226,7 +248,7 @@ pub(in crate::atlas) fn read(
     scan: &ScanIdentity,
 ) -> Result<TokenBatches, AtlasError> {
     Ok(TokenBatches {
-        reader: TableReader::open(path, &schema(), rows)?,
+        reader: TableReader::open(path, tokens_table(), rows)?,
         scan: scan.clone(),
         next: 0,
     })
@@ -235,7 +257,7 @@ pub(in crate::atlas) fn read(
 impl TokenBatches {
     fn read_next(&mut self) -> Result<Option<Vec<TokenRow>>, AtlasError> {
         let n_tokens = self.scan.model.d_vocab;
-        let Some(batch) = self.reader.next().transpose()? else {
+        let Some(rows) = self.reader.next().transpose()? else {
             return match self.next == n_tokens {
                 true => Ok(None),
                 false => {
@@ -245,22 +267,17 @@ impl TokenBatches {
                 }
             };
         };
-        let columns = Named(&batch);
-        let mut rows = Vec::with_capacity(batch.num_rows());
-        for row in 0..batch.num_rows() {
-            let id = columns.number::<UInt32Type>("token", row);
-            if id != Some(self.next) || self.next >= n_tokens {
-                let id = id.unwrap_or_default();
-                let reason = format!("token {id} stands where token {} is expected", self.next);
+        for row in &rows {
+            if row.token.0 != self.next || self.next >= n_tokens {
+                let (place, next) = (row.place(), self.next);
+                let reason = format!("{place} stands where token {next} is expected");
                 return Err(self.reader.wrong(reason).into());
             }
-            let found = token(&columns, row);
-            check(&found.1, &self.scan).map_err(|reason| {
-                let reason = format!("token {}: {reason}", self.next);
+            check(&row.neurons, &self.scan).map_err(|reason| {
+                let reason = format!("{}: {reason}", row.place());
                 self.reader.wrong(reason)
             })?;
             self.next += 1;
-            rows.push(found);
         }
         Ok(Some(rows))
     }
@@ -277,7 +294,7 @@ impl Iterator for TokenBatches {
 /// Fails if a number of a token cannot be, in a model of these sizes.
 fn check(of: &TokenNeurons, scan: &ScanIdentity) -> Result<(), String> {
     let writers = of.by_logit.iter().chain(&of.by_v);
-    for (name, list) in WRITERS.into_iter().zip(writers) {
+    for (name, list) in BY_LOGIT.into_iter().chain(BY_V).zip(writers) {
         check_neurons(name, list, TOP_NEURONS, scan)?;
     }
     let n_neurons = u64::from(scan.model.n_layers) * u64::from(scan.model.d_mlp);
@@ -288,21 +305,4 @@ fn check(of: &TokenNeurons, scan: &ScanIdentity) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn token(columns: &Named<'_>, row: usize) -> TokenRow {
-    let neurons = |name: &str| columns.neurons(name, row);
-    let peaks = |end: usize| Peaks {
-        n_neurons: columns
-            .number::<UInt32Type>(N_PEAKS[end], row)
-            .unwrap_or_default(),
-        neurons: neurons(PEAKS[end]),
-    };
-    let text = columns.string("text", row).unwrap_or_default();
-    let neurons = TokenNeurons {
-        by_logit: [neurons(WRITERS[0]), neurons(WRITERS[1])],
-        by_v: [neurons(WRITERS[2]), neurons(WRITERS[3])],
-        peaks: [peaks(0), peaks(1)],
-    };
-    (text.to_owned(), neurons)
 }

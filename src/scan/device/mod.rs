@@ -305,7 +305,7 @@ fn more(counted: &Counted, neuron: usize) -> More {
     More {
         moments: Moments {
             count: u64::from(count(0)),
-            sums: std::array::from_fn(sum),
+            sums: Some(std::array::from_fn(sum)),
             min: -extreme(1),
             max: extreme(0),
         },
@@ -314,7 +314,9 @@ fn more(counted: &Counted, neuron: usize) -> More {
         not_finite: count(3),
         special: Moments {
             count: u64::from(counted.special_counts[neuron]),
-            sums: std::array::from_fn(|at| counted.special_sums[at * d + neuron]),
+            sums: Some(std::array::from_fn(|at| {
+                counted.special_sums[at * d + neuron]
+            })),
             min: -counted.special_extremes[d + neuron],
             max: counted.special_extremes[neuron],
         },

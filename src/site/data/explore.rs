@@ -10,11 +10,11 @@ use std::io::Write;
 use flate2::{Compression, GzBuilder};
 use serde_json::json;
 
-use crate::atlas::{AtlasNeuron, Class, Measure, NeuronWeights, Role, SignCase, Summary};
+use crate::atlas::facts::{Fact, RANKED, Unit, facts};
+use crate::atlas::{AtlasNeuron, Class, NeuronWeights, Role, SignCase, Summary};
 use crate::ids::TokenId;
 use crate::tokens::Vocabulary;
 
-use super::columns::{Column, Group, columns};
 use super::steps::{self, Codes, steps};
 use crate::site::error::SiteError;
 use crate::site::text::format::round;
@@ -29,7 +29,6 @@ const NO_TOKEN: u32 = u32::MAX;
 
 /// The columns of a model, as they are filled.
 pub(in crate::site) struct Explore {
-    columns: Vec<Column>,
     /// Whether the weights were analysed.
     analysed: bool,
     known: Known,
@@ -60,15 +59,13 @@ impl Known {
         said: impl Fn(&Summary) -> [bool; 2],
     ) -> Self {
         let weights = |at: usize| weights.map(|weights| &weights[at]);
-        let numbers = columns().into_iter().map(|column| {
+        let numbers = facts().map(|fact| {
             let values = summaries.iter().enumerate();
-            let values = values.map(|(at, summary)| column.of(summary, weights(at)));
-            values
-                .map(|value| as_shown(value, column.is_share))
-                .collect()
+            let values = values.map(|(at, summary)| fact.of(summary, weights(at)));
+            values.map(|value| as_shown(value, fact.unit)).collect()
         });
-        let ranks = Measure::ALL.map(|measure| {
-            let ranks = summaries.iter().map(|s| s.ranked(measure).rank_in_model);
+        let ranks = RANKED.map(|fact| {
+            let ranks = summaries.iter().map(|s| s.ranks(fact).in_model);
             ranks.map(Option::unwrap_or_default).collect()
         });
         let mut known = Self {
@@ -82,7 +79,8 @@ impl Known {
             let class = weights.and_then(|of| of.class);
             let [note, explanation] = said(summary);
             let atypical = class.is_some_and(|class| !class.typical);
-            let flags = [summary.dead, summary.rare, atypical, note, explanation];
+            let [dead, rare] = [summary.dead, summary.rare].map(|known| known == Some(true));
+            let flags = [dead, rare, atypical, note, explanation];
             let flags = flags.iter().enumerate();
             known
                 .flags
@@ -119,9 +117,12 @@ fn append<T>(columns: &mut Vec<Vec<T>>, next: Vec<Vec<T>>) {
 }
 
 /// A number as it is shown, shares in percent.
-fn as_shown(value: Option<f64>, is_share: bool) -> i32 {
+fn as_shown(value: Option<f64>, unit: Unit) -> i32 {
     let value = value.and_then(round);
-    steps(value.map(|value| if is_share { value * 100.0 } else { value }))
+    steps(value.map(|value| match unit {
+        Unit::Number => value,
+        Unit::Share => value * 100.0,
+    }))
 }
 
 impl Explore {
@@ -129,7 +130,6 @@ impl Explore {
     pub(in crate::site) fn new(n_neurons: usize, gated: bool, analysed: bool) -> Self {
         let numbers = || vec![steps::NONE; n_neurons];
         Self {
-            columns: columns(),
             analysed,
             known: Known::default(),
             peak: vec![NO_TOKEN; n_neurons],
@@ -153,7 +153,8 @@ impl Explore {
         if let (Some(shares), Some(cases)) = (&mut self.shares, &neuron.stats.cases) {
             let n = neuron.stats.moments.count;
             for (share, case) in shares.iter_mut().zip(cases.iter()) {
-                share[flat] = as_shown((n > 0).then(|| case.count as f64 / n as f64), true);
+                let value = (n > 0).then(|| case.count as f64 / n as f64);
+                share[flat] = as_shown(value, Unit::Share);
             }
         }
     }
@@ -168,16 +169,19 @@ impl Explore {
         let n = self.peak.len();
         let mut planes: Vec<u8> = Vec::new();
         let mut described = Vec::new();
-        let mut ranks = self.known.ranks.iter();
-        for (column, values) in self.columns.iter().zip(&self.known.numbers) {
-            let group = match column.group {
-                Group::Activations => "activations",
-                Group::Weights => "weights",
-            };
-            let head = json!({"name": column.name, "label": column.label, "definition": column.definition, "group": group});
-            let ranks = column.is_ranked().then(|| ranks.next()).flatten();
-            let ranks = ranks.map(Vec::as_slice);
-            described.extend(number(head, column.is_share, values, ranks, &mut planes));
+        for (fact, values) in facts().zip(&self.known.numbers) {
+            let Fact {
+                key,
+                label,
+                definition,
+                group,
+                unit,
+                ..
+            } = fact;
+            let head = json!({"name": key, "label": label, "definition": definition, "group": group.name()});
+            let ranks = fact.place_in(&RANKED);
+            let ranks = ranks.map(|at| self.known.ranks[at].as_slice());
+            described.extend(number(head, *unit, values, ranks, &mut planes));
         }
         for (case, values) in SignCase::ALL.iter().zip(self.shares.iter().flatten()) {
             let name = case.name();
@@ -186,7 +190,7 @@ impl Explore {
                 name.replace('_', ", ")
             );
             let head = json!({"name": format!("share_{name}"), "label": format!("Share of {}", name.replace('_', " ")), "definition": definition, "group": "signs"});
-            described.extend(number(head, true, values, None, &mut planes));
+            described.extend(number(head, Unit::Share, values, None, &mut planes));
         }
         let classes = Class::ALL.map(Class::name).to_vec();
         let roles = Role::ALL.map(Role::name).to_vec();
@@ -248,14 +252,14 @@ impl Explore {
 /// Adds a column of numbers, unless no neuron has one: its description, with how to read its codes.
 fn number(
     mut head: serde_json::Value,
-    is_share: bool,
+    unit: Unit,
     steps: &[i32],
     ranks: Option<&[u32]>,
     planes: &mut Vec<u8>,
 ) -> Option<serde_json::Value> {
     let coded = Codes::of(steps)?;
     head["kind"] = "number".into();
-    if is_share {
+    if unit == Unit::Share {
         head["unit"] = "share".into();
     }
     head["exponent"] = coded.exponent.into();

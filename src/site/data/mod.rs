@@ -1,6 +1,5 @@
 //! What programs read of the site, and what its pages load: records, columns, search.
 
-pub(in crate::site) mod columns;
 pub(in crate::site) mod deepdecipher;
 pub(in crate::site) mod documents;
 pub(in crate::site) mod explore;

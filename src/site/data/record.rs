@@ -5,8 +5,10 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::atlas::facts::{FREQUENCY, FREQUENCY_ABS, N_RANKED, RANKED, SCANNED};
+use crate::atlas::histogram::Histogram;
 use crate::atlas::{
-    Atlas, AtlasNeuron, Measure, Moments, NeuronStats, Regions, ScanIdentity, SignCase, Summary,
+    Atlas, AtlasNeuron, Fact, Moments, NeuronStats, Regions, ScanIdentity, SignCase, Summary,
     WeightsInfo,
 };
 use crate::tokens::Vocabulary;
@@ -40,7 +42,7 @@ struct RecordHead<'a> {
 #[derive(Serialize)]
 struct StatsRecord<'a> {
     count: u64,
-    not_finite: u64,
+    not_finite: Option<u64>,
     mean: Option<f64>,
     variance: Option<f64>,
     skewness: Option<f64>,
@@ -49,13 +51,16 @@ struct StatsRecord<'a> {
     max: Option<f32>,
     frequency: Option<f64>,
     frequency_abs: FrequencyRecord,
-    dead: bool,
-    rare: bool,
-    special: SummaryRecord,
+    dead: Option<bool>,
+    rare: Option<bool>,
+    /// Facts that the first version of the record did not have.
+    #[serde(flatten)]
+    later: Fields<Option<f64>>,
+    special: Option<SummaryRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hook_post: Option<SummaryRecord>,
     quantiles: Fields<Option<f64>>,
-    histogram: HistogramRecord<'a>,
+    histogram: Option<HistogramRecord<'a>>,
 }
 
 #[derive(Serialize)]
@@ -93,8 +98,8 @@ struct HistogramRecord<'a> {
 }
 
 impl<'a> HistogramRecord<'a> {
-    fn of(stats: &'a NeuronStats) -> Self {
-        let counts = stats.histogram.counts();
+    fn of(histogram: &'a Histogram) -> Self {
+        let counts = histogram.counts();
         let first_bin = counts.iter().position(|&n| n > 0).unwrap_or(0);
         let end = counts.iter().rposition(|&n| n > 0).map_or(0, |at| at + 1);
         Self {
@@ -148,17 +153,15 @@ struct InterestRecord {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::site) struct Population {
     /// Of the layer.
-    pub(in crate::site) layer: [u32; Measure::ALL.len()],
+    pub(in crate::site) layer: [u32; N_RANKED],
     /// Of the model.
-    pub(in crate::site) model: [u32; Measure::ALL.len()],
+    pub(in crate::site) model: [u32; N_RANKED],
 }
 
 /// How many neurons have a value of each measure.
-pub(in crate::site) fn with_value(summaries: &[Summary]) -> [u32; Measure::ALL.len()] {
-    Measure::ALL.map(|measure| {
-        let values = summaries
-            .iter()
-            .filter(|s| s.ranked(measure).value.is_some());
+pub(in crate::site) fn with_value(summaries: &[Summary]) -> [u32; N_RANKED] {
+    RANKED.map(|fact| {
+        let values = summaries.iter().filter(|s| s.value(fact).is_some());
         values.count() as u32
     })
 }
@@ -233,11 +236,9 @@ impl<'a> RecordWriter<'a> {
         let value = |value: Option<f64>| value.and_then(round);
         let quantile = |name: &'static str| {
             let q = name.parse().unwrap_or(0.5);
-            (
-                name,
-                value(stats.histogram.quantile(q, moments.min, moments.max)),
-            )
+            (name, value(stats.quantile(q)))
         };
+        let later = SCANNED.into_iter().filter(|fact| fact.since > 1);
         StatsRecord {
             count: moments.count,
             not_finite: stats.not_finite,
@@ -247,17 +248,22 @@ impl<'a> RecordWriter<'a> {
             kurtosis: value(moments.kurtosis()),
             min: (moments.count > 0).then_some(moments.min),
             max: (moments.count > 0).then_some(moments.max),
-            frequency: value(summary.ranked(Measure::Frequency).value),
+            frequency: value(summary.value(&FREQUENCY)),
             frequency_abs: FrequencyRecord {
                 tau: self.scan.policy.stats.tau,
-                value: value(summary.frequency_abs),
+                value: value(summary.value(&FREQUENCY_ABS)),
             },
             dead: summary.dead,
             rare: summary.rare,
-            special: SummaryRecord::of(&stats.special),
+            later: Fields(
+                later
+                    .map(|fact| (fact.key, value(summary.value(fact))))
+                    .collect(),
+            ),
+            special: stats.special.as_ref().map(SummaryRecord::of),
             hook_post: stats.post.as_ref().map(SummaryRecord::of),
             quantiles: Fields(QUANTILES.map(quantile).to_vec()),
-            histogram: HistogramRecord::of(stats),
+            histogram: stats.histogram.as_ref().map(HistogramRecord::of),
         }
     }
 
@@ -293,16 +299,16 @@ fn sign_records(stats: &NeuronStats) -> Option<Fields<SignRecord>> {
 }
 
 fn interest(neuron: &AtlasNeuron, population: &Population) -> Fields<InterestRecord> {
-    let record = |measure: Measure| {
-        let ranked = neuron.summary.ranked(measure);
+    let record = |(at, fact): (usize, &&'static Fact)| {
+        let ranks = neuron.summary.ranks(fact);
         let record = InterestRecord {
-            value: ranked.value.and_then(round),
-            rank_in_layer: ranked.rank_in_layer,
-            rank_in_model: ranked.rank_in_model,
-            n_in_layer: population.layer[measure as usize],
-            n_in_model: population.model[measure as usize],
+            value: neuron.summary.value(fact).and_then(round),
+            rank_in_layer: ranks.in_layer,
+            rank_in_model: ranks.in_model,
+            n_in_layer: population.layer[at],
+            n_in_model: population.model[at],
         };
-        (measure.name(), record)
+        (fact.key, record)
     };
-    Fields(Measure::ALL.map(record).into())
+    Fields(RANKED.iter().enumerate().map(record).collect())
 }

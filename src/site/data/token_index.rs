@@ -66,7 +66,7 @@ pub(in crate::site) fn write(
             let tokens = tokens(first(at), batch, model.d_mlp);
             write(&format!("{:06}.json", first(at)), json(&tokens)?)
         })?;
-        texts.extend(some.into_iter().flatten().map(|(text, _)| text));
+        texts.extend(some.into_iter().flatten().map(|row| row.text));
     }
     let (files, firsts) = names(&texts);
     for (at, names) in files.iter().enumerate() {
@@ -99,12 +99,13 @@ fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> TokensRecord {
         let pair = |(id, n): &(NeuronId, f32)| (id.layer * d_mlp + id.neuron, *n as u32);
         peaks.neurons.iter().map(pair).collect()
     };
-    let record = |(text, token): &TokenRow| {
+    let record = |row: &TokenRow| {
+        let token = &row.neurons;
         let [promoted_logit, suppressed_logit] = [0, 1].map(|end| flat(&token.by_logit[end]));
         let [promoted_v, suppressed_v] = [0, 1].map(|end| flat(&token.by_v[end]));
         let [top, bottom]: [&Peaks; 2] = [&token.peaks[0], &token.peaks[1]];
         TokenRecord {
-            text: text.clone(),
+            text: row.text.clone(),
             promoted_logit,
             suppressed_logit,
             promoted_v,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::atlas::{AtlasManifest, Class, Measure, NeuronWeights, Regions, Role, Summary};
+use crate::atlas::facts::{RANKED, facts};
+use crate::atlas::{AtlasManifest, Class, NeuronWeights, Regions, Role, Summary};
 
-use super::views::{MeasureView, ModelPageView};
-use crate::site::data::columns::columns;
+use super::views::{FactView, ModelPageView};
 use crate::site::data::explore;
 use crate::site::data::lines;
 use crate::site::text::format::round;
@@ -14,7 +14,7 @@ use crate::site::text::format::round;
 pub(in crate::site) fn model_index(
     manifest: &AtlasManifest,
     view: &ModelPageView,
-    statistics: &[MeasureView],
+    facts: [&[FactView]; 2],
     neuron_json: bool,
 ) -> serde_json::Value {
     let (scan, name) = (&manifest.scan, &manifest.scan.model.name);
@@ -55,10 +55,10 @@ pub(in crate::site) fn model_index(
         "lines_per_file": lines::PER_FILE,
         "neuron": "{layer}/{neuron}.html",
         "neuron_json": neuron_json,
-        "statistics": statistics,
-        "measures": Measure::ALL.map(|m| serde_json::json!({"name": m.name(), "label": m.label(), "definition": m.definition()})),
+        "statistics": facts[1],
+        "measures": facts[0],
         "layers": layers.collect::<Vec<_>>(),
-        "top": {"measure": Measure::ALL[0].name(), "neurons": top.collect::<Vec<_>>()},
+        "top": {"measure": RANKED[0].key, "neurons": top.collect::<Vec<_>>()},
         "notes": notes.collect::<Vec<_>>(),
     })
 }
@@ -72,20 +72,20 @@ pub(in crate::site) fn layer_index(
     weights: Option<(&[NeuronWeights], &Regions)>,
 ) -> serde_json::Value {
     let mut named = serde_json::Map::new();
-    for column in columns() {
+    for fact in facts() {
         let values = summaries.iter().enumerate().map(|(at, summary)| {
             let weights = weights.map(|(weights, _)| &weights[at]);
-            column.of(summary, weights).and_then(round)
+            fact.of(summary, weights).and_then(round)
         });
         let values: Vec<_> = values.collect();
-        if column.is_ranked() || column.is_scanned() || values.iter().any(Option::is_some) {
-            named.insert(column.name.into(), serde_json::json!(values));
+        if fact.is_ranked() || fact.is_scanned() || values.iter().any(Option::is_some) {
+            named.insert(fact.key.into(), serde_json::json!(values));
         }
     }
-    let ranks = Measure::ALL.map(|measure| {
-        let ranks = summaries.iter().map(|s| s.ranked(measure).rank_in_layer);
+    let ranks = RANKED.map(|fact| {
+        let ranks = summaries.iter().map(|s| s.ranks(fact).in_layer);
         (
-            measure.name().to_owned(),
+            fact.key.to_owned(),
             serde_json::json!(ranks.collect::<Vec<_>>()),
         )
     });
@@ -118,8 +118,8 @@ pub(in crate::site) fn layer_index(
         "columns": named,
         "ranks": serde_json::Map::from_iter(ranks),
         "weights": weights,
-        "dead": flagged(&|s| s.dead),
-        "rare": flagged(&|s| s.rare),
-        "ranking": {"measure": Measure::ALL[0].name(), "neurons": ranked.iter().map(|s| s.neuron).collect::<Vec<_>>()},
+        "dead": flagged(&|s| s.dead == Some(true)),
+        "rare": flagged(&|s| s.rare == Some(true)),
+        "ranking": {"measure": RANKED[0].key, "neurons": ranked.iter().map(|s| s.neuron).collect::<Vec<_>>()},
     })
 }

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::atlas::{Measure, NeuronWeights, Summary};
+use crate::atlas::facts::RANKED;
+use crate::atlas::{NeuronWeights, Summary};
 
 use super::figures::LayerFigures;
 use super::indexes::layer_index;
@@ -46,13 +47,13 @@ impl Layer<'_> {
         let (site, model) = (part.site, part.model);
         let name = format!("{}/{layer}", model.name);
         let index = format!("{name}/index.html");
-        let default = Measure::ALL[0];
+        let default = RANKED[0];
         let mut ranked: Vec<&Summary> = summaries.iter().collect();
         ranked.sort_by_key(|s| {
-            let rank = s.ranked(default).rank_in_layer;
+            let rank = s.ranks(default).in_layer;
             (rank.unwrap_or(u32::MAX), s.neuron)
         });
-        let values = summaries.iter().filter_map(|s| s.ranked(default).value);
+        let values = summaries.iter().filter_map(|s| s.value(default));
         let values: Vec<f64> = values.collect();
         let description = format!(
             "Layer {layer} of {}: its {} neurons, ranked.",
@@ -73,11 +74,11 @@ impl Layer<'_> {
             n_rows: summaries.len(),
             plot: plot::distribution(
                 &values,
-                &format!("Distribution of {} in layer {layer}", default.label()),
+                &format!("Distribution of {} in layer {layer}", default.label),
             ),
             cells: cells(summaries),
-            dead: summaries.iter().filter(|s| s.dead).count(),
-            rare: summaries.iter().filter(|s| s.rare).count(),
+            dead: summaries.iter().filter(|s| s.dead == Some(true)).count(),
+            rare: summaries.iter().filter(|s| s.rare == Some(true)).count(),
             classes: figures.map(LayerFigures::class_rows).unwrap_or_default(),
             roles: figures.map(LayerFigures::role_rows).unwrap_or_default(),
         };
@@ -116,10 +117,10 @@ fn cells(summaries: &[Summary]) -> String {
     let mut out = String::with_capacity(summaries.len() * 48);
     for s in summaries {
         let shade = s
-            .ranked(Measure::ALL[0])
-            .rank_in_layer
+            .ranks(RANKED[0])
+            .in_layer
             .map_or(0, |rank| SHADES - (rank - 1) * SHADES / n);
-        let state = if s.dead { " dead" } else { "" };
+        let state = if s.dead == Some(true) { " dead" } else { "" };
         out.push_str(&format!(
             "<a class=\"s{shade}{state}\" href=\"{0}.html\">{0}</a>\n",
             s.neuron

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::atlas::{Measure, Summary, quantile};
+use crate::atlas::facts::{FREQUENCY, Fact, KURTOSIS, N_RANKED, RANKED};
+use crate::atlas::{Summary, quantile};
 
 use super::figures::{FigureView, LayerFigures, Tables, weight_figures};
 use super::indexes::model_index;
@@ -33,7 +34,7 @@ const TOP_NEURONS: usize = 20;
 
 /// What is known of a layer before its neurons' pages are written.
 struct Overview {
-    with_value: [u32; Measure::ALL.len()],
+    with_value: [u32; N_RANKED],
     row: LayerRow,
     spread: LayerSpread,
     /// If the weights were analysed.
@@ -53,7 +54,7 @@ impl ModelPart<'_> {
         let first = (0..model.n_layers).into_par_iter();
         let first = first.map(|layer| self.overview(layer, &pages));
         let first = first.collect::<Result<Vec<_>, SiteError>>()?;
-        let mut in_model = [0; Measure::ALL.len()];
+        let mut in_model = [0; N_RANKED];
         let (mut of_weights, mut spreads) = (Vec::new(), Vec::new());
         let (mut layers, mut top) = (Vec::new(), Vec::new());
         for layer in first {
@@ -136,7 +137,7 @@ impl ModelPart<'_> {
     fn layer(
         &self,
         layer: u32,
-        in_model: [u32; Measure::ALL.len()],
+        in_model: [u32; N_RANKED],
         figures: Option<&LayerFigures>,
         pages: &NeuronPages<'_>,
     ) -> Result<(), SiteError> {
@@ -219,7 +220,7 @@ impl ModelPart<'_> {
             &json(&model_index(
                 manifest,
                 &view,
-                &model.statistics,
+                [&model.measures, &model.statistics],
                 site.options.neuron_json,
             ))?,
         )
@@ -266,14 +267,14 @@ impl ModelPart<'_> {
 
 /// A neuron's rank in the model and its row, if it is among the first.
 fn first_in_model(summary: &Summary) -> Option<(u32, TopRow)> {
-    let ranked = summary.ranked(Measure::ALL[0]);
-    let rank = ranked
-        .rank_in_model
+    let ranks = summary.ranks(RANKED[0]);
+    let rank = ranks
+        .in_model
         .filter(|&rank| rank as usize <= TOP_NEURONS)?;
     let row = TopRow {
         layer: summary.layer,
         neuron: summary.neuron,
-        value: number(ranked.value),
+        value: number(summary.value(RANKED[0])),
     };
     Some((rank, row))
 }
@@ -284,13 +285,11 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 fn layer_row(layer: u32, summaries: &[Summary]) -> LayerRow {
-    let values = |measure: Measure| {
-        summaries
-            .iter()
-            .filter_map(|s| s.ranked(measure).value)
-            .collect::<Vec<_>>()
+    let values = |fact: &Fact| {
+        let values = summaries.iter().filter_map(|s| s.value(fact));
+        values.collect::<Vec<_>>()
     };
-    let kurtosis = values(Measure::Kurtosis);
+    let kurtosis = values(&KURTOSIS);
     LayerRow {
         layer,
         plot: plot::distribution(
@@ -298,12 +297,12 @@ fn layer_row(layer: u32, summaries: &[Summary]) -> LayerRow {
             &format!("Distribution of kurtosis in layer {layer}"),
         ),
         median_kurtosis: number(median(kurtosis)),
-        median_frequency: percent(median(values(Measure::Frequency))),
-        dead: summaries.iter().filter(|s| s.dead).count(),
-        rare: summaries.iter().filter(|s| s.rare).count(),
+        median_frequency: percent(median(values(&FREQUENCY))),
+        dead: summaries.iter().filter(|s| s.dead == Some(true)).count(),
+        rare: summaries.iter().filter(|s| s.rare == Some(true)).count(),
         best: summaries
             .iter()
-            .find(|s| s.ranked(Measure::ALL[0]).rank_in_layer == Some(1))
+            .find(|s| s.ranks(RANKED[0]).in_layer == Some(1))
             .map(|s| s.neuron),
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::atlas::{AtlasNeuron, Measure, NeuronWeights, Summary};
+use crate::atlas::facts::KURTOSIS;
+use crate::atlas::{AtlasNeuron, NeuronWeights, Summary};
 use crate::ids::NeuronId;
 
 use super::classes::{Tag, tags};
@@ -136,7 +137,7 @@ impl<'a> NeuronPages<'a> {
         let description = self.description(neuron, examples.of(main_list).next());
         let title = format!("{} {layer}.{index}", model.name);
         let common = site.common(&name, title, description);
-        let not_finite = neuron.stats.not_finite;
+        let not_finite = neuron.stats.not_finite.unwrap_or_default();
         let tags = neuron.weights.as_ref().map(tags).unwrap_or_default();
         let cards = cards(&neuron.summary, population);
         if site.options.cards {
@@ -152,8 +153,8 @@ impl<'a> NeuronPages<'a> {
             cards,
             tags,
             analysed: neuron.weights.is_some(),
-            dead: neuron.summary.dead,
-            rare: neuron.summary.rare,
+            dead: neuron.summary.dead == Some(true),
+            rare: neuron.summary.rare == Some(true),
             not_finite: match not_finite {
                 0 => String::new(),
                 n => count(n),
@@ -194,12 +195,9 @@ impl<'a> NeuronPages<'a> {
         if !promoted.is_empty() {
             words += &format!(", promotes when positive “{}”", promoted.join("”, “"));
         }
-        let kurtosis = neuron.summary.ranked(Measure::Kurtosis);
-        if let Some(rank) = kurtosis.rank_in_layer {
-            words += &format!(
-                "; kurtosis {}, #{rank} in its layer",
-                number(kurtosis.value)
-            );
+        if let Some(rank) = neuron.summary.ranks(&KURTOSIS).in_layer {
+            let kurtosis = number(neuron.summary.value(&KURTOSIS));
+            words += &format!("; kurtosis {kurtosis}, #{rank} in its layer");
         }
         words + "."
     }

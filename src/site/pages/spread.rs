@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::atlas::{Measure, Summary, quantile};
+use crate::atlas::facts::{FREQUENCY, Fact, KURTOSIS, Unit};
+use crate::atlas::{Summary, quantile};
 
 use super::figures::{FigureView, Tables};
 use super::plot::{self, Spread};
@@ -10,14 +11,14 @@ use crate::site::error::SiteError;
 use crate::site::text::format::round;
 
 /// What is shown, with its name for readers and what one should know of it.
-const SHOWN: [(Measure, &str, &str); 2] = [
+static SHOWN: [(&Fact, &str, &str); 2] = [
     (
-        Measure::Frequency,
+        &FREQUENCY,
         "Frequency by layer",
         "Share of counted tokens with hook_pre > 0, in per cent.",
     ),
     (
-        Measure::Kurtosis,
+        &KURTOSIS,
         "Kurtosis by layer",
         "3 for a normal distribution, large where few tokens stand far out.",
     ),
@@ -29,8 +30,8 @@ pub(in crate::site) struct LayerSpread([Option<Spread>; SHOWN.len()]);
 
 impl LayerSpread {
     pub(in crate::site) fn new(summaries: &[Summary]) -> Self {
-        Self(SHOWN.map(|(measure, ..)| {
-            let values = summaries.iter().filter_map(|s| s.ranked(measure).value);
+        Self(SHOWN.map(|(fact, ..)| {
+            let values = summaries.iter().filter_map(|s| s.value(fact));
             let mut values: Vec<f64> = values.collect();
             values.sort_unstable_by(f64::total_cmp);
             let mut spread = Spread::default();
@@ -48,18 +49,17 @@ pub(in crate::site) fn figures(
     tables: &mut Tables,
 ) -> Result<Vec<FigureView>, SiteError> {
     let mut views = Vec::new();
-    for (at, (measure, title, caption)) in SHOWN.into_iter().enumerate() {
+    for (at, (fact, title, caption)) in SHOWN.into_iter().enumerate() {
         let values: Vec<Option<Spread>> = layers.iter().map(|LayerSpread(of)| of[at]).collect();
         let rows = values.iter().enumerate().filter_map(|(layer, spread)| {
             let numbers = (*spread)?.map(|value| json!(round(value)));
             Some([vec![json!(layer)], numbers.to_vec()].concat())
         });
         let columns = ["layer", "q05", "q25", "median", "q75", "q95"];
-        let [csv, json] = tables.add(measure.name(), &columns, rows.collect())?;
-        let unit = if measure == Measure::Frequency {
-            100.0
-        } else {
-            1.0
+        let [csv, json] = tables.add(fact.key, &columns, rows.collect())?;
+        let unit = match fact.unit {
+            Unit::Number => 1.0,
+            Unit::Share => 100.0,
         };
         let drawn: Vec<Option<Spread>> = values
             .iter()

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use crate::atlas::{Atlas, Measure, ModelInfo, Moments, Summary};
+use crate::atlas::facts::{Fact, MAX, MIN, RANKED, RARE_ONE_IN, SCANNED, Unit, facts};
+use crate::atlas::{Atlas, ModelInfo, Moments, Summary};
 
 use super::classes::Tag;
 use super::figures::{CountRow, FigureView};
 use super::terms::Terms;
 use crate::site::content::{Explanation, Page};
-use crate::site::data::columns::{Column, columns};
 use crate::site::data::record::Population;
 use crate::site::text::display::calm;
 use crate::site::text::format::{count, human, number, percent};
@@ -72,6 +72,8 @@ pub(in crate::site) struct ModelView {
     pub(in crate::site) bos: Option<String>,
     pub(in crate::site) count_special: bool,
     pub(in crate::site) tau: String,
+    /// One token of so many: a neuron that is active at fewer is rare.
+    pub(in crate::site) rare_one_in: String,
     pub(in crate::site) window_before: u32,
     pub(in crate::site) window_after: u32,
     pub(in crate::site) context_tokens: usize,
@@ -84,10 +86,10 @@ pub(in crate::site) struct ModelView {
     pub(in crate::site) corpus_sha256: String,
     pub(in crate::site) neuroscope: String,
     pub(in crate::site) sources: Vec<SourceView>,
-    /// Measures of interest, by which neurons are ranked.
-    pub(in crate::site) measures: Vec<MeasureView>,
-    /// The statistics that have no rank.
-    pub(in crate::site) statistics: Vec<MeasureView>,
+    /// The facts by which neurons are ranked.
+    pub(in crate::site) measures: Vec<FactView>,
+    /// The facts without a rank.
+    pub(in crate::site) statistics: Vec<FactView>,
 }
 
 #[derive(Clone, Serialize)]
@@ -98,11 +100,12 @@ pub(in crate::site) struct SourceView {
     pub(in crate::site) n_tokens: String,
 }
 
+/// A fact of the catalogue.
 #[derive(Clone, Serialize)]
-pub(in crate::site) struct MeasureView {
+pub(in crate::site) struct FactView {
     pub(in crate::site) name: &'static str,
     pub(in crate::site) label: &'static str,
-    pub(in crate::site) definition: String,
+    pub(in crate::site) definition: &'static str,
 }
 
 /// `hook_post` of a SoLU neuron, in words.
@@ -165,6 +168,7 @@ impl ModelView {
             bos,
             count_special: policy.count_special,
             tau: number(Some(f64::from(policy.stats.tau))),
+            rare_one_in: count(RARE_ONE_IN),
             window_before: policy.stats.window_before,
             window_after: policy.stats.window_after,
             context_tokens: policy.stats.context_tokens,
@@ -191,32 +195,22 @@ impl ModelView {
                     n_tokens: count(source.n_tokens),
                 })
                 .collect(),
-            measures: Measure::ALL.map(MeasureView::of).to_vec(),
-            statistics: statistics(model.gated, atlas.weights_info().is_some()),
+            measures: RANKED.map(FactView::of).to_vec(),
+            statistics: facts()
+                .filter(|fact| !fact.is_ranked())
+                .filter(|fact| fact.is_of(model.gated, atlas.weights_info().is_some()))
+                .map(FactView::of)
+                .collect(),
         }
     }
 }
 
-/// The numbers that have no rank, with their definitions, as far as neurons of the model have them.
-fn statistics(gated: bool, analysed: bool) -> Vec<MeasureView> {
-    let unranked = columns().into_iter().filter(|column| !column.is_ranked());
-    let known = unranked.filter(|column| {
-        column.is_scanned() || analysed && (gated || !column.name.contains("gate"))
-    });
-    let view = |column: Column| MeasureView {
-        name: column.name,
-        label: column.label,
-        definition: column.definition.to_owned(),
-    };
-    known.map(view).collect()
-}
-
-impl MeasureView {
-    fn of(measure: Measure) -> Self {
+impl FactView {
+    fn of(fact: &Fact) -> Self {
         Self {
-            name: measure.name(),
-            label: measure.label(),
-            definition: measure.definition().to_owned(),
+            name: fact.key,
+            label: fact.label,
+            definition: fact.definition,
         }
     }
 }
@@ -381,52 +375,40 @@ pub(in crate::site) struct Card {
 
 /// The cards of a neuron.
 pub(in crate::site) fn cards(summary: &Summary, population: &Population) -> Vec<Card> {
-    let plain = |id, label, value| Card {
-        id,
-        label,
-        value,
-        in_layer: None,
-        in_model: None,
-    };
-    let ranked = |measure: Measure| {
-        let ranked = summary.ranked(measure);
-        let [n_layer, n_model] = [population.layer, population.model].map(|n| n[measure as usize]);
-        let place = |rank: Option<u32>, n: u32| {
+    let card = |fact: &Fact| {
+        let ranks = summary.ranks(fact);
+        let at = fact.place_in(&RANKED);
+        let place = |rank: Option<u32>, n: &[u32]| {
+            let n = n[at?];
             rank.map(|rank| format!("#{} of {}", count(rank.into()), count(n.into())))
         };
         Card {
-            id: measure.name(),
-            label: measure.label(),
-            value: measure_value(measure, ranked.value),
-            in_layer: place(ranked.rank_in_layer, n_layer),
-            in_model: place(ranked.rank_in_model, n_model),
+            id: fact.key,
+            label: fact.label,
+            value: in_words(fact, summary.value(fact)),
+            in_layer: place(ranks.in_layer, &population.layer),
+            in_model: place(ranks.in_model, &population.model),
         }
     };
-    let mut cards = vec![
-        plain("max", "Max", number(summary.max)),
-        plain("min", "Min", number(summary.min)),
-        plain("mean", "Mean", number(summary.mean)),
-        plain("frequency_abs", "Active", percent(summary.frequency_abs)),
-    ];
-    cards.extend(Measure::ALL.map(ranked));
-    cards
+    SCANNED.into_iter().chain(RANKED).map(card).collect()
 }
 
-/// A measure's value in words.
-fn measure_value(measure: Measure, value: Option<f64>) -> String {
-    match measure {
-        Measure::Frequency => percent(value),
-        _ => number(value),
+/// A fact's value in words.
+fn in_words(fact: &Fact, value: Option<f64>) -> String {
+    match fact.unit {
+        Unit::Number => number(value),
+        Unit::Share => percent(value),
     }
 }
 
-/// A neuron's row in its layer's table, in the order of [`Measure::ALL`].
+/// A neuron's row in its layer's table, in the order of [`RANKED`].
 pub(in crate::site) fn rank_row(summary: &Summary) -> RankRow {
-    let value = |measure: Measure| measure_value(measure, summary.ranked(measure).value);
     RankRow {
         neuron: summary.neuron,
-        values: Measure::ALL.map(value).to_vec(),
-        min: number(summary.min),
-        max: number(summary.max),
+        values: RANKED
+            .map(|fact| in_words(fact, summary.value(fact)))
+            .to_vec(),
+        min: number(summary.value(&MIN)),
+        max: number(summary.value(&MAX)),
     }
 }

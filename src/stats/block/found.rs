@@ -109,7 +109,7 @@ impl Block {
     pub fn add(&mut self, lane: usize, more: &More, histogram: impl Iterator<Item = u32>) {
         let own = &more.moments;
         self.count[lane] += own.count as u32;
-        for (sums, more) in self.sums.iter_mut().zip(own.sums) {
+        for (sums, more) in self.sums.iter_mut().zip(own.sums.into_iter().flatten()) {
             sums[lane] += more;
         }
         self.max[lane] = larger(self.max[lane], own.max);

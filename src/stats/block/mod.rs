@@ -501,17 +501,17 @@ impl Block {
             let stats = NeuronStats {
                 moments: Moments {
                     count: u64::from(self.count[lane]),
-                    sums: self.sums.each_ref().map(|sums| sums[lane]),
+                    sums: Some(self.sums.each_ref().map(|sums| sums[lane])),
                     min: self.min[lane] + 0.0,
                     max: self.max[lane] + 0.0,
                 },
-                histogram: Histogram::from_bins(
+                histogram: Some(Histogram::from_bins(
                     bins.map(|(bin, &count)| (bin as u8, u64::from(count))),
-                ),
-                not_finite: u64::from(self.not_finite[lane]),
-                n_firing: u64::from(self.firing[lane]),
-                n_above_tau: u64::from(self.above[lane]),
-                special: self.special[lane],
+                )),
+                not_finite: Some(self.not_finite[lane].into()),
+                n_firing: Some(self.firing[lane].into()),
+                n_above_tau: Some(self.above[lane].into()),
+                special: Some(self.special[lane]),
                 post: self.post.as_ref().map(|post| post[lane]),
                 cases: (self.cases.as_ref())
                     .map(|cases| cases.each_ref().map(|case| case.of_lane(lane))),

@@ -129,7 +129,7 @@ fn reference(
     let mut best_samples = Vec::new();
     for (doc, document) in documents.iter().enumerate() {
         for _ in document.chunks(CONTEXT as usize) {
-            out.stats.special.push(9.0);
+            out.stats.special.as_mut().unwrap().push(9.0);
         }
         let window = |quantity: usize, pos: usize| {
             let from = pos.saturating_sub(options.window_before as usize);
@@ -144,13 +144,13 @@ fn reference(
         for (pos, row) in document.iter().enumerate() {
             let [pre, input, act, post] = row[neuron];
             if ![pre, input, act, post].iter().all(|v| v.is_finite()) {
-                out.stats.not_finite += 1;
+                *out.stats.not_finite.as_mut().unwrap() += 1;
                 continue;
             }
             out.stats.moments.push(post);
-            out.stats.histogram.push(post);
-            out.stats.n_firing += u64::from(pre > 0.0);
-            out.stats.n_above_tau += u64::from(post.abs() > options.tau);
+            out.stats.histogram.as_mut().unwrap().push(post);
+            *out.stats.n_firing.as_mut().unwrap() += u64::from(pre > 0.0);
+            *out.stats.n_above_tau.as_mut().unwrap() += u64::from(post.abs() > options.tau);
             let case = SignCase::of(pre, input);
             if let Some(case) = case {
                 out.stats.cases.as_mut().unwrap()[case as usize].push([pre, act, input, post]);
@@ -194,8 +194,7 @@ fn reference(
         }
     }
     out.samples = Samples::new(best_samples);
-    out.samples
-        .prune(&out.stats.histogram, options.samples(), n_total as u64);
+    out.prune(options, n_total as u64);
     out
 }
 
@@ -235,7 +234,7 @@ proptest! {
             let found = scan_on(isa, &windows(&documents), batch, &options, &plan, n_total);
             for (neuron, mut found) in found.into_iter().enumerate() {
                 let expected = reference(&documents, neuron, &options, &plan);
-                found.samples.prune(&found.stats.histogram, options.samples(), n_total);
+                found.prune(&options, n_total);
                 prop_assert_eq!(&found.stats, &expected.stats);
                 prop_assert_eq!(&found.lists, &expected.lists);
                 prop_assert_eq!(found.samples.kept(), expected.samples.kept());
@@ -262,15 +261,16 @@ proptest! {
             for ((mut merged, more), whole) in first.into_iter().zip(second).zip(&whole) {
                 merged.merge(more, &options, n_total);
                 let mut whole = whole.clone();
-                whole.samples.prune(&whole.stats.histogram, options.samples(), n_total);
+                whole.prune(&options, n_total);
                 prop_assert_eq!(&merged.lists, &whole.lists, "a first: {}", a_first);
                 prop_assert_eq!(&merged.stats.histogram, &whole.stats.histogram);
                 prop_assert_eq!(merged.stats.moments.count, whole.stats.moments.count);
-                for (a, b) in merged.stats.moments.sums.iter().zip(whole.stats.moments.sums) {
+                let sums = [&merged, &whole].map(|neuron| neuron.stats.moments.sums.unwrap());
+                for (a, b) in sums[0].into_iter().zip(sums[1]) {
                     prop_assert!((a - b).abs() <= 1e-9 * b.abs().max(1.0));
                 }
                 for band in crate::stats::samples::BANDS {
-                    let ranks = |n: &Neuron| n.samples.band(&n.stats.histogram, band, options.samples()).iter().map(|s| s.rank).collect::<Vec<_>>();
+                    let ranks = |n: &Neuron| n.samples.band(n.stats.histogram.as_ref().unwrap(), band, options.samples()).iter().map(|s| s.rank).collect::<Vec<_>>();
                     prop_assert_eq!(ranks(&merged), ranks(&whole));
                 }
             }

@@ -1,0 +1,265 @@
+//! The table of examples: `layer-LLL.examples.parquet`, the lists of every neuron.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::table::{Column, Row, Table};
+use crate::ids::{DocId, Pos};
+use crate::stats::examples::{Example, ListKind, TopList};
+use crate::stats::neuron::{Neuron, NeuronStats};
+use crate::stats::samples::{Sample, Samples};
+use crate::stats::window::Window;
+use crate::stats::{MlpKind, StatsOptions};
+
+/// Name of the list that holds a part's samples.
+pub const SAMPLE_LIST: &str = "sample";
+
+/// An example of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExampleRow {
+    /// The list.
+    pub list: String,
+    /// Place in the list; for samples, the rank of the position's hash.
+    pub rank: u32,
+    /// The peak.
+    pub example: Example,
+}
+
+/// An example with the neuron that it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct NeuronExample {
+    /// Index in the layer.
+    pub(super) neuron: u32,
+    /// The example.
+    pub(super) row: ExampleRow,
+}
+
+impl Default for NeuronExample {
+    fn default() -> Self {
+        let example = Example {
+            value: 0.0,
+            post: None,
+            doc: DocId(0),
+            pos: Pos(0),
+            context: 0,
+            window: Window::new(0, &[]),
+            duplicates: Vec::new(),
+        };
+        Self {
+            neuron: 0,
+            row: ExampleRow {
+                list: String::new(),
+                rank: 0,
+                example,
+            },
+        }
+    }
+}
+
+impl Row for NeuronExample {
+    fn place(&self) -> String {
+        format!("neuron {}", self.neuron)
+    }
+}
+
+/// The table for neurons of a kind.
+pub(super) fn examples_table(kind: MlpKind) -> Arc<Table<NeuronExample>> {
+    type E = NeuronExample;
+    let mut columns = vec![
+        Column::number("neuron", |e: &E| e.neuron, |e, x| e.neuron = x)
+            .about("index in the layer"),
+        Column::text(
+            "list",
+            |e: &E| Some(&e.row.list),
+            |e, list| {
+                e.row.list = list.unwrap_or_default().to_owned();
+                Ok(())
+            },
+        )
+        .required()
+        .about("`top`, `bottom`, `gate+_in+` …; in parts `sample`, in an atlas `band_0.99_0.999` …, `random`"),
+        Column::number("rank", |e: &E| e.row.rank, |e, x| e.row.rank = x)
+            .about("place in the list from 0; for a sample, the rank of its position's hash"),
+        Column::number("value", |e: &E| e.row.example.value, |e, x| e.row.example.value = x)
+            .about("the ranked value at the peak, exact"),
+        Column::number("doc", |e: &E| e.row.example.doc.0, |e, x| e.row.example.doc = DocId(x))
+            .about("document"),
+        Column::number("pos", |e: &E| e.row.example.pos.0, |e, x| e.row.example.pos = Pos(x))
+            .about("position of the peak in the document"),
+        Column::optional(
+            "context",
+            |e: &E| Some(e.row.example.context),
+            |e, x: Option<u64>| e.row.example.context = x.unwrap_or_default(),
+        )
+        .may_lack("0")
+        .about("hash of the tokens up to the peak, equal in near-duplicates; 0 for samples"),
+        Column::list(
+            "duplicates",
+            |e: &E| Some(Cow::Borrowed(&e.row.example.duplicates)),
+            |e, scores: &[f32]| {
+                e.row.example.duplicates = scores.to_vec();
+                Ok(())
+            },
+        )
+        .may_lack("empty")
+        .about("scores of the documents that were collapsed into this one, descending"),
+        Column::number(
+            "start",
+            |e: &E| e.row.example.window.start,
+            |e, x| e.row.example.window.start = x,
+        )
+        .about("position of the first value"),
+        Column::number(
+            "scale",
+            |e: &E| e.row.example.window.scale,
+            |e, x| e.row.example.window.scale = x,
+        )
+        .about("value of a step"),
+        Column::list(
+            "steps",
+            |e: &E| Some(Cow::Borrowed(&e.row.example.window.steps)),
+            |e, steps: &[i8]| {
+                e.row.example.window.steps = steps.into();
+                Ok(())
+            },
+        )
+        .about("value i is `steps[i] · scale`; −128 stands for NaN or infinity"),
+    ];
+    if kind == MlpKind::Solu {
+        let post = Column::optional(
+            "post",
+            |e: &E| e.row.example.post,
+            |e, x: Option<f32>| e.row.example.post = x,
+        );
+        columns.push(
+            post.may_lack("not known")
+                .about("SoLU only: `hook_post` at the peak"),
+        );
+    }
+    Arc::new(Table::new(columns))
+}
+
+/// Where one of a neuron's most positive or most negative values is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeakRow {
+    /// Index in the layer.
+    pub neuron: u32,
+    /// Which of the two lists it is in; `None` for an example of another list.
+    pub list: Option<ListKind>,
+    /// Document.
+    pub doc: DocId,
+    /// Position in it.
+    pub pos: Pos,
+}
+
+impl Row for PeakRow {
+    fn place(&self) -> String {
+        format!("neuron {}", self.neuron)
+    }
+}
+
+/// The columns of the table that say where examples peak.
+pub(super) fn peaks_table() -> Arc<Table<PeakRow>> {
+    type P = PeakRow;
+    Arc::new(Table::new(vec![
+        Column::number("neuron", |p: &P| p.neuron, |p, x| p.neuron = x),
+        Column::text(
+            "list",
+            |p: &P| p.list.map(ListKind::name),
+            |p, list| {
+                let list = ListKind::from_name(list.unwrap_or_default());
+                p.list = list.filter(|list| matches!(list, ListKind::Top | ListKind::Bottom));
+                Ok(())
+            },
+        )
+        .required(),
+        Column::number("doc", |p: &P| p.doc.0, |p, x| p.doc = DocId(x)),
+        Column::number("pos", |p: &P| p.pos.0, |p, x| p.pos = Pos(x)),
+    ]))
+}
+
+/// Names of the columns in which examples differ.
+pub fn different_examples(kind: MlpKind, a: &ExampleRow, b: &ExampleRow) -> Vec<String> {
+    let [a, b] = [a, b].map(|row| NeuronExample {
+        neuron: 0,
+        row: row.clone(),
+    });
+    examples_table(kind).different(&a, &b)
+}
+
+/// A neuron's lists and samples as rows.
+pub fn rows_of(neuron: &Neuron) -> Vec<ExampleRow> {
+    let lists = neuron.lists.iter().flat_map(|list| {
+        let entries = list.entries().iter().cloned().zip(0..);
+        entries.map(|(example, rank)| ExampleRow {
+            list: list.kind().name().to_owned(),
+            rank,
+            example,
+        })
+    });
+    let samples = neuron.samples.kept().iter().map(|sample| ExampleRow {
+        list: SAMPLE_LIST.to_owned(),
+        rank: sample.rank,
+        example: Example {
+            value: sample.value,
+            post: sample.post,
+            doc: sample.doc,
+            pos: sample.pos,
+            context: 0,
+            window: sample.window.clone(),
+            duplicates: Vec::new(),
+        },
+    });
+    lists.chain(samples).collect()
+}
+
+/// A neuron from its statistics and rows; the name of a list that is not known is the error.
+pub fn neuron_from_rows(
+    stats: NeuronStats,
+    rows: Vec<ExampleRow>,
+    options: &StatsOptions,
+    kind: MlpKind,
+) -> Result<Neuron, String> {
+    let mut lists: Vec<TopList> = options
+        .lists(kind)
+        .into_iter()
+        .map(|(kind, k)| TopList::new(kind, k))
+        .collect();
+    let mut samples = Vec::new();
+    for ExampleRow {
+        list,
+        rank,
+        example,
+    } in rows
+    {
+        if list == SAMPLE_LIST {
+            let Example {
+                doc,
+                pos,
+                value,
+                post,
+                window,
+                ..
+            } = example;
+            samples.push(Sample {
+                rank,
+                doc,
+                pos,
+                value,
+                post,
+                window,
+            });
+            continue;
+        }
+        let kind = ListKind::from_name(&list);
+        match lists.iter_mut().find(|known| Some(known.kind()) == kind) {
+            Some(known) => known.insert(example),
+            None => return Err(list),
+        }
+    }
+    Ok(Neuron {
+        stats,
+        lists,
+        samples: Samples::new(samples),
+    })
+}
