@@ -131,7 +131,9 @@ __device__ inline bool finite(const Values &v) { return finite(v.pre) && finite(
 // ---- one read of the activations: `hook_post`, statistics, and the best of every document
 
 #define BINS 256
-#define SUMS 20    // Σx…Σx⁴ of the ranked value; of each sign case gate, act, in, post
+#define FURTHER 0   // sums of stats/sums.rs, in its order
+#define OF_CASES (4 + FURTHER)
+#define SUMS (OF_CASES + 16) // Σx…Σx⁴ of the ranked value; further ones; of each sign case gate, act, in, post
 #define EXTREMES 18 // largest x, largest -x; of each sign case the same four
 #define COUNTS 8   // counted, firing, above τ, not finite; of each sign case
 
@@ -230,7 +232,7 @@ template <typename T, bool GATED, bool RANK_PRE> __device__ void observe(const O
                     best[2 + c].offer(fabsf(v.ranked), row);
 #pragma unroll
                     for (int q = 0; q < 4; q++) {
-                        sums[4 + 4 * c + q] += (double)quantities[q];
+                        sums[OF_CASES + 4 * c + q] += (double)quantities[q];
                         extremes[2 + 4 * c + q] = larger(extremes[2 + 4 * c + q], quantities[q]);
                     }
                 }
@@ -258,7 +260,7 @@ template <typename T, bool GATED, bool RANK_PRE> __device__ void observe(const O
         }
     }
 #pragma unroll
-    for (int s = 0; s < 4 + 4 * CASES; s++) ((double *)a.sums)[((size_t)run * SUMS + s) * d + n] = sums[s];
+    for (int s = 0; s < OF_CASES + 4 * CASES; s++) ((double *)a.sums)[((size_t)run * SUMS + s) * d + n] = sums[s];
 #pragma unroll
     for (int e = 0; e < 2 + 4 * CASES; e++) ((float *)a.extremes)[((size_t)run * EXTREMES + e) * d + n] = extremes[e];
 #pragma unroll
@@ -291,7 +293,7 @@ struct Collect {
 KERNEL(collect, Collect) {
     const u32 n = blockIdx.x * LANES + threadIdx.x;
     if (n >= a.d) return;
-    for (u32 s = 0; s < (a.gated ? SUMS : 4); s++) {
+    for (u32 s = 0; s < (a.gated ? SUMS : OF_CASES); s++) {
         double *sum = (double *)a.sums + (size_t)s * a.d + n;
         double total = *sum;
         for (u32 run = 0; run < a.n_runs; run++) total += ((const double *)a.run_sums)[((size_t)run * SUMS + s) * a.d + n];

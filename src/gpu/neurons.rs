@@ -8,16 +8,52 @@ use candle_core::{Result, Tensor};
 use super::device::{Gpu, address, arguments};
 use super::memory::Buffer;
 
-/// Sums of a neuron: Σx…Σx⁴ of the ranked value; of each sign case gate, act, in and post.
-const SUMS: usize = 20;
+/// Sums of a neuron that are neither powers nor of a sign case.
+pub const FURTHER: usize = defined("FURTHER");
+/// Sums of a neuron: Σx…Σx⁴ of the ranked value; the further ones; of each sign case gate, act, in and post.
+const SUMS: usize = 4 + FURTHER + 16;
 /// Extremes of a neuron: largest x, largest -x; of each sign case the same four.
-const EXTREMES: usize = 18;
+const EXTREMES: usize = defined("EXTREMES");
 /// Counts of a neuron: counted, firing, above τ, not finite; of each sign case.
-const COUNTS: usize = 8;
+const COUNTS: usize = defined("COUNTS");
 /// Bins of a histogram.
-const BINS: usize = 256;
+const BINS: usize = defined("BINS");
 /// Rows that a thread goes through, about.
 const RUN_ROWS: usize = 512;
+
+/// A number that the kernels' source defines, so that it stands in one place.
+const fn defined(name: &str) -> usize {
+    let (text, name) = (include_str!("kernels.cu").as_bytes(), name.as_bytes());
+    let head = b"#define ";
+    let mut at = 0;
+    while at + head.len() + name.len() < text.len() {
+        if is_at(text, at, head) && is_at(text, at + head.len(), name) {
+            let mut digit = at + head.len() + name.len();
+            if text[digit] == b' ' {
+                digit += 1;
+                let mut number = 0;
+                while text[digit].is_ascii_digit() {
+                    number = number * 10 + (text[digit] - b'0') as usize;
+                    digit += 1;
+                }
+                return number;
+            }
+        }
+        at += 1;
+    }
+    panic!("the kernels define no such number")
+}
+
+const fn is_at(text: &[u8], at: usize, wanted: &[u8]) -> bool {
+    let mut i = 0;
+    while i < wanted.len() {
+        if text[at + i] != wanted[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
 
 arguments!(Hooks {
     pre: u64,
@@ -189,7 +225,7 @@ pub struct Wanted {
 pub struct Counted {
     /// Number of neurons.
     pub d: usize,
-    /// Σx…Σx⁴; then of each sign case the sums of gate, act, in and post.
+    /// Σx…Σx⁴; the further sums; then of each sign case the sums of gate, act, in and post.
     pub sums: Vec<f64>,
     /// Largest x, largest -x; then of each sign case the values of largest magnitude.
     pub extremes: Vec<f32>,

@@ -6,6 +6,7 @@ use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
 use crate::stats::samples::{BANDS, RANDOM, band_name};
 use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
+use crate::stats::sums::SUMS;
 
 use super::examples::{ExampleRow, SAMPLE_LIST};
 
@@ -32,6 +33,9 @@ fn finite(name: &str, found: f64) -> Result<(), String> {
 /// What is wrong with a neuron's statistics by themselves.
 pub(super) fn stats(of: &NeuronStats) -> Result<(), String> {
     moments("", &of.moments)?;
+    for (sum, found) in SUMS.iter().zip(of.sums) {
+        finite(sum.column, found.unwrap_or_default())?;
+    }
     for (prefix, found) in [("special_", &of.special), ("post_", &of.post)] {
         found.iter().try_for_each(|found| moments(prefix, found))?;
     }

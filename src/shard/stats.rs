@@ -10,6 +10,7 @@ use crate::stats::histogram::Histogram;
 use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
 use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
+use crate::stats::sums::SUMS;
 
 /// A neuron's statistics.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,6 +167,14 @@ pub(super) fn stats_table(kind: MlpKind) -> Arc<Table<StatsRow>> {
     );
     let mut columns = vec![neuron.about("index in the layer")];
     columns.extend(RANKED.columns());
+    columns.extend(SUMS.iter().enumerate().map(|(at, sum)| {
+        let column = Column::optional(
+            sum.column,
+            move |row: &StatsRow| row.stats.sums[at],
+            move |row, x: Option<f64>| row.stats.sums[at] = x,
+        );
+        column.about(sum.about).since(sum.since, UNKNOWN)
+    }));
     columns.extend(SPECIAL.columns());
     if kind == MlpKind::Solu {
         columns.extend(POST.columns());

@@ -15,6 +15,7 @@ use crate::stats::histogram::Histogram;
 use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
 use crate::stats::signs::CaseStats;
+use crate::stats::sums::N_SUMS;
 use crate::stats::window::Window;
 
 fn moments() -> impl Strategy<Value = Moments> {
@@ -48,6 +49,7 @@ fn stats(kind: MlpKind) -> impl Strategy<Value = NeuronStats> {
             move |([moments, special, post], [not_finite, n_firing, n_above_tau], bins, cases)| {
                 NeuronStats {
                     moments,
+                    sums: [Some(2.5); N_SUMS],
                     special: Some(special),
                     post: (kind == MlpKind::Solu).then_some(post),
                     not_finite: Some(not_finite),

@@ -13,6 +13,7 @@ pub mod neuron;
 pub mod quantile;
 pub mod samples;
 pub mod signs;
+pub mod sums;
 pub mod window;
 
 use std::ops::RangeInclusive;

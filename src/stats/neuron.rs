@@ -5,6 +5,7 @@ use super::histogram::Histogram;
 use super::moments::Moments;
 use super::samples::Samples;
 use super::signs::CaseStats;
+use super::sums::{N_SUMS, SUMS};
 use super::{MlpKind, StatsOptions};
 
 /// Statistics of one neuron over the counted positions. What is `None` is not known, as in an atlas that was not scanned;
@@ -13,6 +14,8 @@ use super::{MlpKind, StatsOptions};
 pub struct NeuronStats {
     /// Moments of the ranking hook.
     pub moments: Moments,
+    /// Further sums, in the order of [`SUMS`](super::sums::SUMS).
+    pub sums: [Option<f64>; N_SUMS],
     /// Histogram of the ranking hook.
     pub histogram: Option<Histogram>,
     /// Positions left out because a value was NaN or infinite.
@@ -42,6 +45,7 @@ impl NeuronStats {
     pub fn new(kind: MlpKind) -> Self {
         Self {
             moments: Moments::default(),
+            sums: [Some(0.0); N_SUMS],
             histogram: Some(Histogram::default()),
             not_finite: Some(0),
             n_firing: Some(0),
@@ -56,6 +60,7 @@ impl NeuronStats {
     pub fn unknown() -> Self {
         Self {
             moments: Moments::default(),
+            sums: [None; N_SUMS],
             histogram: None,
             not_finite: None,
             n_firing: None,
@@ -69,6 +74,9 @@ impl NeuronStats {
     /// Adds the counted positions of another part.
     pub fn merge(&mut self, other: &Self) {
         self.moments.merge(&other.moments);
+        for (own, other) in self.sums.iter_mut().zip(&other.sums) {
+            merge(own, other, |own, other| *own += other);
+        }
         merge(&mut self.histogram, &other.histogram, Histogram::merge);
         for (own, other) in [
             (&mut self.not_finite, &other.not_finite),
@@ -84,6 +92,12 @@ impl NeuronStats {
                 .zip(other)
                 .for_each(|(case, more)| case.merge(more));
         });
+    }
+
+    /// A further sum by its column.
+    pub fn sum(&self, column: &str) -> Option<f64> {
+        let at = SUMS.iter().position(|sum| sum.column == column)?;
+        self.sums[at]
     }
 
     /// Share of the counted positions, if there are any.

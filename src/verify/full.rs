@@ -22,6 +22,7 @@ use crate::shard::{
     part_folder, stats_file,
 };
 use crate::stats::neuron::NeuronStats;
+use crate::stats::sums::SUMS;
 use crate::tokens::Tokenizer;
 
 /// By how much numbers may differ where another device, version or way of rounding made them: of sums, as a share of the
@@ -296,6 +297,12 @@ fn far_off(a: &NeuronStats, b: &NeuronStats) -> Vec<&'static str> {
             let most = (n * p[1].max(q[1])).sqrt() * largest.powi(at as i32);
             far(p[at], q[at], most).then_some(name)
         }));
+    }
+    for ((sum, x), y) in SUMS.iter().zip(a.sums).zip(b.sums) {
+        let is_far = x
+            .zip(y)
+            .is_some_and(|(x, y)| far(x, y, x.abs().max(y.abs())));
+        out.extend(is_far.then_some(sum.column));
     }
     for (name, is_far) in [
         ("count", counts(Some(p.count), Some(q.count))),

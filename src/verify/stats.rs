@@ -7,6 +7,7 @@ use crate::stats::histogram::{bin, edges};
 use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
 use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
+use crate::stats::sums::SUMS;
 
 /// What rounding may change of a sum, as a share of the largest that it could be.
 const ROUNDING: f64 = 1e-9;
@@ -54,6 +55,14 @@ pub(super) fn wrong_stats(
     for (name, found) in [("firing", stats.n_firing), ("above_tau", stats.n_above_tau)] {
         if let Some(found) = found.filter(|found| *found > moments.count) {
             wrong.push(format!("`{name}` is {found} of {}", moments.count));
+        }
+    }
+    for (sum, found) in SUMS.iter().zip(stats.sums) {
+        if let (Some(found), Some([low, high])) = (found, (sum.bounds)(moments)) {
+            let slack = ROUNDING * low.abs().max(high.abs());
+            if !(low - slack..=high + slack).contains(&found) {
+                wrong.push(format!("`{}` does not fit the other sums", sum.column));
+            }
         }
     }
     wrong.extend(wrong_histogram(stats, scan));

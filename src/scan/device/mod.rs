@@ -12,17 +12,21 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::gpu::{BatchRows, Counted, Found, Gpu, HookTensors, LayerState, Wanted};
+use crate::gpu::{BatchRows, Counted, FURTHER, Found, Gpu, HookTensors, LayerState, Wanted};
 use crate::ids::Pos;
 use crate::model::{Activation, MlpProducts, Model, ModelError};
 use crate::stats::block::{Around, Block, More, Quantity, ScanContext, quantity_of};
 use crate::stats::moments::Moments;
 use crate::stats::signs::CaseStats;
+use crate::stats::sums::N_SUMS;
 use crate::stats::{MlpKind, StatsOptions};
 
 use super::batch::BatchWindow;
 use super::error::ScanError;
 use super::forward::BLOCK;
+
+/// The kernels add up what the list says.
+const _: () = assert!(FURTHER == N_SUMS);
 
 /// Values that are fetched at one go.
 const FETCHED: usize = 1 << 25;
@@ -309,6 +313,7 @@ fn more(counted: &Counted, neuron: usize) -> More {
             min: -extreme(1),
             max: extreme(0),
         },
+        sums: std::array::from_fn(|at| sum(4 + at)),
         n_firing: count(1),
         n_above_tau: count(2),
         not_finite: count(3),
@@ -322,7 +327,7 @@ fn more(counted: &Counted, neuron: usize) -> More {
         },
         cases: std::array::from_fn(|case| CaseStats {
             count: u64::from(count(4 + case)),
-            sums: std::array::from_fn(|q| sum(4 + 4 * case + q)),
+            sums: std::array::from_fn(|q| sum(4 + N_SUMS + 4 * case + q)),
             extremes: std::array::from_fn(|q| extreme(2 + 4 * case + q)),
         }),
     }

@@ -9,6 +9,7 @@ use super::super::histogram::BINS;
 use super::super::moments::Moments;
 use super::super::samples::{Sample, Samples};
 use super::super::signs::{CaseStats, SignCase};
+use super::super::sums::N_SUMS;
 use super::super::window::Window;
 use super::{Block, ScanContext, larger};
 
@@ -17,6 +18,8 @@ use super::{Block, ScanContext, larger};
 pub struct More {
     /// Of the ranked value.
     pub moments: Moments,
+    /// Further sums.
+    pub sums: [f64; N_SUMS],
     /// Positions with `hook_pre` > 0.
     pub n_firing: u32,
     /// Positions with |`hook_post`| > τ.
@@ -110,6 +113,9 @@ impl Block {
         let own = &more.moments;
         self.count[lane] += own.count as u32;
         for (sums, more) in self.sums.iter_mut().zip(own.sums.into_iter().flatten()) {
+            sums[lane] += more;
+        }
+        for (sums, more) in self.further.iter_mut().zip(more.sums) {
             sums[lane] += more;
         }
         self.max[lane] = larger(self.max[lane], own.max);

@@ -28,6 +28,7 @@ use super::moments::Moments;
 use super::neuron::{Neuron, NeuronStats};
 use super::samples::{BANDS, Sample, SamplePlan, Samples};
 use super::signs::{CaseStats, SignCase};
+use super::sums::{self, N_SUMS};
 use super::{MlpKind, StatsOptions};
 use document::{Carry, Pending, Segment};
 pub use found::{Around, More};
@@ -247,6 +248,7 @@ pub struct Block {
     n: usize,
     count: Vec<u32>,
     sums: [Vec<f64>; 4],
+    further: [Vec<f64>; N_SUMS],
     min: Vec<f32>,
     max: Vec<f32>,
     firing: Vec<u32>,
@@ -274,6 +276,7 @@ impl Block {
             n,
             count: vec![0; WIDTH],
             sums: std::array::from_fn(|_| vec![0.0; WIDTH]),
+            further: std::array::from_fn(|_| vec![0.0; WIDTH]),
             min: vec![f32::INFINITY; WIDTH],
             max: vec![f32::NEG_INFINITY; WIDTH],
             firing: vec![0; WIDTH],
@@ -371,6 +374,7 @@ impl Block {
         let rank_pre = context.options.rank_pre;
         let state = StripState {
             sums: &mut self.sums,
+            further: &mut self.further,
             firing: &mut self.firing,
             above: &mut self.above,
             histogram: &mut self.histogram,
@@ -453,6 +457,9 @@ impl Block {
         for (sums, power) in self.sums.iter_mut().zip(powers) {
             sums[lane] += power;
         }
+        for (sums, term) in self.further.iter_mut().zip(sums::term(x)) {
+            sums[lane] += f64::from(term);
+        }
         self.count[lane] += 1;
         self.max[lane] = larger(self.max[lane], x);
         self.min[lane] = -larger(-self.min[lane], -x);
@@ -505,6 +512,7 @@ impl Block {
                     min: self.min[lane] + 0.0,
                     max: self.max[lane] + 0.0,
                 },
+                sums: self.further.each_ref().map(|sums| Some(sums[lane])),
                 histogram: Some(Histogram::from_bins(
                     bins.map(|(bin, &count)| (bin as u8, u64::from(count))),
                 )),
@@ -555,7 +563,8 @@ impl Block {
         let n_listed: usize = lists.iter().map(|(_, k)| (*k).min(n_documents)).sum();
         let n_shown = options.random + BANDS.len() * options.per_band;
         let n_kept = options.samples().expected(share).ceil() as usize;
-        let lane = BINS * 4 + 4 * 8 + 5 * 4 + size_of::<Moments>() + size_of::<Samples>();
+        let lane =
+            BINS * 4 + (4 + N_SUMS) * 8 + 5 * 4 + size_of::<Moments>() + size_of::<Samples>();
         let cases = match kind {
             MlpKind::Gated => 4 * size_of::<CaseStats>(),
             MlpKind::Solu => size_of::<Moments>(),

@@ -74,7 +74,7 @@ impl Block {
         shape.extend([&self.count, &self.firing, &self.above].map(Vec::len));
         shape.extend([&self.not_finite, &self.histogram].map(Vec::len));
         shape.extend([&self.min, &self.max].map(Vec::len));
-        shape.extend(self.sums.iter().map(Vec::len));
+        shape.extend(self.sums.iter().chain(&self.further).map(Vec::len));
         shape.push(self.special.len());
         shape.push(self.post.as_ref().map_or(0, Vec::len));
         for case in self.cases.iter().flatten() {

@@ -8,6 +8,7 @@ use crate::lanes::{Kernel, LANES, Lanes};
 use super::super::examples::ListKind;
 use super::super::histogram::{BINS, bin};
 use super::super::signs::SignCase;
+use super::super::sums::{self, N_SUMS};
 use super::{Case, WIDTH};
 
 /// Values of the strip: the first row of the run, then every `WIDTH` further one row.
@@ -25,6 +26,7 @@ pub(super) struct StripRows<'a> {
 /// State of a block that goes on from run to run; of every lane, of which a strip changes its own.
 pub(super) struct StripState<'a> {
     pub(super) sums: &'a mut [Vec<f64>; 4],
+    pub(super) further: &'a mut [Vec<f64>; N_SUMS],
     pub(super) firing: &'a mut [u32],
     pub(super) above: &'a mut [u32],
     /// `[lane][bin]`
@@ -156,6 +158,7 @@ fn moments<L: Lanes>(
     unsafe {
         let (mut w1, mut w2) = (wide::<L>(s1, first), wide::<L>(s2, first));
         let (mut w3, mut w4) = (wide::<L>(s3, first), wide::<L>(s4, first));
+        let mut further = state.further.each_ref().map(|sums| wide::<L>(sums, first));
         let (mut largest, mut smallest) = (L::splat(f32::NEG_INFINITY), L::splat(f32::INFINITY));
         let (mut firing, mut above, mut broken) = (zero, zero, zero);
         for i in 0..rows.n_rows {
@@ -172,6 +175,10 @@ fn moments<L: Lanes>(
             firing = firing.add_where(zero.less(pre), one);
             above = above.add_where(tau.less(written), one);
             above = above.add_where(written.less(minus_tau), one);
+            let terms = sums::terms(x);
+            for at in 0..N_SUMS {
+                further[at] = L::add_wide(further[at], terms[at].widen());
+            }
             let x = x.widen();
             let square = L::mul_wide(x, x);
             w1 = L::add_wide(w1, x);
@@ -186,6 +193,9 @@ fn moments<L: Lanes>(
         keep_wide::<L>(w2, s2, first);
         keep_wide::<L>(w3, s3, first);
         keep_wide::<L>(w4, s4, first);
+        for at in 0..N_SUMS {
+            keep_wide::<L>(further[at], &mut state.further[at], first);
+        }
         add_counts(firing, &mut state.firing[first..]);
         add_counts(above, &mut state.above[first..]);
         Some(Best {

@@ -1,0 +1,38 @@
+//! Sums over the counted positions besides the powers of [`super::moments`], each one entry of [`SUMS`].
+//!
+//! Block, checkpoint, merge and table go through the list. A GPU computes the same terms in the same order
+//! (`src/gpu/kernels.cu`, `FURTHER`).
+
+use crate::lanes::Lanes;
+
+use super::moments::Moments;
+
+/// A sum over the counted positions.
+pub struct Sum {
+    /// Its column in the table of statistics.
+    pub column: &'static str,
+    /// What is summed, for docs/format.md.
+    pub about: &'static str,
+    /// Version of the tables that the column came with.
+    pub since: u32,
+    /// Between which values it must lie, given the moments of the same positions.
+    pub bounds: fn(&Moments) -> Option<[f64; 2]>,
+}
+
+/// How many sums there are.
+pub const N_SUMS: usize = SUMS.len();
+
+/// Every sum.
+pub const SUMS: [Sum; 0] = [];
+
+/// The terms of a position, of sixteen neurons at a time: what each sum adds where the ranked value is `x`.
+#[inline(always)]
+pub(super) fn terms<L: Lanes>(_x: L) -> [L; N_SUMS] {
+    []
+}
+
+/// The terms of a position.
+#[inline(always)]
+pub(super) fn term(_x: f32) -> [f32; N_SUMS] {
+    []
+}
