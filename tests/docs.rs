@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use neuroscope::atlas::facts::{Fact, Group, RANKED, RARE_ONE_IN, SCANNED, Unit, facts};
+use neuroscope::atlas::facts::{FIRST, Fact, Group, RANKED, RARE_ONE_IN, SCANNED, Unit, facts};
 use neuroscope::atlas::{SignCase, columns};
 use neuroscope::shard::columns_of;
 use neuroscope::stats::MlpKind;
@@ -96,7 +96,7 @@ fn the_schema_of_records_has_every_fact() {
     let mut lines = String::new();
     let of_record = RANKED
         .into_iter()
-        .filter(|fact| fact.since == 1 && fact.group == Group::Activations);
+        .filter(|fact| fact.since == FIRST && fact.group == Group::Activations);
     let of_record = of_record.filter(|fact| !["range", "peak_ratio"].contains(&fact.key));
     let scanned = SCANNED
         .into_iter()

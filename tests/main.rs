@@ -14,6 +14,7 @@ mod format;
 mod hub;
 mod identity;
 mod interrupted;
+mod lacking;
 mod pipeline;
 mod project;
 mod records;

@@ -4,22 +4,20 @@
 //! what was found, by kind; without it some are made.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
-use neuroscope::files::hash_file;
 use neuroscope::gpu::DeviceName;
 use neuroscope::load::ModelFiles;
 use neuroscope::shard::Lock;
 use neuroscope::verify::{VerifyOptions, VerifyReport, verify};
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 
+use crate::support::tables::{change_json, groups, put_right, tables, write};
 use crate::support::{fail, files, model, neuroscope, scan, succeed};
 
 /// Numbers that look random and are always the same.
@@ -67,56 +65,6 @@ fn found(data: &Path, model: Option<&ModelFiles>) -> Option<String> {
         },
         Err(error) => Some(error.to_string()),
     }
-}
-
-/// The row groups of a table.
-fn groups(path: &Path) -> Vec<RecordBatch> {
-    let open = || ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-    let n = open().metadata().num_row_groups();
-    let group = |at: usize| {
-        let rows = open().metadata().row_group(at).num_rows() as usize;
-        let reader = open()
-            .with_row_groups(vec![at])
-            .with_batch_size(rows.max(1));
-        reader.build().unwrap().next().unwrap().unwrap()
-    };
-    (0..n).map(group).collect()
-}
-
-/// Writes a table, each list of batches as a row group.
-fn write(path: &Path, groups: &[Vec<RecordBatch>]) {
-    let schema = groups[0][0].schema();
-    let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), schema, None).unwrap();
-    for group in groups {
-        for batch in group {
-            writer.write(batch).unwrap();
-        }
-        writer.flush().unwrap();
-    }
-    writer.close().unwrap();
-}
-
-fn change_json(path: &Path, change: impl FnOnce(&mut Value)) {
-    let mut value: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    change(&mut value);
-    fs::write(path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
-}
-
-/// Puts the length and the checksum of a file right in its folder's manifest.
-fn put_right(path: &Path) {
-    let (bytes, sha256) = hash_file(path).unwrap();
-    let name = path.file_name().unwrap().to_str().unwrap();
-    change_json(&path.with_file_name("manifest.json"), |manifest| {
-        let files = manifest["files"].as_array_mut().unwrap();
-        let entry = files.iter_mut().find(|file| file["name"] == name).unwrap();
-        (entry["bytes"], entry["sha256"]) = (json!(bytes), json!(sha256));
-    });
-}
-
-fn tables(data: &Path) -> Vec<PathBuf> {
-    let names = files(&data.join("atlas")).into_iter().map(|(name, _)| name);
-    let tables = names.filter(|name| name.ends_with(".parquet"));
-    tables.map(|name| data.join("atlas").join(name)).collect()
 }
 
 /// Puts another row's value into a column; says where.

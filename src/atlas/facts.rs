@@ -3,6 +3,7 @@
 
 use super::neurons::Summary;
 use super::weights::NeuronWeights;
+pub use crate::shard::FIRST;
 use crate::stats::neuron::NeuronStats;
 
 /// A number that every neuron has, or may have.
@@ -19,8 +20,8 @@ pub struct Fact {
     pub unit: Unit,
     /// Whether only neurons with a gate have it.
     pub needs_gate: bool,
-    /// Version of the tables on disk that it came with.
-    pub since: u32,
+    /// Version of the program that it came with.
+    pub since: &'static str,
     /// Where it comes from.
     source: Source,
 }
@@ -71,7 +72,7 @@ const BASE: Fact = Fact {
     group: Group::Activations,
     unit: Unit::Number,
     needs_gate: false,
-    since: 1,
+    since: FIRST,
     source: Source::Stats(|_| None),
 };
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::shard::{Column, Row, ScanIdentity, Table, TableReader, TableWriter};
+use crate::shard::{Column, FIRST, Row, ScanIdentity, Table, TableReader, TableWriter};
 use crate::stats::neuron::NeuronStats;
 
 use super::error::AtlasError;
@@ -126,7 +126,7 @@ pub(crate) fn neurons_table() -> Arc<Table<Summary>> {
     let fact = |fact: &'static Fact, column: Column<S>| {
         let column = column.about(fact.definition.replace('|', "\\|"));
         match fact.since {
-            1 => column,
+            FIRST => column.may_lack("not known"),
             since => column.since(since, "not known"),
         }
     };
@@ -194,7 +194,13 @@ pub(super) fn read(
     let mut rows: Vec<Summary> = Vec::new();
     let mut reader = TableReader::open_group(path, neurons_table(), 4096, layer as usize)?;
     while let Some(found) = reader.next().transpose()? {
-        for summary in found {
+        for mut summary in found {
+            // where a value is not known, its rank says nothing
+            for (value, ranks) in summary.ranked.iter().zip(&mut summary.ranks) {
+                if value.is_none() {
+                    *ranks = Ranks::default();
+                }
+            }
             let expected = (layer, rows.len() as u32);
             if (summary.layer, summary.neuron) != expected || summary.neuron >= d_mlp {
                 let (place, at) = (summary.place(), rows.len());

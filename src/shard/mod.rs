@@ -30,7 +30,7 @@ pub use manifest::{
 };
 pub use reader::{LayerReader, PeakReader};
 pub use stats::different_stats;
-pub use table::{Column, Row, Table, TableReader, TableWriter};
+pub use table::{Column, FIRST, Row, Table, TableReader, TableWriter};
 pub use writer::LayerWriter;
 
 use std::path::PathBuf;

@@ -74,7 +74,7 @@ const SPECIAL: MomentsColumns = MomentsColumns {
 
 const POST: MomentsColumns = MomentsColumns {
     prefix: "post_",
-    about: "SoLU only: `hook_post`, where `hook_mid` is ranked",
+    about: "`hook_post` of SoLU neurons, of which `hook_mid` is ranked",
     get: |stats| stats.post.as_ref(),
     begin: |stats| stats.post = Some(Moments::default()),
     get_mut: |stats| stats.post.as_mut(),

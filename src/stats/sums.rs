@@ -13,8 +13,8 @@ pub struct Sum {
     pub column: &'static str,
     /// What is summed, for docs/format.md.
     pub about: &'static str,
-    /// Version of the tables that the column came with.
-    pub since: u32,
+    /// Version of the program that the column came with.
+    pub since: &'static str,
     /// Between which values it must lie, given the moments of the same positions.
     pub bounds: fn(&Moments) -> Option<[f64; 2]>,
 }

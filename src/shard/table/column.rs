@@ -70,6 +70,9 @@ impl Key for NeuronId {
     }
 }
 
+/// The version that the first tables came with.
+pub const FIRST: &str = "0.1";
+
 type Write<R> = Box<dyn Fn(&[R]) -> ArrayRef + Send + Sync>;
 type Read<R> = Box<dyn Fn(&ArrayRef, &mut [R]) -> Result<(), String> + Send + Sync>;
 
@@ -78,8 +81,8 @@ pub struct Column<R> {
     name: String,
     data_type: DataType,
     is_nullable: bool,
-    /// The version of the program's tables that it came with.
-    since: u32,
+    /// The version of the program that it came with.
+    since: &'static str,
     /// What holds where a file does not have it; `None` if every file must.
     without: Option<&'static str>,
     about: Cow<'static, str>,
@@ -98,7 +101,7 @@ impl<R: Row> Column<R> {
             name: name.into(),
             data_type,
             is_nullable: false,
-            since: 1,
+            since: FIRST,
             without: None,
             about: "".into(),
             write: Box::new(write),
@@ -285,8 +288,8 @@ impl<R: Row> Column<R> {
         }
     }
 
-    /// The same column, which files before this version of the tables do not have; `without` says what holds for those.
-    pub fn since(self, version: u32, without: &'static str) -> Self {
+    /// The same column, which files before this version of the program do not have; `without` says what holds for those.
+    pub fn since(self, version: &'static str, without: &'static str) -> Self {
         Self {
             since: version,
             without: Some(without),
@@ -323,11 +326,8 @@ impl<R: Row> Column<R> {
     /// Its line in a table of docs/format.md.
     pub fn line(&self) -> String {
         let mut about = self.about.to_string();
-        if let (Some(without), true) = (self.without, self.since > 1) {
-            about.push_str(&format!(
-                "; since tables {}, {without} in older files",
-                self.since
-            ));
+        if let (Some(without), true) = (self.without, self.since != FIRST) {
+            about.push_str(&format!("; since {}, {without} in older files", self.since));
         }
         let null = if self.may_be_null() { " or null" } else { "" };
         let type_name = type_name(&self.data_type);

@@ -8,7 +8,7 @@ mod column;
 mod reader;
 mod writer;
 
-pub use column::Column;
+pub use column::{Column, FIRST};
 pub use reader::TableReader;
 pub use writer::TableWriter;
 

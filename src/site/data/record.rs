@@ -5,7 +5,7 @@
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::atlas::facts::{FREQUENCY, FREQUENCY_ABS, N_RANKED, RANKED, SCANNED};
+use crate::atlas::facts::{FIRST, FREQUENCY, FREQUENCY_ABS, N_RANKED, RANKED, SCANNED};
 use crate::atlas::histogram::Histogram;
 use crate::atlas::{
     Atlas, AtlasNeuron, Fact, Moments, NeuronStats, Regions, ScanIdentity, SignCase, Summary,
@@ -238,7 +238,7 @@ impl<'a> RecordWriter<'a> {
             let q = name.parse().unwrap_or(0.5);
             (name, value(stats.quantile(q)))
         };
-        let later = SCANNED.into_iter().filter(|fact| fact.since > 1);
+        let later = SCANNED.into_iter().filter(|fact| fact.since != FIRST);
         StatsRecord {
             count: moments.count,
             not_finite: stats.not_finite,

@@ -56,6 +56,7 @@ pub(in crate::site) fn model_index(
         "neuron": "{layer}/{neuron}.html",
         "neuron_json": neuron_json,
         "statistics": facts[1],
+        "missing": view.missing,
         "measures": facts[0],
         "layers": layers.collect::<Vec<_>>(),
         "top": {"measure": RANKED[0].key, "neurons": top.collect::<Vec<_>>()},

@@ -3,11 +3,12 @@
 //! Neurons are read and rendered some at a time, so memory does not grow with the model but for one line per neuron
 //! of the layer at hand and one hash per file.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::atlas::facts::{FREQUENCY, Fact, KURTOSIS, N_RANKED, RANKED};
+use crate::atlas::facts::{FREQUENCY, Fact, KURTOSIS, N_RANKED, RANKED, facts};
 use crate::atlas::{Summary, quantile};
 
 use super::figures::{FigureView, LayerFigures, Tables, weight_figures};
@@ -35,6 +36,8 @@ const TOP_NEURONS: usize = 20;
 /// What is known of a layer before its neurons' pages are written.
 struct Overview {
     with_value: [u32; N_RANKED],
+    /// The facts of a scan that some neuron has.
+    found: Vec<&'static str>,
     row: LayerRow,
     spread: LayerSpread,
     /// If the weights were analysed.
@@ -55,12 +58,14 @@ impl ModelPart<'_> {
         let first = first.map(|layer| self.overview(layer, &pages));
         let first = first.collect::<Result<Vec<_>, SiteError>>()?;
         let mut in_model = [0; N_RANKED];
+        let mut found = BTreeSet::new();
         let (mut of_weights, mut spreads) = (Vec::new(), Vec::new());
         let (mut layers, mut top) = (Vec::new(), Vec::new());
         for layer in first {
             for (total, n) in in_model.iter_mut().zip(layer.with_value) {
                 *total += n;
             }
+            found.extend(layer.found);
             layers.push(layer.row);
             spreads.push(layer.spread);
             of_weights.extend(layer.figures);
@@ -75,7 +80,9 @@ impl ModelPart<'_> {
         for (file, bytes) in tables.0 {
             site.write(&format!("{name}/{file}"), &bytes)?;
         }
-        self.index(layers, top, spread, figures)?;
+        let missing = scanned_facts().filter(|fact| !found.contains(fact.key));
+        let missing = missing.map(|fact| fact.key).collect();
+        self.index(layers, top, spread, figures, missing)?;
         self.tokens()?;
         let manifest = source.atlas.manifest();
         site.write(&format!("{name}/manifest.json"), &json(manifest)?)?;
@@ -125,6 +132,10 @@ impl ModelPart<'_> {
         let weights = weights.as_deref();
         Ok(Overview {
             with_value: with_value(&summaries),
+            found: scanned_facts()
+                .filter(|fact| summaries.iter().any(|s| s.value(fact).is_some()))
+                .map(|fact| fact.key)
+                .collect(),
             row: layer_row(layer, &summaries),
             spread: LayerSpread::new(&summaries),
             figures: weights.map(|weights| LayerFigures::new(weights, source.regions(layer))),
@@ -185,6 +196,7 @@ impl ModelPart<'_> {
         top: Vec<TopRow>,
         spread: Vec<FigureView>,
         figures: Vec<FigureView>,
+        missing: Vec<&'static str>,
     ) -> Result<(), SiteError> {
         let (site, source, model) = (self.site, self.source, self.model);
         let name = &model.name;
@@ -212,6 +224,7 @@ impl ModelPart<'_> {
             spread,
             figures,
             terms,
+            missing,
         };
         site.page(&index, "model.html", Some(model), &view)?;
         let manifest = source.atlas.manifest();
@@ -277,6 +290,11 @@ fn first_in_model(summary: &Summary) -> Option<(u32, TopRow)> {
         value: number(summary.value(RANKED[0])),
     };
     Some((rank, row))
+}
+
+/// The facts that a scan gives.
+fn scanned_facts() -> impl Iterator<Item = &'static Fact> {
+    facts().filter(|fact| fact.is_scanned())
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {

@@ -246,6 +246,8 @@ pub(in crate::site) struct ModelPageView {
     pub(in crate::site) figures: Vec<FigureView>,
     /// What classes and roles are, if the weights were analysed.
     pub(in crate::site) terms: Option<Terms>,
+    /// Keys of the facts that a scan gives but no neuron of this atlas has.
+    pub(in crate::site) missing: Vec<&'static str>,
 }
 
 /// The page on which tokens are searched.
