@@ -185,6 +185,19 @@ pub static MEAN: Fact = Fact {
     ..BASE
 };
 
+/// Mean of |activation|.
+pub static MEAN_ABS: Fact = Fact {
+    key: "mean_abs",
+    label: "Mean |value|",
+    definition: "Mean of the activation's magnitude, Σ|x| / N, over all counted tokens.",
+    since: "0.2",
+    source: Source::Stats(|stats| {
+        let n = stats.moments.count as f64;
+        Some(stats.sum("sum_abs")? / n)
+    }),
+    ..BASE
+};
+
 /// Share of positions with `|hook_post| > τ`.
 pub static FREQUENCY_ABS: Fact = Fact {
     key: "frequency_abs",
@@ -314,10 +327,10 @@ pub static RANKED: [&Fact; N_RANKED] = [
 ];
 
 /// How many other facts a scan gives.
-pub const N_SCANNED: usize = 4;
+pub const N_SCANNED: usize = 5;
 
 /// The other facts that a scan gives.
-pub static SCANNED: [&Fact; N_SCANNED] = [&MAX, &MIN, &MEAN, &FREQUENCY_ABS];
+pub static SCANNED: [&Fact; N_SCANNED] = [&MAX, &MIN, &MEAN, &MEAN_ABS, &FREQUENCY_ABS];
 
 /// The other facts that the weights give.
 static WEIGHED: [&Fact; 10] = [

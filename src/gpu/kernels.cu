@@ -131,7 +131,7 @@ __device__ inline bool finite(const Values &v) { return finite(v.pre) && finite(
 // ---- one read of the activations: `hook_post`, statistics, and the best of every document
 
 #define BINS 256
-#define FURTHER 0   // sums of stats/sums.rs, in its order
+#define FURTHER 1   // sums of stats/sums.rs, in its order
 #define OF_CASES (4 + FURTHER)
 #define SUMS (OF_CASES + 16) // Σx…Σx⁴ of the ranked value; further ones; of each sign case gate, act, in, post
 #define EXTREMES 18 // largest x, largest -x; of each sign case the same four
@@ -219,6 +219,7 @@ template <typename T, bool GATED, bool RANK_PRE> __device__ void observe(const O
             sums[1] += square;
             sums[2] += square * x;
             sums[3] += square * square;
+            sums[4] += fabs(x);
             best[0].offer(v.ranked, row);
             best[1].offer(-v.ranked, row);
             if (GATED) {

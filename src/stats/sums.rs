@@ -23,16 +23,25 @@ pub struct Sum {
 pub const N_SUMS: usize = SUMS.len();
 
 /// Every sum.
-pub const SUMS: [Sum; 0] = [];
+pub const SUMS: [Sum; 1] = [Sum {
+    column: "sum_abs",
+    about: "Σ\\|x\\| of the ranking hook at counted positions",
+    since: "0.2",
+    // |Σx| ≤ Σ|x| ≤ √(N·Σx²)
+    bounds: |moments| {
+        let [sum, square, ..] = moments.sums?;
+        Some([sum.abs(), (moments.count as f64 * square).sqrt()])
+    },
+}];
 
 /// The terms of a position, of sixteen neurons at a time: what each sum adds where the ranked value is `x`.
 #[inline(always)]
-pub(super) fn terms<L: Lanes>(_x: L) -> [L; N_SUMS] {
-    []
+pub(super) fn terms<L: Lanes>(x: L) -> [L; N_SUMS] {
+    [x.max(L::splat(0.0).sub(x))]
 }
 
 /// The terms of a position.
 #[inline(always)]
-pub(super) fn term(_x: f32) -> [f32; N_SUMS] {
-    []
+pub(super) fn term(x: f32) -> [f32; N_SUMS] {
+    [x.abs()]
 }

@@ -132,13 +132,16 @@ fn assert_same(found: &Neuron, expected: &Neuron, what: &str) {
     let (f, e) = (&found.stats, &expected.stats);
     let sums = |stats: &NeuronStats| {
         let both = [stats.moments, stats.special.unwrap()];
-        both.map(|moments| moments.sums.unwrap()).concat()
+        let mut sums = both.map(|moments| moments.sums.unwrap()).concat();
+        sums.extend(stats.sums.iter().flatten());
+        sums
     };
     assert_close(&sums(f), &sums(e), what);
     let cases = f.cases.iter().flatten().zip(e.cases.iter().flatten());
     cases.for_each(|(f, e)| assert_close(&f.sums, &e.sums, what));
     let mut same = found.clone();
     same.stats.moments.sums = e.moments.sums;
+    same.stats.sums = e.sums;
     same.stats.special.as_mut().unwrap().sums = e.special.unwrap().sums;
     let cases = same
         .stats

@@ -148,6 +148,7 @@ fn reference(
                 continue;
             }
             out.stats.moments.push(post);
+            *out.stats.sums[0].as_mut().unwrap() += f64::from(post.abs());
             out.stats.histogram.as_mut().unwrap().push(post);
             *out.stats.n_firing.as_mut().unwrap() += u64::from(pre > 0.0);
             *out.stats.n_above_tau.as_mut().unwrap() += u64::from(post.abs() > options.tau);
