@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use neuroscope::atlas::Atlas;
+use neuroscope::atlas::facts::{KURTOSIS, MEAN_ABS};
 use neuroscope::shard::{PartManifest, read_manifest, verify_files};
 use neuroscope::tokens::store::TokenStore;
 
@@ -90,6 +91,43 @@ fn version_1_is_read() {
         let part: PartManifest = read_manifest(&data.join("parts/part-00000-of-00001")).unwrap();
         verify_files(&data.join("parts/part-00000-of-00001"), &part.files).unwrap();
     }
+}
+
+/// `format/v0.1/` was written by the last commit before tables could grow.
+#[test]
+fn what_the_program_of_version_0_1_wrote_is_read_merged_verified_and_built() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data/llama");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v0.1/llama");
+    copy(&from, &data);
+    let summaries = |layer| {
+        let atlas = Atlas::open(&data.join("atlas")).unwrap();
+        atlas.summaries(layer).unwrap()
+    };
+    let before = summaries(1);
+    assert!(before.iter().all(|s| s.value(&KURTOSIS).is_some()));
+    assert!(before.iter().all(|s| s.value(&MEAN_ABS).is_none()));
+    let model = crate::support::model("llama");
+    succeed(
+        neuroscope(dir.path())
+            .arg("verify")
+            .arg(&data)
+            .arg("--model")
+            .arg(&model),
+    );
+    succeed(neuroscope(dir.path()).arg("build"));
+    assert!(dir.path().join("site/llama/2/36.html").is_file());
+    // merged and analysed again, it knows as much as it did
+    fs::remove_dir_all(data.join("atlas")).unwrap();
+    succeed(neuroscope(dir.path()).arg("merge").arg(&data));
+    succeed(
+        neuroscope(dir.path())
+            .arg("analyze")
+            .arg(&data)
+            .arg("--model")
+            .arg(&model),
+    );
+    assert_eq!(summaries(1), before);
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Said, corpus, files, model, neuroscope, run, succeed};
+use sha2::{Digest, Sha256};
+
+use crate::support::{Said, corpus, fail, files, model, neuroscope, run, succeed};
 
 const DOCUMENTS: usize = 120;
 
@@ -184,6 +186,42 @@ fn a_torn_checkpoint_is_not_used() {
         assert!(said.stderr.contains("beginning again"), "{}", said.stderr);
         assert_undisturbed(dir.path(), &expected);
     }
+}
+
+/// The work of another version of the program is not thrown away unless that is asked for.
+#[test]
+fn a_checkpoint_of_another_version_is_kept_unless_the_scan_is_to_begin_again() {
+    let (expected, taken) = undisturbed();
+    let dir = project();
+    let path = checkpoint(dir.path());
+    for share in [0.3, 0.5, 0.7, 0.9] {
+        if !path.exists() {
+            stopped(dir.path(), taken.mul_f64(share), "-KILL");
+        }
+    }
+    let mut bytes = fs::read(&path).expect("one of the scans was killed under way");
+    bytes.truncate(bytes.len() - 32);
+    let own = format!("\"neuroscope\":\"{}\"", env!("CARGO_PKG_VERSION"));
+    let at = bytes
+        .windows(own.len())
+        .position(|part| part == own.as_bytes());
+    let at = at.unwrap() + own.len() - 2;
+    bytes[at] = b'9';
+    let hash = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&hash);
+    fs::write(&path, &bytes).unwrap();
+    let said = fail(
+        &mut scan(dir.path()),
+        &["was begun by neuroscope", "--restart"],
+    );
+    assert!(!said.stderr.contains("beginning again"), "{}", said.stderr);
+    assert!(fs::read(&path).unwrap() == bytes, "nothing is lost");
+    succeed(scan(dir.path()).arg("--restart"));
+    assert_undisturbed(dir.path(), &expected);
+    // a part that is there is scanned again, too
+    let said = succeed(scan(dir.path()).arg("--restart"));
+    assert!(!said.stderr.contains("is there already"), "{}", said.stderr);
+    assert_undisturbed(dir.path(), &expected);
 }
 
 /// A checkpoint of another scan is not gone on with.

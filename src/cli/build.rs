@@ -265,6 +265,7 @@ fn scan_demo(context: &Context) -> Result<PathBuf> {
         options: &context.project.scan,
         data: &data,
         checkpoint_every: scan::CHECKPOINT_EVERY,
+        restart: false,
     };
     scan::scan_part(context, &demo_scan, PartInfo { index: 0, of: 1 })?;
     super::merge::merge(context, &data, Some(&model))?;

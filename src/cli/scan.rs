@@ -41,6 +41,9 @@ pub(super) struct ScanArgs {
     /// Only say what the scan will take: tokens, memory, disk, time
     #[arg(long)]
     plan: bool,
+    /// Begin from the start, and discard what an earlier run left
+    #[arg(long)]
+    restart: bool,
     /// Time between two checkpoints, such as 30s, 10m or 2h; 0 writes one after every batch
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     checkpoint_every: Duration,
@@ -95,6 +98,7 @@ pub(super) struct Scan<'a> {
     pub(super) options: &'a ScanOptions,
     pub(super) data: &'a Path,
     pub(super) checkpoint_every: Duration,
+    pub(super) restart: bool,
 }
 
 pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
@@ -110,6 +114,7 @@ pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
         options: &args.options.over(&context.project.scan)?,
         data: &data,
         checkpoint_every: args.checkpoint_every,
+        restart: args.restart,
     };
     let part = args.part.map(|Part(part)| part);
     if args.plan {
@@ -239,7 +244,8 @@ pub(super) fn scan_part(
     )?;
     let store = scan.data.join("corpus");
     let setup = Setup::new(scan.name, checked, &corpus.manifest, &store)?;
-    if let Ok(known) = read_manifest::<PartManifest>(&target)
+    if !scan.restart
+        && let Ok(known) = read_manifest::<PartManifest>(&target)
         && known.scan.difference(setup.identity()).is_none()
         && verify_files(&target, &known.files).is_ok()
     {
@@ -256,6 +262,7 @@ pub(super) fn scan_part(
         progress: &|done| bar.set(done),
         note: &|text| context.report.note(text),
         checkpoint_every: scan.checkpoint_every,
+        restart: scan.restart,
     };
     let manifest = scan::scan_part(&job, setup.identity(), part, &target, &watch)?;
     bar.finish(n_rows);

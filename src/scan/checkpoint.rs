@@ -124,6 +124,26 @@ fn write_frame(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     to.write_all(bytes)
 }
 
+/// Why a checkpoint is not gone on with.
+pub(super) enum Unusable {
+    /// Another version of the program wrote it.
+    OtherVersion(String),
+    /// It is damaged, or of another scan.
+    Wrong(ShardError),
+}
+
+impl From<ShardError> for Unusable {
+    fn from(error: ShardError) -> Self {
+        Self::Wrong(error)
+    }
+}
+
+/// What of a header every version can read.
+#[derive(Deserialize)]
+struct WrittenBy {
+    neuroscope: String,
+}
+
 /// Reads a checkpoint, if there is one. `layers` is the state before any position, and becomes what was saved. `place`
 /// returns how many positions of the current document are done, `Some(None)` between documents, or `None` if the cursor is
 /// outside the part.
@@ -132,12 +152,12 @@ pub(super) fn read(
     expected: &Header,
     layers: &mut [Vec<Block>],
     place: impl FnOnce(&Header) -> Option<Option<u32>>,
-) -> Result<Option<Header>, ShardError> {
+) -> Result<Option<Header>, Unusable> {
     let io = |source| ShardError::io("read", path, source);
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
+        Err(error) => return Err(io(error).into()),
     };
     check_hash(path, &file)?;
     let damaged = |reason: &str| ShardError::table("read", path, reason);
@@ -145,9 +165,14 @@ pub(super) fn read(
     let mut magic = [0; MAGIC.len()];
     file.read_exact(&mut magic).map_err(io)?;
     if magic != *MAGIC {
-        return Err(damaged("it is not a checkpoint of this version"));
+        return Err(damaged("it is not a checkpoint").into());
     }
     let header = read_frame(&mut file, MOST_HEADER).map_err(io)?;
+    if let Ok(WrittenBy { neuroscope }) = serde_json::from_slice(&header)
+        && neuroscope != expected.neuroscope
+    {
+        return Err(Unusable::OtherVersion(neuroscope));
+    }
     let header: Header =
         serde_json::from_slice(&header).map_err(|error| damaged(&error.to_string()))?;
     let other = header
@@ -155,15 +180,14 @@ pub(super) fn read(
         .difference(&expected.scan)
         .map(|(what, ..)| what);
     let other = other.or((header.part != expected.part).then_some("part"));
-    let other = other.or((header.neuroscope != expected.neuroscope).then_some("version"));
     if let Some(what) = other {
-        return Err(damaged(&format!("it is of another {what}")));
+        return Err(damaged(&format!("it is of another {what}")).into());
     }
     let Some(document) = place(&header) else {
-        return Err(damaged("its place is not in the part"));
+        return Err(damaged("its place is not in the part").into());
     };
     if !(1..=MOST_BATCH).contains(&header.batch_tokens) {
-        return Err(damaged("its batches have a size that makes no sense"));
+        return Err(damaged("its batches have a size that makes no sense").into());
     }
     let options = &expected.scan.policy.stats;
     let progress = Progress {

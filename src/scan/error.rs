@@ -125,6 +125,14 @@ pub enum ScanError {
     /// Another process reads the store that would be replaced.
     #[error("`{0}` is of another corpus, and a scan that is running reads it")]
     CorpusInWork(PathBuf),
+    /// An unfinished scan was begun by another version of the program, whose state this one does not read.
+    #[error("`{path}` was begun by neuroscope {found}; this is {}", env!("CARGO_PKG_VERSION"))]
+    OtherVersion {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The version.
+        found: String,
+    },
     /// Another process scans the same part.
     #[error("`{path}` is being scanned by another process")]
     InWork {
@@ -162,6 +170,9 @@ impl ScanError {
             ),
             Self::CorpusInUse { .. } => Some(
                 "scan it under another name with `--name`, or into another folder with `--data`; or remove this one first",
+            ),
+            Self::OtherVersion { .. } => Some(
+                "finish the scan with that version, or begin again with `--restart`, which discards what was done",
             ),
             Self::Interrupted => Some("nothing is lost; the same command goes on where it stopped"),
             _ => None,

@@ -18,7 +18,7 @@ use crate::tokens::{Vocabulary, Windowing};
 
 use super::Progress;
 use super::batch::{Cursor, Rows};
-use super::checkpoint::{self, Header};
+use super::checkpoint::{self, Header, Unusable};
 use super::engine::Engine;
 use super::error::ScanError;
 use super::forward::BLOCK;
@@ -134,6 +134,8 @@ pub struct Watch<'a> {
     pub note: &'a (dyn Fn(&str) + Sync),
     /// Time between two checkpoints.
     pub checkpoint_every: Duration,
+    /// Whether to begin from the start, whatever an earlier run left.
+    pub restart: bool,
 }
 
 /// The parts beside `target`, sorted by name.
@@ -228,6 +230,9 @@ pub fn scan_part(
         true => prepared.rows.place(&found.cursor, &documents),
         false => None,
     };
+    if watch.restart {
+        checkpoint::remove(&checkpoint)?;
+    }
     match checkpoint::read(&checkpoint, &header, &mut layers, place) {
         Ok(Some(found)) => {
             (watch.note)(&format!("scan: going on after {} tokens", found.done));
@@ -235,7 +240,13 @@ pub fn scan_part(
             header = found;
         }
         Ok(None) => {}
-        Err(error) => {
+        Err(Unusable::OtherVersion(found)) => {
+            return Err(ScanError::OtherVersion {
+                path: checkpoint,
+                found,
+            });
+        }
+        Err(Unusable::Wrong(error)) => {
             (watch.note)(&format!("warning: {error}; beginning again"));
             layers = prepared.blocks();
         }

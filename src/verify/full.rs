@@ -137,6 +137,7 @@ impl FullCheck<'_> {
                 progress: &|n| progress(before + n),
                 note: &|_| {},
                 checkpoint_every: Duration::MAX,
+                restart: false,
             };
             let target: PathBuf = folder.join("parts").join(part_folder(part));
             scan::scan_part(&job, identity, part, &target, &watch)?;

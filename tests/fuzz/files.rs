@@ -391,6 +391,7 @@ fn checkpoints() {
             progress: go_on,
             note,
             checkpoint_every: Duration::from_secs(1000),
+            restart: false,
         };
         let part = PartInfo { index: 0, of: 1 };
         scan::scan_part(&setup.job(), setup.identity(), part, &target, &watch)
