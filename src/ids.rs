@@ -1,8 +1,11 @@
 //! Identifiers as newtypes, so that a document is never taken for a position.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::hint::Hint;
 
 /// Most layers of a model. A larger number in a file is damage: no model is near these limits.
 pub const MOST_LAYERS: u32 = 1 << 12;
@@ -63,10 +66,9 @@ pub struct ModelNameError {
     pub reason: &'static str,
 }
 
-impl ModelNameError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> &'static str {
-        "choose another with `--name`, of letters, digits, `-`, `_` and `.`"
+impl Hint for ModelNameError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        Some("choose another with `--name`, of letters, digits, `-`, `_` and `.`".into())
     }
 }
 

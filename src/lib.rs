@@ -10,24 +10,25 @@
 //!
 //! | module | holds | imports |
 //! |---|---|---|
-//! | [`ids`] | newtypes, names, and the largest sizes of a model | nothing |
+//! | [`ids`] | newtypes, names, and the largest sizes of a model | hint |
 //! | [`files`] | names, bounds and links of files | nothing |
 //! | [`mark`] | the byte-order mark before a text | nothing |
 //! | [`guard`] | panics of other crates, as errors | nothing |
+//! | [`hint`] | what a reader can do about an error | nothing |
 //! | [`lanes`] | vectors of sixteen numbers, on any instruction set | nothing |
-//! | [`gpu`] | kernels of a CUDA device, and their portable twins | nothing |
-//! | [`corpus`] | files → documents, in a stable order | files, mark |
+//! | [`gpu`] | kernels of a CUDA device, and their portable twins | hint |
+//! | [`corpus`] | files → documents, in a stable order | hint, files, mark |
 //! | [`stats`] | what is kept of a neuron: update and merge | lanes |
-//! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | lanes, gpu, mark |
-//! | [`tokens`] | tokenizer, windows, the token store | corpus, files, guard, mark |
+//! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | hint, lanes, gpu, mark |
+//! | [`tokens`] | tokenizer, windows, the token store | hint, corpus, files, guard, mark |
 //! | [`demo`] | the embedded model and corpus | corpus |
-//! | [`load`] | where models come from | files, model, corpus, shard, tokens, demo |
-//! | [`shard`] | the files of a scan | files, guard, stats |
-//! | [`scan`] | drives batches through a model into statistics | files, lanes, gpu, corpus, tokens, model, stats, shard, load |
-//! | [`atlas`] | parts merged and ranked; what the weights say | files, lanes, shard, stats, tokens, model |
-//! | [`site`] | views → theme → pages → files | files, mark, atlas, tokens |
-//! | [`verify`] | whether an atlas is what it says | files, lanes, gpu, atlas, scan, shard, stats, tokens, model, load |
-//! | [`serve`] | preview server for a built site | nothing |
+//! | [`load`] | where models come from | hint, files, model, corpus, shard, tokens, demo |
+//! | [`shard`] | the files of a scan | hint, files, guard, stats |
+//! | [`scan`] | drives batches through a model into statistics | hint, files, lanes, gpu, corpus, tokens, model, stats, shard, load |
+//! | [`atlas`] | parts merged and ranked; what the weights say | hint, files, lanes, shard, stats, tokens, model |
+//! | [`site`] | views → theme → pages → files | hint, files, mark, atlas, tokens |
+//! | [`verify`] | whether an atlas is what it says | hint, files, lanes, gpu, atlas, scan, shard, stats, tokens, model, load |
+//! | [`serve`] | preview server for a built site | hint |
 //! | [`config`] | the project file, each stage's own options | files, mark, atlas, corpus, scan, site |
 //!
 //! The table is checked by `tests/architecture.rs`; every module may import [`ids`]. What holds everywhere:
@@ -50,6 +51,7 @@ pub mod demo;
 pub mod files;
 pub mod gpu;
 pub mod guard;
+pub mod hint;
 pub mod ids;
 pub mod lanes;
 #[cfg(feature = "atlas")]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{examples, model, neuroscope, scan, succeed};
+use crate::support::{examples, fail, model, neuroscope, run, scan, succeed};
 
 #[test]
 fn flags_go_over_the_project_file() {
@@ -170,4 +170,51 @@ fn a_scan_may_be_in_half_precision() {
         "{}",
         off(&brain)
     );
+}
+
+/// A hint is printed below the error, and stands apart in a log for programs, wherever along the causes it comes from.
+#[test]
+fn hints_find_their_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    let scan = |more: &[&str]| {
+        let mut command = neuroscope(project);
+        command.args(["scan", "--corpus", "demo"]).args(more);
+        command
+    };
+    // of the model that a scan needs, of a name, and of the command itself
+    std::fs::create_dir(project.join("adapter")).unwrap();
+    let config = r#"{"peft_type": "LORA", "base_model_name_or_path": "a/b"}"#;
+    std::fs::write(project.join("adapter/adapter_config.json"), config).unwrap();
+    let adapter = project.join("adapter");
+    std::fs::create_dir_all(project.join("data/X/corpus")).unwrap();
+    let cases: [(&[&str], &str); 3] = [
+        (
+            &["--model", adapter.to_str().unwrap()],
+            "merge it into its base model first",
+        ),
+        (
+            &["--model", "demo", "--name", "a/b"],
+            "choose another with `--name`",
+        ),
+        (
+            &["--model", "demo", "--name", "x"],
+            "choose another name with `--name`",
+        ),
+    ];
+    for (more, hint) in cases {
+        let more: Vec<&str> = more.to_vec();
+        let said = fail(&mut scan(&more[..]), &[hint]);
+        let (error, hints) = said.stderr.split_once("\n\nhint: ").unwrap();
+        assert!(
+            !error.contains("hint") && hints.starts_with(hint),
+            "{}",
+            said.stderr
+        );
+        let said = run(scan(&more).args(["--log-format", "json"]));
+        let line = said.stderr.lines().last().unwrap();
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(event["hint"].as_str().unwrap().starts_with(hint), "{event}");
+        assert!(!event["text"].as_str().unwrap().contains("hint"), "{event}");
+    }
 }

@@ -1,7 +1,9 @@
 //! What can go wrong with an atlas.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
+use crate::hint::Hint;
 use crate::model::ModelError;
 use crate::shard::ShardError;
 use crate::stats::OptionError;
@@ -113,12 +115,9 @@ pub enum AtlasError {
     Interrupted,
 }
 
-impl AtlasError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Shard(error) => error.hint(),
-            Self::Model(error) => error.hint(),
+impl Hint for AtlasError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::Differs { .. } => Some(
                 "merge only parts of one scan; each part's `manifest.json` says where it came from",
             ),
@@ -130,6 +129,15 @@ impl AtlasError {
                 "bring the corpus of the scan back with `neuroscope tokenize --data`, or scan the new one under another name",
             ),
             Self::NoParts(_) => Some("scan first: `neuroscope scan --model MODEL --corpus FILES`"),
+            _ => None,
+        };
+        hint.map(Cow::from)
+    }
+
+    fn inner(&self) -> Option<&dyn Hint> {
+        match self {
+            Self::Shard(error) => Some(error),
+            Self::Model(error) => Some(error),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use neuroscope::atlas::{self, AnalysisOptions, ScannedModel};
 use neuroscope::load::ModelFiles;
@@ -10,6 +10,7 @@ use neuroscope::shard::{AtlasManifest, ModelInfo, read_manifest};
 use serde_json::json;
 
 use super::flags::Flags;
+use super::report::Advice;
 use super::{Context, interrupt, model, shown};
 
 /// Unpacked tokens kept in memory: a corpus of this size is read once.
@@ -31,11 +32,11 @@ pub(super) fn run(context: &Context, args: &AnalyzeArgs) -> Result<()> {
     let manifest: AtlasManifest = read_manifest(&args.data.join("atlas"))?;
     let named = args.model.clone().or_else(|| origin(&manifest.scan.model));
     let Some(named) = named else {
-        bail!(
-            "`{}` was scanned from `{}`, which is a folder or a file\n\nhint: say where it is with `--model`",
-            shown(&args.data),
-            manifest.scan.model.source
-        );
+        let (data, source) = (shown(&args.data), &manifest.scan.model.source);
+        return Err(Advice::error(
+            format!("`{data}` was scanned from `{source}`, which is a folder or a file"),
+            "say where it is with `--model`",
+        ));
     };
     let options = args.options.over(&context.project.weights)?;
     options.check()?;

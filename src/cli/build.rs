@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use neuroscope::shard::{AtlasManifest, MANIFEST, PartInfo, read_manifest};
 use neuroscope::site::{self, BuildReport, Inputs, SiteOptions};
 use serde::Serialize;
 
 use super::flags::Flags;
+use super::report::Advice;
 use super::{Context, analyze, scan, shown};
 
 #[derive(Args)]
@@ -157,9 +158,10 @@ pub(super) fn plan(
     if plan.data.is_empty() {
         if let Some(unmerged) = unmerged(&context.folder.join("data"))? {
             let unmerged = shown(&unmerged);
-            bail!(
-                "`{unmerged}` has parts of a scan, but no atlas\n\nhint: join them with `neuroscope merge {unmerged}`"
-            );
+            return Err(Advice::error(
+                format!("`{unmerged}` has parts of a scan, but no atlas"),
+                format!("join them with `neuroscope merge {unmerged}`"),
+            ));
         }
         plan.data.push(scan_demo(context)?);
     }
@@ -274,7 +276,7 @@ fn scan_demo(context: &Context) -> Result<PathBuf> {
 
 #[cfg(not(feature = "demo"))]
 fn scan_demo(context: &Context) -> Result<PathBuf> {
-    bail!(
+    anyhow::bail!(
         "no scan in {}, and this program was built without the demo",
         shown(&context.folder.join("data"))
     )

@@ -1,6 +1,7 @@
 //! What is printed: results on standard output, progress and errors on standard error.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -10,12 +11,18 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use neuroscope::atlas::AtlasError;
+use neuroscope::corpus::CorpusError;
+use neuroscope::gpu::DeviceError;
+use neuroscope::hint::Hint;
 use neuroscope::ids::ModelNameError;
 use neuroscope::load::LoadError;
+use neuroscope::model::ModelError;
 use neuroscope::scan::{ScanError, resident_memory};
 use neuroscope::serve::ServeError;
-use neuroscope::site::SiteError;
+use neuroscope::shard::ShardError;
+use neuroscope::site::{ContentError, SiteError};
 use neuroscope::stats::OptionError;
+use neuroscope::tokens::TokenizerError;
 use neuroscope::verify::VerifyError;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -297,27 +304,61 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     }
 }
 
+/// The first hint along the chain of causes.
 fn hint(error: &anyhow::Error) -> Option<Cow<'static, str>> {
-    if let Some(error) = error.downcast_ref::<SiteError>() {
-        return error.hint();
+    error.chain().find_map(|cause| of_kind(cause)?.hint())
+}
+
+/// An error as one that may have a hint.
+fn of_kind<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e dyn Hint> {
+    macro_rules! first {
+        ($($kind:ty),*) => {
+            None$(.or_else(|| error.downcast_ref::<$kind>().map(|error| error as &dyn Hint)))*
+        };
     }
-    let known = error.downcast_ref::<ScanError>().and_then(ScanError::hint);
-    let known = known.or_else(|| {
-        error
-            .downcast_ref::<AtlasError>()
-            .and_then(AtlasError::hint)
-    });
-    let known = known.or_else(|| {
-        error
-            .downcast_ref::<VerifyError>()
-            .and_then(VerifyError::hint)
-    });
-    let known = known.or_else(|| {
-        error
-            .downcast_ref::<ServeError>()
-            .and_then(ServeError::hint)
-    });
-    let known = known.or_else(|| error.downcast_ref::<LoadError>().and_then(LoadError::hint));
-    let known = known.or_else(|| error.downcast_ref().map(ModelNameError::hint));
-    known.map(Cow::from)
+    first!(
+        Advice,
+        ScanError,
+        AtlasError,
+        VerifyError,
+        SiteError,
+        ServeError,
+        LoadError,
+        ModelNameError,
+        CorpusError,
+        TokenizerError,
+        ModelError,
+        ShardError,
+        ContentError,
+        DeviceError
+    )
+}
+
+/// An error of a command that says what to do about it.
+#[derive(Debug)]
+pub(super) struct Advice {
+    what: String,
+    hint: String,
+}
+
+impl Advice {
+    /// An error with a hint.
+    pub(super) fn error(what: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+        let (what, hint) = (what.into(), hint.into());
+        Self { what, hint }.into()
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Advice {}
+
+impl Hint for Advice {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        Some(self.hint.clone().into())
+    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use neuroscope::atlas::Atlas;
 use neuroscope::corpus::CorpusOptions;
@@ -15,7 +15,7 @@ use neuroscope::shard::{PartInfo, PartManifest, part_folder, read_manifest, veri
 use serde_json::json;
 
 use super::flags::Flags;
-use super::report::{human, human_time};
+use super::report::{Advice, human, human_time};
 use super::{Context, build, merge, model, shown, tokenize};
 
 /// Time between two checkpoints, if not said otherwise.
@@ -160,9 +160,10 @@ fn check_free(context: &Context, name: &ModelName, data: &Path) -> Result<()> {
         let known = names.iter().filter_map(|name| ModelName::new(name).ok());
         if known.into_iter().any(|other| other.is_same_folder(name)) {
             let other = shown(&other);
-            bail!(
-                "`{other}` holds a scan whose name differs from `{name}` at most in case\n\nhint: choose another name with `--name`, or remove that scan"
-            );
+            return Err(Advice::error(
+                format!("`{other}` holds a scan whose name differs from `{name}` at most in case"),
+                "choose another name with `--name`, or remove that scan",
+            ));
         }
     }
     Ok(())

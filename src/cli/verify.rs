@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use neuroscope::gpu::DeviceName;
 use neuroscope::shard::{AtlasManifest, read_manifest};
 use neuroscope::verify::{VerifyOptions, VerifyReport, verify};
 
+use super::report::Advice;
 use super::{Context, model, shown};
 
 /// Findings that are shown.
@@ -72,20 +73,25 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
             1 => format!("{data} has 1 problem: {first}"),
             n => format!("{data} has {n} problems, the first of them {first}"),
         };
-        bail!(
-            "{what}\n\nhint: merge the parts or analyse the weights again, or scan again; what was published of it should be taken back"
-        );
+        return Err(Advice::error(
+            what,
+            "merge the parts or analyse the weights again, or scan again; what was published of it should be taken back",
+        ));
     }
     if let Some(again) = &report.recomputed
         && let Some(first) = again.off.first()
     {
-        bail!(
-            "{} of {} examples in {} do not reproduce to {:e}, such as `{first}`\n\nhint: was it scanned with this version, in this type, on this kind of machine?",
+        let what = format!(
+            "{} of {} examples in {} do not reproduce to {:e}, such as `{first}`",
             again.off.len(),
             again.n_examples,
             shown(&args.data),
             args.tolerance
         );
+        return Err(Advice::error(
+            what,
+            "check that it was scanned with this version, in this type, and on this kind of machine",
+        ));
     }
     Ok(())
 }

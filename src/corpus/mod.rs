@@ -9,7 +9,10 @@ pub use folder::LeftOut;
 pub use open::{LFS_HINT, is_lfs_pointer};
 pub use read::{Corpus, CorpusOptions, MOST_DOCUMENT, Source};
 
+use std::borrow::Cow;
 use std::path::PathBuf;
+
+use crate::hint::Hint;
 
 use serde::{Deserialize, Serialize};
 
@@ -105,9 +108,23 @@ pub enum CorpusError {
 }
 
 impl CorpusError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+    /// Whether the reading can go on behind it.
+    fn is_skippable(&self) -> bool {
+        matches!(
+            self,
+            Self::Line { .. }
+                | Self::NotUtf8 { .. }
+                | Self::Encoding { .. }
+                | Self::NotText { .. }
+                | Self::FileTooLong { .. }
+                | Self::LineTooLong { .. }
+        )
+    }
+}
+
+impl Hint for CorpusError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::Line { reason, .. } if reason.starts_with("missing field") => Some(
                 "choose another field with `--text-field`, or count and skip such lines with `--skip-invalid`",
             ),
@@ -137,19 +154,7 @@ impl CorpusError {
                 Some("a .jsonl file has one JSON object a line, a .txt file is one document")
             }
             _ => None,
-        }
-    }
-
-    /// Whether the reading can go on behind it.
-    fn is_skippable(&self) -> bool {
-        matches!(
-            self,
-            Self::Line { .. }
-                | Self::NotUtf8 { .. }
-                | Self::Encoding { .. }
-                | Self::NotText { .. }
-                | Self::FileTooLong { .. }
-                | Self::LineTooLong { .. }
-        )
+        };
+        hint.map(Cow::from)
     }
 }

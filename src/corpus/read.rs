@@ -317,6 +317,7 @@ fn name_in(value: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hint::Hint;
     use proptest::prelude::*;
 
     use std::io::Write;

@@ -1,9 +1,12 @@
 //! Which device is to be used.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use candle_core::Device;
+
+use crate::hint::Hint;
 use serde::{Deserialize, Serialize};
 
 /// A device by its name: `cpu`, `cuda` or `cuda:1`.
@@ -37,14 +40,14 @@ pub enum DeviceError {
     },
 }
 
-impl DeviceError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for DeviceError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::Unknown(_) => None,
             Self::WithoutCuda => Some("build it with `--features cuda`, as docs/gpu.md says"),
             Self::Unavailable { .. } => Some("`nvidia-smi` lists the GPUs of this machine"),
-        }
+        };
+        hint.map(Cow::from)
     }
 }
 

@@ -1,9 +1,11 @@
 //! What can go wrong when a model is loaded.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
 use super::kind::{Kind, MODEL_HINT};
+use crate::hint::Hint;
 use crate::model::ModelError;
 use crate::tokens::TokenizerError;
 
@@ -134,10 +136,9 @@ pub enum LoadError {
     },
 }
 
-impl LoadError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for LoadError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::FileTooLarge => None,
             Self::Io { .. } | Self::NotThere(_) | Self::NoConfig(_) | Self::NoWeights(_) => {
                 Some(MODEL_HINT)
@@ -165,8 +166,15 @@ impl LoadError {
                 "what was fetched so far is kept, so the command can be run again; what is in the cache needs no network",
             ),
             Self::HubChecksum { .. } => Some("it was not kept: run the command again"),
-            Self::Model { source, .. } => source.hint(),
-            Self::Tokenizer { source, .. } => source.hint(),
+            _ => None,
+        };
+        hint.map(Cow::from)
+    }
+
+    fn inner(&self) -> Option<&dyn Hint> {
+        match self {
+            Self::Model { source, .. } => Some(source.as_ref()),
+            Self::Tokenizer { source, .. } => Some(source),
             _ => None,
         }
     }

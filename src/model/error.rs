@@ -1,5 +1,9 @@
 //! What can be wrong with a model's files.
 
+use std::borrow::Cow;
+
+use crate::hint::Hint;
+
 /// What can be wrong with a model's files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -151,10 +155,9 @@ pub enum ModelError {
 /// What to do with an adapter.
 pub(crate) const ADAPTER_HINT: &str = "merge it into its base model first: `AutoPeftModelForCausalLM.from_pretrained(adapter).merge_and_unload().save_pretrained(folder)`";
 
-impl ModelError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for ModelError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::Shape { .. } | Self::MissingTensor { .. } | Self::ExtraTensors { .. } => {
                 Some("check that `config.json` and the weights come from one checkpoint")
             }
@@ -177,6 +180,7 @@ impl ModelError {
             Self::UnknownToken { .. } => Some("check that `tokenizer.json` belongs to this model"),
             Self::NotFinite { .. } => Some("the checkpoint is damaged or its training diverged"),
             _ => None,
-        }
+        };
+        hint.map(Cow::from)
     }
 }

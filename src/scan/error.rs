@@ -1,9 +1,11 @@
 //! What can go wrong during a scan.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::corpus::CorpusError;
 use crate::gpu::DeviceError;
+use crate::hint::Hint;
 use crate::load::LoadError;
 use crate::model::ModelError;
 use crate::shard::ShardError;
@@ -144,18 +146,12 @@ pub enum ScanError {
     Interrupted,
 }
 
-impl ScanError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Corpus(error) => error.hint(),
+impl Hint for ScanError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::NoEmbedding { .. } => Some(
                 "take the token out of the text, or count and skip such texts with `--skip-invalid`",
             ),
-            Self::Device(error) => error.hint(),
-            Self::Load(error) => error.hint(),
-            Self::Model(error) => error.hint(),
-            Self::Shard(error) => error.hint(),
             Self::NothingCounted { .. } => Some(
                 "check that the texts are not empty, or count all positions with `--count-special`",
             ),
@@ -175,6 +171,18 @@ impl ScanError {
                 "finish the scan with that version, or begin again with `--restart`, which discards what was done",
             ),
             Self::Interrupted => Some("nothing is lost; the same command goes on where it stopped"),
+            _ => None,
+        };
+        hint.map(Cow::from)
+    }
+
+    fn inner(&self) -> Option<&dyn Hint> {
+        match self {
+            Self::Corpus(error) => Some(error),
+            Self::Device(error) => Some(error),
+            Self::Load(error) => Some(error),
+            Self::Model(error) => Some(error),
+            Self::Shard(error) => Some(error),
             _ => None,
         }
     }

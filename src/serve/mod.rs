@@ -4,6 +4,7 @@ mod connections;
 mod files;
 mod watch;
 
+use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch as channel;
+
+use crate::hint::Hint;
 
 use files::Found;
 
@@ -46,16 +49,16 @@ pub enum ServeError {
     Server(io::Error),
 }
 
-impl ServeError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for ServeError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Some(
                 "another program uses this port; choose one with `--port`, 0 for any that is free",
             ),
             Self::Folder { .. } => Some("build the site first: `neuroscope build`"),
             _ => None,
-        }
+        };
+        hint.map(Cow::from)
     }
 }
 

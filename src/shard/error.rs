@@ -1,6 +1,9 @@
 //! What can be wrong with a scan's files.
 
+use std::borrow::Cow;
 use std::io;
+
+use crate::hint::Hint;
 use std::path::{Path, PathBuf};
 
 /// What can be wrong with a scan's files.
@@ -88,10 +91,11 @@ impl ShardError {
             reason: reason.to_string(),
         }
     }
+}
 
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for ShardError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::Checksum { .. } | Self::Missing { .. } | Self::Unlisted { .. } => {
                 Some("copy the folder again, or scan this part again")
             }
@@ -102,6 +106,7 @@ impl ShardError {
                 Some("nothing was half-written; free some space and run the same command again")
             }
             _ => None,
-        }
+        };
+        hint.map(Cow::from)
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::atlas::AtlasError;
+use crate::hint::Hint;
 use crate::ids::{ModelName, ModelNameError};
 use crate::tokens::store::StoreError;
 
@@ -107,12 +108,11 @@ impl SiteError {
             source,
         }
     }
+}
 
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<Cow<'static, str>> {
+impl Hint for SiteError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
-            Self::Atlas(error) => error.hint()?,
-            Self::Content(error) => return error.hint(),
             Self::BadOption { instead, .. } => return Some(instead.clone()),
             Self::Foreign(_) => {
                 "choose another folder with `--out`; files that are not the site's are never overwritten or deleted"
@@ -133,5 +133,13 @@ impl SiteError {
             _ => return None,
         };
         Some(hint.into())
+    }
+
+    fn inner(&self) -> Option<&dyn Hint> {
+        match self {
+            Self::Atlas(error) => Some(error),
+            Self::Content(error) => Some(error),
+            _ => None,
+        }
     }
 }

@@ -218,6 +218,7 @@ fn check_base_url(given: &str) -> Result<(), SiteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hint::Hint;
 
     #[test]
     fn a_base_url_is_written_out() {

@@ -1,11 +1,13 @@
 //! A model's tokenizer, from its `tokenizer.json`.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::guard;
+use crate::hint::Hint;
 use crate::ids::TokenId;
 use crate::mark;
 
@@ -64,10 +66,9 @@ pub enum TokenizerError {
     },
 }
 
-impl TokenizerError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
+impl Hint for TokenizerError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::Missing => Some(
                 "`AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers writes `tokenizer.json`",
             ),
@@ -85,7 +86,8 @@ impl TokenizerError {
                 Some("check that `tokenizer.json` and `config.json` come from one checkpoint")
             }
             _ => None,
-        }
+        };
+        hint.map(Cow::from)
     }
 }
 

@@ -9,12 +9,14 @@ mod manifests;
 mod stats;
 mod tables;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::atlas::{Atlas, AtlasError, check_model, find_parts, open_corpus};
 use crate::gpu::DeviceName;
+use crate::hint::Hint;
 use crate::ids::NeuronId;
 use crate::load::{LoadError, ModelFiles};
 use crate::model::{Config, ModelError};
@@ -191,16 +193,24 @@ impl VerifyError {
         };
         matches!(error, Checksum { .. } | Missing { .. })
     }
+}
 
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Shard(error) => error.hint(),
-            Self::Atlas(error) => error.hint(),
-            Self::Load(error) => error.hint(),
-            Self::Model(error) => error.hint(),
-            Self::Scan(error) => error.hint(),
+impl Hint for VerifyError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
             Self::Other { .. } => Some("merge the parts again, or copy the folder again"),
+            _ => None,
+        };
+        hint.map(Cow::from)
+    }
+
+    fn inner(&self) -> Option<&dyn Hint> {
+        match self {
+            Self::Shard(error) => Some(error),
+            Self::Atlas(error) => Some(error),
+            Self::Load(error) => Some(error),
+            Self::Model(error) => Some(error),
+            Self::Scan(error) => Some(error),
             _ => None,
         }
     }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text::display::calm;
 use crate::files::read_at_most;
+use crate::hint::Hint;
 use crate::ids::NeuronId;
 use crate::mark;
 use front_matter::{FrontMatter, Wrong};
@@ -83,9 +84,27 @@ pub enum ContentError {
     NoteName(PathBuf),
 }
 
-impl ContentError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<Cow<'static, str>> {
+impl ContentError {}
+
+/// What is odd about the content, and does not stop a build.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Warning {
+    #[error("`{file}`: the front matter's `{}` is unknown{}", key.escape_debug(), near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    Key {
+        file: String,
+        key: String,
+        near: Option<&'static str>,
+    },
+    #[error("`{file}`: the link to `{}` leads to no file of the content", link.escape_debug())]
+    Link { file: String, link: String },
+    #[error("`{file}`: the picture `{}` is not on the site, and is not loaded from elsewhere", url.escape_debug())]
+    Picture { file: String, url: String },
+    #[error("`{0}` is neither a file nor a folder, and is left out")]
+    Special(String),
+}
+
+impl Hint for ContentError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
         Some(match self {
             Self::Yaml { toml, .. } => {
                 let example = "    title = \"About us\"\n    menu = 1\n";
@@ -106,23 +125,6 @@ impl ContentError {
             _ => return None,
         })
     }
-}
-
-/// What is odd about the content, and does not stop a build.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Warning {
-    #[error("`{file}`: the front matter's `{}` is unknown{}", key.escape_debug(), near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
-    Key {
-        file: String,
-        key: String,
-        near: Option<&'static str>,
-    },
-    #[error("`{file}`: the link to `{}` leads to no file of the content", link.escape_debug())]
-    Link { file: String, link: String },
-    #[error("`{file}`: the picture `{}` is not on the site, and is not loaded from elsewhere", url.escape_debug())]
-    Picture { file: String, url: String },
-    #[error("`{0}` is neither a file nor a folder, and is left out")]
-    Special(String),
 }
 
 /// Folder of explanations.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::hint::Hint;
 use crate::tokens::Tokenizer;
 
 const TEXT: &str = "<|im_start|>the text<tool> sees<pad>";
