@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { SITE, at, browser, json, page, root } from "./browser.js";
 import { cellsOf, largest, listsOf, shadeOf, strongest } from "./record.js";
-import { number } from "../../theme/assets/tokens.js";
+import { number } from "../../theme/assets/read/tokens.js";
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
 const open = async (path) => {
