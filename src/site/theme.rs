@@ -69,10 +69,10 @@ impl Theme {
                 // nothing may stand before the type of a document
                 let text = mark::text_without(&text);
                 templates.push((template.to_owned(), text.to_owned()));
-            } else if let Some(name) = name.strip_prefix(ASSETS) {
-                if assets.insert(name.to_owned(), bytes).is_none() {
-                    added.insert(name.to_owned());
-                }
+            } else if let Some(name) = name.strip_prefix(ASSETS)
+                && assets.insert(name.to_owned(), bytes).is_none()
+            {
+                added.insert(name.to_owned());
             }
         }
         let assets = Assets::new(assets)?;
