@@ -204,7 +204,7 @@ test("nothing moves when the scripts come late", async () => {
   for (const width of [360, 800, 1200]) {
     const slow = await browser.newPage({ viewport: { width, height: 900 } });
     await slow.route("**/*.js", async (route) => {
-      if (!route.request().url().includes("/theme.")) await new Promise((resolve) => setTimeout(resolve, 300));
+      if (!route.request().url().includes("/early.")) await new Promise((resolve) => setTimeout(resolve, 300));
       await route.continue();
     });
     await slow.addInitScript(() => {
