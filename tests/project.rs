@@ -238,7 +238,8 @@ fn a_small_theme_takes_the_place_of_what_it_names() {
             std::str::from_utf8(&bytes).unwrap(),
         );
     }
-    succeed(neuroscope(project).arg("build"));
+    let said = succeed(neuroscope(project).arg("build"));
+    assert!(!said.stderr.contains("theme"), "{}", said.stderr);
     let read = |name: &str| fs::read_to_string(project.join("site").join(name)).unwrap();
     for (page, own) in [
         ("index.html", "class=\"plain\""),
@@ -254,7 +255,7 @@ fn a_small_theme_takes_the_place_of_what_it_names() {
         );
         // what it does not name stays as it was
         assert!(
-            html.contains("assets/site.") && html.contains("<nav aria-label=\"Site\">"),
+            html.contains("assets/base/site.") && html.contains("<nav aria-label=\"Site\">"),
             "{page}"
         );
     }
@@ -263,4 +264,45 @@ fn a_small_theme_takes_the_place_of_what_it_names() {
     let (_, style) = neuron.split_once("assets/plain.").unwrap();
     let (hash, _) = style.split_once('"').unwrap();
     assert!(read(&format!("assets/plain.{hash}")).contains("--positive"));
+
+    // what overrides nothing is there, and said; what overrides a script imports others from where they are
+    write(project, "theme/assets/neuron.js", "import \"./dom.js\";");
+    write(
+        project,
+        "theme/assets/random/page.js",
+        "import { here } from \"../base/address.js\"; import \"../own/deep.js\";",
+    );
+    write(
+        project,
+        "theme/assets/own/deep.js",
+        "import \"../base/dom.js\"",
+    );
+    let said = succeed(neuroscope(project).arg("build"));
+    for warning in [
+        "`assets/neuron.js` of the theme takes the place of no built-in file",
+        "`assets/neuron.js` of the theme imports `./dom.js`",
+    ] {
+        assert!(said.stderr.contains(warning), "{}", said.stderr);
+    }
+    assert_eq!(said.stderr.matches("of the theme").count(), 2);
+    let assets: Vec<String> = files(&project.join("site/assets"))
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert!(assets.iter().any(|name| name.starts_with("neuron.")));
+    let address = |name: &str| {
+        let stem = name.strip_suffix("js").unwrap();
+        assets.iter().find(|own| own.starts_with(stem)).unwrap()
+    };
+    let page = read("llama/random.html");
+    let module = |name: &str| {
+        let address = address(name);
+        page.contains(&format!(
+            "rel=\"modulepreload\" href=\"../assets/{address}\""
+        ))
+    };
+    for name in ["base/address.js", "own/deep.js", "base/dom.js"] {
+        assert!(module(name), "{name}: {page}");
+    }
+    assert!(!module("draw/plots.js"));
 }

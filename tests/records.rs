@@ -206,7 +206,7 @@ fn every_link_leads_somewhere() {
             assert!(target.is_file(), "{name}: {link}");
             n += 1;
         }
-        assert!(name != "404.html" || html.contains("href=\"/atlas/assets/neuroscope."));
+        assert!(name != "404.html" || html.contains("href=\"/atlas/assets/base/base."));
     }
     assert!(n > 1000);
 }
@@ -344,7 +344,7 @@ fn a_theme_overrides_blocks_and_notes_are_merged() {
         "theme/templates/neuron.html",
         "{% extends \"neuroscope/neuron.html\" %}{% block cards %}<p>no cards for {{ layer }}.{{ neuron }}</p>{% endblock %}",
     );
-    write("theme/assets/neuroscope.css", "body { color: teal }");
+    write("theme/assets/base/base.css", "body { color: teal }");
     write("content/index.md", "# Our atlas\n\nWelcome.");
     write(
         "content/about.md",

@@ -113,9 +113,9 @@ fn the_preview_rebuilds_on_change_and_stays_in_its_folder() {
     assert!(status == 200 && body.contains("First") && body.contains("reload.js"));
     assert_eq!(preview.get("/tiny/0/0.html").0, 200);
     assert_eq!(preview.get("/tiny/0").0, 301);
-    let (_, script) = body.split_once("src=\"assets/site.").unwrap();
+    let (_, script) = body.split_once("src=\"assets/base/site.").unwrap();
     let (hash, _) = script.split_once('"').unwrap();
-    assert_eq!(preview.get(&format!("/assets/site.{hash}")).0, 200);
+    assert_eq!(preview.get(&format!("/assets/base/site.{hash}")).0, 200);
     let (status, body) = preview.get("/nothing/here.html");
     assert!(status == 404 && body.contains("Not found"));
     for path in [

@@ -159,6 +159,7 @@ pub fn build(
         *stray_explanations.entry(file).or_default() += 1;
     }
     let mut warnings: Vec<String> = content.warnings.iter().map(Warning::to_string).collect();
+    warnings.extend_from_slice(theme.warnings());
     if let Some(given) = &inputs.options.base_url
         && let full = with_scheme(given)
         && full != *given

@@ -6,6 +6,7 @@
 //! page embeds.
 
 mod api;
+mod assets;
 mod build;
 mod content;
 mod data;

@@ -3,20 +3,21 @@
 //! A project's `theme/templates/neuron.html` takes the place of the built-in one, which it can extend as
 //! `neuroscope/neuron.html`; built-in templates that extend `base.html` then extend the project's `base.html`.
 //!
-//! An asset's name gets a hash of its bytes, so that browsers may keep it for good. Assets name each other as
-//! `"./tokens.js"`, which is rewritten, and templates look the name up: `{{ root }}{{ assets["neuron.js"] }}`.
+//! A file of its assets takes the place of the built-in one at the same path. An asset's name gets a hash of its bytes,
+//! so that browsers may keep it for good; templates look its address up, `{{ root }}{{ assets["neuron/page.js"] }}`,
+//! and those of the scripts that a script imports, `imports["neuron/page.js"]`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tera::{Context, Tera, Value};
 
 use crate::mark;
 
+use super::assets::{Assets, FOLDER as ASSETS};
 use super::content::walk;
 use super::error::SiteError;
 use super::pages::views::SiteView;
@@ -24,7 +25,6 @@ use super::pages::views::SiteView;
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/theme");
 
 const PREFIX: &str = "neuroscope/";
-const ASSETS: &str = "assets/";
 
 /// A theme, loaded.
 pub(super) struct Theme {
@@ -33,6 +33,7 @@ pub(super) struct Theme {
     assets: BTreeMap<String, Vec<u8>>,
     /// What templates are given of each model, made once.
     models: HashMap<String, Value>,
+    warnings: Vec<String>,
 }
 
 impl Theme {
@@ -47,13 +48,18 @@ impl Theme {
                     String::from_utf8_lossy(bytes).into_owned(),
                 ));
             } else if let Some(name) = name.strip_prefix(ASSETS) {
-                assets.insert(name.to_owned(), bytes.to_vec());
+                let bytes = match name.ends_with(".js") {
+                    true => without_comments(&String::from_utf8_lossy(bytes)).into_bytes(),
+                    false => bytes.to_vec(),
+                };
+                assets.insert(name.to_owned(), bytes);
             }
         }
         let own = match folder {
             Some(folder) if folder.is_dir() => files(folder)?,
             _ => Vec::new(),
         };
+        let mut added = BTreeSet::new();
         for (name, bytes) in own {
             if let Some(template) = name.strip_prefix("templates/") {
                 let text = String::from_utf8(bytes).map_err(|error| SiteError::Template {
@@ -63,10 +69,14 @@ impl Theme {
                 // nothing may stand before the type of a document
                 let text = mark::text_without(&text);
                 templates.push((template.to_owned(), text.to_owned()));
-            } else if let Some(name) = name.strip_prefix(ASSETS) {
-                assets.insert(name.to_owned(), bytes);
+            } else if let Some(name) = name.strip_prefix(ASSETS)
+                && assets.insert(name.to_owned(), bytes).is_none()
+            {
+                added.insert(name.to_owned());
             }
         }
+        let assets = Assets::new(assets)?;
+        let warnings = warnings(&assets, &added, &templates);
         let mut tera = Tera::new();
         let error = |error: tera::Error| SiteError::Template {
             template: "(all)".into(),
@@ -75,12 +85,13 @@ impl Theme {
         tera.set_fallback_prefixes([PREFIX]).map_err(error)?;
         tera.autoescape_on(["html", "xml"]);
         tera.add_raw_templates(templates).map_err(error)?;
-        let (addresses, assets) = Hashing::of(assets)?;
-        tera.global_context().insert("assets", &addresses);
+        tera.global_context().insert("assets", &assets.addresses);
+        tera.global_context().insert("imports", &assets.imports);
         Ok(Self {
             models: HashMap::new(),
             tera,
-            assets,
+            assets: assets.files,
+            warnings,
         })
     }
 
@@ -114,6 +125,11 @@ impl Theme {
         Ok(out)
     }
 
+    /// What its author should look at.
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// The assets, by address.
     pub(super) fn assets(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.assets
@@ -122,78 +138,25 @@ impl Theme {
     }
 }
 
-/// Gives assets their addresses, those that others refer to first.
-struct Hashing {
-    assets: BTreeMap<String, Vec<u8>>,
-    addresses: BTreeMap<String, String>,
-    hashed: BTreeMap<String, Vec<u8>>,
-    /// Assets whose references are being followed.
-    open: Vec<String>,
-}
-
-type Addresses = BTreeMap<String, String>;
-
-impl Hashing {
-    /// Addresses by name, and bytes by address.
-    fn of(
-        assets: BTreeMap<String, Vec<u8>>,
-    ) -> Result<(Addresses, BTreeMap<String, Vec<u8>>), SiteError> {
-        let mut hashing = Self {
-            assets,
-            addresses: BTreeMap::new(),
-            hashed: BTreeMap::new(),
-            open: Vec::new(),
-        };
-        let names: Vec<String> = hashing.assets.keys().cloned().collect();
-        for name in names {
-            hashing.add(&name)?;
-        }
-        Ok((hashing.addresses, hashing.hashed))
-    }
-
-    fn add(&mut self, name: &str) -> Result<(), SiteError> {
-        if self.addresses.contains_key(name) {
-            return Ok(());
-        }
-        if self.open.iter().any(|open| open == name) {
-            return Err(SiteError::AssetCircle(format!("{ASSETS}{name}")));
-        }
-        let mut bytes = self.assets[name].clone();
-        if name.ends_with(".js") || name.ends_with(".css") {
-            let mut text = String::from_utf8_lossy(&bytes).into_owned();
-            self.open.push(name.to_owned());
-            let folder = name.rfind('/').map_or("", |end| &name[..=end]);
-            let others: Vec<String> = self.assets.keys().cloned().collect();
-            for other in others {
-                let Some(inner) = other.strip_prefix(folder) else {
-                    continue;
-                };
-                for (before, after) in [('"', '"'), ('\'', '\''), ('(', ')')] {
-                    let reference = format!("{before}./{inner}{after}");
-                    if text.contains(&reference) {
-                        self.add(&other)?;
-                        let address = &self.addresses[&other][ASSETS.len() + folder.len()..];
-                        text = text.replace(&reference, &format!("{before}./{address}{after}"));
-                    }
-                }
-            }
-            self.open.pop();
-            bytes = text.into_bytes();
-        }
-        let hash = Sha256::digest(&bytes);
-        let hash: String = hash
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let address = match name.rsplit_once('.') {
-            Some((stem, extension)) => format!("{ASSETS}{stem}.{hash}.{extension}"),
-            None => format!("{ASSETS}{name}.{hash}"),
-        };
-        self.hashed.insert(address.clone(), bytes);
-        self.addresses.insert(name.to_owned(), address);
-        Ok(())
-    }
+/// What a theme seems to have got wrong. `added` are the assets that take the place of no built-in one.
+fn warnings(
+    assets: &Assets,
+    added: &BTreeSet<String>,
+    templates: &[(String, String)],
+) -> Vec<String> {
+    let is_named = |name: &String| {
+        let quoted = ['"', '\''].map(|quote| format!("{quote}{name}{quote}"));
+        let names = |(_, text): &(String, String)| quoted.iter().any(|name| text.contains(name));
+        templates.iter().any(names)
+    };
+    let is_idle = |name: &&String| !assets.referred.contains(*name) && !is_named(name);
+    let idle = added.iter().filter(is_idle).map(|name| {
+        format!("`{ASSETS}{name}` of the theme takes the place of no built-in file, and nothing refers to it")
+    });
+    let missing = assets.missing.iter().map(|(name, path)| {
+        format!("`{ASSETS}{name}` of the theme imports `{path}`, which is not there")
+    });
+    idle.chain(missing).collect()
 }
 
 fn reasons(error: &dyn std::error::Error) -> String {
@@ -201,6 +164,22 @@ fn reasons(error: &dyn std::error::Error) -> String {
         Some(source) => format!("{error}: {}", reasons(source)),
         None => error.to_string(),
     }
+}
+
+/// A script without its comments that stand on lines of their own, and without indentation: no reader of a page has to
+/// load them. The built-in scripts have no text of several lines, which would change.
+fn without_comments(script: &str) -> String {
+    let mut out = String::with_capacity(script.len());
+    let mut is_open = false;
+    for line in script.lines().map(str::trim_start) {
+        let is_comment = is_open || line.starts_with("//") || line.starts_with("/*");
+        is_open = (is_open || line.starts_with("/*")) && !line.ends_with("*/");
+        if !is_comment && !line.is_empty() {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
 }
 
 fn built_in<'d>(folder: &'d Dir<'d>) -> Vec<(String, &'d [u8])> {
@@ -239,49 +218,46 @@ fn files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, SiteError> {
 mod tests {
     use super::*;
 
-    fn assets(files: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
-        let file = |(name, text): &(&str, &str)| ((*name).to_owned(), text.as_bytes().to_vec());
-        files.iter().map(file).collect()
+    #[test]
+    fn comments_of_scripts_are_left_out() {
+        let script = "// One.\n\n/** Two, */\nconst a = \"//\"; // three\n/**\n * four\n */\nfunction f() {\n  // five\n  return `/*`;\n}\n";
+        assert_eq!(
+            without_comments(script),
+            "const a = \"//\"; // three\nfunction f() {\nreturn `/*`;\n}\n"
+        );
+        // nothing that scripts say is on several lines, or beside the end of a comment
+        for (name, bytes) in built_in(&BUILT_IN) {
+            let script = String::from_utf8_lossy(bytes);
+            if name.ends_with(".js") {
+                for line in script.lines() {
+                    let backticks = line.matches('`').count();
+                    assert!(backticks.is_multiple_of(2), "{name}: {line}");
+                    let ends = line.find("*/").map(|at| at + "*/".len());
+                    let is_whole = ends.is_none_or(|end| end == line.len());
+                    assert!(is_whole, "{name}: {line}");
+                }
+            }
+        }
     }
 
     #[test]
-    fn an_asset_is_found_by_those_that_refer_to_it() {
-        let files = [
-            (
-                "a.js",
-                "import { x } from \"./b.js\"; new URL(\"./c.css\", import.meta.url)",
-            ),
-            ("b.js", "export const x = 1;"),
-            ("c.css", "body { background: url(./d.svg) }"),
-            ("d.svg", "<svg/>"),
-            (
-                "deep/e.css",
-                "body { background: url(./d.svg) url(./f/g.svg) }",
-            ),
-            ("deep/f/g.svg", "<svg/>"),
-        ];
-        let (addresses, bytes) = Hashing::of(assets(&files)).unwrap();
-        let text = |name: &str| String::from_utf8_lossy(&bytes[&addresses[name]]).into_owned();
-        let file = |name: &str| addresses[name].trim_start_matches(ASSETS).to_owned();
-        assert!(text("a.js").contains(&format!("from \"./{}\"", file("b.js"))));
-        assert!(text("a.js").contains(&format!("\"./{}\"", file("c.css"))));
-        assert!(text("c.css").contains(&format!("url(./{})", file("d.svg"))));
-        // what lies in a folder refers to what lies there
-        let deep = file("deep/f/g.svg");
-        let inner = deep.strip_prefix("deep/").unwrap();
-        assert!(text("deep/e.css").contains(&format!("url(./d.svg) url(./{inner})")));
-        // another picture makes another style, and that another script
-        let mut other = files;
-        other[3].1 = "<svg></svg>";
-        let (others, _) = Hashing::of(assets(&other)).unwrap();
-        let changed = |name: &str| addresses[name] != others[name];
-        assert!(changed("d.svg") && changed("c.css") && changed("a.js") && !changed("b.js"));
-    }
-
-    #[test]
-    fn a_circle_of_references_is_refused() {
-        let files = [("a.js", "import \"./b.js\""), ("b.js", "import \"./a.js\"")];
-        let error = Hashing::of(assets(&files)).unwrap_err().to_string();
-        assert!(error.contains("a.js"), "{error}");
+    fn every_built_in_asset_is_referred_to() {
+        let (templates, assets): (Vec<_>, Vec<_>) = built_in(&BUILT_IN)
+            .into_iter()
+            .partition(|(name, _)| name.starts_with("templates/"));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let templates: Vec<_> = templates
+            .into_iter()
+            .map(|(name, bytes)| (name, text(bytes)))
+            .collect();
+        let name = |name: String| name.strip_prefix(ASSETS).map(str::to_owned);
+        let assets: BTreeMap<_, _> = assets
+            .into_iter()
+            .filter_map(|(path, bytes)| Some((name(path)?, bytes.to_vec())))
+            .collect();
+        let names: BTreeSet<_> = assets.keys().cloned().collect();
+        assert!(names.len() > 30);
+        let assets = Assets::new(assets).unwrap();
+        assert_eq!(warnings(&assets, &names, &templates), [""; 0]);
     }
 }

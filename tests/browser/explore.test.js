@@ -6,11 +6,11 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { SITE, at, browser, json, listen, page, root } from "./browser.js";
 import { cellsOf, listsOf } from "./record.js";
 import { CLASSES, FLAGS, LEVELS, TOKENS, below, numberColumn, oneOf, packed, random, someColumns, times } from "./tables.js";
-import { axisOf, fittingScale, roundest, ticksOf } from "../../theme/assets/explore-axis.js";
-import { codeRange, extentOf, flatRange, kept, ofKind, parseTable, pick, ranking, readTable, tally, valueOf } from "../../theme/assets/explore-data.js";
-import * as file from "../../theme/assets/explore-export.js";
-import { parse, serialise, wholeQuery } from "../../theme/assets/explore-query.js";
-import { number, percent, visible } from "../../theme/assets/tokens.js";
+import { axisOf, fittingScale, roundest, ticksOf } from "../../theme/assets/explore/axis.js";
+import { codeRange, extentOf, flatRange, kept, ofKind, parseTable, pick, ranking, readTable, tally, valueOf } from "../../theme/assets/explore/table.js";
+import * as file from "../../theme/assets/explore/export.js";
+import { parse, serialise, wholeQuery } from "../../theme/assets/explore/query.js";
+import { number, percent, visible } from "../../theme/assets/read/tokens.js";
 
 const someTable = (n_layers = 5, d_mlp = 83) => parseTable(packed({ n_layers, d_mlp }, someColumns(n_layers * d_mlp)));
 
@@ -572,6 +572,7 @@ describe("page", () => {
     const token = has(column("peak"), expected(table, query).find((flat) => has(column("peak"), flat)));
     await page.fill("#token", token.replaceAll(" ", "␣").replaceAll("\n", "↵"));
     await page.selectOption('[aria-label="Which token"]', "peak");
+    await page.waitForURL(({ searchParams }) => searchParams.get("token")?.startsWith("peak:")); // as many may have it as before
     query.token = { of: "peak", text: token.replaceAll(" ", "␣").replaceAll("\n", "↵") };
     assert.ok((await shows(query)).length > 0);
     assert.deepEqual(asked(), query);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { fold, words } from "../../theme/assets/fold.js";
+import { fold, words } from "../../theme/assets/read/fold.js";
 
 const examples = JSON.parse(await readFile(new URL("../support/search.json", import.meta.url)));
 

@@ -107,7 +107,7 @@ async function opened(browser, path, { before = [], packets = false } = {}) {
 }
 
 try {
-  const assets = (await readdir(`${site}/assets`)).filter((name) => /\.(css|js)$/.test(name));
+  const assets = (await readdir(`${site}/assets`, { recursive: true })).filter((name) => /\.(css|js)$/.test(name));
   const packed = await Promise.all(assets.map(async (name) => gzipSync(await readFile(`${site}/assets/${name}`)).length));
   console.log(`CSS and JavaScript: ${assets.length} files, ${kB(sum(packed))} compressed\n`);
 

@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { SITE, at, browser, json, page, root } from "./browser.js";
 import { cellsOf, largest, listsOf, shadeOf, strongest } from "./record.js";
-import { number } from "../../theme/assets/tokens.js";
+import { number } from "../../theme/assets/read/tokens.js";
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
 const open = async (path) => {
@@ -204,7 +204,7 @@ test("nothing moves when the scripts come late", async () => {
   for (const width of [360, 800, 1200]) {
     const slow = await browser.newPage({ viewport: { width, height: 900 } });
     await slow.route("**/*.js", async (route) => {
-      if (!route.request().url().includes("/theme.")) await new Promise((resolve) => setTimeout(resolve, 300));
+      if (!route.request().url().includes("/early.")) await new Promise((resolve) => setTimeout(resolve, 300));
       await route.continue();
     });
     await slow.addInitScript(() => {

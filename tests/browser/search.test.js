@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { at, browser, json, listen, page, root } from "./browser.js";
 import { listsOf } from "./record.js";
-import { words } from "../../theme/assets/fold.js";
-import { aim, allOf, anyOf, choose, fileOf, filesOfBeginning, findNeurons, neuronAt, placesAt, summaryOfWords } from "../../theme/assets/search.js";
+import { words } from "../../theme/assets/read/fold.js";
+import { aim, neuronAt, placesAt } from "../../theme/assets/read/places.js";
+import { allOf, anyOf, choose, fileOf, filesOfBeginning, findNeurons, summaryOfWords } from "../../theme/assets/search/find.js";
 
 const LAYERS = 3;
 const D_MLP = 37;
@@ -323,7 +324,7 @@ test("what cannot be loaded is said, and tried again", async () => {
   await quiet.waitForSelector("#found-neurons:not([hidden])");
   assert.match(await quiet.textContent("#count"), /^tokens\/index\.json cannot be loaded: 503.*\. \d+ neurons have/);
   // the search itself
-  await quiet.route("**/assets/searchbox*", (route) => route.abort());
+  await quiet.route("**/assets/search/box*", (route) => route.abort());
   await quiet.goto(`${root}tiny/1/1.html`);
   await quiet.focus("#goto");
   await quiet.waitForFunction(() => document.getElementById("goto-error").value === "the search cannot be loaded");
@@ -411,14 +412,14 @@ test("tokens and places on the page", async () => {
 });
 
 test("a query loads little", async () => {
-  const bodies = [];
-  page.on("response", (response) => response.url().includes("/tiny/") && response.url().endsWith(".json") && bodies.push(response.body()));
+  const responses = [];
+  page.on("response", (response) => response.url().includes("/tiny/") && response.url().endsWith(".json") && responses.push(response));
   const loaded = async (typed, settle) => {
     await page.goto("about:blank");
-    bodies.length = 0;
+    responses.length = 0;
     await settle();
     await page.waitForLoadState("networkidle");
-    const bytes = (await Promise.all(bodies)).reduce((sum, { length }) => sum + length, 0);
+    const bytes = (await Promise.all(responses.map((response) => response.body()))).reduce((sum, { length }) => sum + length, 0);
     assert.ok(bytes > 0 && bytes <= BUDGET, `${typed}: ${bytes} bytes`);
   };
   for (const typed of [most()[0], pair().join(" "), "t", "日本", " the"]) {

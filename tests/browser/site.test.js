@@ -5,7 +5,7 @@ import { readdir } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { SITE, at, browser, json, listen, page, root } from "./browser.js";
 import { cellsOf, largest, listsOf, shadeOf, strongest, tokensOf } from "./record.js";
-import { number } from "../../theme/assets/tokens.js";
+import { number } from "../../theme/assets/read/tokens.js";
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
 

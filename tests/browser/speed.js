@@ -1,8 +1,8 @@
 // How long the explore page takes to filter and to sort the neurons of a large model. By hand: other programs disturb it.
 // usage: node speed.js
 // It fails if the bar is missed.
-import { kept, parseTable, pick, ranking } from "../../theme/assets/explore-data.js";
-import { parse, wholeQuery } from "../../theme/assets/explore-query.js";
+import { kept, parseTable, pick, ranking } from "../../theme/assets/explore/table.js";
+import { parse, wholeQuery } from "../../theme/assets/explore/query.js";
 import { numberColumn, packed, someColumns, times } from "./tables.js";
 
 const BAR = 100; // ms

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { access, readdir } from "node:fs/promises";
 import { SITE, at, browser, json, listen, page, root } from "./browser.js";
-import { tokenText } from "../../theme/assets/tokens.js";
-import { filesOf, key as keyOf, matches, order, parseQuery, summary } from "../../theme/assets/tokensearch.js";
+import { tokenText } from "../../theme/assets/read/tokens.js";
+import { filesOf, key as keyOf, matches, order, parseQuery, summary } from "../../theme/assets/read/tokensearch.js";
 
 const PAGE = "tiny/tokens.html";
 const LISTS = ["promoted_logit", "suppressed_logit", "promoted_v", "suppressed_v", "peaks_top", "peaks_bottom"];

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { SITE, at, json, page, root } from "./browser.js";
-import { number } from "../../theme/assets/tokens.js";
+import { number } from "../../theme/assets/read/tokens.js";
 
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));

@@ -1,0 +1,70 @@
+// Where things are: the site as a page says it, the addresses of pages and files, and what is asked for in the page's own. No other
+// script spells an address.
+
+/** What the page says of itself: `root`, the way to that of the site, and, where it is about one, the `model`, `layer` and `neuron`. */
+export const here = () => document.body.dataset;
+
+/** The site `{models, root, current}`: models by name, each `[layers, neurons per layer, whether its weights are known]`; `current` is that of the page. */
+export function siteHere() {
+  const { root, model: current } = here();
+  return { models: JSON.parse(document.getElementById("models").textContent), root, current };
+}
+
+/** A model's folder, which most addresses begin with. */
+export const folderOf = (root, model) => `${root}${encodeURIComponent(model)}/`;
+
+/** The layer of a neuron and its number there, by its number in the model. */
+export const placeOf = (flat, d_mlp) => [Math.floor(flat / d_mlp), flat % d_mlp];
+
+// Pages
+
+export const modelPage = (folder, hash = "") => `${folder}index.html${hash}`;
+export const layerPage = (folder, layer) => `${folder}${layer}/index.html`;
+export const neuronPage = (folder, layer, neuron, hash = "") => `${folder}${layer}/${neuron}.html${hash}`;
+export const tokenPage = (folder, id) => `${folder}tokens.html#${id}`;
+export const tokensPage = (folder, text) => `${folder}tokens.html?q=${encodeURIComponent(text)}`;
+export const searchPage = (folder, text) => `${folder}search.html?q=${encodeURIComponent(text)}`;
+export const explorePage = (folder, query) => `${folder}explore.html${query}`;
+/** The comparison of two neurons, each spelled as `model/layer/neuron`, from the page for it. */
+export const comparison = (...pair) => `?${pair.map((one, i) => `${"ab"[i]}=${one.split("/").map(encodeURIComponent).join("/")}`).join("&")}`;
+
+// Files of a model's folder
+
+const digits = (n, first) => String(first).padStart(n, "0");
+export const FILES = {
+  index: "index.json",
+  layer: (layer) => `${layer}/index.json`,
+  explore: "explore.bin.gz",
+  neuron: (layer, neuron) => `${layer}/${neuron}.json`,
+  lines: (first) => `lines/${digits(7, first)}.json`,
+  documents: "docs/index.json",
+  documentsFrom: (first) => `docs/${digits(6, first)}.json`,
+  tokens: "tokens/index.json",
+  tokensFrom: (first) => `tokens/${digits(6, first)}.json`,
+  tokenNames: (i) => `tokens/names-${i}.json`,
+  words: "words/index.json",
+  wordsIn: (i) => `words/${i}.json`,
+};
+
+// What the address of the page asks for, so that it can be linked
+
+/** Whether it can be changed: browsers forbid it to files. */
+export const changeable = () => location.protocol !== "file:";
+
+/** What it asks for under a name; empty if nothing. */
+export const asked = (name) => new URLSearchParams(location.search).get(name) ?? "";
+
+/** Makes `search` what it asks for. The history stays as it is. */
+export function rewrite(search) {
+  if (changeable() && search !== location.search) history.replaceState(history.state, "", `${location.pathname}${search}${location.hash}`);
+}
+
+/** Makes it ask for `words`, `{name: text}`; what is empty is left out. */
+export function ask(words) {
+  const all = new URLSearchParams(location.search);
+  for (const [name, text] of Object.entries(words)) {
+    all.delete(name);
+    if (text !== "") all.set(name, text);
+  }
+  rewrite(all.size > 0 ? `?${all}` : "");
+}

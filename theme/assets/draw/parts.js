@@ -1,0 +1,141 @@
+// What a neuron's page says beside its examples, drawn from its record. The page of two neurons shows the same.
+
+import { FILES, neuronPage, tokenPage } from "../base/address.js";
+import { element } from "../base/dom.js";
+import { explain } from "../base/tip.js";
+import { number, percent, signed, tokenText } from "../read/tokens.js";
+import { activations, binRange, cosines, histogram, valueRange } from "./plots.js";
+
+const FIRST = 10; // tokens of a list; the others are folded away
+
+/** A remark below a heading or a figure. */
+export const hint = (...children) => element("p", { class: "hint" }, ...children);
+
+/** A neuron of a model in `folder`, as a link. */
+export const neuronLink = (folder, layer, neuron) => element("a", { href: neuronPage(folder, layer, neuron) }, `${layer}.${neuron}`);
+
+const valued = (what, value) => element("li", {}, what, " ", element("span", { class: "num" }, signed(value)));
+
+/** Tokens with their values, each a link to its page; those of `marked` are marked. */
+function tokenList({ token, id, value }, folder, marked = new Set()) {
+  const items = token.map((text, i) => {
+    const link = element("a", { class: "token", href: tokenPage(folder, id[i]) }, tokenText(text));
+    if (marked.has(text)) link.append(element("span", { class: "both", role: "img", "aria-label": "in lists of both", title: "in lists of both" }, "•"));
+    return valued(link, value[i]);
+  });
+  items.slice(FIRST).forEach((item) => item.classList.add("further"));
+  return element("ol", {}, ...items);
+}
+
+/** Statistics as cards: what each is, from the index of the model, whose files `read` reads, and its ranks. */
+export function explainCards(within, read) {
+  async function lines(card) {
+    const name = card.querySelector("a").hash.slice(1);
+    const [inLayer, inModel] = ["small", ".in-model"].map((rank) => card.querySelector(rank)?.textContent);
+    const { measures, statistics } = await read(FILES.index).catch(() => ({ measures: [], statistics: [] }));
+    const { definition } = [...measures, ...statistics].find((measure) => measure.name === name) ?? {};
+    return [definition, inModel && `${inLayer} in layer, ${inModel}`].filter(Boolean);
+  }
+  within.querySelectorAll(".card").forEach((card) => explain(card, () => lines(card)));
+}
+
+/** The tokens that a neuron promotes most and least. */
+export function logits({ logits: { top, bottom } }, folder, marked) {
+  const lists = element("div", { class: "logits" },
+    element("div", {}, element("h3", {}, "Promoted when positive"), tokenList(top, folder, marked)),
+    element("div", {}, element("h3", {}, "Suppressed when positive"), tokenList(bottom, folder, marked)));
+  if (lists.querySelector(".further") === null) return [lists];
+  const click = () => more.setAttribute("aria-expanded", lists.classList.toggle("whole-list"));
+  const more = element("button", { type: "button", class: "more", "aria-expanded": "false", click }, "All ", String(top.token.length));
+  return [lists, more];
+}
+
+/** How often activations are how large; on the axis of `others` as well. */
+export function activationPlot({ stats }, others = [stats.histogram]) {
+  const { min, max, quantiles } = stats;
+  const words = `Histogram of activations: from ${number(min)} to ${number(max)}, half of them between ${number(quantiles["0.25"])} and ${number(quantiles["0.75"])}`;
+  return activations(stats.histogram, binRange(others), words);
+}
+
+/** Cosines between the neuron's weights. */
+export function cosinePlot({ weights }) {
+  const names = { in_out: "in · out", gate_out: "gate · out", gate_in: "gate · in" };
+  const rows = Object.entries(weights.cosines).map(([name, cosine]) => ({ label: names[name], ...cosine }));
+  const chance = ({ outside }) => (outside === null ? "" : outside ? ", outside chance" : ", within chance");
+  const words = rows.map((row) => `${row.label} ${number(row.value)}${chance(row)}`);
+  return cosines(rows, `Cosines between the neuron's weights: ${words.join("; ")}`);
+}
+
+/** v, the cosines of the neuron's output with the columns of W_U; on the axis of `others` as well. None without a vocabulary. */
+export const vPlot = ({ weights: { v } }, others = [v.histogram]) =>
+  (v.histogram ? [histogram(v.histogram, valueRange(others.filter(Boolean)), "Histogram of v")] : []);
+
+/** Numbers of the weights, each with what it means. */
+export function facts({ weights: { v, null_share, norms } }) {
+  const all = [
+    ["kurtosis of v", v.kurtosis, "Non-excess; large where the neuron writes to few tokens."],
+    ["skewness of v", v.skewness, "Positive where those tokens are promoted, negative where they are suppressed."],
+    ["variance of v", v.variance, "Large where the neuron promotes one part of the vocabulary and suppresses the other."],
+    ["ρ", null_share, "Share of w_out's length that lies in the bottom of W_U's singular space, which hardly reaches the logits."],
+    ["‖w_out‖", norms.out, "Length of the output weights."],
+    ["‖w_in‖", norms.in, "Length of the input weights, the norm in front folded in."],
+    ["‖w_gate‖", norms.gate, "Length of the gate's weights, the norm in front folded in."],
+  ];
+  const fact = ([label, value, definition]) =>
+    explain(element("div", {}, element("dt", {}, element("button", { type: "button", class: "term" }, label)), " ", element("dd", {}, number(value))), () => [definition]);
+  return element("dl", { class: "inline" }, ...all.filter(([, value]) => value !== undefined).map(fact));
+}
+
+/** Means and extremes by the signs of gate and input. */
+export function signTable({ signs }) {
+  const quantities = { gate: "gate", act: "act(gate)", in: "in", post: "post" };
+  const head = (text, attributes = {}) => element("th", { scope: "col", ...attributes }, text);
+  const cell = ({ mean, extreme }) => element("td", { class: "num" }, number(mean), element("small", {}, number(extreme)));
+  const row = ([name, of]) => element("tr", {},
+    element("th", { scope: "row" }, name.replace("_", " ").replaceAll("-", "−")),
+    element("td", { class: "num" }, percent(of.frequency)),
+    ...Object.keys(quantities).map((quantity) => cell(of[quantity])));
+  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of sign cases" },
+    element("table", { class: "signs" },
+      element("thead", {}, element("tr", {}, head("Case"), head("Share", { class: "num" }), ...Object.values(quantities).map((text) => head(text, { class: "num" })))),
+      element("tbody", {}, ...Object.entries(signs).map(row))));
+}
+
+/** How one neuron can be related to others: name of the list, and what its cosines are. */
+export const RELATIONS = {
+  in_in_layer: ["Reads alike or opposite, this layer", "cos(w_in, w_in)"],
+  in_in_others: ["Reads alike or opposite, other layers", "cos(w_in, w_in)"],
+  out_out_layer: ["Writes alike or opposite, this layer", "cos(w_out, w_out)"],
+  out_out_others: ["Writes alike or opposite, other layers", "cos(w_out, w_out)"],
+  upstream_in: ["Upstream, into w_in", "cos(their w_out, this w_in), earlier layers"],
+  upstream_gate: ["Upstream, into w_gate", "cos(their w_out, this w_gate), earlier layers"],
+  downstream_in: ["Downstream, into w_in", "cos(this w_out, their w_in), later layers"],
+  downstream_gate: ["Downstream, into w_gate", "cos(this w_out, their w_gate), later layers"],
+};
+
+const READS = { in: ["w_in", "W_E·w_in"], gate: ["w_gate", "W_E·w_gate"] };
+
+const titled = (heading, title, more, list) => element("div", {}, element(heading, {}, title, " ", element("small", {}, more)), list);
+
+/** The neurons with the strongest weights in common, and the tokens that a neuron of an early layer reads. */
+export function neighbours({ weights }, folder) {
+  const { reads } = weights;
+  const lists = Object.entries(weights.neighbours).map(([relation, neurons]) => {
+    const items = neurons.map(([layer, neuron, cosine]) => valued(neuronLink(folder, layer, neuron), cosine));
+    return titled("h3", ...RELATIONS[relation], element("ol", {}, ...items));
+  });
+  const tokens = Object.entries(reads ?? {}).flatMap(([name, { top, bottom }]) => {
+    const [weight, product] = READS[name];
+    return [titled("h4", `Along ${weight}`, `largest ${product}`, tokenList(top, folder)), titled("h4", `Against ${weight}`, `smallest ${product}`, tokenList(bottom, folder))];
+  });
+  const read = [
+    element("h3", {}, "Tokens read"),
+    hint("Products of its input weights with W_E. Said of the first layers only, where the stream is still near the embedding."),
+    element("div", { class: "lists" }, ...tokens),
+  ];
+  return element("details", { class: "fold", id: "neighbours" },
+    element("summary", {}, element("h2", {}, "Neighbours"), ` which neurons read and write alike, which feed it and which it feeds${reads ? "; tokens read" : ""}`),
+    hint("By the size of the cosine, the largest first; norms are folded in."),
+    element("div", { class: "lists" }, ...lists),
+    ...(reads ? read : []));
+}

@@ -1,0 +1,58 @@
+// Neurons as a list of results: a link, what is to be said of it, and one line of text around its largest activation.
+//
+//   const lineOf = linesOf(reader(folder));
+//   list.append(neuronRow({ flat, d_mlp, folder, facts: ["Kurtosis 45.2"], tags: ["dead"], lineOf }));
+//
+// The line is fetched when the row comes near the reader. Styles: rows.css.
+
+import { neuronPage, placeOf } from "../base/address.js";
+import { element } from "../base/dom.js";
+import { number, visible } from "../read/tokens.js";
+
+const NEAR = "300px";
+
+/** A neuron as an item of a list. `facts` (text or nodes) stand beside its link, `tags` (text) below its line; `hash` is where it leads on the neuron's page. */
+export function neuronRow({ flat, d_mlp, folder, hash = "", facts = [], tags = [], lineOf }) {
+  const [layer, neuron] = placeOf(flat, d_mlp);
+  const link = element("a", { class: "id", href: neuronPage(folder, layer, neuron, hash) }, `${layer}.${neuron}`);
+  const row = element("li", { class: "neuron" },
+    element("p", { class: "about" }, link, ...facts.flatMap((fact) => [" ", fact])),
+    element("p", { class: "line" }),
+    element("p", { class: "beneath" }, ...tags.flatMap((tag) => [element("span", { class: "tag" }, tag), " "])));
+  whenNear(row, () => fill(row, lineOf(flat)));
+  return row;
+}
+
+async function fill(row, coming) {
+  const [line, beneath] = ["line", "beneath"].map((name) => row.querySelector(`.${name}`));
+  try {
+    const found = await coming;
+    line.replaceChildren(...(found ? inContext(found) : [element("span", { class: "none" }, "no example")]));
+    if (found?.[4]) beneath.append(element("bdi", {}, visible(found[4])));
+  } catch (error) {
+    line.replaceChildren(element("span", { class: "none" }, error.message));
+  }
+}
+
+/** The peak between what is before and after it, each on its own, so that no direction of writing carries over. */
+function inContext([value, before, peak, after]) {
+  return [
+    element("span", { class: "before" }, element("bdi", {}, visible(before))),
+    element("mark", { class: value < 0 && "n4", title: `activation ${number(value)}` }, element("bdi", {}, visible(peak))),
+    element("bdi", { class: "after" }, visible(after)),
+  ];
+}
+
+const work = new WeakMap();
+let watch;
+function whenNear(node, start) {
+  watch ??= new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      watch.unobserve(target);
+      work.get(target)();
+    }
+  }, { rootMargin: NEAR });
+  work.set(node, start);
+  watch.observe(node);
+}

@@ -1,0 +1,103 @@
+// A query on the neurons of a model as an address has it: ?kurtosis=50..&class=strengthening,none&dead=no&sort=-kurtosis
+//
+// A query is { ranges: {name: [min, max]}, categories: {name: [names]}, flags: {name: boolean}, token: {of, text},
+// rank: {best, within}, sort: {by, descending}, axes: {x: {name, scale}, y: {name, scale}} }. A range may lack an end
+// (null), a scale be null (as the column needs it), token and rank be null. The range `layer` is that of the layers.
+
+import { ofKind } from "./table.js";
+
+export const NONE = "none"; // among a column's categories: the neurons without one
+const FIRST = ["kurtosis", "frequency"]; // measures to begin with, of the models that have them
+
+const NUMBER = String.raw`-?(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?`;
+const RANGE = new RegExp(String.raw`^(${NUMBER})?(\.\.)?(${NUMBER})?$`, "i");
+
+/** Measures to begin with. */
+export function usual(table) {
+  const names = ofKind(table, "number").map((column) => column.name);
+  const known = FIRST.filter((name) => names.includes(name));
+  return [...known, ...names.filter((name) => !known.includes(name))].slice(0, FIRST.length);
+}
+
+/** The query that keeps all. */
+export function wholeQuery(table) {
+  const [x, y = x] = usual(table);
+  return {
+    ranges: {}, categories: {}, flags: {}, token: null, rank: null,
+    sort: { by: x ?? "neuron", descending: x !== undefined },
+    axes: { x: { name: x, scale: null }, y: { name: y, scale: null } },
+  };
+}
+
+/** How many filters a query has. */
+export const nFilters = ({ ranges, categories, flags, token, rank }) =>
+  [ranges, categories, flags].reduce((n, of) => n + Object.keys(of).length, 0) + Number(token !== null) + Number(rank !== null);
+
+function parseRange(text) {
+  const [, min, dots, max] = RANGE.exec(text) ?? [];
+  if (min === undefined && max === undefined) return undefined;
+  if (!dots) return max === undefined ? [Number(min), Number(min)] : undefined;
+  return [min, max].map((end) => (end === undefined ? null : Number(end)));
+}
+const writeRange = ([min, max]) => (min === max ? String(min) : `${min ?? ""}..${max ?? ""}`);
+
+// a comma in a name is not one between names
+const writeName = (name) => name.replace(/[%,]/g, encodeURIComponent);
+const readName = (name) => name.replace(/%(25|2C)/g, decodeURIComponent);
+
+function parseSort(text, names) {
+  const descending = text.startsWith("-");
+  const by = descending ? text.slice(1) : text;
+  return by === "neuron" || names.has(by) ? { by, descending } : undefined;
+}
+
+/** The query of an address; what it has besides is ignored. */
+export function parse(search, table) {
+  const words = new URLSearchParams(search);
+  const query = wholeQuery(table);
+  const numbers = new Set(ofKind(table, "number").map((column) => column.name));
+  for (const name of ["layer", ...numbers]) {
+    const range = parseRange(words.get(name) ?? "");
+    if (range) query.ranges[name] = range;
+  }
+  for (const { name, categories } of ofKind(table, "category")) {
+    const asked = (words.get(name) ?? "").split(",").map(readName);
+    const known = [...categories, NONE].filter((category) => asked.includes(category));
+    if (known.length > 0) query.categories[name] = known;
+  }
+  for (const flag of ofKind(table, "flags").flatMap((column) => column.flags)) {
+    if (["yes", "no"].includes(words.get(flag))) query.flags[flag] = words.get(flag) === "yes";
+  }
+  const [, of, text] = /^([^:]+):(.+)$/s.exec(words.get("token") ?? "") ?? [];
+  if (of === "any" || ofKind(table, "token").some((column) => column.name === of)) query.token = { of, text };
+  const [, within = "model", best] = /^(?:(layer|model):)?(\d+)$/.exec(words.get("rank") ?? "") ?? [];
+  if (Number(best) > 0) query.rank = { best: Number(best), within };
+  query.sort = parseSort(words.get("sort") ?? "", numbers) ?? query.sort;
+  for (const [at, axis] of Object.entries(query.axes)) {
+    if (numbers.has(words.get(at))) axis.name = words.get(at);
+    if (["linear", "log"].includes(words.get(`${at}scale`))) axis.scale = words.get(`${at}scale`);
+  }
+  return query;
+}
+
+// as short as an address allows, so that people can read it
+const encode = (text) => encodeURIComponent(text).replace(/%(?:2C|3A|2F|40|24|3B)/g, decodeURIComponent).replaceAll("%20", "+");
+
+/** The part of an address behind its "?". */
+export function serialise(query, table) {
+  const whole = wholeQuery(table);
+  const words = [];
+  const add = (name, value) => words.push(`${encode(name)}=${encode(value)}`);
+  for (const [name, range] of Object.entries(query.ranges)) add(name, writeRange(range));
+  for (const [name, names] of Object.entries(query.categories)) add(name, names.map(writeName).join(","));
+  for (const [name, wanted] of Object.entries(query.flags)) add(name, wanted ? "yes" : "no");
+  if (query.token) add("token", `${query.token.of}:${query.token.text}`);
+  if (query.rank) add("rank", `${query.rank.within === "layer" ? "layer:" : ""}${query.rank.best}`);
+  const { by, descending } = query.sort;
+  if (by !== whole.sort.by || descending !== whole.sort.descending) add("sort", `${descending ? "-" : ""}${by}`);
+  for (const [at, { name, scale }] of Object.entries(query.axes)) {
+    if (name !== whole.axes[at].name) add(at, name);
+    if (scale) add(`${at}scale`, scale);
+  }
+  return words.join("&");
+}

@@ -1,0 +1,253 @@
+// The columns of all neurons of a model (explore.bin.gz), and which neurons a query keeps, in which order.
+//
+// Filters never decode a neuron's value: what a query accepts is worked out once for each code that a column can have,
+// and the order of a column is counted, not compared.
+
+import { parseQuery } from "../read/tokensearch.js";
+
+const SCHEMA = "neuroscope/explore/v1";
+const DECADE = 900; // numbers of three digits
+const WHOLE = 999_000; // whole numbers of four to six digits
+
+/** The bytes of explore.bin.gz, unpacked by the host or not, as a table. */
+export async function readTable(bytes) {
+  const packed = bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8;
+  if (!packed) return parseTable(bytes);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return parseTable(new Uint8Array(await new Response(stream).arrayBuffer()));
+}
+
+/** The unpacked bytes as a table: the header, with `codes` in each column and the columns by name. */
+export function parseTable(bytes) {
+  const length = bytes.length < 4 ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  if (length === 0 || 4 + length > bytes.length) throw new Error("it is cut off");
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  if (header.schema !== SCHEMA) throw new Error(`its schema is ${header.schema}, not ${SCHEMA}`);
+  const body = bytes.subarray(4 + length);
+  const { n_neurons, tokens = [] } = header;
+  const codesOf = ({ offset, bytes: nPlanes }) => {
+    const planes = body.subarray(offset, offset + nPlanes * n_neurons);
+    if (planes.length < nPlanes * n_neurons) throw new Error("it is cut off");
+    return joined(planes, n_neurons, nPlanes);
+  };
+  const columns = header.columns.map((column) => ({
+    ...column, codes: codesOf(column), ...(column.order && { order: codesOf(column.order) }), ...(column.kind === "token" && { tokens }),
+  }));
+  return { ...header, columns, byName: new Map(columns.map((column) => [column.name, column])) };
+}
+
+/** Codes from their planes of bytes, the lowest first. */
+function joined(planes, n, bytes) {
+  if (bytes === 1) return planes;
+  const codes = bytes === 2 ? new Uint16Array(n) : new Uint32Array(n);
+  for (let plane = 0; plane < bytes; plane++) {
+    const [from, shift] = [plane * n, 8 * plane];
+    for (let i = 0; i < n; i++) codes[i] |= planes[from + i] << shift;
+  }
+  return codes;
+}
+
+export const ofKind = (table, kind) => table.columns.filter((column) => column.kind === kind);
+
+/** m · 10^e, the number nearest to it. */
+const decimal = (m, e) => (e < 0 ? m / 10 ** -e : m * 10 ** e);
+
+/** The number that a code of a number column stands for: code 1 is `first` steps from zero, and numbers of 10^exponent are one. */
+export function valueOf({ first, exponent, unit }, code) {
+  if (code === 0) return null;
+  const n = first + code - 1;
+  const size = Math.abs(n);
+  if (size === 0) return 0;
+  const shift = unit === "share" ? 4 : 2; // shares are in per cent
+  const ofThree = (step, from) => decimal(100 + (step % DECADE), from + Math.floor(step / DECADE) - shift);
+  const thousand = (3 - exponent) * DECADE + 1;
+  const over = size - thousand - WHOLE;
+  const magnitude = size < thousand ? ofThree(size - 1, exponent) : over < 0 ? decimal(1000 + size - thousand, 2 - shift) : ofThree(over, 6);
+  return Math.sign(n) * magnitude;
+}
+
+const extents = new WeakMap();
+/** The smallest and the largest code that a number column has. */
+export function extentOf({ codes }) {
+  if (!extents.has(codes)) {
+    let [first, last] = [Infinity, 1];
+    for (const code of codes) {
+      if (code > last) last = code;
+      if (code > 0 && code < first) first = code;
+    }
+    extents.set(codes, [Math.min(first, last), last]);
+  }
+  return extents.get(codes);
+}
+
+/** How many of some codes there are of each, up to the `last`. */
+export function countsOf(codes, last) {
+  const counts = new Uint32Array(last + 1);
+  for (let i = 0; i < codes.length; i++) counts[codes[i]]++;
+  return counts;
+}
+
+/** The smallest code up to the `last`, of those that stand for a value, from which on `holds` is true; one more than the last if it never is. */
+function firstCode(last, holds) {
+  let [from, until] = [1, last + 1];
+  while (from < until) {
+    const middle = (from + until) >> 1;
+    if (holds(middle)) until = middle;
+    else from = middle + 1;
+  }
+  return from;
+}
+
+/** The codes [first, last] of the values from `min` to `max`, either of which may be null; first > last if there is none. */
+export function codeRange(column, [min, max]) {
+  const [, most] = extentOf(column);
+  const first = min === null ? 1 : firstCode(most, (code) => valueOf(column, code) >= min);
+  const last = max === null ? most : firstCode(most, (code) => valueOf(column, code) > max) - 1;
+  return [first, last];
+}
+
+// What a query accepts, as an array over a column's codes that has 1 for each one accepted.
+
+function acceptedNumbers(column, range) {
+  const [first, last] = codeRange(column, range);
+  const accepted = new Uint8Array(extentOf(column)[1] + 1);
+  return first > last ? accepted : accepted.fill(1, first, last + 1);
+}
+
+function acceptedCategories({ categories }, names) {
+  const accepted = new Uint8Array(categories.length + 1);
+  for (const name of names) accepted[categories.indexOf(name) + 1] = 1; // none, which is no category, is 0
+  return accepted;
+}
+
+function acceptedFlags({ flags, bytes }, asked) {
+  const accepted = new Uint8Array(256 ** bytes).fill(1);
+  flags.forEach((name, bit) => {
+    if (name in asked) accepted.forEach((_, code) => (accepted[code] &= Number(Boolean(code & (1 << bit)) === asked[name])));
+  });
+  return accepted;
+}
+
+/** Tokens that contain a text; a capital in it makes case count. */
+function acceptedTokens({ tokens }, typed) {
+  const { text = typed, caseCounts = text !== text.toLowerCase() } = parseQuery(typed);
+  const sought = caseCounts ? text : text.toLowerCase();
+  const accepted = new Uint8Array(tokens.length + 1);
+  tokens.forEach((token, i) => (accepted[i + 1] = Number((caseCounts ? token : token.toLowerCase()).includes(sought))));
+  return accepted;
+}
+
+/** Flat indices [from, until) of the layers of a range. */
+export function flatRange({ n_layers, d_mlp }, [first, last] = [null, null]) {
+  const from = Math.max(0, Math.ceil(first ?? 0));
+  const until = Math.min(n_layers, Math.floor(last ?? n_layers) + 1);
+  return [from * d_mlp, Math.max(from, until) * d_mlp];
+}
+
+function narrow(keep, codes, accepted, from, until) {
+  for (let i = from; i < until; i++) keep[i] &= accepted[codes[i]];
+}
+
+/** For each neuron, whether a query keeps it: 1 or 0. `ranks` are those of the query's order. */
+export function kept(table, query, ranks) {
+  const { byName, n_neurons } = table;
+  const keep = new Uint8Array(n_neurons);
+  const [from, until] = flatRange(table, query.ranges.layer);
+  keep.fill(1, from, until);
+  const by = (column, accepted) => narrow(keep, column.codes, accepted, from, until);
+  for (const [name, range] of Object.entries(query.ranges)) {
+    if (byName.has(name)) by(byName.get(name), acceptedNumbers(byName.get(name), range));
+  }
+  for (const [name, names] of Object.entries(query.categories)) by(byName.get(name), acceptedCategories(byName.get(name), names));
+  for (const column of ofKind(table, "flags")) {
+    if (column.flags.some((name) => name in query.flags)) by(column, acceptedFlags(column, query.flags));
+  }
+  if (query.token) {
+    const has = new Uint8Array(n_neurons);
+    for (const column of ofKind(table, "token")) {
+      if (query.token.of !== "any" && query.token.of !== column.name) continue;
+      const [{ codes }, accepted] = [column, acceptedTokens(column, query.token.text)];
+      for (let i = from; i < until; i++) has[i] |= accepted[codes[i]];
+    }
+    for (let i = from; i < until; i++) keep[i] &= has[i];
+  }
+  if (query.rank) {
+    const { best, within } = query.rank;
+    const rank = within === "layer" ? ranks.inLayer : ranks.inModel;
+    for (let i = from; i < until; i++) keep[i] &= Number(rank[i] > 0 && rank[i] <= best);
+  }
+  return keep;
+}
+
+/** All neurons in the order of a column, those without a value last, equal ones by their rank, which is known of measures, or their index. */
+export function orderOf({ codes, order: among }, descending) {
+  const [, last] = extentOf({ codes });
+  const next = countsOf(codes, last); // for each code: how many have it, then the place of the next that has
+  let place = 0;
+  for (let step = 1; step <= last + 1; step++) {
+    const code = step > last ? 0 : descending ? last + 1 - step : step;
+    const n = next[code];
+    // ranks begin with the largest
+    next[code] = among && !descending && code > 0 ? place + n - 1 : place;
+    place += n;
+  }
+  const order = new Uint32Array(codes.length);
+  for (let i = 0; i < codes.length; i++) {
+    const code = codes[i];
+    if (!among || code === 0) order[next[code]++] = i;
+    else order[next[code] + (descending ? among[i] : -among[i])] = i;
+  }
+  return order;
+}
+
+/** All neurons by their index. */
+function byIndex(n, descending) {
+  const order = new Uint32Array(n);
+  for (let i = 0; i < n; i++) order[i] = descending ? n - 1 - i : i;
+  return order;
+}
+
+/**
+ * All neurons in a query's order, and their ranks in it from 1; without a value there is no rank, but 0. Equal ones share
+ * a rank where no order among them is known.
+ */
+export function ranking({ byName, n_neurons, n_layers, d_mlp }, { by, descending }) {
+  const column = byName.get(by);
+  const order = column ? orderOf(column, descending) : byIndex(n_neurons, descending);
+  const [inModel, inLayer] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons)];
+  const seen = new Uint32Array(n_layers);
+  const equal = column && !column.order ? new Uint32Array(n_layers) : undefined; // ranks that those of the same code have in each layer
+  let [code, first] = [0, 0];
+  for (let at = 0; at < n_neurons; at++) {
+    const flat = order[at];
+    if (column?.codes[flat] === 0) break;
+    const layer = Math.floor(flat / d_mlp);
+    seen[layer]++;
+    if (equal && column.codes[flat] !== code) {
+      [code, first] = [column.codes[flat], at + 1];
+      equal.fill(0);
+    }
+    if (equal) equal[layer] ||= seen[layer];
+    inModel[flat] = equal ? first : at + 1;
+    inLayer[flat] = equal ? equal[layer] : seen[layer];
+  }
+  return { order, inModel, inLayer };
+}
+
+/** Those of an order that are kept. */
+export function pick(order, keep) {
+  const found = new Uint32Array(order.length);
+  let n = 0;
+  for (let at = 0; at < order.length; at++) {
+    found[n] = order[at]; // written over by the next one, unless it is kept
+    n += keep[order[at]];
+  }
+  return found.subarray(0, n);
+}
+
+/** How many of the neurons kept have each of a category column's codes. */
+export function tally({ codes, categories }, keep) {
+  const counts = new Uint32Array(categories.length + 1);
+  for (let i = 0; i < codes.length; i++) counts[codes[i]] += keep[i];
+  return counts;
+}

@@ -1,0 +1,148 @@
+// The page of a neuron, drawn from the record that it embeds.
+
+import { modelPage } from "../base/address.js";
+import { offerCopies } from "../base/copy.js";
+import { element } from "../base/dom.js";
+import { tabRow } from "../base/tabs.js";
+import { bandsOf, exampleId, idOf, item, linkTo, listsOf, reading, scaleChoice, snippet, wordsOf } from "../draw/examples.js";
+import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neighbours, signTable, vPlot } from "../draw/parts.js";
+import { recordIn } from "../read/record.js";
+import { number } from "../read/tokens.js";
+
+const FOLDER = "../"; // of the model
+const record = recordIn(document);
+const neuron = reading(record, FOLDER);
+const { model, layer, neuron: index, stats } = record;
+const lists = listsOf(neuron);
+
+// What stands beside the examples
+
+const chance = () => element("a", { href: modelPage(FOLDER, "#classes") }, "chance explains");
+const PARTS = {
+  logits: ["Logit weights", () => logits(record, FOLDER)],
+  histogram: ["Activations", () => [activationPlot(record), hint("Number of tokens by value, both axes logarithmic.")]],
+  signs: ["Sign cases", () => [signTable(record), hint("Means, and below them the values of largest magnitude.")]],
+  cosines: ["Input and output", () => [cosinePlot(record), hint("Cosines between the neuron's weights; grey, what ", chance(), " in this layer.")]],
+  v: ["Output and tokens", () => [...vPlot(record), hint("Number of tokens by v, the cosine of w_out with the token's column of W_U."), facts(record)]],
+};
+
+const NEEDS = { logits: record.logits, signs: record.signs, cosines: record.weights, v: record.weights, neighbours: record.weights };
+
+function drawPart(part) {
+  const name = part.dataset.part;
+  if (name in NEEDS && !NEEDS[name]) return part.remove(); // a theme may ask for what is not there
+  if (name === "neighbours") return part.append(neighbours(record, FOLDER));
+  const [title, draw] = PARTS[name];
+  part.setAttribute("aria-labelledby", `${name}-title`);
+  part.append(element("h2", { id: `${name}-title` }, title), ...draw());
+}
+
+// The lists of examples as tabs; the main one is on the page already, in part
+
+function panelOf(list) {
+  const own = document.querySelector(`section.list[data-list="${list}"]`);
+  return own ?? element("section", { class: "list", "data-list": list }, element("h2", {}, wordsOf(record, list).title), element("ol", { class: "examples" }));
+}
+
+function drawTabs(place) {
+  const explanation = element("p", { class: "hint", id: "list-hint" });
+  const tabs = lists.map((list) => ({ id: idOf(list), list, panel: panelOf(list), label: wordsOf(record, list).tab, title: wordsOf(record, list).title }));
+  const { row, select } = tabRow("Lists of examples", tabs, (id, chosen) => {
+    const { list, panel } = tabs.find((tab) => tab.id === id);
+    const examples = panel.querySelector("ol");
+    if (!examples.querySelector(".tokens")) examples.replaceChildren(...neuron.examples.list(list).map((example) => item(neuron, example)));
+    explanation.textContent = wordsOf(record, list).text;
+    if (chosen) history.replaceState(null, "", `#${id}`);
+  });
+  tabs.forEach(({ panel }) => panel.setAttribute("aria-describedby", explanation.id));
+  const [first, ...others] = tabs.map(({ panel }) => panel);
+  if (!first.isConnected) place.after(first);
+  first.after(...others);
+  place.append(row, element("div", { class: "above" }, explanation, scaleChoice([neuron])));
+  return select;
+}
+
+// Population bands: what the neuron does elsewhere than at its extremes
+
+function band(list) {
+  const id = idOf(list);
+  const [, low, high] = list.split("_");
+  const [from, to] = [low, high].map((share) => number(share === "0" ? stats.min : stats.quantiles[share]));
+  return element("section", { class: "band", id, "aria-labelledby": `${id}-title` },
+    element("h3", { id: `${id}-title` }, wordsOf(record, list).title, " ", element("small", {}, `about ${from} to ${to}`)),
+    element("ol", { class: "snippets" }, ...neuron.examples.list(list).map((example) => snippet(neuron, example))));
+}
+
+function drawBands(place) {
+  const bands = bandsOf(neuron);
+  if (bands.length === 0) return;
+  place.append(element("section", { class: "bands", "aria-labelledby": "bands-title" },
+    element("h2", { id: "bands-title" }, "Population bands"),
+    hint("Drawn at random from the positions whose activation ranks in each band, for what the neuron does where it is not extreme."),
+    ...bands.map(band)));
+}
+
+/** What a part of an address spells; one that spells nothing is itself. */
+function named(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+// An address may name a list, or an example of one: #bottom, #bottom-3, #example-3
+
+function follow(select) {
+  const id = named(location.hash.slice(1));
+  const [, of, rank] = /^(.+)-(\d+)$/.exec(id) ?? [];
+  const list = lists.find((list) => idOf(list) === id) ?? lists.find((list) => idOf(list) === of || (list === neuron.main && of === "example"));
+  if (list) select(idOf(list));
+  document.querySelector(".marked")?.classList.remove("marked");
+  const target = document.getElementById(list && idOf(list) !== id ? exampleId(neuron, { list, rank }) : id);
+  if (!target?.matches(".texts li")) return;
+  target.classList.add("marked");
+  target.querySelector("details")?.setAttribute("open", "");
+  target.scrollIntoView({ block: "center" });
+  target.querySelector("a, summary").focus({ preventScroll: true });
+}
+
+// Copying
+
+/** An entry for a bibliography, of what the page says of itself. */
+function bibtex({ site, version, corpus }) {
+  const ESCAPES = { "\\": "\\textbackslash{}", "^": "\\^{}", "~": "\\~{}" };
+  const plain = (text) => text.replace(/[\\{}$&#^_~%]/g, (c) => ESCAPES[c] ?? `\\${c}`);
+  const note = `${record.hook} over ${stats.count.toLocaleString("en")} tokens of ${corpus}; made with neuroscope ${version}`;
+  return [
+    `@misc{neuron-${model.replace(/[^\w.-]/g, "-")}-${layer}-${index},`,
+    `  title = {Neuron {${plain(`${model} ${layer}.${index}`)}}},`,
+    `  howpublished = {${plain(site)}, \\url{${linkTo("")}}},`,
+    `  note = {${plain(note)}}`,
+    "}",
+    "",
+  ].join("\n");
+}
+
+function offerPage(actions) {
+  const button = actions.querySelector("button");
+  offerCopies(button, [
+    ["Link", () => linkTo(location.hash)],
+    ["Record (JSON)", () => document.getElementById("neuron").textContent],
+    ["BibTeX", () => bibtex(actions.dataset)],
+  ]);
+  button.hidden = false;
+}
+
+// a theme may leave any of these out
+document.querySelectorAll("[data-part]").forEach(drawPart);
+const tabs = document.querySelector(".tabs");
+if (tabs && lists.length > 0) {
+  const select = drawTabs(tabs);
+  select(idOf(neuron.main));
+  drawBands(tabs.parentElement);
+  addEventListener("hashchange", () => follow(select));
+  follow(select);
+}
+explainCards(document, neuron.read);
+document.querySelectorAll(".actions").forEach(offerPage);

@@ -1,0 +1,106 @@
+// The record of a neuron: its text, its values and its bins decoded. The format is described in docs/format.md.
+
+import { FILES, neuronPage } from "../base/address.js";
+import { answer } from "../base/loading.js";
+
+const bytesOf = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+const utf8 = new TextEncoder();
+const LONGEST = 35; // digit of a length that the next digit continues
+const NOT_FINITE = -128;
+
+/** The record that a page embeds. */
+export const recordIn = (page) => JSON.parse(page.getElementById("neuron").textContent);
+
+/** Tokens as their bytes, of a text or, where that cannot hold them, of base64. */
+export function tokensOf({ text, lengths, bytes }) {
+  const all = bytes === undefined ? utf8.encode(text) : bytesOf(bytes);
+  const tokens = [];
+  let [start, end] = [0, 0];
+  for (const digit of lengths) {
+    const length = parseInt(digit, 36);
+    end += length;
+    if (length === LONGEST) continue;
+    tokens.push(all.subarray(start, end));
+    start = end;
+  }
+  return tokens;
+}
+
+function valuesOf(steps, scale, peak, value) {
+  const values = Array.from(new Int8Array(bytesOf(steps).buffer), (step) => (step === NOT_FINITE ? null : step * scale));
+  values[peak] = value;
+  return values;
+}
+
+const largest = (values) => values.reduce((max, value) => Math.max(max, Math.abs(value ?? 0)), 0);
+
+/** The examples of a record. Values are decoded at once, since the largest of all is the scale of colours; tokens when they are asked for. */
+export class Examples {
+  #columns;
+  #lists;
+  #tokens = [];
+
+  constructor({ examples, lists }) {
+    this.#columns = examples;
+    this.#lists = lists;
+    this.all = examples.doc.map((_, row) => this.#example(row));
+    this.max = largest(this.all.map(({ max }) => max));
+  }
+
+  #example(row) {
+    const { sources, source, doc, start, peak, value, hook_post, scale, values, context_starts } = this.#columns;
+    const decoded = valuesOf(values[row], scale[row], peak[row], value[row]);
+    return {
+      row, doc: doc[row], source: sources[source[row]], start: start[row], peak: peak[row], value: value[row], hook_post: hook_post?.[row],
+      values: decoded, step: scale[row], max: largest(decoded), context_starts: context_starts?.[row] ?? [],
+    };
+  }
+
+  /** Names of the lists. */
+  get names() {
+    return Object.keys(this.#lists);
+  }
+
+  /** The examples of a list, best first; `duplicates` other documents peak on the same context. */
+  list(name) {
+    const { rows, duplicates } = this.#lists[name] ?? { rows: [] };
+    return rows.map((row, i) => ({ ...this.all[row], list: name, rank: i + 1, duplicates: duplicates?.[i] ?? 0 }));
+  }
+
+  /** The text of an example. */
+  text({ row }) {
+    return this.#columns.text[row];
+  }
+
+  /** The tokens of an example, as bytes. */
+  tokens({ row }) {
+    const { text, lengths, bytes } = this.#columns;
+    return (this.#tokens[row] ??= tokensOf({ text: text[row], lengths: lengths[row], bytes: bytes?.[row] }));
+  }
+}
+
+/** Where bin `i` of the 256 of a histogram begins, as in src/stats/histogram.rs: four an octave on each side of zero. */
+export function edge(i) {
+  const magnitude = Math.abs(i - 128);
+  if (magnitude === 0) return 0;
+  const code = magnitude - 1;
+  const size = magnitude === 128 ? Infinity : (1 + (code % 4) / 4) * 2 ** (Math.floor(code / 4) - 16);
+  return i < 128 ? -size : size;
+}
+
+/** The page of a neuron, or, if it has no record, the record beside it. */
+export async function openNeuron(folder, { layer, neuron }) {
+  const html = await (await answer(neuronPage(folder, layer, neuron))).text();
+  const page = new DOMParser().parseFromString(html, "text/html");
+  const record = page.getElementById("neuron") ? recordIn(page) : await (await answer(folder + FILES.neuron(layer, neuron))).json();
+  return { page, record };
+}
+
+/** A document of the corpus, with `tokens`; `read` reads the files of its model's folder. */
+export async function documentOf(read, doc) {
+  const { starts } = await read(FILES.documents);
+  const first = starts.findLast((start) => start <= doc);
+  const { documents } = await read(FILES.documentsFrom(first));
+  const found = documents[doc - first];
+  return { ...found, tokens: tokensOf(found) };
+}
