@@ -13,8 +13,10 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 use serde::Serialize;
+use serde_json::json;
 use tera::{Context, Tera, Value};
 
+use crate::atlas::facts::{Fact, facts};
 use crate::mark;
 
 use super::assets::{Assets, FOLDER as ASSETS};
@@ -25,6 +27,9 @@ use super::pages::views::SiteView;
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/theme");
 
 const PREFIX: &str = "neuroscope/";
+
+/// The asset that is made of the catalogue of facts.
+const FACTS: &str = "read/facts.js";
 
 /// A theme, loaded.
 pub(super) struct Theme {
@@ -55,6 +60,7 @@ impl Theme {
                 assets.insert(name.to_owned(), bytes);
             }
         }
+        assets.insert(FACTS.to_owned(), facts_script().into_bytes());
         let own = match folder {
             Some(folder) if folder.is_dir() => files(folder)?,
             _ => Vec::new(),
@@ -180,6 +186,22 @@ fn without_comments(script: &str) -> String {
         }
     }
     out
+}
+
+/// The catalogue of facts as a script.
+fn facts_script() -> String {
+    let fact = |fact: &Fact| {
+        let Fact {
+            key,
+            label,
+            definition,
+            group,
+            ..
+        } = fact;
+        json!({"key": key, "label": label, "definition": definition, "group": group.name(), "ranked": fact.is_ranked()})
+    };
+    let facts: Vec<_> = facts().map(fact).collect();
+    format!("export const FACTS = {};\n", json!(facts))
 }
 
 fn built_in<'d>(folder: &'d Dir<'d>) -> Vec<(String, &'d [u8])> {

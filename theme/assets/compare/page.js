@@ -85,7 +85,7 @@ function cards(neurons) {
     element("dt", {}, element("a", { href: modelPage(neurons[0].folder, hash(card)) }, card.querySelector("dt").textContent)),
     value(neurons[0].letter, card), value(neurons[1].letter, others.find((other) => hash(other) === hash(card)))));
   const all = element("dl", { class: "cards two" }, ...both);
-  explainCards(all, neurons[0].read);
+  explainCards(all);
   return all;
 }
 
@@ -156,7 +156,7 @@ function drawPair(neurons) {
     element("div", { class: "pair" }, ...neurons.map(head)),
     cards(neurons),
     exampleTabs(neurons),
-    section("Activations", "histogram", neurons, ({ record }) => [activationPlot(record, histograms)],
+    section("Activations", "histogram", neurons, ({ record }) => activationPlot(record, histograms),
       hint("Number of tokens by value, both axes logarithmic; both neurons on one axis.")),
     ...weights(neurons),
     ...relations(neurons),

@@ -1,8 +1,9 @@
 // What a neuron's page says beside its examples, drawn from its record. The page of two neurons shows the same.
 
-import { FILES, neuronPage, tokenPage } from "../base/address.js";
+import { neuronPage, tokenPage } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { explain } from "../base/tip.js";
+import { FACTS } from "../read/facts.js";
 import { number, percent, signed, tokenText } from "../read/tokens.js";
 import { activations, binRange, cosines, histogram, valueRange } from "./plots.js";
 
@@ -27,13 +28,12 @@ function tokenList({ token, id, value }, folder, marked = new Set()) {
   return element("ol", {}, ...items);
 }
 
-/** Statistics as cards: what each is, from the index of the model, whose files `read` reads, and its ranks. */
-export function explainCards(within, read) {
-  async function lines(card) {
+/** Statistics as cards: what each is, and its ranks. */
+export function explainCards(within) {
+  function lines(card) {
     const name = card.querySelector("a").hash.slice(1);
     const [inLayer, inModel] = ["small", ".in-model"].map((rank) => card.querySelector(rank)?.textContent);
-    const { measures, statistics } = await read(FILES.index).catch(() => ({ measures: [], statistics: [] }));
-    const { definition } = [...measures, ...statistics].find((measure) => measure.name === name) ?? {};
+    const { definition } = FACTS.find(({ key }) => key === name) ?? {};
     return [definition, inModel && `${inLayer} in layer, ${inModel}`].filter(Boolean);
   }
   within.querySelectorAll(".card").forEach((card) => explain(card, () => lines(card)));
@@ -50,11 +50,12 @@ export function logits({ logits: { top, bottom } }, folder, marked) {
   return [lists, more];
 }
 
-/** How often activations are how large; on the axis of `others` as well. */
+/** How often activations are how large; on the axis of `others` as well. None if that is not known. */
 export function activationPlot({ stats }, others = [stats.histogram]) {
   const { min, max, quantiles } = stats;
+  if (stats.histogram === null) return [hint("How often activations are how large is not known in this atlas.")];
   const words = `Histogram of activations: from ${number(min)} to ${number(max)}, half of them between ${number(quantiles["0.25"])} and ${number(quantiles["0.75"])}`;
-  return activations(stats.histogram, binRange(others), words);
+  return [activations(stats.histogram, binRange(others.filter(Boolean)), words)];
 }
 
 /** Cosines between the neuron's weights. */
@@ -70,20 +71,18 @@ export function cosinePlot({ weights }) {
 export const vPlot = ({ weights: { v } }, others = [v.histogram]) =>
   (v.histogram ? [histogram(v.histogram, valueRange(others.filter(Boolean)), "Histogram of v")] : []);
 
+/** A number of the weights by its key in the catalogue: `v_kurtosis` is `v.kurtosis`. */
+function ofWeights(weights, key) {
+  const [, group, name] = key.match(/^(v|norm)_(.+)$/) ?? [];
+  return group === "v" ? weights.v[name] : group === "norm" ? weights.norms[name] : weights[key];
+}
+
 /** Numbers of the weights, each with what it means. */
-export function facts({ weights: { v, null_share, norms } }) {
-  const all = [
-    ["kurtosis of v", v.kurtosis, "Non-excess; large where the neuron writes to few tokens."],
-    ["skewness of v", v.skewness, "Positive where those tokens are promoted, negative where they are suppressed."],
-    ["variance of v", v.variance, "Large where the neuron promotes one part of the vocabulary and suppresses the other."],
-    ["ρ", null_share, "Share of w_out's length that lies in the bottom of W_U's singular space, which hardly reaches the logits."],
-    ["‖w_out‖", norms.out, "Length of the output weights."],
-    ["‖w_in‖", norms.in, "Length of the input weights, the norm in front folded in."],
-    ["‖w_gate‖", norms.gate, "Length of the gate's weights, the norm in front folded in."],
-  ];
-  const fact = ([label, value, definition]) =>
-    explain(element("div", {}, element("dt", {}, element("button", { type: "button", class: "term" }, label)), " ", element("dd", {}, number(value))), () => [definition]);
-  return element("dl", { class: "inline" }, ...all.filter(([, value]) => value !== undefined).map(fact));
+export function facts({ weights }) {
+  const own = FACTS.filter(({ group, ranked, key }) => group === "weights" && !ranked && ofWeights(weights, key) !== undefined);
+  const fact = ({ key, label, definition }) =>
+    explain(element("div", {}, element("dt", {}, element("button", { type: "button", class: "term" }, label)), " ", element("dd", {}, number(ofWeights(weights, key)))), () => [definition]);
+  return element("dl", { class: "inline" }, ...own.map(fact));
 }
 
 /** Means and extremes by the signs of gate and input. */

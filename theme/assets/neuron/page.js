@@ -20,7 +20,7 @@ const lists = listsOf(neuron);
 const chance = () => element("a", { href: modelPage(FOLDER, "#classes") }, "chance explains");
 const PARTS = {
   logits: ["Logit weights", () => logits(record, FOLDER)],
-  histogram: ["Activations", () => [activationPlot(record), hint("Number of tokens by value, both axes logarithmic.")]],
+  histogram: ["Activations", () => [...activationPlot(record), ...(stats.histogram ? [hint("Number of tokens by value, both axes logarithmic.")] : [])]],
   signs: ["Sign cases", () => [signTable(record), hint("Means, and below them the values of largest magnitude.")]],
   cosines: ["Input and output", () => [cosinePlot(record), hint("Cosines between the neuron's weights; grey, what ", chance(), " in this layer.")]],
   v: ["Output and tokens", () => [...vPlot(record), hint("Number of tokens by v, the cosine of w_out with the token's column of W_U."), facts(record)]],
@@ -144,5 +144,5 @@ if (tabs && lists.length > 0) {
   addEventListener("hashchange", () => follow(select));
   follow(select);
 }
-explainCards(document, neuron.read);
+explainCards(document);
 document.querySelectorAll(".actions").forEach(offerPage);
