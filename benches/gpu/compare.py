@@ -138,10 +138,10 @@ def neuron(name, a, b, kinds, wrong):
                 differ("windows", f"document {place[0]}, position {at}", max(beyond, 0.0), 0.0, largest)
 
 
-# f32: what two orders of adding leave, which is about what a change of every weight by a millionth does (up to 7e-5 in the models of
+# f32: what two orders of adding leave, which is about what a change of every weight by a millionth does (up to 8e-5 in the models of
 # the tests, most in Gemma's). A position near the border of a bin may be in the next one, and one near the end of a list may be
 # missing; the latter is rare, so its root mean square counts.
-MOST_F32 = {"lists": 1e-4, "values": 1e-4, "windows": 1e-4, "moments": 1e-4, "signs": 1e-4, "shares": 3e-3, "members": 0.05}
+MOST_F32 = {"lists": 2e-4, "values": 2e-4, "windows": 2e-4, "moments": 2e-4, "signs": 2e-4, "shares": 3e-3, "members": 0.05}
 # 16 bits: as a multiple of how far bf16 on the CPU is from f32 there, by the root mean square. A GPU also rounds the stream and the
 # hooks, which the CPU does not; PyTorch, which does, is up to 1.7 times as far from f32 as the CPU is (docs/models.md).
 MOST_16_BITS = {"bf16": 3.0, "f16": 1.0}

@@ -49,6 +49,10 @@ def size(shape):
     return shape[0] * (shape[1] if len(shape) > 1 else 1)
 
 
+def n_bytes(config):
+    return sum(2 * size(shape) for _, shape in tensors(config))
+
+
 def flop_per_token(config, n_ctx):
     """Of a forward pass over full windows: products of the blocks and of attention with the keys that are seen. The unembedding is left
     out, and so is the last layer's `w_out`: a scan needs neither."""
@@ -78,8 +82,8 @@ def normal_weights(n):
 N_DRAWN = 33_554_393
 
 
-def write_model(folder, config):
-    """Makes the folder of a model. Returns its number of parameters."""
+def write_model(folder, config, goes_on=lambda: True):
+    """Makes the folder of a model, as long as `goes_on`. Returns its number of parameters."""
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config | {"bos_token_id": 0, "eos_token_id": 0}))
     write_tokenizer(folder)
@@ -99,7 +103,7 @@ def write_model(folder, config):
                 file.write(struct.pack("<H", bf16(1.0)) * size(shape))
                 continue
             left = 2 * size(shape)
-            while left:
+            while left and goes_on():
                 part = drawn[at : at + left]
                 file.write(part)
                 left -= len(part)
