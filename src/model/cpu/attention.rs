@@ -1,22 +1,22 @@
 //! Causal attention of one window, tile by tile of queries, over only the keys that they may see.
 
-use super::Operands;
 use super::activation::exp;
-use super::matmul::{Packed, PackedRows, Target, WIDTH, multiply_panel};
+use super::matmul::{Target, multiply_panel};
+use super::packing::{Operands, Packed, PackedRows, WIDTH};
 use crate::lanes::{Isa, Kernel, LANES, Lanes, for_lanes, lanes_at, map_lanes};
 
 /// What attention of a layer is like.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::model) struct AttentionShape {
-    pub(in crate::model) n_heads: usize,
-    pub(in crate::model) n_key_value_heads: usize,
-    pub(in crate::model) d_head: usize,
+pub(crate) struct AttentionShape {
+    pub(crate) n_heads: usize,
+    pub(crate) n_key_value_heads: usize,
+    pub(crate) d_head: usize,
     /// What q·k is multiplied by.
-    pub(in crate::model) scale: f32,
+    pub(crate) scale: f32,
     /// s in s·tanh(q·k / s).
-    pub(in crate::model) softcap: Option<f32>,
+    pub(crate) softcap: Option<f32>,
     /// How many positions are seen, the own included.
-    pub(in crate::model) window: Option<usize>,
+    pub(crate) window: Option<usize>,
 }
 
 /// Memory that one window after the other uses.
@@ -242,7 +242,7 @@ fn softmax<L: Lanes>(scores: &mut [f32], softcap: Option<f32>) -> f32 {
 
 /// Attention of windows of these lengths, one after the other: `q` is `[pos, n_heads, d_head]`, `k` and `v` are
 /// `[pos, n_key_value_heads, d_head]`, positions already in them. `[pos, n_heads, d_head]`.
-pub(in crate::model) fn attend(
+pub(crate) fn attend(
     isa: Isa,
     operands: Operands,
     shape: AttentionShape,
