@@ -18,7 +18,7 @@
 //! | [`gpu`] | kernels of a CUDA device, and their portable twins | nothing |
 //! | [`corpus`] | files → documents, in a stable order | files, mark |
 //! | [`stats`] | what is kept of a neuron: update and merge | lanes |
-//! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | lanes, gpu, mark |
+//! | [`model`] | config, weights, hooks, the walk through the layers; bytes, not paths | lanes, gpu, mark |
 //! | [`tokens`] | tokenizer, windows, the token store | corpus, files, guard, mark |
 //! | [`demo`] | the embedded model and corpus | corpus |
 //! | [`load`] | where models come from | files, model, corpus, shard, tokens, demo |

@@ -203,6 +203,19 @@ impl Packed {
         }
     }
 
+    /// Tiles of so many rows that are multiplied at one go, with the rows of each group.
+    pub(crate) fn groups(
+        &self,
+        n_rows: usize,
+    ) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let rows = PackedRows {
+            n_rows,
+            ..self.rows()
+        };
+        rows.groups()
+            .map(move |tiles| (tiles.clone(), rows.rows_of(&tiles)))
+    }
+
     /// Words of a panel from an input on.
     pub(super) fn panel(&self, panel: usize, from: usize) -> &[u32] {
         let per_word = self.method.per_weight_word();

@@ -8,11 +8,12 @@ use candle_core::{DType, Device, Tensor};
 use super::Checkpoint;
 use super::names::{MlpIn, Names, Qkv, norms};
 use crate::model::attention::{Attention, QkNorms};
+use crate::model::block::Block;
 use crate::model::config::{
     Activation, Affine, Config, Family, Layout, NormConfig, NormKind, Position, QkNorm,
 };
+use crate::model::ends::{Embedding, Unembedding};
 use crate::model::error::ModelError;
-use crate::model::forward::{Block, Embedding, Unembedding};
 use crate::model::mlp::Mlp;
 use crate::model::norm::Norm;
 use crate::model::ops::Linear;
@@ -233,6 +234,7 @@ impl<'c> Loader<'c> {
 
     pub(crate) fn block(&self, layer: usize) -> Result<Block> {
         Ok(Block {
+            layout: self.config.layout,
             attention_norm: self.attention_norm(layer)?,
             attention: self.attention(layer)?,
             attention_out_norm: self.block_norm(layer, 1, self.names.attention_out_norm)?,
