@@ -19,7 +19,7 @@
 //! | [`gpu`] | kernels of a CUDA device, and their portable twins | hint |
 //! | [`corpus`] | files → documents, in a stable order | hint, files, mark |
 //! | [`stats`] | what is kept of a neuron: update and merge | lanes |
-//! | [`model`] | config, weights, forward pass, hooks; bytes, not paths | hint, lanes, gpu, mark |
+//! | [`model`] | config, weights, hooks, the walk through the layers; bytes, not paths | hint, lanes, gpu, mark |
 //! | [`tokens`] | tokenizer, windows, the token store | hint, corpus, files, guard, mark |
 //! | [`demo`] | the embedded model and corpus | corpus |
 //! | [`load`] | where models come from | hint, files, model, corpus, shard, tokens, demo |

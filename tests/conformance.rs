@@ -7,7 +7,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use neuroscope::lanes::Isa;
 use neuroscope::load::ModelFiles;
-use neuroscope::model::{Compute, Config, Hook, Model};
+use neuroscope::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
+use neuroscope::model::{Compute, Config, Entry, Hook, MlpActivations, Model, ModelError};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -20,7 +21,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    fn read(fixture: &str) -> Self {
+    pub fn read(fixture: &str) -> Self {
         Self::open(&model(fixture).join("expected.safetensors"))
     }
 
@@ -65,6 +66,23 @@ fn computes() -> Vec<Compute> {
     kernels.chain([Compute::Tensors(Device::Cpu)]).collect()
 }
 
+/// Keeps the activations of every layer.
+#[derive(Default)]
+pub struct Reader {
+    pub layers: Vec<MlpActivations>,
+}
+
+impl Visitor for Reader {
+    type Error = ModelError;
+
+    fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ModelError> {
+        let found = hooks.activations()?.remove(0);
+        let post = found.post.clone();
+        self.layers.push(found);
+        hooks.write(vec![post])
+    }
+}
+
 /// Everything that a model computes, by the names of the fixtures.
 pub fn compute(files: &ModelFiles, ids: &[u32], dtype: DType) -> BTreeMap<String, Vec<f32>> {
     let best = Compute::on(&Device::Cpu);
@@ -78,7 +96,7 @@ fn compute_as(
     dtype: DType,
     compute: Compute,
 ) -> BTreeMap<String, Vec<f32>> {
-    let (n_layers, n_ctx) = (config.n_layers, config.n_ctx);
+    let n_ctx = config.n_ctx;
     let checkpoint = files.checkpoint().unwrap();
     let model = Model::load(config, &checkpoint, n_ctx, dtype, compute).unwrap();
     let values = |tensor: &Tensor| -> Vec<f32> {
@@ -86,18 +104,16 @@ fn compute_as(
         tensor.flatten_all().unwrap().to_vec1().unwrap()
     };
     let mut found = BTreeMap::new();
-    let mut x = model.embed(&[ids]).unwrap();
-    for layer in 0..n_layers {
-        let attended = model.attend(layer, &x).unwrap();
-        let activations = model.activations(layer, &attended).unwrap();
+    let mut read = Reader::default();
+    let streams = Walk::new(&model).through(&[Entry::Ids(&[ids])], &mut read);
+    for (layer, activations) in read.layers.iter().enumerate() {
         for hook in Hook::ALL {
             if let Some(tensor) = activations.hook(hook) {
                 found.insert(format!("{layer}.{}", hook.name()), values(tensor));
             }
         }
-        x = model.write(layer, attended, &activations.post).unwrap();
     }
-    let hidden = model.final_hidden(&x).unwrap();
+    let hidden = model.final_hidden(&streams.unwrap()[0]).unwrap();
     found.insert("final_hidden".into(), values(&hidden));
     let unembedding = model.unembedding(&checkpoint).unwrap();
     found.insert(
@@ -189,13 +205,16 @@ fn check(fixture: &str) -> (f32, Option<f32>) {
 
 macro_rules! families {
     ($($name:ident)*) => {
+        /// Every family, some in more than one form.
+        pub const FAMILIES: &[&str] = &[$(stringify!($name)),*];
+
         $(#[test] fn $name() { check(stringify!($name)); })*
 
         /// Prints the table of docs/models.md: `cargo test -- conformance::table --ignored --nocapture`.
         #[test]
         #[ignore = "prints, and checks nothing that the others do not"]
         fn table() {
-            for name in [$(stringify!($name)),*] {
+            for name in FAMILIES {
                 let (error, share) = check(name);
                 println!("{name:22} {error:.1e}  {:.2}", share.unwrap_or(f32::NAN));
             }
@@ -328,14 +347,15 @@ fn a_window_may_be_shorter_than_the_context() {
         )
     };
     let (long, short) = (load(32).unwrap(), load(7).unwrap());
-    let ids: Vec<u32> = (1..8).collect();
-    let post = |model: &Model| -> Vec<f32> {
-        let attended = model.attend(0, &model.embed(&[&ids]).unwrap());
-        let found = model.activations(0, &attended.unwrap()).unwrap();
-        found.post.flatten_all().unwrap().to_vec1().unwrap()
+    let post = |model: &Model, ids: &[u32]| -> Result<Vec<f32>, ModelError> {
+        let mut read = Reader::default();
+        let walk = Walk::new(model).stop_after(0);
+        walk.visit(&[Entry::Ids(&[ids])], &mut read)?;
+        Ok(read.layers[0].post.flatten_all()?.to_vec1()?)
     };
-    assert_eq!(post(&long), post(&short));
+    let ids: Vec<u32> = (1..8).collect();
+    assert_eq!(post(&long, &ids).unwrap(), post(&short, &ids).unwrap());
     assert!(load(33).is_err());
-    assert!(short.embed(&[&(0..8).collect::<Vec<u32>>()]).is_err());
-    assert!(short.embed(&[&[290]]).is_err());
+    assert!(post(&short, &(0..8).collect::<Vec<u32>>()).is_err());
+    assert!(post(&short, &[290]).is_err());
 }

@@ -24,4 +24,5 @@ mod smollm2;
 mod support;
 mod texts;
 mod verify;
+mod walk;
 mod weights;

@@ -6,9 +6,11 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use neuroscope::atlas::{Atlas, AtlasNeuron, NeuronStats};
 use neuroscope::load::ModelFiles;
-use neuroscope::model::{Compute, Model};
+use neuroscope::model::walk::Walk;
+use neuroscope::model::{Compute, Entry, Model};
 use neuroscope::tokens::store::TokenStore;
 
+use crate::conformance::Reader;
 use crate::support::{corpus, fail, files, model, neuroscope, scan, succeed};
 
 fn atlas(data: &Path) -> Vec<AtlasNeuron> {
@@ -400,15 +402,10 @@ fn examples_of_solu_neurons_have_both_hooks() {
             let ids: Vec<u32> = std::iter::once(0)
                 .chain(tokens.iter().map(|id| id.0))
                 .collect();
-            let mut x = model.embed(&[&ids]).unwrap();
-            for layer in 0..neuron.id.layer as usize {
-                let attended = model.attend(layer, &x).unwrap();
-                let post = model.activations(layer, &attended).unwrap().post;
-                x = model.write(layer, attended, &post).unwrap();
-            }
-            let layer = neuron.id.layer as usize;
-            let attended = model.attend(layer, &x).unwrap();
-            let hooks = model.activations(layer, &attended).unwrap();
+            let mut read = Reader::default();
+            let walk = Walk::new(&model).stop_after(neuron.id.layer as usize);
+            walk.visit(&[Entry::Ids(&[&ids])], &mut read).unwrap();
+            let hooks = read.layers.last().unwrap();
             let at = |tensor: &Tensor| -> f32 {
                 let row = tensor.get(example.pos.0 as usize - first + 1).unwrap();
                 row.get(neuron.id.neuron as usize)

@@ -1,5 +1,7 @@
 //! Softmax under a causal mask that is nowhere written down.
 
+use std::ops::Range;
+
 use candle_core::{D, DType, Result, Tensor};
 
 /// Which keys queries see, and how their scores become a pattern.
@@ -17,8 +19,20 @@ pub struct Causal {
     pub softcap: Option<f32>,
 }
 
-/// Scores → pattern, both `[.., n_keys]`: every row's softmax, in f32, over the keys that its query sees; 0 elsewhere.
+impl Causal {
+    /// The keys that a query sees.
+    fn seen(&self, query: usize) -> Range<usize> {
+        let end = self.first_query + query + 1;
+        end.saturating_sub(self.sees)..end
+    }
+}
+
+/// Scores → pattern, both `[.., n_keys]`: every row's softmax, in f32, over the keys that its query sees; 0 elsewhere. Has
+/// gradients where the scores have.
 pub fn causal_softmax(scores: &Tensor, causal: Causal) -> Result<Tensor> {
+    if scores.track_op() {
+        return composed(scores, causal);
+    }
     #[cfg(feature = "cuda")]
     if let Some(gpu) = super::Gpu::of(scores.device()) {
         return gpu.causal_softmax(scores, causal);
@@ -32,12 +46,32 @@ pub fn causal_softmax(scores: &Tensor, causal: Causal) -> Result<Tensor> {
     pattern.to_dtype(scores.dtype())
 }
 
+/// By candle's own operations, all of which have gradients.
+fn composed(scores: &Tensor, causal: Causal) -> Result<Tensor> {
+    let (n_rows, n_keys) = (scores.dim(D::Minus2)?, scores.dim(D::Minus1)?);
+    let mask = |at: usize| {
+        let (query, key) = (at / n_keys % causal.n_queries, at % n_keys);
+        match causal.seen(query).contains(&key) {
+            true => 0.0,
+            false => f32::NEG_INFINITY,
+        }
+    };
+    let mask: Vec<f32> = (0..n_rows * n_keys).map(mask).collect();
+    let mask = Tensor::from_vec(mask, (n_rows, n_keys), scores.device())?;
+    let wide = (scores.to_dtype(DType::F32)? * f64::from(causal.scale))?;
+    let wide = match causal.softcap.map(f64::from) {
+        Some(cap) => ((wide / cap)?.tanh()? * cap)?,
+        None => wide,
+    };
+    let pattern = candle_nn::ops::softmax(&wide.broadcast_add(&mask)?, D::Minus1)?;
+    pattern.to_dtype(scores.dtype())
+}
+
 fn softmax(row: &mut [f32], query: usize, causal: Causal) {
-    let end = causal.first_query + query + 1;
-    let first = end.saturating_sub(causal.sees);
-    row[..first].fill(0.0);
-    row[end..].fill(0.0);
-    let seen = &mut row[first..end];
+    let seen = causal.seen(query);
+    row[..seen.start].fill(0.0);
+    row[seen.end..].fill(0.0);
+    let seen = &mut row[seen];
     for x in seen.iter_mut() {
         *x *= causal.scale;
         if let Some(cap) = causal.softcap {

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::cache::LayerCache;
 use super::config::{Config, Position};
 use super::cpu::{self, AttentionShape, Operands};
 use super::norm::Norm;
@@ -44,6 +45,12 @@ impl Positions {
             Position::Learned { .. } | Position::Shortformer => (None, None),
         };
         Ok(Self { rotation, local })
+    }
+
+    /// Whether windows of so many positions have angles of their own.
+    pub(super) fn is_long(&self, n: usize) -> bool {
+        let rotations = [&self.rotation, &self.local];
+        rotations.into_iter().flatten().any(|of| of.is_long(n))
     }
 
     fn rotation(&self, window: Option<usize>) -> Option<&Rotation> {
@@ -91,7 +98,8 @@ impl Attention {
         })
     }
 
-    /// `[rows, d_model]` → `[rows, d_model]`; `extra` is added to what queries and keys are computed from.
+    /// `[rows, d_model]` → `[rows, d_model]`; `extra` is added to what queries and keys are computed from. With a cache there
+    /// is one window only.
     pub(super) fn forward(
         &self,
         ops: &Ops,
@@ -99,6 +107,7 @@ impl Attention {
         extra: Option<&Tensor>,
         windows: &Windows,
         positions: &Positions,
+        mut cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
         let n_rows = windows.n_rows();
         let clip = |y: Tensor| match self.clip {
@@ -126,8 +135,8 @@ impl Attention {
         let rotation = positions.rotation(self.window);
         let y = match &ops.compute {
             Compute::Kernels(isa) => {
-                let operands = ops.operands();
-                self.on_kernels(*isa, operands, (&q, &k, &v), windows, rotation)?
+                let kernels = (*isa, ops.operands());
+                self.on_kernels(kernels, (&q, &k, v), windows, rotation, cache)?
             }
             Compute::Tensors(_) => {
                 let v = heads(v, self.n_key_value_heads)?;
@@ -141,7 +150,8 @@ impl Attention {
                             .of(y)?
                             .reshape((bucket.n, bucket.length, heads, d_head))
                     };
-                    let y = self.on_tensors((of(&q)?, of(&k)?, of(&v)?), rotation)?;
+                    let (qkv, cache) = ((of(&q)?, of(&k)?, of(&v)?), cache.as_deref_mut());
+                    let y = self.on_tensors(qkv, windows.past, rotation, cache)?;
                     y.reshape((bucket.n * bucket.length, self.n_heads * self.d_head))
                 })?
             }
@@ -151,12 +161,13 @@ impl Attention {
 
     fn on_kernels(
         &self,
-        isa: Isa,
-        operands: Operands,
-        (q, k, v): (&Tensor, &Tensor, &Tensor),
+        (isa, operands): (Isa, Operands),
+        (q, k, v): (&Tensor, &Tensor, Tensor),
         windows: &Windows,
         rotation: Option<&Rotation>,
+        cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
+        let past = windows.past;
         let (mut q, mut k) = (to_vec(q)?, to_vec(k)?);
         let (q_row, k_row) = (
             self.n_heads * self.d_head,
@@ -165,7 +176,7 @@ impl Attention {
         let mut first = 0;
         for &n in windows.lengths.iter() {
             if let Some(rotation) = rotation {
-                let (cos, sin) = rotation.table(n)?;
+                let (cos, sin) = rotation.table(past, n)?;
                 on_host(&cos, |cos| {
                     on_host(&sin, |sin| {
                         let (q, k) = (&mut q[first * q_row..], &mut k[first * k_row..]);
@@ -185,41 +196,57 @@ impl Attention {
             scale: self.scale as f32,
             softcap: self.softcap.map(|cap| cap as f32),
             window: self.window,
+            past,
         };
-        let y = on_host(v, |v| {
-            cpu::attend(isa, operands, shape, q, (&k, v), &windows.lengths)
-        })?;
+        let attend = |k: &[f32], v: &Tensor| {
+            on_host(v, |v| {
+                cpu::attend(isa, operands, shape, q, (k, v), &windows.lengths)
+            })
+        };
+        let y = match cache {
+            Some(cache) => {
+                let k = Tensor::from_vec(k, (first, k_row), &candle_core::Device::Cpu)?;
+                let (k, v) = cache.append(past, (k, v), 0)?;
+                on_host(&k, |k| attend(k, &v))??
+            }
+            None => attend(&k, &v)?,
+        };
         Tensor::from_vec(y, (first, q_row), &candle_core::Device::Cpu)
     }
 
-    /// Of windows of equal length, `[batch, pos, heads, d_head]`.
+    /// Of windows of equal length after `past` positions, `[batch, pos, heads, d_head]`.
     fn on_tensors(
         &self,
         (q, k, v): (Tensor, Tensor, Tensor),
+        past: usize,
         rotation: Option<&Rotation>,
+        cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
         let (batch, n, _, _) = q.dims4()?;
         let turn = |y: Tensor| -> Result<Tensor> {
             let y = y.transpose(1, 2)?;
-            rotation.map_or_else(|| y.contiguous(), |rotation| rotation.rotate(&y))
+            rotation.map_or_else(|| y.contiguous(), |rotation| rotation.rotate(&y, past))
         };
-        let (q, k, v) = (turn(q)?, turn(k)?, v.transpose(1, 2)?.contiguous()?);
-        let sees = self.window.unwrap_or(n).min(n);
+        let (q, mut k, mut v) = (turn(q)?, turn(k)?, v.transpose(1, 2)?.contiguous()?);
+        if let Some(cache) = cache {
+            (k, v) = cache.append(past, (k, v), 2)?;
+        }
+        let sees = self.window.unwrap_or(past + n).min(past + n);
         let (heads, group) = (
             self.n_key_value_heads,
             self.n_heads / self.n_key_value_heads,
         );
         let attend = |first: usize| {
             let n_queries = QUERIES.min(n - first);
-            let from = (first + 1).saturating_sub(sees);
-            let n_keys = first + n_queries - from;
+            let from = (past + first + 1).saturating_sub(sees);
+            let n_keys = past + first + n_queries - from;
             // queries that share a key head are stacked: [batch, kv_heads, group * queries, d_head]
             let q = q.narrow(2, first, n_queries)?.contiguous()?;
             let q = q.reshape((batch, heads, group * n_queries, self.d_head))?;
             let (k, v) = (k.narrow(2, from, n_keys)?, v.narrow(2, from, n_keys)?);
             let causal = Causal {
                 n_queries,
-                first_query: first - from,
+                first_query: past + first - from,
                 sees,
                 scale: self.scale as f32,
                 softcap: self.softcap.map(|cap| cap as f32),

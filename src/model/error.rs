@@ -147,6 +147,40 @@ pub enum ModelError {
         /// Rows of the embedding.
         d_vocab: usize,
     },
+    /// A walk was cancelled between two layers.
+    #[error("cancelled before layer {layer}")]
+    Cancelled {
+        /// The layer that was not begun.
+        layer: usize,
+    },
+    /// A walk came to a layer that is not loaded, and was given no checkpoint to load it from.
+    #[error("layer {layer} is not loaded")]
+    NotLoaded {
+        /// The layer.
+        layer: usize,
+    },
+    /// A walk with a cache was given anything but one window that is not empty.
+    #[error("keys and values are kept of one window at a time; found {found}")]
+    OneWindow {
+        /// Number of windows that are not empty.
+        found: usize,
+    },
+    /// A cache is of a walk that stopped after fewer layers.
+    #[error("keys and values are kept of {found} layers; expected {expected}")]
+    FewerLayers {
+        /// Layers in the cache.
+        found: usize,
+        /// Layers that the walk goes through.
+        expected: usize,
+    },
+    /// A window has grown past the length from which on LongRoPE turns all its positions by other angles.
+    #[error(
+        "with {n_positions} positions in all, those that are kept have other angles (LongRoPE)"
+    )]
+    OtherAngles {
+        /// Positions kept and new.
+        n_positions: usize,
+    },
     /// The tensor library failed.
     #[error("tensor operation failed: {0}")]
     Tensor(#[from] candle_core::Error),
@@ -177,6 +211,9 @@ impl Hint for ModelError {
             Self::TensorTwice { .. } => Some(
                 "keep only the files of one checkpoint in the folder, and the index that belongs to them",
             ),
+            Self::OtherAngles { .. } | Self::FewerLayers { .. } => {
+                Some("empty the cache, and walk the whole window")
+            }
             Self::UnknownToken { .. } => Some("check that `tokenizer.json` belongs to this model"),
             Self::NotFinite { .. } => Some("the checkpoint is damaged or its training diverged"),
             _ => None,

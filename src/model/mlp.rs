@@ -1,10 +1,11 @@
 //! The MLP and its hooks.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{D, DType, Result, Tensor};
 
 use super::config::Activation;
 use super::cpu::PANEL;
-use super::hooks::{MlpActivations, MlpProducts};
+use super::error::ModelError;
+use super::hooks::Hook;
 use super::norm::Norm;
 use super::ops::{Linear, Ops};
 
@@ -44,6 +45,14 @@ impl Mlp {
         })
     }
 
+    /// `[rows, d_model]`, normalised → `hook_post` in the model's type, by as few operations as it takes: `[rows, d_mlp]`
+    pub(super) fn post(&self, ops: &Ops, x: &Tensor) -> Result<Tensor> {
+        match self.mid_norm {
+            Some(_) => Ok(self.activations(ops, x)?.post),
+            None => self.products(ops, x)?.acted(),
+        }
+    }
+
     /// `[rows, d_model]`, normalised → hooks, each `[rows, d_mlp]`; but for SoLU, what the products leave is not rounded again.
     pub(super) fn activations(&self, ops: &Ops, x: &Tensor) -> Result<MlpActivations> {
         let MlpProducts {
@@ -81,6 +90,59 @@ impl Mlp {
     }
 }
 
+/// What the products of one layer's MLP leave, each `[rows, d_mlp]`.
+#[derive(Clone, Debug)]
+pub struct MlpProducts {
+    /// `hook_pre`.
+    pub pre: Tensor,
+    /// `hook_pre_linear`; gated MLPs only.
+    pub pre_linear: Option<Tensor>,
+    /// What makes `hook_post` of them.
+    pub act_fn: Activation,
+}
+
+impl MlpProducts {
+    /// `hook_post` in the model's type, by as few operations as tensors take.
+    pub fn post(&self) -> std::result::Result<Tensor, ModelError> {
+        Ok(self.acted()?)
+    }
+
+    fn acted(&self) -> Result<Tensor> {
+        let act = self.act_fn.forward(&self.pre)?;
+        match &self.pre_linear {
+            Some(pre_linear) => act * pre_linear,
+            None => Ok(act),
+        }
+    }
+}
+
+/// Activations of one layer's MLP, each `[rows, d_mlp]`, the rows of the windows one after the other.
+#[derive(Clone, Debug)]
+pub struct MlpActivations {
+    /// `hook_pre`.
+    pub pre: Tensor,
+    /// `hook_pre_linear`; gated MLPs only.
+    pub pre_linear: Option<Tensor>,
+    /// `act_fn(hook_pre)`; gated MLPs only, where it is not `hook_post` itself.
+    pub act: Option<Tensor>,
+    /// `hook_mid`; SoLU MLPs only.
+    pub mid: Option<Tensor>,
+    /// `hook_post`.
+    pub post: Tensor,
+}
+
+impl MlpActivations {
+    /// The values of a hook, if the MLP has it.
+    pub fn hook(&self, hook: Hook) -> Option<&Tensor> {
+        match hook {
+            Hook::Pre => Some(&self.pre),
+            Hook::PreLinear => self.pre_linear.as_ref(),
+            Hook::Mid => self.mid.as_ref(),
+            Hook::Post => Some(&self.post),
+        }
+    }
+}
+
 impl Activation {
     /// On tensors of any device.
     pub(super) fn forward(self, x: &Tensor) -> Result<Tensor> {
@@ -90,7 +152,12 @@ impl Activation {
             Self::GeluTanh => x.gelu(),
             Self::Relu => x.relu(),
             Self::SoluLn => {
-                let share = candle_nn::ops::softmax_last_dim(&x.to_dtype(DType::F32)?)?;
+                let wide = x.to_dtype(DType::F32)?;
+                // candle's fused softmax leaves no trace for gradients
+                let share = match x.track_op() {
+                    true => candle_nn::ops::softmax(&wide, D::Minus1)?,
+                    false => candle_nn::ops::softmax_last_dim(&wide)?,
+                };
                 x * share.to_dtype(x.dtype())?
             }
         }

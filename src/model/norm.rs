@@ -28,6 +28,10 @@ impl Norm {
         let dtype = x.dtype();
         let x = x.to_dtype(DType::F32)?;
         let y = match self.kind {
+            // candle's fused norm leaves no trace for gradients
+            NormKind::Rms if x.track_op() => {
+                candle_nn::ops::rms_norm_slow(&x, &self.weight, self.eps as f32)?
+            }
             NormKind::Rms => {
                 candle_nn::ops::rms_norm(&x.contiguous()?, &self.weight, self.eps as f32)?
             }

@@ -144,7 +144,10 @@ impl Ops {
     pub(super) fn operand(&self, x: &Tensor, like: &Linear) -> Result<Operand> {
         match &like.weight {
             Matrix::Tensor(weight) => Ok(Operand::Tensor(x.to_dtype(weight.dtype())?)),
-            Matrix::Packed(packed) => Ok(Operand::Packed(pack(x, packed)?)),
+            Matrix::Packed(packed) => {
+                let x = x.to_dtype(DType::F32)?.contiguous()?;
+                Ok(Operand::Packed(pack(&x, packed)?))
+            }
         }
     }
 
@@ -244,6 +247,11 @@ pub(super) fn pack(x: &Tensor, weights: &Packed) -> Result<PackedRows> {
 
 /// Gives the values of a contiguous f32 tensor in the host's memory to `read`.
 pub(super) fn on_host<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
+    if tensor.track_op() {
+        candle_core::bail!(
+            "there are no gradients on the CPU's kernels; load the model on tensors"
+        );
+    }
     let (storage, layout) = tensor.storage_and_layout();
     match (&*storage, layout.contiguous_offsets()) {
         (Storage::Cpu(CpuStorage::F32(values)), Some((first, end))) => {

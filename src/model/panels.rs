@@ -1,23 +1,26 @@
 //! An MLP panel by panel of neurons, so that activations can be looked at while they are in the cache.
 //!
 //! ```text
-//! Attended ──► MlpInput ──► PanelValues, by panel and tiles ──► MlpOutput ──► Model::write
+//! rows ──► MlpInput ──► PanelValues, by panel and tiles ──► MlpOutput ──► times W_out
 //! ```
 //!
 //! The values of a panel are gone when the next is computed; what stays of them is what multiplies `W_out`, packed for it.
 
 use std::ops::Range;
 
+use candle_core::{Result, Tensor};
+
 use super::cpu::{self, GROUP_ROWS, PANEL, Packed, PackedRows, PanelRows};
-use super::error::ModelError;
-use super::forward::{Attended, Model};
 use super::mlp::Mlp;
 use super::ops::{Compute, Linear, on_host, pack};
 use crate::lanes::Isa;
 
+/// Neurons of a panel.
+pub const PANEL_NEURONS: usize = PANEL;
+
 /// The MLP of a block whose neurons can be computed apart.
 #[derive(Clone, Copy)]
-pub struct Neurons<'m> {
+pub(super) struct Neurons<'m> {
     mlp: &'m Mlp,
     input: &'m Packed,
     gate: Option<&'m Packed>,
@@ -25,16 +28,16 @@ pub struct Neurons<'m> {
 }
 
 /// What an MLP reads, packed.
-pub struct MlpInput(PackedRows);
+pub(super) struct MlpInput(PackedRows);
 
 /// What multiplies `W_out`, packed.
 #[derive(Default)]
-pub struct MlpOutput(Option<PackedRows>);
+pub(super) struct MlpOutput(Option<PackedRows>);
 
 /// The part of an output that one panel of neurons writes.
-pub struct PanelOutput<'a>(PanelRows<'a>);
+pub(super) struct PanelOutput<'a>(PanelRows<'a>);
 
-/// Hooks of one panel of neurons at some rows, each `[rows, Neurons::PANEL]`. Columns of neurons that do not exist and rows
+/// Hooks of one panel of neurons at some rows, each `[rows, PANEL_NEURONS]`. Columns of neurons that do not exist and rows
 /// beyond [`PanelValues::n_rows`] mean nothing.
 pub struct PanelValues {
     n_rows: usize,
@@ -82,14 +85,18 @@ impl PanelValues {
     pub fn post(&self) -> &[f32] {
         &self.post[..self.n_rows * PANEL]
     }
+
+    /// `hook_post`, to be replaced: what stands here is what multiplies `W_out`.
+    pub fn post_mut(&mut self) -> &mut [f32] {
+        &mut self.post[..self.n_rows * PANEL]
+    }
 }
 
-impl Model {
+impl<'m> Neurons<'m> {
     /// The MLP of a block, panel by panel: on the CPU's kernels, where neurons do not depend on one another as those of a
     /// SoLU MLP do.
-    pub fn neurons(&self, layer: usize) -> Option<Neurons<'_>> {
-        let mlp = &self.blocks[layer].mlp;
-        let Compute::Kernels(isa) = self.ops.compute else {
+    pub(super) fn of(mlp: &'m Mlp, compute: &Compute) -> Option<Self> {
+        let Compute::Kernels(isa) = *compute else {
             return None;
         };
         let gate = match &mlp.gate {
@@ -103,30 +110,30 @@ impl Model {
             isa,
         })
     }
-}
 
-impl Neurons<'_> {
-    /// Neurons of a panel.
-    pub const PANEL: usize = PANEL;
-
-    /// Whether there is `hook_pre_linear`.
-    pub fn is_gated(&self) -> bool {
-        self.gate.is_some()
+    /// Number of neurons.
+    pub(super) fn n(&self) -> usize {
+        self.input.n_out()
     }
 
-    /// What the MLP reads.
-    pub fn input(&self, attended: &Attended) -> Result<MlpInput, ModelError> {
-        Ok(MlpInput(pack(&attended.read, self.input)?))
+    /// What the MLP reads, `[rows, d_model]`.
+    pub(super) fn input(&self, read: &Tensor) -> Result<MlpInput> {
+        Ok(MlpInput(pack(read, self.input)?))
     }
 
-    /// Computes the hooks of the neurons `Self::PANEL · panel ..` at some tiles of rows.
-    pub fn compute(
+    /// Rows that are computed at one go, of so many.
+    pub(super) fn groups(&self, n_rows: usize) -> impl Iterator<Item = Range<usize>> {
+        self.input.groups(n_rows).map(|(_, rows)| rows)
+    }
+
+    /// Computes the hooks of the neurons `PANEL_NEURONS · panel ..` at some tiles of rows.
+    pub(super) fn compute(
         &self,
         panel: usize,
         input: &MlpInput,
         tiles: Range<usize>,
         values: &mut PanelValues,
-    ) -> Result<(), ModelError> {
+    ) -> Result<()> {
         let n_rows = input.0.rows_of(&tiles).len();
         values.n_rows = n_rows;
         let n = n_rows * PANEL;
@@ -173,7 +180,7 @@ impl Neurons<'_> {
 
 impl MlpInput {
     /// Tiles that are computed at one go, each with its rows.
-    pub fn groups(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + '_ {
+    pub(super) fn groups(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
         let groups = self.0.groups();
         groups.map(|tiles| (tiles.clone(), self.0.rows_of(&tiles)))
     }
@@ -181,13 +188,13 @@ impl MlpInput {
 
 impl MlpOutput {
     /// Makes room for what an MLP computes from an input. All panels of it must then be written.
-    pub fn make_room(&mut self, input: &MlpInput, d_mlp: usize) {
+    pub(super) fn make_room(&mut self, input: &MlpInput, d_mlp: usize) {
         let rows = self.0.get_or_insert_with(|| input.0.alike());
         rows.in_blocks(input.0.n_rows(), d_mlp);
     }
 
     /// Its parts, panel by panel, to be written side by side.
-    pub fn panels(&mut self) -> impl Iterator<Item = PanelOutput<'_>> {
+    pub(super) fn panels(&mut self) -> impl Iterator<Item = PanelOutput<'_>> {
         self.0
             .iter_mut()
             .flat_map(PackedRows::blocks)
@@ -201,7 +208,7 @@ impl MlpOutput {
 
 impl PanelOutput<'_> {
     /// Keeps `hook_post` of some tiles.
-    pub fn keep(&mut self, tiles: Range<usize>, values: &PanelValues) {
+    pub(super) fn keep(&mut self, tiles: Range<usize>, values: &PanelValues) {
         self.0.pack(tiles, values.post());
     }
 }

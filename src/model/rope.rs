@@ -6,6 +6,7 @@
 use std::f64::consts::TAU;
 
 use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::rotary_emb;
 
 use super::config::{Rope, RopeScaling};
 
@@ -21,7 +22,7 @@ struct Table {
 pub(super) struct Rotation {
     n_dims: usize,
     table: Table,
-    /// LongRoPE: for windows longer than this, another table.
+    /// LongRoPE: another table for windows longer than this.
     long: Option<(usize, Table)>,
 }
 
@@ -60,24 +61,36 @@ impl Rotation {
         })
     }
 
-    /// cos and sin of a window of `n` positions, `[n, n_dims / 2]`.
-    pub(super) fn table(&self, n: usize) -> Result<(Tensor, Tensor)> {
-        let table = match &self.long {
-            Some((original, long)) if n > *original => long,
-            _ => &self.table,
-        };
-        Ok((table.cos.narrow(0, 0, n)?, table.sin.narrow(0, 0, n)?))
+    /// Whether windows of `n` positions are long ones.
+    pub(super) fn is_long(&self, n: usize) -> bool {
+        self.long
+            .as_ref()
+            .is_some_and(|(original, _)| n > *original)
     }
 
-    /// `[batch, heads, pos, d_head]` → the same, rotated.
-    pub(super) fn rotate(&self, x: &Tensor) -> Result<Tensor> {
+    /// cos and sin of the last `n` positions of a window that begins with `past` others, `[n, n_dims / 2]`.
+    pub(super) fn table(&self, past: usize, n: usize) -> Result<(Tensor, Tensor)> {
+        let table = match &self.long {
+            Some((original, long)) if past + n > *original => long,
+            _ => &self.table,
+        };
+        Ok((table.cos.narrow(0, past, n)?, table.sin.narrow(0, past, n)?))
+    }
+
+    /// `[batch, heads, pos, d_head]`, after `past` other positions → the same, rotated.
+    pub(super) fn rotate(&self, x: &Tensor, past: usize) -> Result<Tensor> {
+        // candle's fused rotation leaves no trace for gradients
+        let rope = match x.track_op() {
+            true => rotary_emb::rope_slow,
+            false => rotary_emb::rope,
+        };
         let (_, _, n, d_head) = x.dims4()?;
-        let (cos, sin) = self.table(n)?;
+        let (cos, sin) = self.table(past, n)?;
         if self.n_dims == d_head {
-            return candle_nn::rotary_emb::rope(&x.contiguous()?, &cos, &sin);
+            return rope(&x.contiguous()?, &cos, &sin);
         }
         let turned = x.narrow(3, 0, self.n_dims)?.contiguous()?;
-        let turned = candle_nn::rotary_emb::rope(&turned, &cos, &sin)?;
+        let turned = rope(&turned, &cos, &sin)?;
         let kept = x.narrow(3, self.n_dims, d_head - self.n_dims)?;
         Tensor::cat(&[&turned, &kept.contiguous()?], 3)
     }

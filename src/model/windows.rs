@@ -10,6 +10,8 @@ use candle_core::{Device, Result, Tensor};
 pub(super) struct Windows {
     /// How long each is; none is empty.
     pub(super) lengths: Arc<[usize]>,
+    /// Positions that each of them continues.
+    pub(super) past: usize,
     /// How tensors attend to them; kernels take one window after the other.
     pub(super) buckets: Option<Arc<Buckets>>,
 }
@@ -44,13 +46,23 @@ pub(super) struct Buckets {
 const STEP: usize = 64;
 
 impl Windows {
+    /// Windows of these lengths; those without a row are left out.
+    pub(super) fn new(lengths: &[usize], past: usize) -> Self {
+        Self {
+            lengths: lengths.iter().copied().filter(|n| *n > 0).collect(),
+            past,
+            buckets: None,
+        }
+    }
+
     pub(super) fn n_rows(&self) -> usize {
         self.lengths.iter().sum()
     }
 
-    /// Position of every row in its window.
+    /// Position of every row, counted from the first of the past.
     pub(super) fn positions(&self) -> Vec<u32> {
-        self.lengths.iter().flat_map(|&n| 0..n as u32).collect()
+        let positions = |&n: &usize| self.past as u32..(self.past + n) as u32;
+        self.lengths.iter().flat_map(positions).collect()
     }
 
     /// Puts them into buckets of at most so many rows, but of one window at least.
@@ -146,7 +158,7 @@ mod tests {
             lengths in prop::collection::vec(1usize..200, 1..12),
             most_rows in 1usize..600,
         ) {
-            let windows = Windows { lengths: lengths.clone().into(), buckets: None };
+            let windows = Windows::new(&lengths, 0);
             let n: usize = lengths.iter().sum();
             let x = Tensor::arange(0f32, n as f32, &Device::Cpu).unwrap().reshape((n, 1)).unwrap();
             let buckets = windows.buckets(most_rows, &Device::Cpu).unwrap();

@@ -1,8 +1,8 @@
 //! One batch of windows through all layers of a model, shown to whoever looks at its neurons.
 //!
-//! The windows go through the attention of a layer side by side, some at a time; then through its MLP, panels of neurons
-//! side by side, each of which is looked at while its values are in the cache; then the next layer. What a row becomes
-//! does not depend on the rows beside it, so no split of the corpus changes its activations.
+//! The windows go through a layer in chunks, which are the entries of one walk. On the CPU's kernels its neurons are looked at
+//! panel by panel; otherwise whole matrices of activations are brought to the host. What a row becomes does not depend on the
+//! rows beside it, so no split of the corpus changes its activations.
 
 use std::ops::Range;
 
@@ -10,10 +10,8 @@ use candle_core::{CpuStorage, DType, Storage, Tensor};
 use parking_lot::RwLockReadGuard;
 use rayon::prelude::*;
 
-use crate::model::{
-    Attended, Compute, MlpActivations, MlpInput, MlpOutput, Model, ModelError, Neurons,
-    PanelOutput, PanelValues, Stream,
-};
+use crate::model::walk::{Executor, LayerHooks, LayerPanels, Visitor, Walk, Written};
+use crate::model::{Compute, Entry, MlpActivations, Model, ModelError, PANEL_NEURONS, PanelValues};
 use crate::stats::block::{self, GatedRows, LayerBatch, WindowInfo, WindowRows};
 
 use super::batch::BatchWindow;
@@ -22,7 +20,22 @@ use super::error::ScanError;
 /// Neurons that are looked at together: a panel.
 pub(super) const BLOCK: usize = block::WIDTH;
 
-const _: () = assert!(BLOCK == Neurons::PANEL);
+const _: () = assert!(BLOCK == PANEL_NEURONS);
+
+/// Side by side, on the threads of rayon's pool.
+#[derive(Clone, Copy)]
+struct Rayon;
+
+impl Executor for Rayon {
+    fn map<T: Send, S, R: Send, E: Send>(
+        &self,
+        items: Vec<T>,
+        scratch: impl Fn() -> S + Send + Sync,
+        task: impl Fn(&mut S, T) -> Result<R, E> + Send + Sync,
+    ) -> Result<Vec<R>, E> {
+        items.into_par_iter().map_init(scratch, task).collect()
+    }
+}
 
 /// Runs a batch through the model. `layers` holds, for each layer, one observer for every [`BLOCK`] neurons, to which
 /// `observe` shows what they did.
@@ -38,117 +51,77 @@ pub(super) fn forward<B: Send>(
         // a device goes side by side by itself
         Compute::Tensors(_) => Chunk::cut(batch, n_rows),
     };
-    let embed = |chunk: &Chunk<'_>| {
-        let ids: Vec<&[u32]> = chunk.windows.iter().map(|w| w.ids.as_slice()).collect();
-        model.embed(&ids)
+    let windows: Vec<Vec<&[u32]>> = chunks.iter().map(Chunk::ids).collect();
+    let entries: Vec<Entry<'_>> = windows.iter().map(|ids| Entry::Ids(ids)).collect();
+    let Some(last) = layers.len().checked_sub(1) else {
+        return Ok(());
     };
-    let streams: Result<Vec<Stream>, ModelError> = chunks.par_iter().map(embed).collect();
-    let mut streams = streams?;
-    let mut groups: Option<Vec<Vec<Group>>> = None;
-    let mut outputs: Vec<MlpOutput> = Vec::new();
-    for (layer, observers) in layers.iter_mut().enumerate() {
-        let attend = |stream: &Stream| model.attend(layer, stream);
-        let attended: Result<Vec<Attended>, ModelError> = streams.par_iter().map(attend).collect();
-        let run = Layer {
-            model,
-            layer,
-            goes_on: layer + 1 < model.config().n_layers,
-            attended: attended?,
-        };
-        streams = match model.neurons(layer) {
-            Some(neurons) => {
-                let memory = (&mut groups, &mut outputs);
-                run.by_panels(&neurons, &chunks, memory, observers, observe)?
-            }
-            None => run.by_matrices(&chunks, observers, observe)?,
-        };
+    let walk = Walk::new(model).by(Rayon).stop_after(last);
+    let is_whole = layers.len() == model.config().n_layers;
+    let mut observers = Observers {
+        model,
+        chunks: &chunks,
+        layers,
+        observe,
+        groups: None,
+    };
+    match is_whole {
+        true => walk.visit(&entries, &mut observers),
+        // of layers that are tried out, the last is a whole one too
+        false => walk.through(&entries, &mut observers).map(drop),
     }
-    Ok(())
 }
 
-/// A layer behind its attention.
-struct Layer<'m> {
-    model: &'m Model,
-    layer: usize,
-    /// Whether another layer follows.
-    goes_on: bool,
-    attended: Vec<Attended>,
+/// Those who look at the neurons of a model.
+struct Observers<'a, B, F> {
+    model: &'a Model,
+    chunks: &'a [Chunk<'a>],
+    layers: &'a mut [Vec<B>],
+    observe: &'a F,
+    /// What the rows are that are visited together; the same in every layer.
+    groups: Option<Vec<Vec<Group>>>,
 }
 
-impl Layer<'_> {
-    /// Computes panels of neurons side by side; each is looked at while its values are in the cache. What `outputs` hold from
-    /// the layer before is memory to be used again.
-    fn by_panels<B: Send>(
-        self,
-        neurons: &Neurons<'_>,
-        chunks: &[Chunk<'_>],
-        (groups, outputs): (&mut Option<Vec<Vec<Group>>>, &mut Vec<MlpOutput>),
-        observers: &mut [B],
-        observe: &(impl Fn(&mut B, &LayerBatch<'_>) + Sync),
-    ) -> Result<Vec<Stream>, ScanError> {
-        let inputs = self.attended.par_iter().map(|a| neurons.input(a));
-        let inputs = inputs.collect::<Result<Vec<MlpInput>, ModelError>>()?;
-        let groups = groups.get_or_insert_with(|| groups_of(chunks, &inputs));
-        match self.goes_on {
-            true => {
-                outputs.resize_with(inputs.len(), MlpOutput::default);
-                for (output, input) in outputs.iter_mut().zip(&inputs) {
-                    output.make_room(input, self.model.config().d_mlp);
-                }
-            }
-            false => outputs.clear(),
+impl<B: Send, F: Fn(&mut B, &LayerBatch<'_>) + Sync> Visitor for Observers<'_, B, F> {
+    type Error = ScanError;
+
+    fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ScanError> {
+        match hooks.in_panels() {
+            Ok(panels) => Ok(self.by_panels(panels)?),
+            Err(hooks) => Ok(self.by_matrices(hooks)?),
         }
-        // of each panel, the part of every chunk's output
-        let parts: Vec<Vec<PanelOutput<'_>>> = {
-            let mut chunks: Vec<_> = outputs.iter_mut().map(MlpOutput::panels).collect();
-            let of_panel = |_| chunks.iter_mut().filter_map(Iterator::next).collect();
-            (0..observers.len()).map(of_panel).collect()
-        };
-        let panels = observers.par_iter_mut().zip(parts).enumerate();
-        panels.try_for_each_init(
-            PanelValues::default,
-            |values, (panel, (observer, mut parts))| {
-                for (chunk, (input, groups)) in inputs.iter().zip(&*groups).enumerate() {
-                    for group in groups {
-                        neurons.compute(panel, input, group.tiles.clone(), values)?;
-                        let rows = group.rows.iter();
-                        let rows: Vec<_> = rows.map(|r| panel_rows(values, neurons, r)).collect();
-                        let batch = LayerBatch {
-                            windows: &group.infos,
-                            rows: &rows,
-                        };
-                        observe(observer, &batch);
-                        if let Some(part) = parts.get_mut(chunk) {
-                            part.keep(group.tiles.clone(), values);
-                        }
-                    }
-                }
-                Ok::<(), ModelError>(())
-            },
-        )?;
-        let write = |(attended, output)| self.model.write_panels(self.layer, attended, output);
-        let both = self.attended.into_par_iter().zip(&*outputs);
-        Ok(both.map(write).collect::<Result<_, ModelError>>()?)
+    }
+}
+
+impl<B: Send, F: Fn(&mut B, &LayerBatch<'_>) + Sync> Observers<'_, B, F> {
+    /// Looks at panels while their values are in the cache.
+    fn by_panels(&mut self, panels: LayerPanels<'_, impl Executor>) -> Result<Written, ModelError> {
+        let chunks = self.chunks;
+        let groups = &*(self.groups).get_or_insert_with(|| groups_of(chunks, panels.groups()));
+        let is_gated = self.model.config().gated;
+        let observers = &mut self.layers[panels.layer()];
+        panels.each(observers, |observer, place, values| {
+            let group = &groups[place.entry][place.group];
+            let rows = group.rows.iter();
+            let rows: Vec<_> = rows.map(|r| panel_rows(values, is_gated, r)).collect();
+            let batch = LayerBatch {
+                windows: &group.infos,
+                rows: &rows,
+            };
+            (self.observe)(observer, &batch);
+        })
     }
 
-    /// Computes whole matrices of activations, and looks at them then.
-    fn by_matrices<B: Send>(
-        self,
-        chunks: &[Chunk<'_>],
-        observers: &mut [B],
-        observe: &(impl Fn(&mut B, &LayerBatch<'_>) + Sync),
-    ) -> Result<Vec<Stream>, ScanError> {
-        let compute = |attended: &Attended| self.model.activations(self.layer, attended);
-        let found = self.attended.par_iter().map(compute);
-        let found = found.collect::<Result<Vec<MlpActivations>, ModelError>>()?;
+    /// Looks at whole matrices of activations.
+    fn by_matrices(&mut self, hooks: LayerHooks<'_, impl Executor>) -> Result<Written, ModelError> {
+        let found = hooks.activations()?;
         let d_mlp = self.model.config().d_mlp;
         let host = found.iter().map(HostActivations::of);
-        let host = host.collect::<Result<Vec<_>, _>>();
-        let host = host.map_err(ModelError::from)?;
+        let host = host.collect::<Result<Vec<_>, _>>()?;
         let guards: Vec<_> = host.iter().map(HostActivations::read).collect();
         let mut pieces = Vec::new();
-        for (chunk, guards) in chunks.iter().zip(&guards) {
-            let matrices = guards.rows().map_err(ModelError::from)?;
+        for (chunk, guards) in self.chunks.iter().zip(&guards) {
+            let matrices = guards.rows()?;
             for (window, &start) in chunk.windows.iter().zip(&chunk.starts) {
                 for first in (0..window.ids.len()).step_by(PIECE_ROWS) {
                     let rows = first..(first + PIECE_ROWS).min(window.ids.len());
@@ -157,7 +130,7 @@ impl Layer<'_> {
                 }
             }
         }
-        let observers = observers.par_iter_mut().enumerate();
+        let observers = self.layers[hooks.layer()].par_iter_mut().enumerate();
         observers.for_each(|(at, observer)| {
             let columns = at * BLOCK..d_mlp.min((at + 1) * BLOCK);
             for (info, matrices, rows) in &pieces {
@@ -166,17 +139,12 @@ impl Layer<'_> {
                     windows: std::slice::from_ref(info),
                     rows: &[panel.rows()],
                 };
-                observe(observer, &batch);
+                (self.observe)(observer, &batch);
             }
         });
-        if !self.goes_on {
-            return Ok(Vec::new());
-        }
-        let write = |(attended, found): (Attended, &MlpActivations)| {
-            self.model.write(self.layer, attended, &found.post)
-        };
-        let both = self.attended.into_par_iter().zip(&found);
-        Ok(both.map(write).collect::<Result<_, ModelError>>()?)
+        drop(pieces);
+        drop(guards);
+        hooks.write(found.into_iter().map(|found| found.post).collect())
     }
 }
 
@@ -210,6 +178,11 @@ impl<'a> Chunk<'a> {
         chunks
     }
 
+    fn ids(&self) -> Vec<&[u32]> {
+        let windows = self.windows.iter();
+        windows.map(|window| window.ids.as_slice()).collect()
+    }
+
     /// What some of its rows are: pieces of windows, each with its rows in the chunk.
     fn pieces(&self, rows: Range<usize>) -> Vec<(WindowInfo, Range<usize>)> {
         let windows = self.windows.iter().zip(&self.starts);
@@ -222,9 +195,8 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// What a group of tiles is: windows, and their rows within the group.
+/// Rows that are visited together: windows, and their rows within the group.
 struct Group {
-    tiles: Range<usize>,
     infos: Vec<WindowInfo>,
     rows: Vec<Range<usize>>,
 }
@@ -234,32 +206,28 @@ pub(super) fn chunk_rows(n_rows: usize) -> usize {
     (n_rows / (2 * rayon::current_num_threads())).clamp(126, 1024)
 }
 
-/// What the tiles of the chunks are; the same in every layer.
-fn groups_of(chunks: &[Chunk<'_>], inputs: &[MlpInput]) -> Vec<Vec<Group>> {
-    let groups = |(chunk, input): (&Chunk<'_>, &MlpInput)| -> Vec<Group> {
-        let group = |(tiles, rows): (Range<usize>, Range<usize>)| {
+/// What the rows of the chunks are that are visited together.
+fn groups_of(chunks: &[Chunk<'_>], groups: Vec<Vec<Range<usize>>>) -> Vec<Vec<Group>> {
+    let of_chunk = |(chunk, groups): (&Chunk<'_>, Vec<Range<usize>>)| {
+        let group = |rows: Range<usize>| {
             let first = rows.start;
             let pieces = chunk.pieces(rows).into_iter();
             let pieces = pieces.map(|(info, rows)| (info, rows.start - first..rows.end - first));
             let (infos, rows) = pieces.unzip();
-            Group { tiles, infos, rows }
+            Group { infos, rows }
         };
-        input.groups().map(group).collect()
+        groups.into_iter().map(group).collect()
     };
-    chunks.iter().zip(inputs).map(groups).collect()
+    chunks.iter().zip(groups).map(of_chunk).collect()
 }
 
-fn panel_rows<'a>(
-    values: &'a PanelValues,
-    neurons: &Neurons<'_>,
-    rows: &Range<usize>,
-) -> WindowRows<'a> {
-    let rows = rows.start * Neurons::PANEL..rows.end * Neurons::PANEL;
+fn panel_rows<'a>(values: &'a PanelValues, is_gated: bool, rows: &Range<usize>) -> WindowRows<'a> {
+    let rows = rows.start * BLOCK..rows.end * BLOCK;
     WindowRows {
         pre: &values.pre()[rows.clone()],
         ranked: &values.post()[rows.clone()],
         post: None,
-        gated: neurons.is_gated().then(|| GatedRows {
+        gated: is_gated.then(|| GatedRows {
             pre_linear: &values.pre_linear()[rows.clone()],
             act: &values.act()[rows],
         }),

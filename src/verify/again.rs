@@ -10,7 +10,8 @@ use super::{Findings, Recomputed, TOKEN_ROWS, VerifyError, VerifyOptions};
 use crate::atlas::{Atlas, ExampleRow, WeightsSample, different_from_model, layer_file};
 use crate::ids::{DocId, NeuronId, Pos};
 use crate::load::ModelFiles;
-use crate::model::{Config, Hook, Model, ModelError};
+use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
+use crate::model::{Config, Entry, Hook, Model, ModelError};
 use crate::shard::AtlasManifest;
 use crate::stats::hash;
 use crate::tokens::Windowing;
@@ -163,18 +164,39 @@ impl Recomputer<'_> {
 
     /// A neuron's ranked values at all rows of some windows.
     fn column(&self, id: NeuronId, windows: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
-        let mut stream = self.model.embed(windows)?;
-        for layer in 0..id.layer as usize {
-            let attended = self.model.attend(layer, &stream)?;
-            let post = self.model.activations(layer, &attended)?.post;
-            stream = self.model.write(layer, attended, &post)?;
+        let mut column = Column {
+            id,
+            hook: self.hook,
+            values: Vec::new(),
+        };
+        let walk = Walk::new(self.model).stop_after(id.layer as usize);
+        walk.visit(&[Entry::Ids(windows)], &mut column)?;
+        Ok(column.values)
+    }
+}
+
+/// Reads the values of one neuron.
+struct Column {
+    id: NeuronId,
+    hook: Hook,
+    values: Vec<f32>,
+}
+
+impl Visitor for Column {
+    type Error = ModelError;
+
+    fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ModelError> {
+        if hooks.layer() != self.id.layer as usize {
+            return hooks.pass();
         }
-        let layer = id.layer as usize;
-        let attended = self.model.attend(layer, &stream)?;
-        let activations = self.model.activations(layer, &attended)?;
-        let values: &Tensor = activations.hook(self.hook).unwrap_or(&activations.post);
-        let column = values.narrow(1, id.neuron as usize, 1)?;
-        Ok(column.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?)
+        let found = hooks.activations()?;
+        for found in &found {
+            let values: &Tensor = found.hook(self.hook).unwrap_or(&found.post);
+            let column = values.narrow(1, self.id.neuron as usize, 1)?;
+            let column = column.flatten_all()?.to_dtype(DType::F32)?;
+            self.values.extend(column.to_vec1::<f32>()?);
+        }
+        hooks.write(found.into_iter().map(|found| found.post).collect())
     }
 }
 

@@ -123,7 +123,7 @@ impl Kernel for Activate<'_> {
 }
 
 /// `act_fn(pre)`
-pub(in crate::model) fn activate(isa: Isa, act_fn: Activation, pre: &[f32], act: &mut [f32]) {
+pub(crate) fn activate(isa: Isa, act_fn: Activation, pre: &[f32], act: &mut [f32]) {
     isa.run(Activate {
         act_fn,
         pre,
@@ -133,7 +133,7 @@ pub(in crate::model) fn activate(isa: Isa, act_fn: Activation, pre: &[f32], act:
 }
 
 /// `act_fn(pre)` and `act_fn(pre) · input`
-pub(in crate::model) fn gated(
+pub(crate) fn gated(
     isa: Isa,
     act_fn: Activation,
     (pre, input): (&[f32], &[f32]),

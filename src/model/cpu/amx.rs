@@ -6,7 +6,8 @@
 use std::arch::asm;
 use std::cell::Cell;
 
-use super::matmul::{Tile, WIDTH};
+use super::packing::WIDTH;
+use super::tile::Tile;
 
 /// Shape of the tile registers (Intel SDM, "TILECFG"): palette 1, eight tiles of 16 rows of 64 bytes.
 #[repr(C, align(64))]
@@ -33,7 +34,7 @@ thread_local! {
 /// A tile of 32 rows and 32 outputs.
 ///
 /// # Safety
-/// The CPU has AMX; otherwise as for [`super::matmul::multiply`].
+/// The CPU has AMX; otherwise as for [`super::tile::multiply`].
 pub(super) unsafe fn multiply(tile: &Tile) {
     let mut sums = Sums([0.0; 32 * WIDTH]);
     // SAFETY: the caller's; the assembly reads the tile's rows and weights, and writes `sums`

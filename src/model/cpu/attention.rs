@@ -1,22 +1,24 @@
 //! Causal attention of one window, tile by tile of queries, over only the keys that they may see.
 
-use super::Operands;
 use super::activation::exp;
-use super::matmul::{Packed, PackedRows, Target, WIDTH, multiply_panel};
+use super::matmul::{Target, multiply_panel};
+use super::packing::{Operands, Packed, PackedRows, WIDTH};
 use crate::lanes::{Isa, Kernel, LANES, Lanes, for_lanes, lanes_at, map_lanes};
 
 /// What attention of a layer is like.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::model) struct AttentionShape {
-    pub(in crate::model) n_heads: usize,
-    pub(in crate::model) n_key_value_heads: usize,
-    pub(in crate::model) d_head: usize,
+pub(crate) struct AttentionShape {
+    pub(crate) n_heads: usize,
+    pub(crate) n_key_value_heads: usize,
+    pub(crate) d_head: usize,
     /// What q·k is multiplied by.
-    pub(in crate::model) scale: f32,
+    pub(crate) scale: f32,
     /// s in s·tanh(q·k / s).
-    pub(in crate::model) softcap: Option<f32>,
+    pub(crate) softcap: Option<f32>,
     /// How many positions are seen, the own included.
-    pub(in crate::model) window: Option<usize>,
+    pub(crate) window: Option<usize>,
+    /// Positions before each window's first query, whose keys come before its own.
+    pub(crate) past: usize,
 }
 
 /// Memory that one window after the other uses.
@@ -62,22 +64,23 @@ impl Kernel for Attend<'_> {
             shape.n_heads * shape.d_head,
             shape.n_key_value_heads * shape.d_head,
         );
-        let mut start = 0;
+        let (mut start, mut first_key) = (0, 0);
         for &n in self.lengths {
+            let n_keys = shape.past + n;
             let (q, k, v) = (
                 &self.q[start * q_row..(start + n) * q_row],
-                &self.k[start * k_row..(start + n) * k_row],
-                &self.v[start * k_row..(start + n) * k_row],
+                &self.k[first_key * k_row..(first_key + n_keys) * k_row],
+                &self.v[first_key * k_row..(first_key + n_keys) * k_row],
             );
             let out = &mut self.out[start * q_row..(start + n) * q_row];
             for head in 0..shape.n_key_value_heads {
                 let first = head * shape.d_head;
                 let key = |at: usize, dim: usize| k[at * k_row + first + dim];
                 let value = |dim: usize, at: usize| v[at * k_row + first + dim];
-                scratch.keys.pack(n, shape.d_head, 1, key);
-                scratch.values.pack(shape.d_head, n, WIDTH, value);
+                scratch.keys.pack(n_keys, shape.d_head, 1, key);
+                scratch.values.pack(shape.d_head, n_keys, WIDTH, value);
                 let in_head = |at: usize| &v[at * k_row + first..][..shape.d_head];
-                let broken = (0..n).any(|at| in_head(at).iter().any(|x| !x.is_finite()));
+                let broken = (0..n_keys).any(|at| in_head(at).iter().any(|x| !x.is_finite()));
                 for head in head * group..(head + 1) * group {
                     let first = head * shape.d_head;
                     scratch.queries.pack(n, shape.d_head, 1, |at| {
@@ -100,6 +103,7 @@ impl Kernel for Attend<'_> {
                 }
             }
             start += n;
+            first_key += n_keys;
         }
     }
 }
@@ -121,8 +125,9 @@ fn score_tile<L: Lanes>(
     n: usize,
 ) -> Scores {
     let height = scratch.queries.height();
-    let sees = shape.window.unwrap_or(n).max(1);
-    let rows = tile * height..((tile + 1) * height).min(n);
+    let sees = shape.window.unwrap_or(shape.past + n).max(1);
+    // positions of the tile's queries
+    let rows = shape.past + tile * height..shape.past + ((tile + 1) * height).min(n);
     let first_panel = (rows.start + 1).saturating_sub(sees) / WIDTH;
     let end_panel = rows.end.div_ceil(WIDTH);
     let n_keys = (end_panel - first_panel) * WIDTH;
@@ -208,8 +213,8 @@ fn attend_apart<'v, L: Lanes>(
     scratch.out.resize(height * d_padded, 0.0);
     let rows = scratch.out.chunks_exact_mut(d_padded).enumerate();
     for (row, out) in rows.take(height.min(n - tile * height)) {
-        let at = tile * height + row;
-        let first = (at + 1).saturating_sub(shape.window.unwrap_or(n).max(1));
+        let at = shape.past + tile * height + row;
+        let first = (at + 1).saturating_sub(shape.window.unwrap_or(at + 1).max(1));
         for key in first..=at {
             let share = scratch.scores[row * scores.n_keys + key - scores.first_key];
             for (out, x) in out.iter_mut().zip(value(key)) {
@@ -241,8 +246,8 @@ fn softmax<L: Lanes>(scores: &mut [f32], softcap: Option<f32>) -> f32 {
 }
 
 /// Attention of windows of these lengths, one after the other: `q` is `[pos, n_heads, d_head]`, `k` and `v` are
-/// `[pos, n_key_value_heads, d_head]`, positions already in them. `[pos, n_heads, d_head]`.
-pub(in crate::model) fn attend(
+/// `[past + pos, n_key_value_heads, d_head]`, positions already in them. `[pos, n_heads, d_head]`.
+pub(crate) fn attend(
     isa: Isa,
     operands: Operands,
     shape: AttentionShape,
@@ -252,7 +257,8 @@ pub(in crate::model) fn attend(
 ) -> Vec<f32> {
     let n_rows: usize = lengths.iter().sum();
     assert_eq!(q.len(), n_rows * shape.n_heads * shape.d_head);
-    assert_eq!(k.len(), n_rows * shape.n_key_value_heads * shape.d_head);
+    let n_keys = n_rows + lengths.len() * shape.past;
+    assert_eq!(k.len(), n_keys * shape.n_key_value_heads * shape.d_head);
     assert_eq!(v.len(), k.len());
     let mut out = vec![0.0; q.len()];
     isa.run(Attend {

@@ -41,7 +41,7 @@ impl Kernel for NormRows<'_> {
 }
 
 /// RMSNorm of rows of `d` values in place; the weights of several kinds of rows, which then take turns, follow one another.
-pub(in crate::model) fn rms_norm(isa: Isa, x: &mut [f32], weights: &[f32], d: usize, eps: f32) {
+pub(crate) fn rms_norm(isa: Isa, x: &mut [f32], weights: &[f32], d: usize, eps: f32) {
     isa.run(NormRows {
         x,
         weights,
@@ -53,7 +53,7 @@ pub(in crate::model) fn rms_norm(isa: Isa, x: &mut [f32], weights: &[f32], d: us
 }
 
 /// LayerNorm, likewise.
-pub(in crate::model) fn layer_norm(
+pub(crate) fn layer_norm(
     isa: Isa,
     x: &mut [f32],
     weights: &[f32],
@@ -105,7 +105,7 @@ impl Kernel for Rotate<'_> {
 
 /// Rotates the heads of rows `[pos, n_heads, d_head]` in place, first half of the rotated dimensions against the second, by
 /// `cos` and `sin`, `[pos, n_dims / 2]`.
-pub(in crate::model) fn rotate(
+pub(crate) fn rotate(
     isa: Isa,
     x: &mut [f32],
     (cos, sin): (&[f32], &[f32]),
@@ -136,7 +136,7 @@ impl Kernel for Add<'_> {
 }
 
 /// Adds values, in turns where they are fewer.
-pub(in crate::model) fn add(isa: Isa, to: &mut [f32], from: &[f32]) {
+pub(crate) fn add(isa: Isa, to: &mut [f32], from: &[f32]) {
     for to in to.chunks_mut(from.len().max(1)) {
         isa.run(Add(to, from));
     }

@@ -12,21 +12,15 @@ mod amx;
 mod attention;
 mod elementwise;
 mod matmul;
+mod packing;
+mod tile;
 mod words;
 
 pub(super) use activation::{activate, gated};
 pub(super) use attention::{AttentionShape, attend};
 pub(super) use elementwise::{add, layer_norm, rms_norm, rotate};
-pub(super) use matmul::{
-    GROUP_ROWS, PANEL, Packed, PackedRows, PanelRows, linear, multiply_neurons,
-};
-
-/// What enters a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Operands {
-    F32,
-    Bf16,
-}
+pub(super) use matmul::{linear, multiply_neurons};
+pub(super) use packing::{GROUP_ROWS, Operands, PANEL, Packed, PackedRows, PanelRows};
 
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod emulated_amx;

@@ -192,6 +192,7 @@ fn attention_of_windows_groups_and_caps() {
             scale: 0.9,
             softcap,
             window,
+            past: 0,
         };
         let lengths = [1, 5, 33, 100];
         let n: usize = lengths.iter().sum();
@@ -204,6 +205,17 @@ fn attention_of_windows_groups_and_caps() {
                 let found = attend(isa, operands, shape, q.clone(), (&k, &v), &lengths);
                 let what = format!("{isa:?} {operands:?} {shape:?}");
                 assert_close(&found, &expected, tolerance, &what);
+                // the last window again, without the queries of its first positions
+                for past in [1, 31, 70, 99] {
+                    let (row, first) = (n_heads * d_head, n - 100);
+                    let keys = |k: &[f32]| k[first * n_key_value_heads * d_head..].to_vec();
+                    let (k, v) = (keys(&k), keys(&v));
+                    let q = q[(first + past) * row..].to_vec();
+                    let shape = AttentionShape { past, ..shape };
+                    let found = attend(isa, operands, shape, q, (&k, &v), &[100 - past]);
+                    let expected = &expected[(first + past) * row..];
+                    assert_close(&found, expected, tolerance, &what);
+                }
             }
         }
     }
@@ -289,6 +301,7 @@ fn what_is_no_number_stays_none() {
             scale: 1.0,
             softcap: None,
             window: None,
+            past: 0,
         };
         let mut k = noise(40 * 8, 1);
         k[20 * 8] = f32::NAN;

@@ -8,11 +8,12 @@ use candle_core::{DType, Device, Tensor};
 use super::Checkpoint;
 use super::names::{MlpIn, Names, Qkv, norms};
 use crate::model::attention::{Attention, QkNorms};
+use crate::model::block::Block;
 use crate::model::config::{
     Activation, Affine, Config, Family, Layout, NormConfig, NormKind, Position, QkNorm,
 };
+use crate::model::ends::{Embedding, Unembedding};
 use crate::model::error::ModelError;
-use crate::model::forward::{Block, Embedding, Unembedding};
 use crate::model::mlp::Mlp;
 use crate::model::norm::Norm;
 use crate::model::ops::Linear;
@@ -23,7 +24,7 @@ pub(super) type Result<T> = std::result::Result<T, ModelError>;
 pub(super) type Dim<'n> = (&'n str, usize);
 
 /// Loads the parts of a model; or, without any data, checks that it could.
-pub(in crate::model) struct Loader<'c> {
+pub(crate) struct Loader<'c> {
     checkpoint: &'c Checkpoint<'c>,
     config: &'c Config,
     names: Names,
@@ -145,7 +146,7 @@ impl<'c> Loader<'c> {
         format!("{}{}{layer}.", self.prefix, self.names.layers)
     }
 
-    pub(in crate::model) fn embedding(&self) -> Result<Embedding> {
+    pub(crate) fn embedding(&self) -> Result<Embedding> {
         let c = self.config;
         if c.family == Family::TransformerLens {
             return self.lens_embedding();
@@ -180,7 +181,7 @@ impl<'c> Loader<'c> {
     }
 
     /// `embed` is the embedding, if it is loaded already.
-    pub(in crate::model) fn unembedding(&self, embed: Option<&Tensor>) -> Result<Unembedding> {
+    pub(crate) fn unembedding(&self, embed: Option<&Tensor>) -> Result<Unembedding> {
         let c = self.config;
         if c.family == Family::TransformerLens {
             return self.lens_unembedding();
@@ -231,8 +232,9 @@ impl<'c> Loader<'c> {
         })
     }
 
-    pub(in crate::model) fn block(&self, layer: usize) -> Result<Block> {
+    pub(crate) fn block(&self, layer: usize) -> Result<Block> {
         Ok(Block {
+            layout: self.config.layout,
             attention_norm: self.attention_norm(layer)?,
             attention: self.attention(layer)?,
             attention_out_norm: self.block_norm(layer, 1, self.names.attention_out_norm)?,
@@ -254,7 +256,7 @@ impl<'c> Loader<'c> {
         self.block_norm(layer, 3, self.names.mlp_out_norm)
     }
 
-    pub(in crate::model) fn final_norm(&self) -> Result<Option<Norm>> {
+    pub(crate) fn final_norm(&self) -> Result<Option<Norm>> {
         let name = format!("{}{}", self.prefix, self.names.final_norm);
         let norm = |config| self.norm(&name, config, ("d_model", self.config.d_model));
         self.config.final_norm.map(norm).transpose()

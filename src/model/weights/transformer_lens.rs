@@ -8,7 +8,7 @@ use candle_core::Tensor;
 
 use super::loader::{Dim, Loader, Result};
 use crate::model::config::Position;
-use crate::model::forward::{Embedding, Unembedding};
+use crate::model::ends::{Embedding, Unembedding};
 use crate::model::ops::Linear;
 
 /// Size of the vocabulary of all the oldest models, and of no later one.
@@ -151,8 +151,8 @@ mod tests {
     use safetensors::Dtype;
     use safetensors::tensor::TensorView;
 
+    use crate::model::Config;
     use crate::model::weights::{Checkpoint, SafetensorsFile};
-    use crate::model::{Compute, Config, Model};
 
     /// The oldest models of eight layers have their positions the other way round, which a square does not show.
     #[test]
@@ -203,16 +203,10 @@ mod tests {
             let file = SafetensorsFile::new("model".into(), &file).unwrap();
             let checkpoint = Checkpoint::new(vec![Box::new(file)]).unwrap();
             let config = Config::from_json(config.as_bytes()).unwrap();
-            let model = Model::load(
-                config,
-                &checkpoint,
-                4,
-                DType::F32,
-                Compute::Tensors(Device::Cpu),
-            )
-            .unwrap();
-            let stream = model.embed(&[&[0, 0]]).unwrap();
-            stream.tensor().flatten_all().unwrap().to_vec1().unwrap()
+            let loader = checkpoint.loader(&config, DType::F32, &Device::Cpu);
+            let embedding = loader.embedding().unwrap();
+            let positions = embedding.positions.unwrap().narrow(0, 0, 2).unwrap();
+            positions.flatten_all().unwrap().to_vec1().unwrap()
         };
         assert_eq!(load(50_278), [0.0, 4.0, 8.0, 12.0, 1.0, 5.0, 9.0, 13.0]);
         assert_eq!(load(48_262), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);

@@ -14,7 +14,8 @@ use rayon::prelude::*;
 
 use crate::gpu::{BatchRows, Counted, FURTHER, Found, Gpu, HookTensors, LayerState, Wanted};
 use crate::ids::Pos;
-use crate::model::{Activation, MlpProducts, Model, ModelError};
+use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
+use crate::model::{Activation, Entry, MlpProducts, Model, ModelError};
 use crate::stats::block::{Around, Block, More, Quantity, ScanContext, quantity_of};
 use crate::stats::moments::Moments;
 use crate::stats::signs::CaseStats;
@@ -125,27 +126,17 @@ impl OnDevice {
             .flat_map(|window| window.info.counted.iter().copied());
         let mut on_device = BatchRows::new(&self.gpu, &lengths, &counted.collect::<Vec<_>>())?;
         let drawn = rows.drawn(context);
+        let mut on_device = OnBatch {
+            gpu: &self.gpu,
+            layers: &mut self.layers,
+            blocks,
+            batch: &mut on_device,
+            rows: &rows,
+            drawn: &drawn,
+            context,
+        };
         let ids: Vec<&[u32]> = batch.iter().map(|window| window.ids.as_slice()).collect();
-        let mut stream = model.embed(&ids)?;
-        for (layer, (state, blocks)) in self.layers.iter_mut().zip(blocks).enumerate() {
-            let attended = model.attend(layer, &stream)?;
-            let products = model.products(layer, &attended)?;
-            let hooks = hooks_of(&products);
-            let (post, found) = state.observe(hooks, &mut on_device, &thresholds(blocks))?;
-            if layer + 1 < model.config().n_layers {
-                stream = model.write(layer, attended, &post)?;
-            }
-            let seen = Seen {
-                gpu: &self.gpu,
-                hooks,
-                rows: &rows,
-                context,
-            };
-            seen.list(blocks, found)?;
-            for drawn in drawn.chunks(DRAWN) {
-                seen.draw(blocks, drawn)?;
-            }
-        }
+        Walk::new(model).visit(&[Entry::Ids(&ids)], &mut on_device)?;
         self.n_windows += batch.len();
         self.n_tokens += rows.n_rows as u64;
         Ok(())
@@ -206,19 +197,63 @@ pub(super) fn bytes(model: &Model, kind: MlpKind, options: &StatsOptions, n_rows
 
 /// Runs a batch through the model and waits until it is done.
 pub(super) fn forward_alone(model: &Model, batch: &[BatchWindow]) -> Result<(), ScanError> {
-    let run = || -> Result<(), ModelError> {
-        let ids: Vec<&[u32]> = batch.iter().map(|window| window.ids.as_slice()).collect();
-        let mut stream = model.embed(&ids)?;
-        for layer in 0..model.config().n_layers {
-            let attended = model.attend(layer, &stream)?;
-            let post = model.products(layer, &attended)?.post()?;
-            if layer + 1 < model.config().n_layers {
-                stream = model.write(layer, attended, &post)?;
-            }
+    let ids: Vec<&[u32]> = batch.iter().map(|window| window.ids.as_slice()).collect();
+    Walk::new(model).visit(&[Entry::Ids(&ids)], &mut Alone)?;
+    let waited = model.compute().device().synchronize();
+    Ok(waited.map_err(ModelError::from)?)
+}
+
+/// Computes `hook_post` of every layer, and looks at nothing.
+struct Alone;
+
+impl Visitor for Alone {
+    type Error = ModelError;
+
+    fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ModelError> {
+        let products = hooks.products()?;
+        let post = products.iter().map(MlpProducts::post);
+        hooks.write(post.collect::<Result<_, _>>()?)
+    }
+}
+
+/// One batch on its way through the layers.
+struct OnBatch<'a, 'c> {
+    gpu: &'a Gpu,
+    layers: &'a mut [LayerState],
+    blocks: &'a mut [Vec<Block>],
+    batch: &'a mut BatchRows,
+    rows: &'a Layout<'a>,
+    /// Positions to be kept, each with its rank.
+    drawn: &'a [(Place, u32)],
+    context: &'a ScanContext<'c>,
+}
+
+impl Visitor for OnBatch<'_, '_> {
+    type Error = ModelError;
+
+    fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ModelError> {
+        let layer = hooks.layer();
+        let (state, blocks) = (&mut self.layers[layer], &mut self.blocks[layer]);
+        let products = hooks.products()?;
+        let [products] = products.as_slice() else {
+            return Err(candle_core::Error::msg("a batch is one entry").into());
+        };
+        let values = hooks_of(products);
+        let (post, found) = state.observe(values, self.batch, &thresholds(blocks))?;
+        // the device goes on while the host makes its lists
+        let written = hooks.write(vec![post])?;
+        let seen = Seen {
+            gpu: self.gpu,
+            hooks: values,
+            rows: self.rows,
+            context: self.context,
+        };
+        seen.list(blocks, found)?;
+        for drawn in self.drawn.chunks(DRAWN) {
+            seen.draw(blocks, drawn)?;
         }
-        Ok(model.compute().device().synchronize()?)
-    };
-    run().map_err(ScanError::Model)
+        Ok(written)
+    }
 }
 
 /// A layer's activations while they are on the device.

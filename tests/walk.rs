@@ -1,0 +1,519 @@
+//! What a walk through a model's layers can do besides reading: continue, change, differentiate, load as it goes.
+
+use candle_core::{DType, Device, Tensor, Var};
+use neuroscope::load::ModelFiles;
+use neuroscope::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
+use neuroscope::model::{
+    Compute, Config, Entry, KvCache, Model, ModelError, PANEL_NEURONS, Position, RopeScaling,
+    Stream, Unembedding,
+};
+
+use crate::conformance::{Expected, FAMILIES, largest_error};
+use crate::support;
+
+/// A fixture with its unembedding and its text.
+struct Fixture {
+    files: ModelFiles,
+    model: Model,
+    unembedding: Unembedding,
+    ids: Vec<u32>,
+}
+
+impl Fixture {
+    fn load(name: &str, compute: Compute) -> Self {
+        Self::load_first(usize::MAX, name, compute, |_| {})
+    }
+
+    /// The first blocks only, and another config.
+    fn load_first(
+        n_blocks: usize,
+        name: &str,
+        compute: Compute,
+        change: impl Fn(&mut Config),
+    ) -> Self {
+        let files = ModelFiles::open(support::model(name).to_str().unwrap()).unwrap();
+        let checkpoint = files.checkpoint().unwrap();
+        let mut config = files.config().unwrap();
+        change(&mut config);
+        let n_ctx = config.n_ctx;
+        let model = Model::load_first(n_blocks, config, &checkpoint, n_ctx, DType::F32, compute);
+        let model = model.unwrap();
+        let unembedding = model.unembedding(&checkpoint).unwrap();
+        drop(checkpoint);
+        Self {
+            files,
+            model,
+            unembedding,
+            ids: Expected::read(name).ids,
+        }
+    }
+
+    /// The rows of the embedding of the fixture's text.
+    fn rows(&self) -> Tensor {
+        let ids = Tensor::new(self.ids.as_slice(), &Device::Cpu).unwrap();
+        self.model.w_e().embedding(&ids).unwrap()
+    }
+
+    fn logits(&self, streams: &[Stream]) -> Tensor {
+        let hidden = self.model.final_hidden(&streams[0]).unwrap();
+        self.model.logits(&self.unembedding, &hidden).unwrap()
+    }
+
+    /// `[rows][d_vocab]`
+    fn whole(&self, ids: &[u32]) -> Vec<Vec<f32>> {
+        let streams = Walk::new(&self.model).through(&[Entry::Ids(&[ids])], &mut ());
+        self.logits(&streams.unwrap()).to_vec2().unwrap()
+    }
+
+    /// The logits of what continues a cache.
+    fn continued(&self, ids: &[u32], cache: &mut KvCache) -> Result<Vec<Vec<f32>>, ModelError> {
+        let n = cache.len() + ids.len();
+        let walk = Walk::new(&self.model).continuing(cache);
+        let streams = walk.through(&[Entry::Ids(&[ids])], &mut ())?;
+        assert_eq!(cache.len(), n);
+        Ok(self.logits(&streams).to_vec2().unwrap())
+    }
+}
+
+fn both() -> [Compute; 2] {
+    [Compute::on(&Device::Cpu), Compute::Tensors(Device::Cpu)]
+}
+
+fn assert_close(found: &[Vec<f32>], expected: &[Vec<f32>], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        let error = largest_error(found, expected);
+        assert!(error <= 2e-5, "{what}: off by {error}");
+    }
+}
+
+#[test]
+fn a_window_read_in_steps_has_the_logits_of_the_whole() {
+    for name in FAMILIES {
+        for compute in both() {
+            let what = format!("{name} on {compute:?}");
+            let fixture = Fixture::load(name, compute);
+            let (ids, mut cache) = (fixture.ids.as_slice(), KvCache::new());
+            let whole = fixture.whole(ids);
+            let mut steps = [3, 1, 1, 4, 1, 2].into_iter();
+            while cache.len() < ids.len() {
+                let first = cache.len();
+                let end = ids.len().min(first + steps.next().unwrap_or(1));
+                let found = fixture.continued(&ids[first..end], &mut cache).unwrap();
+                assert_close(&found, &whole[first..end], &what);
+            }
+            // another text from the middle on, and then the text again
+            let half = ids.len() / 2;
+            let mut other = ids[..half].to_vec();
+            other.extend(ids[half..].iter().rev());
+            for text in [other.as_slice(), ids] {
+                cache.trim(half);
+                let found = fixture.continued(&text[half..], &mut cache).unwrap();
+                assert_close(&found, &fixture.whole(text)[half..], &what);
+            }
+        }
+    }
+}
+
+/// With LongRoPE, all positions have other angles once a window is longer than those that the model was first made for.
+#[test]
+fn a_window_that_outgrows_its_angles_must_be_read_anew() {
+    let short = |config: &mut Config| {
+        let Position::Rotary { rope, .. } = &mut config.position else {
+            panic!("no rotation");
+        };
+        let RopeScaling::Long { original, .. } = &mut rope.scaling else {
+            panic!("no LongRoPE");
+        };
+        *original = 8;
+    };
+    for compute in both() {
+        let fixture = Fixture::load_first(usize::MAX, "phi3_long", compute, short);
+        let (ids, mut cache) = (fixture.ids.as_slice(), KvCache::new());
+        let refuses = |cache: &mut KvCache, until: usize| {
+            let kept = cache.len();
+            match fixture.continued(&ids[kept..until], cache) {
+                Err(ModelError::OtherAngles { n_positions }) => assert_eq!(n_positions, until),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(cache.len(), kept);
+        };
+        fixture.continued(&ids[..6], &mut cache).unwrap();
+        refuses(&mut cache, 9);
+        let found = fixture.continued(&ids[6..8], &mut cache).unwrap();
+        assert_close(&found, &fixture.whole(&ids[..8])[6..], "short");
+        cache.trim(0);
+        fixture.continued(&ids[..10], &mut cache).unwrap();
+        let found = fixture.continued(&ids[10..], &mut cache).unwrap();
+        assert_close(&found, &fixture.whole(ids)[10..], "long");
+        cache.trim(5);
+        refuses(&mut cache, 8);
+    }
+}
+
+#[test]
+fn a_cache_is_of_one_window_and_as_many_layers_as_are_walked() {
+    for compute in both() {
+        let fixture = Fixture::load("llama", compute);
+        let (ids, mut cache) = (fixture.ids.as_slice(), KvCache::new());
+        let walk = |windows: &[&[u32]], last: usize, cache: &mut KvCache| {
+            let walk = Walk::new(&fixture.model).continuing(cache).stop_after(last);
+            walk.visit(&[Entry::Ids(windows)], &mut ())
+        };
+        for (windows, n) in [(&[][..], 0), (&[&[][..]], 0), (&[&ids[..2], &ids[2..3]], 2)] {
+            let error = walk(windows, 2, &mut cache).unwrap_err();
+            assert!(
+                matches!(error, ModelError::OneWindow { found } if found == n),
+                "{error}"
+            );
+        }
+        walk(&[&ids[..5]], 1, &mut cache).unwrap();
+        walk(&[&ids[5..7]], 1, &mut cache).unwrap();
+        let error = walk(&[&ids[7..9]], 2, &mut cache).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                ModelError::FewerLayers {
+                    found: 2,
+                    expected: 3
+                }
+            ),
+            "{error}"
+        );
+        assert_eq!(cache.len(), 7);
+        let n_ctx = fixture.model.config().n_ctx;
+        let error = walk(&[&vec![1; n_ctx - 6]], 1, &mut cache).unwrap_err();
+        assert!(matches!(error, ModelError::TooLong { found, .. } if found == n_ctx + 1));
+
+        // what a cancelled walk has added does not count
+        let layer = std::cell::Cell::new(0);
+        let cancelled = || layer.replace(layer.get() + 1) == 1;
+        let walk_on = Walk::new(&fixture.model)
+            .continuing(&mut cache)
+            .stop_after(1);
+        let entry = [Entry::Ids(&[&ids[9..12]])];
+        let error = walk_on
+            .cancel_if(&cancelled)
+            .visit(&entry, &mut ())
+            .unwrap_err();
+        assert!(
+            matches!(error, ModelError::Cancelled { layer: 1 }),
+            "{error}"
+        );
+        assert_eq!((cache.len(), layer.get()), (7, 2));
+        cache.trim(4);
+        walk(&[&ids[4..8]], 1, &mut cache).unwrap();
+        let mut fresh = KvCache::new();
+        walk(&[&ids[..8]], 1, &mut fresh).unwrap();
+        let next = |cache: &mut KvCache| {
+            let walk = Walk::new(&fixture.model).continuing(cache).stop_after(1);
+            let streams = walk.through(&[Entry::Ids(&[&ids[8..]])], &mut ());
+            streams.unwrap()[0].tensor().to_vec2::<f32>().unwrap()
+        };
+        assert_close(
+            &next(&mut cache),
+            &next(&mut fresh),
+            "after a cancelled walk",
+        );
+    }
+}
+
+#[test]
+fn layers_are_loaded_as_the_walk_comes_to_them() {
+    for name in ["llama", "gpt2", "solu_old", "opt_350m"] {
+        for compute in both() {
+            let whole = Fixture::load(name, compute.clone());
+            let expected = whole.whole(&whole.ids);
+            for n_blocks in [0, 1] {
+                let part = Fixture::load_first(n_blocks, name, compute.clone(), |_| {});
+                let entry = [Entry::Ids(&[&part.ids])];
+                let checkpoint = part.files.checkpoint().unwrap();
+                let walk = Walk::new(&part.model).load_from(&checkpoint);
+                let streams = walk.through(&entry, &mut ()).unwrap();
+                let found: Vec<Vec<f32>> = part.logits(&streams).to_vec2().unwrap();
+                assert_eq!(found, expected, "{name} on {compute:?}");
+                let error = Walk::new(&part.model).visit(&entry, &mut ()).unwrap_err();
+                assert!(
+                    matches!(error, ModelError::NotLoaded { layer } if layer == n_blocks),
+                    "{error}"
+                );
+            }
+        }
+    }
+}
+
+/// Adds to a direction of the stream before a layer, and silences neurons of that layer.
+struct Change {
+    layer: usize,
+    direction: f32,
+    silent: Vec<usize>,
+    /// Layers whose hooks were handed over.
+    seen: Vec<usize>,
+}
+
+impl Visitor for Change {
+    type Error = ModelError;
+
+    fn residual(&mut self, layer: usize, streams: &mut [Stream]) -> Result<(), ModelError> {
+        if layer != self.layer || self.direction == 0.0 {
+            return Ok(());
+        }
+        for stream in streams {
+            let x = stream.tensor();
+            let direction: Vec<f32> = (0..x.dim(1)?).map(|i| i as f32 * self.direction).collect();
+            let x = x.broadcast_add(&Tensor::new(direction, x.device())?)?;
+            stream.replace(&x)?;
+        }
+        Ok(())
+    }
+
+    fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ModelError> {
+        self.seen.push(hooks.layer());
+        if hooks.layer() != self.layer {
+            return hooks.pass();
+        }
+        match hooks.in_panels() {
+            Ok(panels) => {
+                let mut n_silenced = vec![0; panels.n_panels()];
+                panels.each(&mut n_silenced, |_, place, values| {
+                    let silent = self.silent.iter();
+                    for &neuron in silent.filter(|neuron| place.neurons.contains(neuron)) {
+                        let column = values.post_mut().iter_mut();
+                        let column = column.skip(neuron - place.neurons.start);
+                        column.step_by(PANEL_NEURONS).for_each(|x| *x = 0.0);
+                    }
+                })
+            }
+            Err(hooks) => {
+                let silence = |post: Tensor| -> candle_core::Result<Tensor> {
+                    let mut kept = vec![1f32; post.dim(1)?];
+                    self.silent.iter().for_each(|&neuron| kept[neuron] = 0.0);
+                    post.broadcast_mul(&Tensor::new(kept, post.device())?)
+                };
+                let post = hooks.activations()?.into_iter();
+                let post = post.map(|found| silence(found.post));
+                hooks.write(post.collect::<Result<_, _>>()?)
+            }
+        }
+    }
+}
+
+/// `gpt2_by_layer` has more neurons than a panel.
+#[test]
+fn neurons_and_streams_that_are_changed_are_so_on_kernels_and_tensors() {
+    for name in ["gpt2_by_layer", "gemma2", "solu"] {
+        let changed = |direction, silent: &[usize]| {
+            both().map(|compute| {
+                let fixture = Fixture::load(name, compute);
+                let mut change = Change {
+                    layer: 1,
+                    direction,
+                    silent: silent.to_vec(),
+                    seen: Vec::new(),
+                };
+                let entry = [Entry::Ids(&[&fixture.ids])];
+                let streams = Walk::new(&fixture.model)
+                    .through(&entry, &mut change)
+                    .unwrap();
+                let n_layers = fixture.model.config().n_layers;
+                assert_eq!(change.seen, (0..n_layers).collect::<Vec<_>>());
+                let logits: Vec<Vec<f32>> = fixture.logits(&streams).to_vec2().unwrap();
+                logits
+            })
+        };
+        let [plain, on_tensors] = changed(0.0, &[]);
+        assert_close(&plain, &on_tensors, name);
+        let fixture = Fixture::load(name, Compute::on(&Device::Cpu));
+        assert_close(&plain, &fixture.whole(&fixture.ids), name);
+        let d_mlp = fixture.model.config().d_mlp;
+        for (direction, silent) in [
+            (0.0, vec![3]),
+            (0.0, vec![2, d_mlp - 1]),
+            (0.02, vec![]),
+            (0.02, vec![0]),
+        ] {
+            let [found, on_tensors] = changed(direction, &silent);
+            assert_close(&found, &on_tensors, name);
+            let apart = found.iter().zip(&plain).map(|(a, b)| largest_error(a, b));
+            assert!(
+                apart.fold(0.0, f32::max) > 1e-3,
+                "{name}: nothing has changed"
+            );
+        }
+    }
+}
+
+/// What is differentiated: the last layer's `hook_pre` of some neuron, and a logit, each at the last position of each window.
+struct Scalars {
+    last: usize,
+    n_windows: usize,
+    pre: Option<Tensor>,
+}
+
+const NEURON: usize = 5;
+const TOKEN: usize = 11;
+
+impl Scalars {
+    /// `[2, windows]`, of windows that all have the fixture's length: `[windows * pos, d_embed]`
+    fn of(fixture: &Fixture, rows: &Tensor) -> Tensor {
+        let length = fixture.ids.len();
+        let n_windows = rows.dim(0).unwrap() / length;
+        let mut scalars = Self {
+            last: fixture.model.config().n_layers - 1,
+            n_windows,
+            pre: None,
+        };
+        let lengths = vec![length; n_windows];
+        let entry = [Entry::Embeddings(rows, &lengths)];
+        let streams = Walk::new(&fixture.model)
+            .through(&entry, &mut scalars)
+            .unwrap();
+        let logits = scalars.last_rows(&fixture.model.final_hidden(&streams[0]).unwrap());
+        let logits = fixture.model.logits(&fixture.unembedding, &logits).unwrap();
+        let logits = logits.narrow(1, TOKEN, 1).unwrap().flatten_all().unwrap();
+        Tensor::stack(&[scalars.pre.unwrap(), logits], 0).unwrap()
+    }
+
+    /// `[windows * pos, d]` → `[windows, d]`
+    fn last_rows(&self, x: &Tensor) -> Tensor {
+        let (n_rows, d) = x.dims2().unwrap();
+        let x = x
+            .reshape((self.n_windows, n_rows / self.n_windows, d))
+            .unwrap();
+        let last = x.narrow(1, n_rows / self.n_windows - 1, 1).unwrap();
+        last.squeeze(1).unwrap().contiguous().unwrap()
+    }
+}
+
+impl Visitor for Scalars {
+    type Error = ModelError;
+
+    fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ModelError> {
+        if hooks.layer() != self.last {
+            return hooks.pass();
+        }
+        let found = hooks.activations()?.remove(0);
+        let pre = self.last_rows(&found.pre);
+        self.pre = Some(pre.narrow(1, NEURON, 1)?.flatten_all()?);
+        hooks.write(vec![found.post])
+    }
+}
+
+/// Steps of the differences, as shares of the root mean square of an embedding. What is lost to rounding shrinks with a step,
+/// and what is lost to curvature grows, so that each suits some models.
+const STEPS: [f32; 2] = [0.005, 0.02];
+
+/// Distance of a gradient from the nearer differences, as a share of its length.
+const TOLERANCE: f64 = 2e-2;
+
+/// Central differences with a step and twice the step, extrapolated (Richardson): the error is of the fourth order. For each
+/// scalar and each step, `[pos * d_embed]`.
+fn differences(fixture: &Fixture, rows: &Tensor) -> [[Vec<f64>; 2]; 2] {
+    let (n_rows, d) = rows.dims2().unwrap();
+    let x: Vec<f32> = rows.flatten_all().unwrap().to_vec1().unwrap();
+    let mean_square = x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;
+    let times = [-2.0, -1.0, 1.0, 2.0].map(|times: f32| times * mean_square.sqrt());
+    let steps: Vec<f32> = STEPS
+        .iter()
+        .flat_map(|step| times.map(|t| t * step))
+        .collect();
+    let mut found: [[Vec<f64>; 2]; 2] = Default::default();
+    const AT_ONCE: usize = 64;
+    for first in (0..x.len()).step_by(AT_ONCE) {
+        let places = first..x.len().min(first + AT_ONCE);
+        let moved = |(at, step): (usize, f32)| {
+            let mut x = x.clone();
+            x[at] += step;
+            x
+        };
+        let each = places.clone();
+        let each = each.flat_map(|at| steps.iter().map(move |step| (at, *step)));
+        let windows: Vec<f32> = each.flat_map(moved).collect();
+        let shape = (places.len() * steps.len() * n_rows, d);
+        let windows = Tensor::from_vec(windows, shape, &Device::Cpu).unwrap();
+        let values: Vec<Vec<f32>> = Scalars::of(fixture, &windows).to_vec2().unwrap();
+        for (found, values) in found.iter_mut().zip(values) {
+            for (at, values) in places.clone().zip(values.chunks_exact(steps.len())) {
+                for (way, found) in found.iter_mut().enumerate() {
+                    // the steps as they were taken, rounded to f32
+                    let taken = |i: usize| f64::from(x[at] + steps[4 * way + i]);
+                    let value = |i: usize| f64::from(values[4 * way + i]);
+                    let slope = |low, high| (value(high) - value(low)) / (taken(high) - taken(low));
+                    found.push((4.0 * slope(1, 2) - slope(0, 3)) / 3.0);
+                }
+            }
+        }
+    }
+    found
+}
+
+fn length(values: impl Iterator<Item = f64>) -> f64 {
+    values.map(|x| x * x).sum::<f64>().sqrt()
+}
+
+#[test]
+fn gradients_are_what_differences_say() {
+    for name in FAMILIES {
+        let mut fixture = Fixture::load(name, Compute::Tensors(Device::Cpu));
+        fixture.ids.truncate(12);
+        let rows = Var::from_tensor(&fixture.rows()).unwrap();
+        let scalars = Scalars::of(&fixture, rows.as_tensor());
+        let expected = differences(&fixture, &rows.as_detached_tensor());
+        for (at, what) in ["hook_pre", "logit"].into_iter().enumerate() {
+            let gradients = scalars.get(at).unwrap().sum_all().unwrap().backward();
+            let gradients = gradients.unwrap();
+            let found = gradients.get(&rows).expect("a gradient").flatten_all();
+            let found: Vec<f32> = found.unwrap().to_vec1().unwrap();
+            let error = |expected: &Vec<f64>| {
+                let apart = found.iter().zip(expected);
+                let apart = length(apart.map(|(f, e)| f64::from(*f) - e));
+                apart / length(expected.iter().copied())
+            };
+            let error = expected[at].iter().map(error).fold(f64::INFINITY, f64::min);
+            println!("{name:22} {what:8} {error:.1e}");
+            assert!(
+                error <= TOLERANCE,
+                "{name}: the gradient of {what} is off by {error}"
+            );
+            // windows of attention may not reach back to the first positions
+            let d = fixture.model.config().d_embed;
+            let idle = found
+                .chunks_exact(d)
+                .map(|row| row.iter().all(|x| *x == 0.0));
+            let unreached = expected[at][1].chunks_exact(d);
+            let unreached = unreached.map(|row| row.iter().all(|x| *x == 0.0));
+            assert!(
+                idle.eq(unreached),
+                "{name}: {what} has no gradient at some positions"
+            );
+        }
+    }
+}
+
+#[test]
+fn embeddings_lead_where_their_ids_do() {
+    for name in FAMILIES {
+        for compute in both() {
+            let fixture = Fixture::load(name, compute);
+            let (rows, lengths) = (fixture.rows(), [fixture.ids.len()]);
+            let walk = |entry| Walk::new(&fixture.model).through(&[entry], &mut ());
+            let streams = walk(Entry::Embeddings(&rows, &lengths)).unwrap();
+            let found: Vec<Vec<f32>> = fixture.logits(&streams).to_vec2().unwrap();
+            assert_eq!(found, fixture.whole(&fixture.ids), "{name}");
+            // one row less than the lengths say
+            let fewer = rows.narrow(0, 1, lengths[0] - 1).unwrap();
+            assert!(walk(Entry::Embeddings(&fewer, &lengths)).is_err());
+        }
+    }
+}
+
+#[test]
+fn kernels_refuse_what_has_gradients() {
+    let fixture = Fixture::load("llama", Compute::on(&Device::Cpu));
+    let rows = Var::from_tensor(&fixture.rows()).unwrap();
+    let entry = [Entry::Embeddings(rows.as_tensor(), &[fixture.ids.len()])];
+    let error = Walk::new(&fixture.model)
+        .visit(&entry, &mut ())
+        .unwrap_err();
+    assert!(error.to_string().contains("no gradients"), "{error}");
+}
