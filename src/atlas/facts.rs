@@ -337,13 +337,13 @@ static WEIGHED: [&Fact; 10] = [
     &COS_IN_OUT,
     &COS_GATE_OUT,
     &COS_GATE_IN,
+    &V_KURTOSIS,
+    &V_SKEWNESS,
+    &V_VARIANCE,
+    &NULL_SHARE,
+    &NORM_OUT,
     &NORM_IN,
     &NORM_GATE,
-    &NORM_OUT,
-    &NULL_SHARE,
-    &V_VARIANCE,
-    &V_SKEWNESS,
-    &V_KURTOSIS,
 ];
 
 /// Every fact, those by which neurons are ranked first.

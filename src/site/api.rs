@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::atlas::{Atlas, histogram};
 
+use super::address;
 use super::error::SiteError;
 use super::text::texts::json as json_file;
 use super::writer::Site;
@@ -55,6 +56,6 @@ fn model(atlas: &Atlas) -> Value {
         "corpus": scan.corpus.name,
         "n_counted": policy.n_counted,
         "analysed": atlas.weights_info().is_some(),
-        "index": format!("{}/index.json", model.name),
+        "index": address::of_model(&model.name, "index.json"),
     })
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::atlas::Atlas;
 use crate::ids::{ModelName, NeuronId, TokenId};
 
+use super::address;
 use super::api;
 use super::content::{Content, Page, Warning, is_relative};
 use super::error::SiteError;
@@ -22,12 +25,12 @@ use super::source::Source;
 use super::text::display::lone_token;
 use super::text::fold::address_key;
 use super::theme::Theme;
-use super::writer::{Site, encoded};
+use super::writer::Site;
 
 /// Folders at the site's root that are of no model.
 const RESERVED: [&str; 2] = ["api", "assets"];
 /// Pages at the site's root that every site has.
-const OWN_PAGES: [&str; 3] = ["index.html", "compare.html", "404.html"];
+const OWN_PAGES: [&str; 3] = [address::HOME, address::COMPARE, address::NOT_FOUND];
 /// Folders of a project that no site may be in.
 const SOURCES: [&str; 3] = ["content", "data", "theme"];
 /// What tells search engines where to look.
@@ -122,6 +125,7 @@ pub fn build(
         content: &content,
         output: &output,
         view: &view,
+        listed: Mutex::new(Vec::new()),
         done: AtomicU64::new(0),
         progress,
     };
@@ -142,7 +146,7 @@ pub fn build(
             u64::from(info.n_layers) * u64::from(info.d_mlp),
         ));
     }
-    site.sitemap(&sources)?;
+    site.sitemap()?;
     let is_stray = |(model, id): &&(String, NeuronId)| {
         let known = |source: &&Source| source.name() == model;
         sources.iter().find(known).is_none_or(|source| {
@@ -199,7 +203,7 @@ fn check_names(names: &[ModelName], content: &Content) -> Result<(), SiteError> 
 /// The addresses that the content takes, each with its file.
 fn addresses(content: &Content) -> impl Iterator<Item = (String, &Path)> {
     let pages = content.pages.iter();
-    let pages = pages.map(|page| (format!("{}.html", page.slug), page.path.as_path()));
+    let pages = pages.map(|page| (address::content_page(&page.slug), page.path.as_path()));
     let files = content.files.iter();
     pages.chain(files.map(|(name, path)| (name.clone(), path.as_path())))
 }
@@ -234,7 +238,7 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
         .collect();
     pages.sort_by_key(|page| page.menu);
     let pages = pages.iter().map(|page| Link {
-        href: encoded(&format!("{}.html", page.slug)),
+        href: address::encoded(&address::content_page(&page.slug)),
         label: page.title.clone(),
         external: false,
     });
@@ -278,9 +282,9 @@ impl Site<'_> {
         }
         self.write(".nojekyll", b"")?;
         let description = "Every MLP neuron of a language model, with its statistics and the text that excites it most and least.";
-        let common = self.common("index.html", self.view.title.clone(), description.into());
+        let common = self.common(address::HOME, self.view.title.clone(), description.into());
         self.page(
-            "index.html",
+            address::HOME,
             "home.html",
             None,
             &HomeView {
@@ -289,7 +293,7 @@ impl Site<'_> {
             },
         )?;
         for page in &self.content.pages {
-            let name = format!("{}.html", page.slug);
+            let name = address::content_page(&page.slug);
             let common = self.common(
                 &name,
                 page.title.clone(),
@@ -298,44 +302,31 @@ impl Site<'_> {
             self.page(&name, "page.html", None, &PageView { common, page })?;
         }
         let description = "Two neurons side by side, of one model or of two.";
-        let compare = self.common("compare.html", "Compare neurons".into(), description.into());
-        self.page("compare.html", "compare.html", None, &compare)?;
+        let compare = self.common(
+            address::COMPARE,
+            "Compare neurons".into(),
+            description.into(),
+        );
+        self.page(address::COMPARE, "compare.html", None, &compare)?;
         // served in the place of any address, so its links cannot be relative to its own
-        let mut common = self.common(
-            "404.html",
+        let mut common = self.unlisted(
+            address::NOT_FOUND,
             "Not found".into(),
             "There is no such page.".into(),
         );
         (common.root, common.canonical) = (self.options.base_path(), None);
-        self.page("404.html", "404.html", None, &common)
+        self.page(address::NOT_FOUND, "404.html", None, &common)
     }
 
     /// The sitemap and what points to it; both need the site's full address.
-    fn sitemap(&self, sources: &[Source]) -> Result<(), SiteError> {
+    fn sitemap(&self) -> Result<(), SiteError> {
         let Some(base) = self.options.base_url() else {
             return Ok(());
         };
-        let mut names = vec![String::new()];
-        names.extend(
-            self.content
-                .pages
-                .iter()
-                .map(|page| encoded(&format!("{}.html", page.slug))),
-        );
-        for source in sources {
-            let info = &source.atlas.manifest().scan.model;
-            names.push(format!("{}/", info.name));
-            names.push(format!("{}/explore.html", info.name));
-            if source.atlas.weights_info().is_some() {
-                names.push(format!("{}/tokens.html", info.name));
-            }
-            for layer in 0..info.n_layers {
-                names.push(format!("{}/{layer}/", info.name));
-                names.extend(
-                    (0..info.d_mlp).map(|neuron| format!("{}/{layer}/{neuron}.html", info.name)),
-                );
-            }
-        }
+        let listed = self.listed.lock();
+        let mut listed = std::mem::take(&mut *listed.unwrap_or_else(PoisonError::into_inner));
+        listed.par_sort_by(|a, b| address::order(a, b));
+        let names: Vec<String> = listed.iter().map(|page| address::announced(page)).collect();
         for (name, xml) in sitemap::files(&base, &names) {
             self.write(&name, xml.as_bytes())?;
         }

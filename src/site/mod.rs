@@ -5,6 +5,7 @@
 //! bytes and `output` alone writes; the site never sees a model, and what it shows of a neuron is the record that its
 //! page embeds.
 
+mod address;
 mod api;
 mod assets;
 mod build;

@@ -273,10 +273,11 @@ mod tests {
             .map(|(name, bytes)| (name, text(bytes)))
             .collect();
         let name = |name: String| name.strip_prefix(ASSETS).map(str::to_owned);
-        let assets: BTreeMap<_, _> = assets
+        let mut assets: BTreeMap<_, _> = assets
             .into_iter()
             .filter_map(|(path, bytes)| Some((name(path)?, bytes.to_vec())))
             .collect();
+        assets.insert(FACTS.to_owned(), facts_script().into_bytes());
         let names: BTreeSet<_> = assets.keys().cloned().collect();
         assert!(names.len() > 30);
         let assets = Assets::new(assets).unwrap();

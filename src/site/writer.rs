@@ -1,10 +1,11 @@
 //! The site being written: from data to bytes to files.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use super::address;
 use super::content::Content;
 use super::error::SiteError;
 use super::options::SiteOptions;
@@ -20,23 +21,31 @@ pub(super) struct Site<'a> {
     pub(super) output: &'a Output,
     /// What templates are given of the site.
     pub(super) view: &'a SiteView,
+    /// The addresses of pages that are listed for search engines.
+    pub(super) listed: Mutex<Vec<String>>,
     /// Neurons whose pages are done.
     pub(super) done: AtomicU64,
     pub(super) progress: &'a (dyn Fn(u64) -> bool + Sync),
 }
 
 impl Site<'_> {
-    /// What every page has; `name` is the page's file, with `/` between folders.
+    /// What every page has; `name` is the page's address. The page is listed for search engines.
     pub(super) fn common(&self, name: &str, title: String, description: String) -> Common {
-        let canonical = self
-            .options
-            .base_url()
-            .map(|base| base + &encoded(name.strip_suffix("index.html").unwrap_or(name)));
+        let listed = self.listed.lock();
+        listed
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(name.to_owned());
+        self.unlisted(name, title, description)
+    }
+
+    /// What a page has that nobody is to find by searching: it leads elsewhere, or is no page of its own.
+    pub(super) fn unlisted(&self, name: &str, title: String, description: String) -> Common {
+        let base = self.options.base_url();
         Common {
-            root: "../".repeat(name.matches('/').count()),
+            root: address::root_from(name),
             title,
             description,
-            canonical,
+            canonical: base.map(|base| base + &address::announced(name)),
         }
     }
 
@@ -74,17 +83,4 @@ impl Site<'_> {
             false => Err(SiteError::Interrupted),
         }
     }
-}
-
-/// What addresses do not have as it is; a slash stands between folders.
-const NOT_IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'~');
-
-/// A file's name as a part of an address.
-pub(super) fn encoded(name: &str) -> String {
-    utf8_percent_encode(name, NOT_IN_PATHS).to_string()
 }

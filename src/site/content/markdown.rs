@@ -9,8 +9,8 @@ use percent_encoding::percent_decode_str;
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
 
 use super::Warning;
+use crate::site::address::encoded;
 use crate::site::text::display::without_turns;
-use crate::site::writer::encoded;
 
 /// Bytes of the longest file.
 pub(super) const LONGEST: usize = 1_000_000;

@@ -19,6 +19,7 @@ use crate::files::read_at_most;
 use crate::hint::Hint;
 use crate::ids::NeuronId;
 use crate::mark;
+use crate::site::address;
 use front_matter::{FrontMatter, Wrong};
 use markdown::{Place, Rendered, Target, Targets, is_markdown};
 
@@ -246,8 +247,8 @@ impl Found {
     fn target(&self) -> Option<Target> {
         let (address, of_neuron) = match &self.is {
             Use::Footer => return None,
-            Use::Note(model, id) => (format!("{model}/{}/{}.html", id.layer, id.neuron), true),
-            Use::Index | Use::Page => (format!("{}.html", self.slug), false),
+            Use::Note(model, id) => (address::neuron(model, *id), true),
+            Use::Index | Use::Page => (address::content_page(&self.slug), false),
         };
         Some(Target { address, of_neuron })
     }

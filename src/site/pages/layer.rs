@@ -10,6 +10,7 @@ use super::indexes::layer_index;
 use super::part::ModelPart;
 use super::plot;
 use super::views::{Common, LayerPageView, rank_row};
+use crate::site::address;
 use crate::site::data::record::with_value;
 use crate::site::error::SiteError;
 use crate::site::text::texts::json;
@@ -45,8 +46,7 @@ impl Layer<'_> {
             ..
         } = *self;
         let (site, model) = (part.site, part.model);
-        let name = format!("{}/{layer}", model.name);
-        let index = format!("{name}/index.html");
+        let index = address::layer(&model.name, layer);
         let default = RANKED[0];
         let mut ranked: Vec<&Summary> = summaries.iter().collect();
         ranked.sort_by_key(|s| {
@@ -85,28 +85,22 @@ impl Layer<'_> {
         site.page(&index, "layer.html", Some(model), &view)?;
         let weights = self.weights.zip(part.source.regions(layer));
         let columns = layer_index(&model.name, layer, summaries, &ranked, weights);
-        site.write(&format!("{name}/index.json"), &json(&columns)?)?;
-        let pages = [
-            (
-                "explore.html",
-                format!("Explore layer {layer} of {}", model.name),
-                format!(
-                    "Filter, sort and plot the neurons of layer {layer} of {}.",
-                    model.name
-                ),
-            ),
-            (
-                "random.html",
-                format!("Random neuron of layer {layer}"),
-                String::new(),
-            ),
-        ];
-        for (template, title, description) in pages {
-            let page = format!("{name}/{template}");
-            let common = site.common(&page, title, description);
-            site.page(&page, template, Some(model), &EmptyView { common, layer })?;
-        }
-        Ok(())
+        site.write(
+            &address::of_layer(&model.name, layer, "index.json"),
+            &json(&columns)?,
+        )?;
+        let name = &model.name;
+        let page = address::of_layer(name, layer, "explore.html");
+        let title = format!("Explore layer {layer} of {name}");
+        let description = format!("Filter, sort and plot the neurons of layer {layer} of {name}.");
+        let common = site.common(&page, title, description);
+        let view = EmptyView { common, layer };
+        site.page(&page, "explore.html", Some(model), &view)?;
+        let page = address::of_layer(name, layer, "random.html");
+        let title = format!("Random neuron of layer {layer}");
+        let common = site.unlisted(&page, title, String::new());
+        let view = EmptyView { common, layer };
+        site.page(&page, "random.html", Some(model), &view)
     }
 }
 

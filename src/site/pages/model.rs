@@ -20,6 +20,7 @@ use super::plot;
 use super::spread::{self, LayerSpread};
 use super::terms::Terms;
 use super::views::{LayerRow, ModelPageView, NoteRow, TokensPageView, TopRow};
+use crate::site::address;
 use crate::site::data::documents;
 use crate::site::data::explore::Known;
 use crate::site::data::record::{Population, RecordWriter, with_value};
@@ -78,42 +79,32 @@ impl ModelPart<'_> {
         let spread = spread::figures(&spreads, &mut tables)?;
         let figures = weight_figures(&of_weights, &mut tables)?;
         for (file, bytes) in tables.0 {
-            site.write(&format!("{name}/{file}"), &bytes)?;
+            site.write(&address::of_model(name, &file), &bytes)?;
         }
         let missing = scanned_facts().filter(|fact| !found.contains(fact.key));
         let missing = missing.map(|fact| fact.key).collect();
         self.index(layers, top, spread, figures, missing)?;
         self.tokens()?;
         let manifest = source.atlas.manifest();
-        site.write(&format!("{name}/manifest.json"), &json(manifest)?)?;
+        site.write(&address::of_model(name, "manifest.json"), &json(manifest)?)?;
         let explored = format!("Filter, sort and plot the neurons of {name} by any number.");
         let searched =
             format!("Search the neurons of {name} by tokens, words, notes and explanations.");
-        let others = [
-            ("model.html", "redirect.html", name.clone(), String::new()),
-            (
-                "random.html",
-                "random.html",
-                "Random neuron".into(),
-                String::new(),
-            ),
-            (
-                "explore.html",
-                "explore.html",
-                format!("Explore {name}"),
-                explored,
-            ),
-            (
-                "search.html",
-                "search.html",
-                format!("Search {name}"),
-                searched,
-            ),
-        ];
-        for (page, template, title, description) in others {
-            let page = format!("{name}/{page}");
-            let common = site.common(&page, title, description);
+        for (file, template, title) in [
+            ("model.html", "redirect.html", name.clone()),
+            ("random.html", "random.html", "Random neuron".into()),
+        ] {
+            let page = address::of_model(name, file);
+            let common = site.unlisted(&page, title, String::new());
             site.page(&page, template, Some(model), &common)?;
+        }
+        for (file, title, description) in [
+            ("explore.html", format!("Explore {name}"), explored),
+            ("search.html", format!("Search {name}"), searched),
+        ] {
+            let page = address::of_model(name, file);
+            let common = site.common(&page, title, description);
+            site.page(&page, file, Some(model), &common)?;
         }
         self.documents(&writer)?;
 
@@ -211,7 +202,7 @@ impl ModelPart<'_> {
             });
         let info = source.atlas.weights_info();
         let terms = info.map(|info| Terms::new(info, model.gated, model.d_model));
-        let index = format!("{name}/index.html");
+        let index = address::model(name);
         let description = format!(
             "{name}: {} neurons of {} layers, {} tokens of {}.",
             model.n_neurons, model.n_layers, model.n_counted, model.corpus
@@ -229,7 +220,7 @@ impl ModelPart<'_> {
         site.page(&index, "model.html", Some(model), &view)?;
         let manifest = source.atlas.manifest();
         site.write(
-            &format!("{name}/index.json"),
+            &address::of_model(name, "index.json"),
             &json(&model_index(
                 manifest,
                 &view,
@@ -247,9 +238,10 @@ impl ModelPart<'_> {
         };
         let (name, scan) = (&self.model.name, &atlas.manifest().scan);
         let n_tokens = token_index::write(scan, batches, &|file, bytes| {
-            site.write(&format!("{name}/tokens/{file}"), &bytes)
+            let file = format!("tokens/{file}");
+            site.write(&address::of_model(name, &file), &bytes)
         })?;
-        let page = format!("{name}/tokens.html");
+        let page = address::of_model(name, "tokens.html");
         let description =
             format!("Which neurons of {name} promote, suppress and answer to a token.");
         let view = TokensPageView {
@@ -264,16 +256,15 @@ impl ModelPart<'_> {
         let (site, name, corpus) = (self.site, &self.model.name, writer.corpus());
         let starts = documents::starts(corpus);
         site.write(
-            &format!("{name}/docs/index.json"),
+            &address::of_model(name, "docs/index.json"),
             &documents::index(corpus, &starts),
         )?;
         let n_documents = self.source.store.n_documents() as u32;
         (0..starts.len()).into_par_iter().try_for_each(|at| {
             let end = starts.get(at + 1).copied().unwrap_or(n_documents);
-            site.write(
-                &format!("{name}/docs/{}", documents::file_name(starts[at])),
-                &documents::file(corpus, starts[at], end)?,
-            )
+            let file = format!("docs/{}", documents::file_name(starts[at]));
+            let bytes = documents::file(corpus, starts[at], end)?;
+            site.write(&address::of_model(name, &file), &bytes)
         })
     }
 }

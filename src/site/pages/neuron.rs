@@ -9,6 +9,7 @@ use crate::ids::NeuronId;
 use super::classes::{Tag, tags};
 use super::part::ModelPart;
 use super::views::{Card, CardView, Common, NeuronPageView, cards, hook_post_words};
+use crate::site::address;
 use crate::site::content::{Explanation, Page};
 use crate::site::data::deepdecipher;
 use crate::site::data::explore::{self, Explore, Known};
@@ -90,7 +91,7 @@ impl<'a> NeuronPages<'a> {
         let explore = explore.unwrap_or_else(PoisonError::into_inner);
         let vocabulary = self.writer.corpus().texts.vocabulary();
         let words = self.words;
-        let write = |file: &str, bytes: &[u8]| site.write(&format!("{name}/{file}"), bytes);
+        let write = |file: &str, bytes: &[u8]| site.write(&address::of_model(name, file), bytes);
         let (explored, searched) = rayon::join(
             || {
                 let size = [model.n_layers, model.d_mlp];
@@ -133,7 +134,7 @@ impl<'a> NeuronPages<'a> {
         let explanations = site.content.explanations.get(&of);
         let explanations = explanations.map(Vec::as_slice).unwrap_or_default();
         self.search(neuron, &examples, main_list, (note, explanations))?;
-        let name = format!("{}/{layer}/{index}.html", model.name);
+        let name = address::neuron(&model.name, neuron.id);
         let description = self.description(neuron, examples.of(main_list).next());
         let title = format!("{} {layer}.{index}", model.name);
         let common = site.common(&name, title, description);
@@ -170,7 +171,7 @@ impl<'a> NeuronPages<'a> {
         let page = site.render("neuron.html", Some(model), &view)?;
         site.write(&name, &with_record(&page, &record))?;
         if site.options.neuron_json {
-            let name = format!("{}/{layer}/{index}.json", model.name);
+            let name = address::record(&model.name, neuron.id);
             site.write(&name, &record)?;
         }
         if site.options.deepdecipher {
@@ -222,6 +223,7 @@ impl<'a> NeuronPages<'a> {
     ) -> Result<(), SiteError> {
         let (site, model, corpus) = (self.part.site, self.part.model, self.writer.corpus());
         let promoted = self.promoted(neuron, 5);
+        let name = address::card(&model.name, neuron.id);
         let NeuronId { layer, neuron } = neuron.id;
         let max = examples.largest();
         let mut html = String::with_capacity(4 * 1024);
@@ -231,7 +233,6 @@ impl<'a> NeuronPages<'a> {
             corpus.heat_html(&mut html, row, CARD_TOKENS, max);
             html += "</li>\n";
         }
-        let name = format!("{}/{layer}/{neuron}/card.html", model.name);
         let shown = ["max", "min", "frequency", "kurtosis"];
         let cards: Vec<&Card> = cards
             .iter()
@@ -270,7 +271,7 @@ impl<'a> NeuronPages<'a> {
             line(row.example.value, [before, at, after], said)
         });
         if let Some((file, json)) = self.lines.put(flat as usize, line) {
-            let file = format!("{}/{file}", model.name);
+            let file = address::of_model(&model.name, &file);
             self.part.site.write(&file, json.as_bytes())?;
         }
         self.words.add_examples(flat, examples, &corpus.texts);
@@ -290,11 +291,11 @@ impl<'a> NeuronPages<'a> {
     /// Address of the neuron before another, relative to that one's page.
     fn before(&self, NeuronId { layer, neuron }: NeuronId) -> Option<String> {
         match neuron.checked_sub(1) {
-            Some(before) => Some(format!("{before}.html")),
+            Some(before) => Some(address::neuron_file(before)),
             None => {
-                let last = self.part.model.d_mlp - 1;
+                let neuron = self.part.model.d_mlp - 1;
                 let layer = layer.checked_sub(1)?;
-                Some(format!("../{layer}/{last}.html"))
+                Some(address::in_other_layer(NeuronId { layer, neuron }))
             }
         }
     }
@@ -303,8 +304,11 @@ impl<'a> NeuronPages<'a> {
     fn after(&self, NeuronId { layer, neuron }: NeuronId) -> Option<String> {
         let model = self.part.model;
         match neuron + 1 < model.d_mlp {
-            true => Some(format!("{}.html", neuron + 1)),
-            false => (layer + 1 < model.n_layers).then(|| format!("../{}/0.html", layer + 1)),
+            true => Some(address::neuron_file(neuron + 1)),
+            false => (layer + 1 < model.n_layers).then(|| {
+                let (layer, neuron) = (layer + 1, 0);
+                address::in_other_layer(NeuronId { layer, neuron })
+            }),
         }
     }
 }

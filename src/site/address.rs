@@ -1,0 +1,139 @@
+//! Where everything of a site is: the only place that spells addresses. They are relative to the site's root, with `/`
+//! between folders, and are neuroscope.io's where it had such a page. `theme/assets/base/address.js` is the scripts' twin.
+
+use std::cmp::Ordering;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::ids::NeuronId;
+
+/// The front page.
+pub(super) const HOME: &str = "index.html";
+/// The page of two neurons.
+pub(super) const COMPARE: &str = "compare.html";
+/// The page in place of one that is not there.
+pub(super) const NOT_FOUND: &str = "404.html";
+
+/// A folder's own page, which needs no name in an address.
+const INDEX: &str = "index.html";
+
+/// A page of the project's content.
+pub(super) fn content_page(slug: &str) -> String {
+    format!("{slug}.html")
+}
+
+/// A file of a model.
+pub(super) fn of_model(model: &str, file: &str) -> String {
+    format!("{model}/{file}")
+}
+
+/// A model's page.
+pub(super) fn model(model: &str) -> String {
+    of_model(model, INDEX)
+}
+
+/// A file of a layer.
+pub(super) fn of_layer(model: &str, layer: u32, file: &str) -> String {
+    format!("{model}/{layer}/{file}")
+}
+
+/// A layer's page.
+pub(super) fn layer(model: &str, layer: u32) -> String {
+    of_layer(model, layer, INDEX)
+}
+
+/// A neuron's page.
+pub(super) fn neuron(model: &str, NeuronId { layer, neuron }: NeuronId) -> String {
+    of_layer(model, layer, &neuron_file(neuron))
+}
+
+/// A neuron's record, where it has a file of its own.
+pub(super) fn record(model: &str, NeuronId { layer, neuron }: NeuronId) -> String {
+    of_layer(model, layer, &format!("{neuron}.json"))
+}
+
+/// A neuron's card.
+pub(super) fn card(model: &str, NeuronId { layer, neuron }: NeuronId) -> String {
+    of_layer(model, layer, &format!("{neuron}/card.html"))
+}
+
+/// A neuron's page in its layer's folder.
+pub(super) fn neuron_file(neuron: u32) -> String {
+    format!("{neuron}.html")
+}
+
+/// The last neuron of the layer before a layer, or the first of the next, from a page in that layer's folder.
+pub(super) fn in_other_layer(NeuronId { layer, neuron }: NeuronId) -> String {
+    format!("../{layer}/{}", neuron_file(neuron))
+}
+
+/// The way from a page to the site's root: `../` for each folder.
+pub(super) fn root_from(page: &str) -> String {
+    "../".repeat(page.matches('/').count())
+}
+
+/// What addresses do not have as it is; a slash stands between folders.
+const NOT_IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// A file's name as a part of an address.
+pub(super) fn encoded(name: &str) -> String {
+    utf8_percent_encode(name, NOT_IN_PATHS).to_string()
+}
+
+/// A page's address as it is announced: a folder's own page is the folder.
+pub(super) fn announced(page: &str) -> String {
+    encoded(page.strip_suffix(INDEX).unwrap_or(page))
+}
+
+/// The order in which pages are listed: folder by folder, a folder's own page first, numbers by size.
+pub(super) fn order(a: &str, b: &str) -> Ordering {
+    let parts = |page: &str| -> Vec<(Option<u64>, String)> {
+        let parts = page.split('/').map(|part| {
+            let name = part.strip_suffix(".html").unwrap_or(part);
+            let name = if part == INDEX { "" } else { name };
+            (name.parse().ok(), name.to_owned())
+        });
+        parts.collect()
+    };
+    parts(a).cmp(&parts(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_listed_folder_by_folder() {
+        let mut pages = [
+            "m/10/2.html",
+            "m/index.html",
+            "m/2/10.html",
+            "m/2/9.html",
+            "m/2/index.html",
+            "about.html",
+            "m/explore.html",
+            "index.html",
+        ];
+        pages.sort_by(|a, b| order(a, b));
+        assert_eq!(
+            pages,
+            [
+                "index.html",
+                "about.html",
+                "m/index.html",
+                "m/explore.html",
+                "m/2/index.html",
+                "m/2/9.html",
+                "m/2/10.html",
+                "m/10/2.html"
+            ]
+        );
+        assert_eq!(announced("m/2/index.html"), "m/2/");
+        assert_eq!(announced("ä b.html"), "%C3%A4%20b.html");
+    }
+}
