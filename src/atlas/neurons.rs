@@ -61,9 +61,10 @@ impl Summary {
         }
     }
 
-    /// Its ranks by a fact.
+    /// Its ranks by a fact; where the value is not known, a rank says nothing.
     pub fn ranks(&self, fact: &Fact) -> Ranks {
         let at = fact.place_in(&RANKED);
+        let at = at.filter(|at| self.ranked[*at].is_some());
         at.map(|at| self.ranks[at]).unwrap_or_default()
     }
 
@@ -194,13 +195,7 @@ pub(super) fn read(
     let mut rows: Vec<Summary> = Vec::new();
     let mut reader = TableReader::open_group(path, neurons_table(), 4096, layer as usize)?;
     while let Some(found) = reader.next().transpose()? {
-        for mut summary in found {
-            // where a value is not known, its rank says nothing
-            for (value, ranks) in summary.ranked.iter().zip(&mut summary.ranks) {
-                if value.is_none() {
-                    *ranks = Ranks::default();
-                }
-            }
+        for summary in found {
             let expected = (layer, rows.len() as u32);
             if (summary.layer, summary.neuron) != expected || summary.neuron >= d_mlp {
                 let (place, at) = (summary.place(), rows.len());
