@@ -1,7 +1,6 @@
 //! The catalogue of facts: every number that is said of a neuron, once. Statistics cards, explore, rankings, records, the
 //! schemas, the pages' definitions and the table in docs/definitions.md are made from it; a new number is one entry here.
 
-use super::neurons::Summary;
 use super::weights::NeuronWeights;
 pub use crate::shard::FIRST;
 use crate::stats::neuron::NeuronStats;
@@ -107,7 +106,7 @@ pub static VARIANCE: Fact = Fact {
 pub static RANGE: Fact = Fact {
     key: "range",
     label: "Range",
-    definition: "Largest minus smallest activation.",
+    definition: "Maximum minus minimum activation.",
     source: Source::Stats(|stats| stats.moments.range()),
     ..BASE
 };
@@ -126,7 +125,7 @@ pub static FREQUENCY: Fact = Fact {
 pub static PEAK_RATIO: Fact = Fact {
     key: "peak_ratio",
     label: "Peak ratio",
-    definition: "Largest activation over the 99.9 % quantile; not given where that quantile is not positive.",
+    definition: "Maximum activation over the 99.9 % quantile; not given where that quantile is not positive.",
     source: Source::Stats(|stats| {
         let quantile = stats.quantile(0.999).filter(|quantile| *quantile > 0.0)?;
         Some(f64::from(stats.moments.max) / quantile)
@@ -158,20 +157,20 @@ pub static IO_COSINE: Fact = Fact {
     ..BASE
 };
 
-/// Smallest activation.
+/// Minimum activation.
 pub static MIN: Fact = Fact {
     key: "min",
     label: "Min",
-    definition: "Smallest activation of all counted tokens.",
+    definition: "Minimum activation over all counted tokens.",
     source: Source::Stats(|stats| (stats.moments.count > 0).then_some(stats.moments.min.into())),
     ..BASE
 };
 
-/// Largest activation.
+/// Maximum activation.
 pub static MAX: Fact = Fact {
     key: "max",
     label: "Max",
-    definition: "Largest activation of all counted tokens.",
+    definition: "Maximum activation over all counted tokens.",
     source: Source::Stats(|stats| (stats.moments.count > 0).then_some(stats.moments.max.into())),
     ..BASE
 };
@@ -370,14 +369,6 @@ impl Fact {
     /// Whether neurons of a model can have it.
     pub fn is_of(&self, gated: bool, analysed: bool) -> bool {
         self.is_scanned() || analysed && (gated || !self.needs_gate)
-    }
-
-    /// A neuron's number. What only the weights say is not known without them.
-    pub fn of(&self, summary: &Summary, weights: Option<&NeuronWeights>) -> Option<f64> {
-        match self.source {
-            Source::Weights(get) if !self.is_ranked() => get(weights?),
-            _ => summary.value(self),
-        }
     }
 
     /// What statistics say of it.

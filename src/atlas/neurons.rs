@@ -61,6 +61,14 @@ impl Summary {
         }
     }
 
+    /// The value of any fact. What only the weights say is not known without them.
+    pub fn fact(&self, fact: &Fact, weights: Option<&NeuronWeights>) -> Option<f64> {
+        match fact.is_ranked() || fact.is_scanned() {
+            true => self.value(fact),
+            false => fact.of_weights(weights?)?,
+        }
+    }
+
     /// Its ranks by a fact; where the value is not known, a rank says nothing.
     pub fn ranks(&self, fact: &Fact) -> Ranks {
         let at = fact.place_in(&RANKED);

@@ -176,7 +176,7 @@ fn norm(config: &Config) -> String {
         Layout::ParallelSharedNorm => "one before attention and MLP, which run side by side",
         Layout::PostNorm => "behind attention and MLP",
         Layout::Sandwich => "before and behind attention and MLP",
-        Layout::ResidualNorm => "behind each addition to the stream",
+        Layout::ResidualNorm => "after each addition to the stream",
     };
     let last = match config.final_norm {
         None => "; none at the end".to_owned(),

@@ -25,7 +25,7 @@ pub enum DeviceName {
 #[non_exhaustive]
 pub enum DeviceError {
     /// A name that means none.
-    #[error("`{0}` is no device: there are `cpu`, `cuda` and `cuda:N`")]
+    #[error("unknown device `{0}`: expected `cpu`, `cuda` or `cuda:N`")]
     Unknown(String),
     /// The program cannot use GPUs.
     #[error("this program was built without CUDA")]

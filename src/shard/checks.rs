@@ -11,7 +11,7 @@ use crate::stats::sums::SUMS;
 use super::examples::{ExampleRow, SAMPLE_LIST};
 
 /// Most values around a peak, and so in any list of a row: those of the longest window that a scan can be asked for.
-pub(super) const WINDOW: u64 = StatsOptions::MOST_WINDOW;
+const WINDOW: u64 = StatsOptions::MOST_WINDOW;
 
 /// Most counted positions: whole numbers up to here are exact in an f64, and sums of them do not overflow.
 const POSITIONS: u64 = 1 << 53;

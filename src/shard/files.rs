@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::files::{create_anew, hash_file, open_unfollowed, sync_folder};
 
 use super::error::ShardError;
-use super::manifest::MANIFEST;
+
+/// Name of the file that makes a folder complete.
+pub const MANIFEST: &str = "manifest.json";
 
 /// A file, as its folder's manifest names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::stats::{MlpKind, StatsOptions};
 
 use super::difference::{Difference, differences};
 use super::error::ShardError;
-use super::files::FileEntry;
+use super::files::{FileEntry, MANIFEST};
 use super::{examples_file, stats_file};
 use crate::files::{is_plain_name, read_at_most};
 
@@ -20,9 +20,6 @@ pub const WEIGHTS_FILE: &str = "weights.json";
 
 /// Name of the tokenizer's file in the folder of a corpus.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
-
-/// Name of a folder's manifest.
-pub const MANIFEST: &str = "manifest.json";
 
 /// Largest manifest in bytes; the longest ones name each file of a corpus.
 const MOST_BYTES: u64 = 1 << 28;

@@ -22,11 +22,11 @@ pub use error::ShardError;
 pub use examples::{
     ExampleRow, PeakRow, SAMPLE_LIST, different_examples, neuron_from_rows, rows_of,
 };
-pub use files::{FileEntry, Folder, Lock, replace_json, verify_files, wrong_files};
+pub use files::{FileEntry, Folder, Lock, MANIFEST, replace_json, verify_files, wrong_files};
 pub use manifest::{
-    AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, MANIFEST, Manifest, ModelHashes,
-    ModelInfo, PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE,
-    WEIGHTS_FILE, read_manifest, require_files, short_hash,
+    AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, Manifest, ModelHashes, ModelInfo,
+    PartInfo, PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE, WEIGHTS_FILE,
+    read_manifest, require_files, short_hash,
 };
 pub use reader::{LayerReader, PeakReader};
 pub use stats::different_stats;

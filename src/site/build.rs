@@ -281,7 +281,7 @@ impl Site<'_> {
             self.write(name, &bytes)?;
         }
         self.write(".nojekyll", b"")?;
-        let description = "Every MLP neuron of a language model, with its statistics and the text that excites it most and least.";
+        let description = "Every MLP neuron of a language model, with its statistics and the text on which it is most positive and most negative.";
         let common = self.common(address::HOME, self.view.title.clone(), description.into());
         self.page(
             address::HOME,

@@ -31,19 +31,19 @@ pub struct Example {
 /// What a list ranks, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ListKind {
-    /// Largest values of the ranking hook.
+    /// Most positive values of the ranking hook.
     Top,
-    /// Smallest values of the ranking hook.
+    /// Most negative values of the ranking hook.
     Bottom,
     /// Largest magnitudes of the ranking hook within a sign case.
     Case(SignCase),
-    /// Largest values of `hook_pre` (the gate).
+    /// Most positive values of `hook_pre` (the gate).
     PreTop,
-    /// Smallest values of `hook_pre`.
+    /// Most negative values of `hook_pre`.
     PreBottom,
-    /// Largest values of `hook_pre_linear` (the linear input of a gated neuron).
+    /// Most positive values of `hook_pre_linear` (the linear input of a gated neuron).
     PreLinearTop,
-    /// Smallest values of `hook_pre_linear`.
+    /// Most negative values of `hook_pre_linear`.
     PreLinearBottom,
 }
 

@@ -40,7 +40,7 @@ pub enum MlpKind {
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
 pub struct StatsOptions {
-    /// Examples in the lists of largest and of smallest values.
+    /// Examples in each of the lists of most positive and most negative values.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub top_k: usize,
     /// Examples in the list of each sign case (gated neurons).

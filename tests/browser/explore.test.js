@@ -767,7 +767,7 @@ describe("page", () => {
     }
     await open();
     const tree = await page.locator("main").ariaSnapshot();
-    for (const name of [`spinbutton "${label("kurtosis")}, at least"`, 'combobox "Sort by"', 'combobox "Across"', 'checkbox "log"', 'searchbox "Token"', 'spinbutton "Rank"', 'application "The neurons by two measures"']) {
+    for (const name of [`spinbutton "${label("kurtosis")}, at least"`, 'combobox "Sort by"', 'combobox "X axis"', 'checkbox "log"', 'searchbox "Token"', 'spinbutton "Rank"', 'application "The neurons by two measures"']) {
       assert.ok(tree.includes(name), `${name}\n${tree}`);
     }
     assert.ok(!/^\s*- (link|textbox|searchbox|checkbox|button|combobox|spinbutton)(:|$)/m.test(tree), tree);

@@ -32,7 +32,7 @@ test("the lists are tabs, the main one first, and the arrows go from one to the 
     assert.deepEqual(await page.$$eval("[role=tabpanel]:not([hidden])", (panels) => panels.map(({ id }) => id)), [id]);
     assert.equal(await page.locator(`#${id} .tokens`).count(), listsOf(of)[await page.getAttribute(`#${id}`, "data-list")].length);
   }
-  assert.equal(await page.getByRole("tabpanel", { name: main === "top" ? "Largest" : "Smallest" }).count(), 1);
+  assert.equal(await page.getByRole("tabpanel", { name: main === "top" ? "Most positive" : "Most negative" }).count(), 1);
 });
 
 test("an address leads to an example", async () => {

@@ -14,8 +14,8 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use super::{Row, Table};
 use crate::guard;
-use crate::shard::checks::WINDOW;
 use crate::shard::error::ShardError;
+use crate::stats::StatsOptions;
 
 /// Reads one Parquet file, some rows at a time.
 pub struct TableReader<R> {
@@ -115,7 +115,7 @@ fn check_pages(path: &Path, groups: Range<usize>, columns: &[&str]) -> Result<()
             }
             let most = match column.column_descr().max_rep_level() {
                 0 => rows,
-                _ => rows.saturating_mul(WINDOW),
+                _ => rows.saturating_mul(StatsOptions::MOST_WINDOW),
             };
             let mut pages = group.get_column_page_reader(at)?;
             let mut n: u64 = 0;

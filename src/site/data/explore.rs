@@ -61,7 +61,7 @@ impl Known {
         let weights = |at: usize| weights.map(|weights| &weights[at]);
         let numbers = facts().map(|fact| {
             let values = summaries.iter().enumerate();
-            let values = values.map(|(at, summary)| fact.of(summary, weights(at)));
+            let values = values.map(|(at, summary)| summary.fact(fact, weights(at)));
             values.map(|value| as_shown(value, fact.unit)).collect()
         });
         let ranks = RANKED.map(|fact| {

@@ -3,6 +3,7 @@
 pub(in crate::site) mod deepdecipher;
 pub(in crate::site) mod documents;
 pub(in crate::site) mod explore;
+mod fields;
 pub(in crate::site) mod lines;
 pub(in crate::site) mod record;
 mod steps;

@@ -2,8 +2,7 @@
 //!
 //! Every `<`, `>` and `&` is written as an escape, so that the record can stand inside a `<script>` element as it is.
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::atlas::facts::{FIRST, FREQUENCY, FREQUENCY_ABS, N_RANKED, RANKED, SCANNED};
 use crate::atlas::histogram::Histogram;
@@ -14,6 +13,7 @@ use crate::atlas::{
 use crate::tokens::Vocabulary;
 use crate::tokens::store::TokenStore;
 
+use super::fields::Fields;
 use super::weights::{TokenLists, WeightsRecord};
 use crate::site::text::examples::{Corpus, Examples};
 use crate::site::text::format::round;
@@ -106,19 +106,6 @@ impl<'a> HistogramRecord<'a> {
             first_bin,
             counts: counts.get(first_bin..end).unwrap_or_default(),
         }
-    }
-}
-
-/// Values by name, in this order.
-pub(in crate::site) struct Fields<T>(pub(in crate::site) Vec<(&'static str, T)>);
-
-impl<T: Serialize> Serialize for Fields<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::atlas::{Classed, Cosines, NeuronWeights, Region, Regions, Relation, R
 use crate::ids::{NeuronId, TokenId};
 use crate::tokens::Vocabulary;
 
-use super::record::Fields;
+use super::fields::Fields;
 use crate::site::text::format::round;
 
 /// What a record says of the weights.

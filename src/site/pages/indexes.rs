@@ -76,7 +76,7 @@ pub(in crate::site) fn layer_index(
     for fact in facts() {
         let values = summaries.iter().enumerate().map(|(at, summary)| {
             let weights = weights.map(|(weights, _)| &weights[at]);
-            fact.of(summary, weights).and_then(round)
+            summary.fact(fact, weights).and_then(round)
         });
         let values: Vec<_> = values.collect();
         if fact.is_ranked() || fact.is_scanned() || values.iter().any(Option::is_some) {

@@ -122,8 +122,8 @@ impl<'a> NeuronPages<'a> {
         let record = self.writer.record(neuron, &examples, population);
         let moments = &neuron.stats.moments;
         let (main_list, main_title) = match moments.count > 0 && -moments.min > moments.max {
-            true => ("bottom", "Smallest activations"),
-            false => ("top", "Largest activations"),
+            true => ("bottom", "Most negative activations"),
+            false => ("top", "Most positive activations"),
         };
         let mut main_html = String::with_capacity(8 * 1024);
         for (n, row) in (1..).zip(examples.of(main_list).take(PLAIN_EXAMPLES)) {

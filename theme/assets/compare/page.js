@@ -25,7 +25,7 @@ const spelled = ({ model, layer, neuron }) => `${model}/${layer}/${neuron}`;
 function neuronOf(side) {
   const text = asked(side);
   const id = parseNeuron(site, text);
-  const fault = id ? faultOf(site, id) : `“${text}” is no neuron: write its layer and number, such as 1.5`;
+  const fault = id ? faultOf(site, id) : `“${text}” is not a neuron: write its layer and number, such as 1.5`;
   if (fault) throw Object.assign(new Error(`${side.toUpperCase()}: ${fault}`), { side });
   return id;
 }

@@ -24,7 +24,7 @@ export function reading(record, folder, { address = "", letter = "" } = {}) {
 // The lists: how they are called, and what they are
 
 const SIGNS = { "+": "positive", "-": "negative" };
-const ENDS = { top: "Largest", bottom: "Smallest" };
+const ENDS = { top: "Most positive", bottom: "Most negative" };
 const NAMES = [ // of lists, with what is to be said of each
   [/^(top|bottom)$/, ([end]) => ({ tab: ENDS[end], title: `${ENDS[end]} activations`, text: `The ${ENDS[end].toLowerCase()} values, one per document.` })],
   [/^gate([+-])_in([+-])$/, ([gate, input], hook) => ({
