@@ -1,9 +1,8 @@
 //! `neuroscope build`
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use neuroscope::shard::{AtlasManifest, MANIFEST, PartInfo, read_manifest};
 use neuroscope::site::{self, BuildReport, Inputs, SiteOptions};
@@ -11,7 +10,7 @@ use serde::Serialize;
 
 use super::flags::Flags;
 use super::report::Advice;
-use super::{Context, analyze, scan, shown};
+use super::{Context, analyze, folders, scan, shown};
 
 #[derive(Args)]
 pub(super) struct BuildArgs {
@@ -235,18 +234,6 @@ fn unmerged(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(folders(folder)?
         .into_iter()
         .find(|data| data.join("parts").is_dir() && *data != demo))
-}
-
-/// What lies in a folder, sorted by name.
-pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    found.sort();
-    Ok(found)
 }
 
 /// Scans the embedded demo, as far as that is not done yet.

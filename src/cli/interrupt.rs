@@ -1,9 +1,8 @@
 //! Ctrl-C: jobs are asked to stop where nothing is half-written.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-use super::report::say;
 
 /// Signals within this time of one another are one event: when a terminal goes away, its shell and the system both say so.
 const ONE_EVENT: Duration = Duration::from_millis(500);
@@ -59,6 +58,6 @@ pub(super) fn asked() -> bool {
 
 /// Ends the program where a job that cannot be asked to stop has left nothing half-written.
 pub(super) fn leave() -> ! {
-    say("error: interrupted");
+    let _ = writeln!(std::io::stderr(), "error: interrupted");
     std::process::exit(130);
 }

@@ -14,10 +14,11 @@ mod serve;
 mod tokenize;
 mod verify;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use neuroscope::config::Project;
 
@@ -131,4 +132,16 @@ fn shown(path: &Path) -> String {
     } else {
         path.display().to_string()
     }
+}
+
+/// What lies in a folder, sorted by name.
+pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot read `{}`", folder.display()))?;
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    found.sort();
+    Ok(found)
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::flags::Flags;
 use super::report::{Advice, human, human_time};
-use super::{Context, build, merge, model, shown, tokenize};
+use super::{Context, folders, merge, model, shown, tokenize};
 
 /// Time between two checkpoints, if not said otherwise.
 pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
@@ -149,7 +149,7 @@ fn check_free(context: &Context, name: &ModelName, data: &Path) -> Result<()> {
     if data.parent() != Some(&folder) {
         return Ok(());
     }
-    for other in build::folders(&folder)? {
+    for other in folders(&folder)? {
         if other == data {
             continue;
         }

@@ -11,8 +11,6 @@ mod device;
 #[cfg(test)]
 mod emulated;
 #[cfg(any(feature = "cuda", test))]
-mod memory;
-#[cfg(any(feature = "cuda", test))]
 mod neurons;
 
 pub use causal::{Causal, causal_softmax};

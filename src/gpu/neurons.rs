@@ -5,8 +5,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::device::{Gpu, address, arguments};
-use super::memory::Buffer;
+use super::device::{Buffer, Gpu, address, arguments};
 
 /// Sums of a neuron that are neither powers nor of a sign case.
 pub const FURTHER: usize = defined("FURTHER");

@@ -12,8 +12,8 @@ use crate::files::{is_plain_name, read_at_most};
 use crate::tokens::{MergedTokenizer, TokenizerFiles};
 
 use super::error::LoadError;
-use super::gguf::SplitName;
 use super::kind;
+use super::split::SplitName;
 
 /// Weights in one file, and the index of weights in several.
 const WEIGHTS: [(&str, &str); 2] = [

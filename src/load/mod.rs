@@ -8,6 +8,7 @@ mod hub;
 mod kind;
 mod mapped;
 mod pickle;
+mod split;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -25,8 +26,8 @@ use crate::tokens::{Tokenizer, TokenizerError};
 pub use error::LoadError;
 pub use kind::Kind;
 
-use gguf::SplitName;
 use mapped::{Mapped, Releasing};
+use split::SplitName;
 
 /// Reports a file that is being fetched: its name, its bytes so far and in all. Returns whether to go on. It is called
 /// several times a second, also while nothing arrives, and with an empty name before there is a file.

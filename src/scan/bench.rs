@@ -10,7 +10,7 @@ use crate::tokens::Window;
 use super::batch::{BatchWindow, Rows};
 use super::engine::Engine;
 use super::error::ScanError;
-use super::part::{Job, Prepared};
+use super::job::{Job, Prepared};
 
 /// One round: the same windows with and without statistics.
 #[derive(Clone, Copy, Debug, serde::Serialize)]

@@ -11,7 +11,7 @@ use super::batch::BatchWindow;
 use super::device::{self, OnDevice, has_whole_documents};
 use super::error::ScanError;
 use super::forward::{BLOCK, forward};
-use super::part::Prepared;
+use super::job::Prepared;
 
 /// Tokens of a batch on a CPU, and of what goes through a layer of which all activations come to the host.
 const BATCH_TOKENS: usize = 8192;

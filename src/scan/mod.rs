@@ -8,6 +8,7 @@ mod device;
 mod engine;
 mod error;
 mod forward;
+mod job;
 mod part;
 mod plan;
 mod positions;
@@ -16,7 +17,8 @@ mod tokenize;
 
 pub use bench::{BenchOptions, Round, bench};
 pub use error::ScanError;
-pub use part::{Job, Watch, check_split, scan_part};
+pub use job::Job;
+pub use part::{Watch, check_split, scan_part};
 pub use plan::{Disk, Memory, Plan, plan, resident_memory};
 pub use positions::{Counts, Positions};
 pub use setup::{Checked, Setup};

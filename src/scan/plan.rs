@@ -13,7 +13,7 @@ use super::batch::Cursor;
 use super::engine::{self, Engine};
 use super::error::ScanError;
 use super::forward::chunk_rows;
-use super::part::Prepared;
+use super::job::Prepared;
 use super::setup::{Checked, Setup};
 
 /// Blocks of the model that are run to see how long one takes.

@@ -14,7 +14,7 @@ use crate::tokens::{Tokenizer, TokenizerError, Windowing};
 
 use super::engine;
 use super::error::ScanError;
-use super::part::Job;
+use super::job::Job;
 use super::{MOST_CTX, ScanDtype, ScanOptions};
 
 /// Unpacked tokens kept in memory while scanning.

@@ -19,13 +19,14 @@ use super::error::SiteError;
 use super::options::{SiteOptions, with_scheme};
 use super::output::{self, Output, OutputReport};
 use super::pages::part::ModelPart;
-use super::pages::views::{HomeView, Link, ModelView, PageView, SiteView};
+use super::pages::views::{HomeView, PageView};
 use super::sitemap;
 use super::source::Source;
 use super::text::display::lone_token;
 use super::text::fold::address_key;
 use super::theme::Theme;
 use super::writer::Site;
+use crate::site::view::{Link, ModelView, SiteView};
 
 /// Folders at the site's root that are of no model.
 const RESERVED: [&str; 2] = ["api", "assets"];

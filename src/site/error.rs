@@ -9,8 +9,6 @@ use crate::hint::Hint;
 use crate::ids::{ModelName, ModelNameError};
 use crate::tokens::store::StoreError;
 
-use super::content::ContentError;
-
 /// What can go wrong while a site is built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -141,5 +139,91 @@ impl Hint for SiteError {
             Self::Content(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+/// What can be wrong with the content.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContentError {
+    /// A file cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Front matter is not TOML between two lines of `+++`.
+    #[error("`{path}`: front matter: {reason}")]
+    FrontMatter {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Front matter is YAML.
+    #[error("`{path}` begins with front matter in YAML")]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// Lines of TOML that say the same, if they are simple.
+        toml: Option<String>,
+    },
+    /// A text would take too long.
+    #[error("`{path}` {reason}")]
+    Unbounded {
+        /// The file.
+        path: PathBuf,
+        /// What it has too much of.
+        reason: &'static str,
+    },
+    /// The folder holds more files than a site can have.
+    #[error("`{0}` holds more than 1,000,000 files")]
+    TooMany(PathBuf),
+    /// A file's name is not text.
+    #[error("`{}` has a name that is not UTF-8", .0.display())]
+    Name(PathBuf),
+    /// Two files are for the same place.
+    #[error("`{0}` and `{1}` are for the same place")]
+    Twice(PathBuf, PathBuf),
+    /// A line is not an explanation of a neuron.
+    #[error("`{path}` line {line}: {reason}")]
+    Explanation {
+        /// The file.
+        path: PathBuf,
+        /// Its line.
+        line: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A note is not named after a neuron.
+    #[error("`{0}` is not a note on a neuron: expected `notes/<model>/<layer>/<neuron>.md`")]
+    NoteName(PathBuf),
+}
+
+impl ContentError {}
+
+impl Hint for ContentError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        Some(match self {
+            Self::Yaml { toml, .. } => {
+                let example = "    title = \"About us\"\n    menu = 1\n";
+                let toml = toml.as_deref().filter(|toml| !toml.is_empty());
+                let toml = toml.unwrap_or(example);
+                format!("write it in TOML between two lines of `+++`:\n\n    +++\n{toml}    +++")
+                    .into()
+            }
+            Self::Unbounded { .. } => "divide it into several files".into(),
+            Self::TooMany(_) => {
+                "look for links that lead in circles, and for files that are not the site's".into()
+            }
+            Self::Name(_) => "rename the file".into(),
+            Self::Twice(..) => "keep one of the two".into(),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+                "save the file as UTF-8".into()
+            }
+            _ => return None,
+        })
     }
 }

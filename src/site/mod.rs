@@ -19,11 +19,11 @@ mod sitemap;
 mod source;
 mod text;
 mod theme;
+mod view;
 mod writer;
 
 pub use api::schema;
 pub use build::{BuildReport, Inputs, build, check};
-pub use content::ContentError;
-pub use error::SiteError;
+pub use error::{ContentError, SiteError};
 pub use options::SiteOptions;
 pub use output::OutputReport;

@@ -22,7 +22,7 @@ use crate::mark;
 use super::assets::{Assets, FOLDER as ASSETS};
 use super::content::walk;
 use super::error::SiteError;
-use super::pages::views::SiteView;
+use crate::site::view::SiteView;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/theme");
 

@@ -10,8 +10,8 @@ use super::content::Content;
 use super::error::SiteError;
 use super::options::SiteOptions;
 use super::output::Output;
-use super::pages::views::{Common, ModelView, SiteView};
 use super::theme::Theme;
+use crate::site::view::{Common, ModelView, SiteView};
 
 /// A site being written.
 pub(super) struct Site<'a> {

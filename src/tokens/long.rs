@@ -19,7 +19,7 @@ use tokenizers::{
 
 use crate::ids::TokenId;
 
-use super::tokenizer::TokenizerError;
+use super::error::TokenizerError;
 
 /// Borders that are tried, from the last one of a window backwards, until the next window agrees on one.
 const TRIES: usize = 8;

@@ -1,7 +1,8 @@
 //! Text to token windows, and their store on disk.
 
 mod beside;
-mod json;
+mod error;
+mod ggml;
 mod long;
 #[cfg(feature = "atlas")]
 pub mod store;
@@ -10,8 +11,9 @@ mod vocabulary;
 mod windows;
 
 pub use beside::{MergedTokenizer, TokenizerFiles};
-pub use json::GgmlVocabulary;
+pub use error::TokenizerError;
+pub use ggml::GgmlVocabulary;
 pub use long::Encoded;
-pub use tokenizer::{BosPolicy, Tokenizer, TokenizerError};
+pub use tokenizer::{BosPolicy, Tokenizer};
 pub use vocabulary::Vocabulary;
 pub use windows::{Window, Windowing};

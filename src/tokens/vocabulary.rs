@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::ids::TokenId;
 
-use super::tokenizer::TokenizerError;
+use super::error::TokenizerError;
 
 /// The bytes of every token, and which tokens are special.
 #[derive(Clone, Debug)]

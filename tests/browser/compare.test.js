@@ -89,7 +89,7 @@ test("neurons are chosen, swapped, and in the address", async () => {
   await page.goBack();
   await page.waitForFunction(() => document.title.startsWith("tiny 2.3 · tiny 1.7"));
   assert.equal(await page.inputValue("[name=b-neuron]"), "1.7");
-  for (const [typed, reason] of [["0.37", "neurons 0 to 36"], ["3.0", "layers 0 to 2"], ["hello", "is no neuron"]]) {
+  for (const [typed, reason] of [["0.37", "neurons 0 to 36"], ["3.0", "layers 0 to 2"], ["hello", "is not a neuron"]]) {
     await page.fill("[name=b-neuron]", typed);
     await page.keyboard.press("Enter");
     await page.waitForFunction((reason) => document.getElementById("problem").textContent.includes(reason), reason);

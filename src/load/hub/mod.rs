@@ -22,8 +22,8 @@ use crate::files::read_at_most;
 use crate::model::Config;
 
 use super::error::LoadError;
-use super::gguf::SplitName;
 use super::kind;
+use super::split::SplitName;
 use super::{Progress, folder};
 use environment::Environment;
 use fetch::{Client, Failure};

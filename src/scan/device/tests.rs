@@ -16,7 +16,7 @@ use crate::load::ModelFiles;
 use crate::model::Compute;
 use crate::scan::batch::Cursor;
 use crate::scan::engine::Engine;
-use crate::scan::part::{Job, Prepared};
+use crate::scan::job::{Job, Prepared};
 use crate::scan::{Checked, ScanOptions, Setup, With, tokenize};
 use crate::stats::histogram::bin;
 use crate::stats::neuron::Neuron;

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use crate::atlas::facts::{RANKED, facts};
 use crate::atlas::{AtlasManifest, Class, NeuronWeights, Regions, Role, Summary};
 
-use super::views::{FactView, ModelPageView};
+use super::views::ModelPageView;
 use crate::site::data::explore;
 use crate::site::data::lines;
 use crate::site::text::format::round;
+use crate::site::view::FactView;
 
 /// `/<model>/index.json`
 pub(in crate::site) fn model_index(

@@ -9,11 +9,12 @@ use super::figures::LayerFigures;
 use super::indexes::layer_index;
 use super::part::ModelPart;
 use super::plot;
-use super::views::{Common, LayerPageView, rank_row};
+use super::views::{LayerPageView, rank_row};
 use crate::site::address;
 use crate::site::data::record::with_value;
 use crate::site::error::SiteError;
 use crate::site::text::texts::json;
+use crate::site::view::Common;
 
 /// Rows of a layer's table that stand in the page itself; the script loads the others.
 const TABLE_ROWS: usize = 50;

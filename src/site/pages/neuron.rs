@@ -8,7 +8,7 @@ use crate::ids::NeuronId;
 
 use super::classes::{Tag, tags};
 use super::part::ModelPart;
-use super::views::{Card, CardView, Common, NeuronPageView, cards, hook_post_words};
+use super::views::{Card, CardView, NeuronPageView, cards, hook_post_words};
 use crate::site::address;
 use crate::site::content::{Explanation, Page};
 use crate::site::data::deepdecipher;
@@ -21,6 +21,7 @@ use crate::site::text::display::lone_token;
 use crate::site::text::examples::{ExampleTokens, Examples};
 use crate::site::text::format::{count, number};
 use crate::site::text::texts::json;
+use crate::site::view::Common;
 
 /// Examples that stand on the page as plain HTML.
 const PLAIN_EXAMPLES: usize = 3;

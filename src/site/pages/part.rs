@@ -1,7 +1,7 @@
 //! The part of a site that is about one model.
 
-use super::views::ModelView;
 use crate::site::source::Source;
+use crate::site::view::ModelView;
 use crate::site::writer::Site;
 
 /// A model, and the site that its pages are written to.

@@ -1,112 +1,17 @@
-//! What templates are given: plain data, with numbers already in words. Documented in docs/theme.md.
+//! What templates are given of each kind of page: plain data, with numbers already in words. docs/theme.md describes it.
 
 use serde::Serialize;
 
-use crate::atlas::facts::{Fact, MAX, MIN, RANKED, RARE_ONE_IN, SCANNED, Unit, facts};
-use crate::atlas::{Atlas, ModelInfo, Moments, Summary};
+use crate::atlas::facts::{Fact, MAX, MIN, RANKED, SCANNED, Unit};
+use crate::atlas::{Moments, Summary};
 
 use super::classes::Tag;
 use super::figures::{CountRow, FigureView};
 use super::terms::Terms;
 use crate::site::content::{Explanation, Page};
 use crate::site::data::record::Population;
-use crate::site::text::display::calm;
-use crate::site::text::format::{count, human, number, percent};
-
-/// What every page has, beside the site, its assets and the page's model.
-#[derive(Clone, Serialize)]
-pub(in crate::site) struct Common {
-    /// Relative path to the site's root: empty, or `../` some times.
-    pub(in crate::site) root: String,
-    /// Title of the page.
-    pub(in crate::site) title: String,
-    /// One sentence about the page.
-    pub(in crate::site) description: String,
-    /// Full address of the page, if the site's is known.
-    pub(in crate::site) canonical: Option<String>,
-}
-
-/// The site.
-#[derive(Serialize)]
-pub(in crate::site) struct SiteView {
-    pub(in crate::site) title: String,
-    pub(in crate::site) language: String,
-    pub(in crate::site) version: &'static str,
-    pub(in crate::site) menu: Vec<Link>,
-    /// Address of the logo.
-    pub(in crate::site) logo: Option<&'static str>,
-    /// The project's own words at the foot of every page, in HTML.
-    pub(in crate::site) footer: Option<String>,
-    pub(in crate::site) models: Vec<ModelView>,
-}
-
-/// A link of the menu.
-#[derive(Clone, Serialize)]
-pub(in crate::site) struct Link {
-    /// Relative to the root, unless it is a full address.
-    pub(in crate::site) href: String,
-    pub(in crate::site) label: String,
-    /// Whether it leads to another site.
-    pub(in crate::site) external: bool,
-}
-
-/// A model, in words.
-#[derive(Clone, Serialize)]
-pub(in crate::site) struct ModelView {
-    pub(in crate::site) name: String,
-    pub(in crate::site) mlp: String,
-    pub(in crate::site) family: String,
-    pub(in crate::site) gated: bool,
-    /// Whether its weights were analysed.
-    pub(in crate::site) analysed: bool,
-    pub(in crate::site) hook: String,
-    pub(in crate::site) corpus: String,
-    pub(in crate::site) n_layers: u32,
-    pub(in crate::site) d_mlp: u32,
-    pub(in crate::site) d_model: u32,
-    pub(in crate::site) n_neurons: String,
-    pub(in crate::site) n_parameters: String,
-    pub(in crate::site) n_counted: String,
-    pub(in crate::site) n_documents: String,
-    pub(in crate::site) n_ctx: u32,
-    pub(in crate::site) bos: Option<String>,
-    pub(in crate::site) count_special: bool,
-    pub(in crate::site) tau: String,
-    /// One token of so many: a neuron that is active at fewer is rare.
-    pub(in crate::site) rare_one_in: String,
-    pub(in crate::site) window_before: u32,
-    pub(in crate::site) window_after: u32,
-    pub(in crate::site) context_tokens: usize,
-    pub(in crate::site) dtype: String,
-    /// Where the weights come from: a commit of the Hub, types of a quantised file.
-    pub(in crate::site) weights: Vec<String>,
-    pub(in crate::site) refactor_glu: bool,
-    pub(in crate::site) seed: u64,
-    pub(in crate::site) weights_sha256: String,
-    pub(in crate::site) corpus_sha256: String,
-    pub(in crate::site) neuroscope: String,
-    pub(in crate::site) sources: Vec<SourceView>,
-    /// The facts by which neurons are ranked.
-    pub(in crate::site) measures: Vec<FactView>,
-    /// The facts without a rank.
-    pub(in crate::site) statistics: Vec<FactView>,
-}
-
-#[derive(Clone, Serialize)]
-pub(in crate::site) struct SourceView {
-    pub(in crate::site) source: String,
-    pub(in crate::site) license: String,
-    pub(in crate::site) n_documents: String,
-    pub(in crate::site) n_tokens: String,
-}
-
-/// A fact of the catalogue.
-#[derive(Clone, Serialize)]
-pub(in crate::site) struct FactView {
-    pub(in crate::site) name: &'static str,
-    pub(in crate::site) label: &'static str,
-    pub(in crate::site) definition: &'static str,
-}
+use crate::site::text::format::{count, number, percent};
+use crate::site::view::Common;
 
 /// `hook_post` of a SoLU neuron, in words.
 pub(in crate::site) fn hook_post_words(post: &Moments) -> Option<String> {
@@ -119,100 +24,6 @@ pub(in crate::site) fn hook_post_words(post: &Moments) -> Option<String> {
             of(post.min)
         )
     })
-}
-
-/// What is to be said of the weights' origin.
-fn weights_notes(model: &ModelInfo) -> Vec<String> {
-    let mut notes = Vec::new();
-    if let Some(revision) = &model.revision {
-        let commit: String = revision.chars().take(12).collect();
-        notes.push(format!(
-            "from {} at commit {}",
-            calm(&model.source),
-            calm(&commit)
-        ));
-    }
-    // GGUF's own types; what plain files hold is a float or a whole number
-    let quantised = |kind: &&String| kind.starts_with('Q') || kind.starts_with("IQ");
-    if model.stored_as.iter().any(|kind| quantised(&kind)) {
-        notes.push(format!(
-            "stored as {}, dequantised",
-            model.stored_as.join(", ")
-        ));
-    }
-    notes
-}
-
-impl ModelView {
-    pub(in crate::site) fn new(atlas: &Atlas, bos: Option<String>) -> Self {
-        let manifest = atlas.manifest();
-        let (scan, neuroscope) = (&manifest.scan, &manifest.neuroscope);
-        let (model, policy) = (&scan.model, &scan.policy);
-        let short = |hash: &str| hash.chars().take(12).collect::<String>();
-        Self {
-            name: model.name.clone(),
-            mlp: model.mlp.clone(),
-            family: model.family.clone(),
-            gated: model.gated,
-            analysed: atlas.weights_info().is_some(),
-            hook: policy.hook.clone(),
-            corpus: calm(&scan.corpus.name).into_owned(),
-            n_layers: model.n_layers,
-            d_mlp: model.d_mlp,
-            d_model: model.d_model,
-            n_neurons: count(u64::from(model.n_layers) * u64::from(model.d_mlp)),
-            n_parameters: human(model.n_parameters),
-            n_counted: count(policy.n_counted),
-            n_documents: count(scan.corpus.n_documents),
-            n_ctx: policy.n_ctx,
-            bos,
-            count_special: policy.count_special,
-            tau: number(Some(f64::from(policy.stats.tau))),
-            rare_one_in: count(RARE_ONE_IN),
-            window_before: policy.stats.window_before,
-            window_after: policy.stats.window_after,
-            context_tokens: policy.stats.context_tokens,
-            dtype: policy.dtype.clone(),
-            weights: weights_notes(model),
-            refactor_glu: policy.refactor_glu,
-            seed: policy.stats.seed,
-            weights_sha256: model
-                .weights_sha256
-                .values()
-                .map(|hash| short(hash))
-                .collect::<Vec<_>>()
-                .join(" "),
-            corpus_sha256: short(&scan.corpus.sha256),
-            neuroscope: neuroscope.clone(),
-            sources: scan
-                .corpus
-                .sources
-                .iter()
-                .map(|source| SourceView {
-                    source: calm(&source.source).into_owned(),
-                    license: calm(&source.license).into_owned(),
-                    n_documents: count(source.n_documents),
-                    n_tokens: count(source.n_tokens),
-                })
-                .collect(),
-            measures: RANKED.map(FactView::of).to_vec(),
-            statistics: facts()
-                .filter(|fact| !fact.is_ranked())
-                .filter(|fact| fact.is_of(model.gated, atlas.weights_info().is_some()))
-                .map(FactView::of)
-                .collect(),
-        }
-    }
-}
-
-impl FactView {
-    fn of(fact: &Fact) -> Self {
-        Self {
-            name: fact.key,
-            label: fact.label,
-            definition: fact.definition,
-        }
-    }
 }
 
 /// The front page.

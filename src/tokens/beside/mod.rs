@@ -16,8 +16,8 @@ use tokenizers::AddedToken;
 
 use crate::mark;
 
-use super::json::{byte_level_json, token_name};
-use super::tokenizer::TokenizerError;
+use super::error::TokenizerError;
+use super::ggml::{byte_level_json, token_name};
 
 /// The special tokens that have names of their own, in transformers' order.
 const NAMED: [&str; 7] = [

@@ -1,5 +1,7 @@
 //! A device, and how its kernels are run.
 
+mod memory;
+
 #[cfg(feature = "cuda")]
 use candle_core::CudaDevice;
 use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
@@ -7,9 +9,10 @@ use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use super::Causal;
 #[cfg(test)]
 use super::emulated;
+pub(super) use memory::Buffer;
+use memory::Plain;
 #[cfg(feature = "cuda")]
-use super::memory::address_of;
-use super::memory::{Buffer, Plain};
+use memory::address_of;
 
 /// Threads of a group.
 const LANES: usize = 32;

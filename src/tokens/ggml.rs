@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::mark;
 
-use super::tokenizer::TokenizerError;
+use super::error::TokenizerError;
 
 /// Kinds of tokens in a GGUF file.
 const UNKNOWN: i32 = 2;

@@ -8,13 +8,16 @@ use candle_core::cuda_backend::cudarc::driver::{
     CudaSlice, DevicePtr, DeviceRepr, ValidAsZeroBits,
 };
 
-use super::device::Gpu;
+use super::Gpu;
 
 /// A number.
 #[cfg(feature = "cuda")]
-pub(super) trait Plain: Copy + Default + DeviceRepr + ValidAsZeroBits + 'static {}
+pub(in crate::gpu) trait Plain:
+    Copy + Default + DeviceRepr + ValidAsZeroBits + 'static
+{
+}
 #[cfg(not(feature = "cuda"))]
-pub(super) trait Plain: Copy + Default {}
+pub(in crate::gpu) trait Plain: Copy + Default {}
 
 impl Plain for u8 {}
 impl Plain for u32 {}
@@ -31,10 +34,10 @@ enum Memory<T> {
 
 /// An array. Kernels change it through its address.
 #[derive(Debug)]
-pub(super) struct Buffer<T>(Memory<T>);
+pub(in crate::gpu) struct Buffer<T>(Memory<T>);
 
 impl<T: Plain> Buffer<T> {
-    pub(super) fn zeros(gpu: &Gpu, n: usize) -> Result<Self> {
+    pub(in crate::gpu) fn zeros(gpu: &Gpu, n: usize) -> Result<Self> {
         Ok(Self(match gpu {
             #[cfg(feature = "cuda")]
             Gpu::Cuda(device) => Memory::Cuda(device.clone(), device.alloc_zeros(n.max(1))?),
@@ -43,7 +46,7 @@ impl<T: Plain> Buffer<T> {
         }))
     }
 
-    pub(super) fn of(gpu: &Gpu, values: &[T]) -> Result<Self> {
+    pub(in crate::gpu) fn of(gpu: &Gpu, values: &[T]) -> Result<Self> {
         if values.is_empty() {
             return Self::zeros(gpu, 0);
         }
@@ -55,7 +58,7 @@ impl<T: Plain> Buffer<T> {
         }))
     }
 
-    pub(super) fn address(&mut self) -> u64 {
+    pub(in crate::gpu) fn address(&mut self) -> u64 {
         match &mut self.0 {
             #[cfg(feature = "cuda")]
             Memory::Cuda(device, slice) => address_of(device, slice),
@@ -65,7 +68,7 @@ impl<T: Plain> Buffer<T> {
     }
 
     /// The first `n` values, once all that is under way is done.
-    pub(super) fn download(&self, n: usize) -> Result<Vec<T>> {
+    pub(in crate::gpu) fn download(&self, n: usize) -> Result<Vec<T>> {
         match &self.0 {
             _ if n == 0 => Ok(Vec::new()),
             #[cfg(feature = "cuda")]
@@ -83,7 +86,7 @@ impl<T: Plain> Buffer<T> {
 
 /// Address of an array.
 #[cfg(feature = "cuda")]
-pub(super) fn address_of<T>(device: &CudaDevice, slice: &CudaSlice<T>) -> u64 {
+pub(in crate::gpu) fn address_of<T>(device: &CudaDevice, slice: &CudaSlice<T>) -> u64 {
     let stream = device.cuda_stream();
     let (address, _in_use) = slice.device_ptr(&stream);
     address

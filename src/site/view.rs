@@ -1,0 +1,198 @@
+//! What templates are given of the site, of a model, and of any page. docs/theme.md describes it.
+
+use serde::Serialize;
+
+use crate::atlas::facts::{Fact, RANKED, RARE_ONE_IN, facts};
+use crate::atlas::{Atlas, ModelInfo};
+
+use super::text::display::calm;
+use super::text::format::{count, human, number};
+
+/// What every page has, beside the site, its assets and the page's model.
+#[derive(Clone, Serialize)]
+pub(super) struct Common {
+    /// Relative path to the site's root: empty, or `../` some times.
+    pub(super) root: String,
+    /// Title of the page.
+    pub(super) title: String,
+    /// One sentence about the page.
+    pub(super) description: String,
+    /// Full address of the page, if the site's is known.
+    pub(super) canonical: Option<String>,
+}
+
+/// The site.
+#[derive(Serialize)]
+pub(super) struct SiteView {
+    pub(super) title: String,
+    pub(super) language: String,
+    pub(super) version: &'static str,
+    pub(super) menu: Vec<Link>,
+    /// Address of the logo.
+    pub(super) logo: Option<&'static str>,
+    /// The project's own words at the foot of every page, in HTML.
+    pub(super) footer: Option<String>,
+    pub(super) models: Vec<ModelView>,
+}
+
+/// A link of the menu.
+#[derive(Clone, Serialize)]
+pub(super) struct Link {
+    /// Relative to the root, unless it is a full address.
+    pub(super) href: String,
+    pub(super) label: String,
+    /// Whether it leads to another site.
+    pub(super) external: bool,
+}
+
+/// A model, in words.
+#[derive(Clone, Serialize)]
+pub(super) struct ModelView {
+    pub(super) name: String,
+    pub(super) mlp: String,
+    pub(super) family: String,
+    pub(super) gated: bool,
+    /// Whether its weights were analysed.
+    pub(super) analysed: bool,
+    pub(super) hook: String,
+    pub(super) corpus: String,
+    pub(super) n_layers: u32,
+    pub(super) d_mlp: u32,
+    pub(super) d_model: u32,
+    pub(super) n_neurons: String,
+    pub(super) n_parameters: String,
+    pub(super) n_counted: String,
+    pub(super) n_documents: String,
+    pub(super) n_ctx: u32,
+    pub(super) bos: Option<String>,
+    pub(super) count_special: bool,
+    pub(super) tau: String,
+    /// One token of so many: a neuron that is active at fewer is rare.
+    pub(super) rare_one_in: String,
+    pub(super) window_before: u32,
+    pub(super) window_after: u32,
+    pub(super) context_tokens: usize,
+    pub(super) dtype: String,
+    /// Where the weights come from: a commit of the Hub, types of a quantised file.
+    pub(super) weights: Vec<String>,
+    pub(super) refactor_glu: bool,
+    pub(super) seed: u64,
+    pub(super) weights_sha256: String,
+    pub(super) corpus_sha256: String,
+    pub(super) neuroscope: String,
+    pub(super) sources: Vec<SourceView>,
+    /// The facts by which neurons are ranked.
+    pub(super) measures: Vec<FactView>,
+    /// The facts without a rank.
+    pub(super) statistics: Vec<FactView>,
+}
+
+#[derive(Clone, Serialize)]
+pub(super) struct SourceView {
+    pub(super) source: String,
+    pub(super) license: String,
+    pub(super) n_documents: String,
+    pub(super) n_tokens: String,
+}
+
+/// A fact of the catalogue.
+#[derive(Clone, Serialize)]
+pub(super) struct FactView {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) definition: &'static str,
+}
+
+/// What is to be said of the weights' origin.
+fn weights_notes(model: &ModelInfo) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(revision) = &model.revision {
+        let commit: String = revision.chars().take(12).collect();
+        notes.push(format!(
+            "from {} at commit {}",
+            calm(&model.source),
+            calm(&commit)
+        ));
+    }
+    // GGUF's own types; what plain files hold is a float or a whole number
+    let quantised = |kind: &&String| kind.starts_with('Q') || kind.starts_with("IQ");
+    if model.stored_as.iter().any(|kind| quantised(&kind)) {
+        notes.push(format!(
+            "stored as {}, dequantised",
+            model.stored_as.join(", ")
+        ));
+    }
+    notes
+}
+
+impl ModelView {
+    pub(super) fn new(atlas: &Atlas, bos: Option<String>) -> Self {
+        let manifest = atlas.manifest();
+        let (scan, neuroscope) = (&manifest.scan, &manifest.neuroscope);
+        let (model, policy) = (&scan.model, &scan.policy);
+        let short = |hash: &str| hash.chars().take(12).collect::<String>();
+        Self {
+            name: model.name.clone(),
+            mlp: model.mlp.clone(),
+            family: model.family.clone(),
+            gated: model.gated,
+            analysed: atlas.weights_info().is_some(),
+            hook: policy.hook.clone(),
+            corpus: calm(&scan.corpus.name).into_owned(),
+            n_layers: model.n_layers,
+            d_mlp: model.d_mlp,
+            d_model: model.d_model,
+            n_neurons: count(u64::from(model.n_layers) * u64::from(model.d_mlp)),
+            n_parameters: human(model.n_parameters),
+            n_counted: count(policy.n_counted),
+            n_documents: count(scan.corpus.n_documents),
+            n_ctx: policy.n_ctx,
+            bos,
+            count_special: policy.count_special,
+            tau: number(Some(f64::from(policy.stats.tau))),
+            rare_one_in: count(RARE_ONE_IN),
+            window_before: policy.stats.window_before,
+            window_after: policy.stats.window_after,
+            context_tokens: policy.stats.context_tokens,
+            dtype: policy.dtype.clone(),
+            weights: weights_notes(model),
+            refactor_glu: policy.refactor_glu,
+            seed: policy.stats.seed,
+            weights_sha256: model
+                .weights_sha256
+                .values()
+                .map(|hash| short(hash))
+                .collect::<Vec<_>>()
+                .join(" "),
+            corpus_sha256: short(&scan.corpus.sha256),
+            neuroscope: neuroscope.clone(),
+            sources: scan
+                .corpus
+                .sources
+                .iter()
+                .map(|source| SourceView {
+                    source: calm(&source.source).into_owned(),
+                    license: calm(&source.license).into_owned(),
+                    n_documents: count(source.n_documents),
+                    n_tokens: count(source.n_tokens),
+                })
+                .collect(),
+            measures: RANKED.map(FactView::of).to_vec(),
+            statistics: facts()
+                .filter(|fact| !fact.is_ranked())
+                .filter(|fact| fact.is_of(model.gated, atlas.weights_info().is_some()))
+                .map(FactView::of)
+                .collect(),
+        }
+    }
+}
+
+impl FactView {
+    fn of(fact: &Fact) -> Self {
+        Self {
+            name: fact.key,
+            label: fact.label,
+            definition: fact.definition,
+        }
+    }
+}

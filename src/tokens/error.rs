@@ -1,0 +1,81 @@
+//! What can be wrong with a tokenizer.
+
+use std::borrow::Cow;
+
+use crate::hint::Hint;
+
+/// What can be wrong with a tokenizer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenizerError {
+    /// There is none.
+    #[error("there is no tokenizer: neither `tokenizer.json` nor `vocab.json` with `merges.txt`")]
+    Missing,
+    /// A GGUF file names a pre-tokenizer that is not known.
+    #[error("its vocabulary is split by the pre-tokenizer `{0}`, which is not known")]
+    UnknownPreTokenizer(String),
+    /// The file is not a tokenizer.
+    #[error("the tokenizer cannot be read: {0}")]
+    Syntax(String),
+    /// A file beside the tokenizer cannot be used.
+    #[error("`{0}` cannot be read: {1}")]
+    Beside(&'static str, String),
+    /// Special tokens in a text are to be split, which a `tokenizer.json` cannot say.
+    #[error(
+        "`tokenizer_config.json` says `\"split_special_tokens\": true`, so special tokens in a text would be split into pieces; a `tokenizer.json` cannot say this"
+    )]
+    SplitsSpecialTokens,
+    /// A text could not be encoded.
+    #[error("a text cannot be tokenized: {0}")]
+    Encode(String),
+    /// A BOS was asked for that the model does not name.
+    #[error(
+        "the model names no BOS token (`bos_token_id` in `config.json`, `bos_token` in `tokenizer_config.json`), and its tokenizer adds none"
+    )]
+    NoBos,
+    /// The BOS has no embedding.
+    #[error(
+        "the BOS token has the id {bos}, but the model has embeddings for {d_vocab} tokens only"
+    )]
+    BosTooLarge {
+        /// Its id.
+        bos: u32,
+        /// Rows of the model's embedding.
+        d_vocab: usize,
+    },
+    /// The tokenizer has ids for which the model has no embedding.
+    #[error(
+        "the tokenizer has token ids up to {largest}, but the model has embeddings for {d_vocab} tokens only"
+    )]
+    TooLarge {
+        /// Largest id of the tokenizer.
+        largest: u32,
+        /// Rows of the model's embedding.
+        d_vocab: usize,
+    },
+}
+
+impl Hint for TokenizerError {
+    fn own_hint(&self) -> Option<Cow<'static, str>> {
+        let hint: Option<&'static str> = match self {
+            Self::Missing => Some(
+                "`AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers writes `tokenizer.json`",
+            ),
+            Self::UnknownPreTokenizer(_) => {
+                Some("put the model's `tokenizer.json` beside the `.gguf` file")
+            }
+            Self::SplitsSpecialTokens => Some(
+                "set it to false in `tokenizer_config.json`; a special token in a text is then one token",
+            ),
+            Self::BosTooLarge { .. } => Some(
+                "check that the files come from one checkpoint; `--bos never` does without a BOS",
+            ),
+            Self::NoBos => Some("`--bos never` does without one"),
+            Self::TooLarge { .. } => {
+                Some("check that `tokenizer.json` and `config.json` come from one checkpoint")
+            }
+            _ => None,
+        };
+        hint.map(Cow::from)
+    }
+}
