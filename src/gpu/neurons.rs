@@ -155,7 +155,7 @@ pub struct BatchRows {
 }
 
 impl BatchRows {
-    /// Of windows of so many rows, one after the other; `counted` says of each row whether it counts.
+    /// Describes windows of so many rows, one after the other; `counted` says of each row whether it counts.
     pub fn new(gpu: &Gpu, lengths: &[usize], counted: &[bool]) -> Result<Self> {
         let (mut pieces, mut runs) = (Vec::new(), Vec::new());
         let (mut first, mut in_run, mut n_pieces) = (0, RUN_ROWS, 0);

@@ -22,7 +22,7 @@ pub(super) const MOST_SCORES: usize = 1 << 27;
 #[derive(Clone, Debug)]
 pub(super) struct Positions {
     rotation: Option<Rotation>,
-    /// Of the layers that see a window only.
+    /// Rotation of the layers that see a window only.
     local: Option<Rotation>,
 }
 
@@ -66,7 +66,7 @@ impl Positions {
 pub(super) enum QkNorms {
     /// Before they are cut into heads: `[d]`.
     Whole { query: Norm, key: Norm },
-    /// Of each head: the same for all, `[d_head]`, or one after the other, `[heads, d_head]`.
+    /// Weights for each head: `[d_head]` for all of them, or `[heads, d_head]`.
     Heads { query: Norm, key: Norm },
 }
 
@@ -214,7 +214,7 @@ impl Attention {
         Tensor::from_vec(y, (first, q_row), &candle_core::Device::Cpu)
     }
 
-    /// Of windows of equal length after `past` positions, `[batch, pos, heads, d_head]`.
+    /// Attends within windows of equal length, `[batch, pos, heads, d_head]`, after `past` positions.
     fn on_tensors(
         &self,
         (q, k, v): (Tensor, Tensor, Tensor),

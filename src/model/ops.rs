@@ -193,7 +193,7 @@ impl Ops {
         self.linear(&self.operand(x, linear)?, linear)
     }
 
-    /// Of rows whose last dimension is the norm's, or of `[rows, heads, d]` with weights for each head.
+    /// Normalises rows whose last dimension is the norm's, or `[rows, heads, d]` with weights for each head.
     pub(super) fn norm(&self, norm: &Norm, x: &Tensor) -> Result<Tensor> {
         let Compute::Kernels(isa) = self.compute else {
             return norm.forward(x);

@@ -38,7 +38,7 @@ enum Rows {
 #[derive(Clone, Debug)]
 pub(super) struct Buckets {
     buckets: Vec<Bucket>,
-    /// Of every row of the batch, its place among the rows of all buckets; `None` if that is the same.
+    /// Place of each row of the batch among the rows of all buckets; `None` if no row moves.
     order: Option<Tensor>, // [rows]
 }
 

@@ -137,5 +137,5 @@ impl ScanOptions {
     }
 }
 
-/// Told how far a job is; answers whether to go on.
+/// Is called with how far a job is, and returns whether to go on.
 pub type Progress<'a> = &'a (dyn Fn(u64) -> bool + Sync);

@@ -19,11 +19,11 @@ use super::job::{Job, Prepared};
 /// How a part is watched while it is scanned.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
-    /// Told the tokens that an earlier run has done.
+    /// Is called with the tokens that an earlier run has done.
     pub begin: &'a (dyn Fn(u64) + Sync),
-    /// Told the tokens done.
+    /// Is called with the tokens done.
     pub progress: Progress<'a>,
-    /// Told what is worth knowing and no error.
+    /// Is called with what is worth knowing and is not an error.
     pub note: &'a (dyn Fn(&str) + Sync),
     /// Time between two checkpoints.
     pub checkpoint_every: Duration,

@@ -106,7 +106,7 @@ impl Setup {
         Self::with_blocks(usize::MAX, name, checked, corpus, corpus_folder)
     }
 
-    /// The same with no more than the first `n_blocks` blocks of the model, which is not enough to scan.
+    /// Sets up with no more than the first `n_blocks` blocks of the model, which is not enough to scan.
     pub(super) fn with_blocks(
         n_blocks: usize,
         name: &str,

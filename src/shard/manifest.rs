@@ -64,11 +64,11 @@ pub struct ModelInfo {
 /// SHA-256 of the files of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelHashes {
-    /// Of the weights' files, by name.
+    /// SHA-256 of the weights' files, by name.
     pub weights: BTreeMap<String, String>,
-    /// Of `config.json`.
+    /// SHA-256 of `config.json`.
     pub config: String,
-    /// Of `tokenizer.json`.
+    /// SHA-256 of `tokenizer.json`.
     pub tokenizer: String,
 }
 

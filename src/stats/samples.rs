@@ -325,7 +325,7 @@ mod tests {
         assert!(asked < length / 10, "{asked} positions were looked at");
     }
 
-    /// Of values spread evenly over many bins.
+    /// Looks at values spread evenly over many bins.
     #[test]
     fn as_many_are_kept_as_expected() {
         let wanted = SampleCounts {

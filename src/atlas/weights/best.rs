@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-/// Of each of some things, the `k` ids of largest score, ties by id.
+/// The `k` ids with the largest scores for each of some things, ties by id.
 #[derive(Clone, Debug)]
 pub(super) struct Best {
     k: usize,
@@ -67,7 +67,7 @@ impl Best {
     }
 }
 
-/// The same for very many things, some of which several threads may have at a time. What is found does not depend on the
+/// [`Best`] for very many things, some of which several threads may have at a time. What is found does not depend on the
 /// order of the offers.
 #[derive(Debug)]
 pub(super) struct Shared<T> {

@@ -121,7 +121,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// Of the cosines of `a[i]` and `b[j]`, `i ≠ j`, unit vectors `[n, d]`. `None` with fewer than two neurons.
+    /// Finds the band of the cosines of `a[i]` and `b[j]`, `i ≠ j`, unit vectors `[n, d]`. `None` with fewer than two neurons.
     pub(super) fn of(a: &[f32], b: &[f32], d: usize, seed: u64, of_sizes: bool) -> Option<Self> {
         let n = a.len() / d;
         // each shift pairs every neuron with the one so far behind it

@@ -39,7 +39,7 @@ pub(super) fn inverse_norm(vector: &[f32]) -> f32 {
     if inverse.is_finite() { inverse } else { 0.0 }
 }
 
-/// Of vectors of length 1, or 0.
+/// The cosine of vectors of length 1, or 0.
 pub(super) fn cosine(a: &[f32], b: &[f32]) -> Option<f32> {
     let has_direction = |vector: &[f32]| vector.iter().any(|&x| x != 0.0);
     let cosine = dot(a, b).clamp(-1.0, 1.0) as f32;

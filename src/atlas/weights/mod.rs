@@ -100,11 +100,11 @@ pub struct NeuronWeights {
     pub role: Option<Role>,
     /// ρ, the share of `w_out` that the unembedding hardly reads.
     pub null_share: Option<f32>,
-    /// Of the logit weights.
+    /// Shape of the logit weights.
     pub logits: Shape,
-    /// Of v, the cosines of `w_out` with the columns of `W_U`.
+    /// Shape of v, the cosines of `w_out` with the columns of `W_U`.
     pub v: Shape,
-    /// Of v.
+    /// Histogram of v.
     pub histogram: Histogram,
     /// Tokens with the largest logit weights, descending.
     pub top: Vec<(TokenId, f32)>,
@@ -142,11 +142,11 @@ pub struct WeightsInfo {
 pub struct Regions {
     /// Layer.
     pub layer: u32,
-    /// Of cos(w_in, w_out).
+    /// Band of cos(w_in, w_out).
     pub in_out: Option<Region>,
-    /// Of cos(w_gate, w_out).
+    /// Band of cos(w_gate, w_out).
     pub gate_out: Option<Region>,
-    /// Of cos(w_gate, w_in).
+    /// Band of cos(w_gate, w_in).
     pub gate_in: Option<Region>,
 }
 

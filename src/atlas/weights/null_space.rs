@@ -22,7 +22,7 @@ const SHARE: f64 = 64.0;
 const NOTHING: f64 = 1e-12;
 
 impl NullSpace {
-    /// Of an unembedding `[d_vocab, d_model]`: as many directions as make up 1/64 of all, or all that it does not read at all if
+    /// Finds the null space of an unembedding `[d_vocab, d_model]`: as many directions as make up 1/64 of all, or all that it does not read at all if
     /// they are more. Where nothing is written along the mean either (`is_centred`), at least one besides. `None` if it has no
     /// singular values, since it holds infinities.
     pub(super) fn new(w_u: &[f32], d: usize, is_centred: bool) -> Option<Self> {

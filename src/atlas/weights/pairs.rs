@@ -18,21 +18,21 @@ const PANEL: usize = Columns::PANEL;
 /// What one neuron is to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// Of the same layer: cos(w_in, w_in).
+    /// Neurons of the layer, by cos(w_in, w_in).
     InInLayer,
-    /// Of other layers: cos(w_in, w_in).
+    /// Neurons of other layers, by cos(w_in, w_in).
     InInOthers,
-    /// Of the same layer: cos(w_out, w_out).
+    /// Neurons of the layer, by cos(w_out, w_out).
     OutOutLayer,
-    /// Of other layers: cos(w_out, w_out).
+    /// Neurons of other layers, by cos(w_out, w_out).
     OutOutOthers,
-    /// Of earlier layers: cos of its w_out with this neuron's w_in.
+    /// Neurons of earlier layers, by the cosine of their w_out with this neuron's w_in.
     UpstreamIn,
-    /// Of earlier layers: cos of its w_out with this neuron's w_gate.
+    /// Neurons of earlier layers, by the cosine of their w_out with this neuron's w_gate.
     UpstreamGate,
-    /// Of later layers: cos of its w_in with this neuron's w_out.
+    /// Neurons of later layers, by the cosine of their w_in with this neuron's w_out.
     DownstreamIn,
-    /// Of later layers: cos of its w_gate with this neuron's w_out.
+    /// Neurons of later layers, by the cosine of their w_gate with this neuron's w_out.
     DownstreamGate,
 }
 

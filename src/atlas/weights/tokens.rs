@@ -40,7 +40,7 @@ pub struct Peaks {
 pub struct TokenNeurons {
     /// Neurons with the largest logit weights, descending, and with the smallest, ascending.
     pub by_logit: [Vec<(NeuronId, f32)>; 2],
-    /// The same by the cosine of `w_out` with the token's column of `W_U`.
+    /// Neurons with the most positive and the most negative cosines of `w_out` with the token's column of `W_U`.
     pub by_v: [Vec<(NeuronId, f32)>; 2],
     /// Neurons whose largest examples peak on it, and those whose smallest do.
     pub peaks: [Peaks; 2],

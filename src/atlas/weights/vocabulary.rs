@@ -52,7 +52,7 @@ impl Shape {
 }
 
 impl Shape {
-    /// Of all values times a factor.
+    /// The shape of all values times a factor.
     fn scaled(self, factor: f64) -> Self {
         Self {
             mean: self.mean.map(|mean| mean * factor),
@@ -302,7 +302,7 @@ struct Look<'a> {
     inverse_norms: &'a [f32],
     /// What logit weights, and their negatives, must exceed to be among the neuron's.
     row_bounds: [&'a [f32]; 2],
-    /// The same of the tokens: by logit weight, then by v.
+    /// What they must exceed to be among a token's: by logit weight, then by v.
     bounds: [&'a [f32]; 4],
     states: &'a mut [RowState],
     /// Row, and the first of sixteen tokens.

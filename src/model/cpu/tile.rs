@@ -103,7 +103,7 @@ pub(super) unsafe fn multiply<L: Lanes, const HEIGHT: usize, const VECTORS: usiz
     }
 }
 
-/// The same with `vdpbf16ps`.
+/// [`multiply`] with `vdpbf16ps`.
 ///
 /// # Safety
 /// As for [`multiply`].

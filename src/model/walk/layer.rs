@@ -27,7 +27,7 @@ pub struct LayerHooks<'w, E> {
     pub(super) layer: usize,
     /// Whether what the layer writes is wanted.
     pub(super) goes_on: bool,
-    /// Of every entry.
+    /// What the attention left of each entry.
     pub(super) attended: Vec<Attended>,
     /// Memory that every layer uses again.
     pub(super) outputs: &'w mut Vec<MlpOutput>,

@@ -134,7 +134,7 @@ impl<'c> Loader<'c> {
         }
     }
 
-    /// The same values in another shape.
+    /// Gives the values another shape.
     pub(super) fn reshape(&self, tensor: &Tensor, shape: &[usize]) -> Result<Tensor> {
         match self.checked {
             Some(_) => self.constant(0.0, shape),

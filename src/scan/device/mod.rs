@@ -1,7 +1,7 @@
 //! A batch through a model whose tensors are on a GPU: statistics add up there, and of the activations nothing comes back but
 //! what is listed.
 //!
-//! Of a layer, the device says which documents have peaks that beat a list ([`LayerState::observe`]); the host picks each
+//! For each layer, the device says which documents have peaks that beat a list ([`LayerState::observe`]); the host picks each
 //! document's best and asks for the values around it. That takes whole documents. A batch that has only a piece of
 //! one, because it is longer than a batch, goes the way that a CPU's tensors go.
 
@@ -59,7 +59,7 @@ pub(super) struct OnDevice {
 }
 
 impl OnDevice {
-    /// Of a model that is there, if its neurons can be observed there.
+    /// Observes a model that is on the device, if its neurons can be observed there.
     pub(super) fn new(
         gpu: Gpu,
         model: &Model,
@@ -454,7 +454,7 @@ impl<'a> Layout<'a> {
         self.batch[window].info.contexts[at]
     }
 
-    /// Of each document, list and neuron the best peak, the first of equals; by neuron.
+    /// The best peak of each document, list and neuron, the first of equals; by neuron.
     fn best(&self, mut found: Vec<Found>) -> Vec<Peak> {
         found.par_sort_unstable_by_key(|peak| (peak.neuron, peak.list, peak.row));
         let with_place: Vec<(Found, Place)> = found

@@ -127,7 +127,7 @@ fn assert_close(found: &[f64], expected: &[f64], what: &str) {
     }
 }
 
-/// The same in everything but the order in which sums were added.
+/// Compares everything but the order in which sums were added.
 fn assert_same(found: &Neuron, expected: &Neuron, what: &str) {
     let (f, e) = (&found.stats, &expected.stats);
     let sums = |stats: &NeuronStats| {

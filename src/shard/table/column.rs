@@ -280,7 +280,7 @@ impl<R: Row> Column<R> {
         }
     }
 
-    /// The same column, never null.
+    /// Makes the column one that is never null.
     pub fn required(self) -> Self {
         Self {
             is_nullable: false,
@@ -288,7 +288,7 @@ impl<R: Row> Column<R> {
         }
     }
 
-    /// The same column, which files before this version of the program do not have; `without` says what holds for those.
+    /// Says that files before this version of the program do not have the column; `without` is what holds for those.
     pub fn since(self, version: &'static str, without: &'static str) -> Self {
         Self {
             since: version,
@@ -297,7 +297,7 @@ impl<R: Row> Column<R> {
         }
     }
 
-    /// The same column, which a table that was not scanned may lack; `without` says what holds then.
+    /// Says that a table that was not scanned may lack the column; `without` is what holds then.
     pub fn may_lack(self, without: &'static str) -> Self {
         Self {
             without: Some(without),
@@ -305,7 +305,7 @@ impl<R: Row> Column<R> {
         }
     }
 
-    /// The same column with what it holds, for docs/format.md.
+    /// Says what the column holds, for docs/format.md.
     pub fn about(self, about: impl Into<Cow<'static, str>>) -> Self {
         Self {
             about: about.into(),

@@ -52,7 +52,7 @@ pub(in crate::site) struct Known {
 }
 
 impl Known {
-    /// Of the neurons of a layer. `said` tells whether there are a note and an explanation.
+    /// Takes down what is known of the neurons of a layer. `said` tells whether there are a note and an explanation.
     pub(in crate::site) fn of(
         summaries: &[Summary],
         weights: Option<&[NeuronWeights]>,

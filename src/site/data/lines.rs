@@ -22,7 +22,7 @@ pub(in crate::site) struct Lines {
 }
 
 impl Lines {
-    /// Of a model of so many neurons.
+    /// Begins the lines of a model of so many neurons.
     pub(in crate::site) fn new(n_neurons: usize) -> Self {
         Self {
             n_neurons,

@@ -139,9 +139,9 @@ struct InterestRecord {
 /// How many neurons of the layer and of the model have a value, by measure.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::site) struct Population {
-    /// Of the layer.
+    /// Neurons of the layer.
     pub(in crate::site) layer: [u32; N_RANKED],
-    /// Of the model.
+    /// Neurons of the model.
     pub(in crate::site) model: [u32; N_RANKED],
 }
 

@@ -1,6 +1,6 @@
 //! Which neurons have a word in their examples, or in what was said of them: files that a page searches.
 //!
-//! Of a neuron's examples the largest and the smallest activations count: a word that an example fires on, with at
+//! A neuron's most positive and most negative examples count: a word that an example fires on, with at
 //! least half of its peak, or that two examples have. Of the neurons of a word, the best are kept, so that memory and
 //! files grow with the number of words, not of neurons.
 
@@ -295,7 +295,7 @@ type ByHash<T> = HashMap<u64, T, BuildHasherDefault<AsItIs>>;
 struct Posting {
     /// How many of its examples do not fire on it, counted from the most possible.
     silent: u8,
-    /// The same of examples that do not have it.
+    /// How many of its examples do not have it, counted likewise.
     without: u8,
     flat: u32,
     /// The first example that fires on it, or else has it: its rank in `top`, or below zero in `bottom`.

@@ -18,7 +18,7 @@ pub(in crate::site) struct LayerFigures {
     /// Typical and atypical neurons of each class.
     classes: [[usize; 2]; Class::ALL.len()],
     roles: [usize; Role::ALL.len()],
-    /// Of the cosines in the order of [`COSINES`].
+    /// Quartiles of the cosines, in the order of [`COSINES`].
     quartiles: [Option<Quartiles>; COSINES.len()],
     null: [Option<Region>; COSINES.len()],
 }

@@ -126,7 +126,7 @@ impl<'a> TokenTexts<'a> {
         None
     }
 
-    /// The same where some tokens are not whole characters, or not in the vocabulary.
+    /// Writes a text in which some tokens are not whole characters, or not in the vocabulary.
     fn push_any(
         &self,
         tokens: &[TokenId],

@@ -16,7 +16,7 @@ use super::{Block, ScanContext, larger};
 /// Statistics of a neuron at some positions.
 #[derive(Clone, Debug, Default)]
 pub struct More {
-    /// Of the ranked value.
+    /// Moments of the ranked value.
     pub moments: Moments,
     /// Further sums.
     pub sums: [f64; N_SUMS],
@@ -26,7 +26,7 @@ pub struct More {
     pub n_above_tau: u32,
     /// Positions where a hook is not finite.
     pub not_finite: u32,
-    /// Of the ranked value where positions are not counted.
+    /// Moments of the ranked value at positions that are not counted.
     pub special: Moments,
     /// By sign case; of gated neurons.
     pub cases: [CaseStats; 4],
