@@ -4,11 +4,13 @@
 use std::fs;
 use std::path::Path;
 
-use neuroscope::atlas::Atlas;
 use neuroscope::atlas::facts::MEAN_ABS;
+use neuroscope::atlas::{Atlas, Moments, build, find_parts};
+use neuroscope::gpu::DeviceName;
+use neuroscope::verify::{VerifyOptions, verify};
 
-use crate::support::tables::{leave_out, tables};
-use crate::support::{fail, neuroscope, record, scan, succeed};
+use crate::support::tables::{groups, leave_out, tables};
+use crate::support::{fail, files, neuroscope, record, scan, succeed};
 
 fn index(project: &Path, model: &str) -> serde_json::Value {
     let path = project.join("site").join(model).join("index.json");
@@ -140,6 +142,113 @@ fn an_atlas_that_was_not_scanned_may_know_little() {
         neuroscope(project).arg("build"),
         &["neurons.parquet", "column `count` is missing"],
     );
+}
+
+/// Every column that a table may lack, in the atlas and in its parts: what is left is read, merged and verified, and no
+/// other value changes. A null in one row is as good as an absent column, for that row.
+#[test]
+fn any_column_that_may_be_absent_may_be_absent_alone() {
+    for name in ["llama", "gpt2", "solu"] {
+        let dir = tempfile::tempdir().unwrap();
+        scan(dir.path(), name, 6, &["--top-k", "3", "--case-k", "2"]);
+        let data = dir.path().join("data").join(name);
+        let part = data.join("parts/part-00000-of-00001");
+        let whole: Vec<_> = files(&data);
+        let restore = || {
+            for (name, bytes) in &whole {
+                fs::write(data.join(name), bytes).unwrap();
+            }
+        };
+        let before = Atlas::open(&data.join("atlas")).unwrap();
+        let before: Vec<_> = before.layer(0).unwrap().map(Result::unwrap).collect();
+        for table in ["layer-000.stats.parquet", "layer-000.examples.parquet"] {
+            let schema = groups(&part.join(table))[0].schema();
+            let optional = schema.fields().iter().filter(|field| field.is_nullable());
+            let columns: Vec<String> = optional.map(|field| field.name().clone()).collect();
+            assert!(columns.len() > 1, "{columns:?}");
+            for column in &columns {
+                let what = format!("{name}: {table} without {column}");
+                // in both, so that nothing contradicts anything
+                for folder in [&data.join("atlas"), &part] {
+                    leave_out(&folder.join(table), |one| one == column);
+                }
+                let atlas = Atlas::open(&data.join("atlas")).unwrap();
+                let found: Vec<_> = atlas.layer(0).unwrap().map(Result::unwrap).collect();
+                for (found, before) in found.iter().zip(&before) {
+                    let (stats, was) = (&found.stats, &before.stats);
+                    assert_eq!(
+                        (stats.moments.max, stats.moments.count),
+                        (was.moments.max, was.moments.count),
+                        "{what}"
+                    );
+                    for (a, b) in [
+                        (stats.n_firing, was.n_firing),
+                        (stats.n_above_tau, was.n_above_tau),
+                        (stats.not_finite, was.not_finite),
+                    ] {
+                        assert!(a.is_none() || a == b, "{what}");
+                    }
+                    assert!(is_less(stats.special, was.special), "{what}");
+                    assert!(is_less(stats.post, was.post), "{what}");
+                    assert!(stats.cases.is_none() || stats.cases == was.cases, "{what}");
+                    assert!(
+                        stats.histogram.is_none() || stats.histogram == was.histogram,
+                        "{what}"
+                    );
+                    for (row, was) in found.examples.iter().zip(&before.examples) {
+                        assert_eq!(
+                            (row.example.doc, row.example.value),
+                            (was.example.doc, was.example.value),
+                            "{what}"
+                        );
+                    }
+                }
+                let merged = dir.path().join("merged");
+                let parts = find_parts(&data.join("parts")).unwrap();
+                let result = build(&parts, &merged, &|_| true);
+                match ["context", "duplicates"].contains(&column.as_str()) {
+                    true => assert!(
+                        result.unwrap_err().to_string().contains("near-duplicates"),
+                        "{what}"
+                    ),
+                    false => {
+                        result.unwrap();
+                        let options = VerifyOptions {
+                            neurons: 1,
+                            examples: 1,
+                            tolerance: 1e-3,
+                            seed: 0,
+                            full: false,
+                            device: DeviceName::Cpu,
+                        };
+                        let report = verify(&data, None, &options, &|_| true).unwrap();
+                        let derived = report
+                            .wrong
+                            .iter()
+                            .filter(|wrong| !wrong.file.contains("neurons.parquet"));
+                        // without a histogram a merge draws no bands, which this atlas has
+                        let is_drawn = column.starts_with("histogram");
+                        let n = derived.count();
+                        assert!(n == 0 || is_drawn, "{what}: {:?}", report.wrong.first());
+                        fs::remove_dir_all(&merged).unwrap();
+                    }
+                }
+                restore();
+            }
+        }
+    }
+}
+
+/// Whether moments are those of before, as far as they are known.
+fn is_less(found: Option<Moments>, before: Option<Moments>) -> bool {
+    match (found, before) {
+        (Some(found), Some(before)) => {
+            let sums = found.sums.or(before.sums);
+            Moments { sums, ..found } == before
+        }
+        (None, _) => true,
+        _ => false,
+    }
 }
 
 fn tables_of_part(data: &Path) -> Vec<std::path::PathBuf> {

@@ -193,7 +193,7 @@ pub fn merge_layer(
                 .transpose()?
                 .ok_or_else(|| rows(format!("neuron {layer}.{neuron} is missing")))?;
             let part = neuron_from_rows(stats, examples, options, kind)
-                .map_err(|list| rows(format!("it has a list `{list}`")))?;
+                .map_err(|reason| rows(format!("neuron {layer}.{neuron}: {reason}")))?;
             merged.merge(part, options, scan.policy.n_counted);
         }
         let rows = final_rows(&merged, options);
@@ -235,6 +235,7 @@ fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
                 list: list.to_owned(),
                 rank,
                 example,
+                knows_context: true,
             });
         }
     };

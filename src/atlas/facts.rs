@@ -1,5 +1,6 @@
 //! The catalogue of facts: every number that is said of a neuron, once. Statistics cards, explore, rankings, records, the
-//! schemas, the pages' definitions and the table in docs/definitions.md are made from it; a new number is one entry here.
+//! schemas, the pages' definitions and the table in docs/definitions.md are made from it; a new number is one entry here,
+//! and a place in one of the lists at the end.
 
 use super::weights::NeuronWeights;
 pub use crate::shard::FIRST;

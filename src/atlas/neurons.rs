@@ -63,10 +63,8 @@ impl Summary {
 
     /// The value of any fact. What only the weights say is not known without them.
     pub fn fact(&self, fact: &Fact, weights: Option<&NeuronWeights>) -> Option<f64> {
-        match fact.is_ranked() || fact.is_scanned() {
-            true => self.value(fact),
-            false => fact.of_weights(weights?)?,
-        }
+        let of_weights = || fact.of_weights(weights?)?;
+        self.value(fact).or_else(of_weights)
     }
 
     /// Its ranks by a fact; where the value is not known, a rank says nothing.
@@ -179,7 +177,13 @@ pub(crate) fn neurons_table() -> Arc<Table<Summary>> {
             move |s: &S| s.ranks[at].in_model,
             move |s, x: Option<u32>| s.ranks[at].in_model = x,
         );
-        columns.extend([fact(one, value), fact(one, in_layer), fact(one, in_model)]);
+        let [in_layer, in_model] =
+            [(in_layer, "layer"), (in_model, "model")].map(|(column, place)| {
+                fact(one, column).about(format!(
+                    "rank by `{key}` among the neurons of the {place} that have one, from 1"
+                ))
+            });
+        columns.extend([fact(one, value), in_layer, in_model]);
     }
     Arc::new(Table::new(columns))
 }

@@ -31,6 +31,7 @@ const fn defined(name: &str) -> usize {
             if text[digit] == b' ' {
                 digit += 1;
                 let mut number = 0;
+                assert!(text[digit].is_ascii_digit());
                 while text[digit].is_ascii_digit() {
                     number = number * 10 + (text[digit] - b'0') as usize;
                     digit += 1;

@@ -118,7 +118,6 @@ pub fn scan_part(
         done: 0,
         cursor: Cursor::new(documents.clone()),
     };
-    let n_rows = job.n_rows(part);
     let place = |found: &Header| match found.done <= n_rows {
         true => prepared.rows.place(&found.cursor, &documents),
         false => None,

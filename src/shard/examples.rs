@@ -23,6 +23,8 @@ pub struct ExampleRow {
     pub rank: u32,
     /// The peak.
     pub example: Example,
+    /// Whether its context and duplicates are known: without them near-duplicates cannot be told.
+    pub knows_context: bool,
 }
 
 /// An example with the neuron that it belongs to.
@@ -32,6 +34,8 @@ pub(super) struct NeuronExample {
     pub(super) neuron: u32,
     /// The example.
     pub(super) row: ExampleRow,
+    /// Whether its duplicates were read.
+    has_duplicates: bool,
 }
 
 impl Default for NeuronExample {
@@ -51,7 +55,20 @@ impl Default for NeuronExample {
                 list: String::new(),
                 rank: 0,
                 example,
+                knows_context: false,
             },
+            has_duplicates: false,
+        }
+    }
+}
+
+impl NeuronExample {
+    /// An example of a neuron.
+    pub(super) fn new(neuron: u32, row: ExampleRow) -> Self {
+        Self {
+            neuron,
+            has_duplicates: row.knows_context,
+            row,
         }
     }
 }
@@ -86,23 +103,31 @@ pub(super) fn examples_table(kind: MlpKind) -> Arc<Table<NeuronExample>> {
             .about("document"),
         Column::number("pos", |e: &E| e.row.example.pos.0, |e, x| e.row.example.pos = Pos(x))
             .about("position of the peak in the document"),
-        Column::optional(
-            "context",
-            |e: &E| Some(e.row.example.context),
-            |e, x: Option<u64>| e.row.example.context = x.unwrap_or_default(),
-        )
-        .may_lack("0")
-        .about("hash of the tokens up to the peak, equal in near-duplicates; 0 for samples"),
+        // before the context, which is of use with them only
         Column::list(
             "duplicates",
-            |e: &E| Some(Cow::Borrowed(&e.row.example.duplicates)),
+            |e: &E| {
+                let known = e.row.knows_context;
+                known.then_some(Cow::Borrowed(&e.row.example.duplicates))
+            },
             |e, scores: &[f32]| {
                 e.row.example.duplicates = scores.to_vec();
+                e.has_duplicates = true;
                 Ok(())
             },
         )
-        .may_lack("empty")
+        .may_lack("not known")
         .about("scores of the documents that were collapsed into this one, descending"),
+        Column::optional(
+            "context",
+            |e: &E| e.row.knows_context.then_some(e.row.example.context),
+            |e, x: Option<u64>| {
+                e.row.knows_context = e.has_duplicates && x.is_some();
+                e.row.example.context = x.unwrap_or_default();
+            },
+        )
+        .may_lack("not known")
+        .about("hash of the tokens up to the peak, equal in near-duplicates; 0 for samples"),
         Column::number(
             "start",
             |e: &E| e.row.example.window.start,
@@ -180,10 +205,7 @@ pub(super) fn peaks_table() -> Arc<Table<PeakRow>> {
 
 /// Names of the columns in which examples differ.
 pub fn different_examples(kind: MlpKind, a: &ExampleRow, b: &ExampleRow) -> Vec<String> {
-    let [a, b] = [a, b].map(|row| NeuronExample {
-        neuron: 0,
-        row: row.clone(),
-    });
+    let [a, b] = [a, b].map(|row| NeuronExample::new(0, row.clone()));
     examples_table(kind).different(&a, &b)
 }
 
@@ -195,6 +217,7 @@ pub fn rows_of(neuron: &Neuron) -> Vec<ExampleRow> {
             list: list.kind().name().to_owned(),
             rank,
             example,
+            knows_context: true,
         })
     });
     let samples = neuron.samples.kept().iter().map(|sample| ExampleRow {
@@ -209,11 +232,12 @@ pub fn rows_of(neuron: &Neuron) -> Vec<ExampleRow> {
             window: sample.window.clone(),
             duplicates: Vec::new(),
         },
+        knows_context: true,
     });
     lists.chain(samples).collect()
 }
 
-/// A neuron from its statistics and rows; the name of a list that is not known is the error.
+/// A neuron from its statistics and rows; what keeps the rows from being one's lists is the error.
 pub fn neuron_from_rows(
     stats: NeuronStats,
     rows: Vec<ExampleRow>,
@@ -230,6 +254,7 @@ pub fn neuron_from_rows(
         list,
         rank,
         example,
+        knows_context,
     } in rows
     {
         if list == SAMPLE_LIST {
@@ -253,8 +278,13 @@ pub fn neuron_from_rows(
         }
         let kind = ListKind::from_name(&list);
         match lists.iter_mut().find(|known| Some(known.kind()) == kind) {
+            Some(_) if !knows_context => {
+                return Err(format!(
+                    "list `{list}` lacks `context` or `duplicates`, so near-duplicates cannot be told apart"
+                ));
+            }
             Some(known) => known.insert(example),
-            None => return Err(list),
+            None => return Err(format!("it has a list `{list}`")),
         }
     }
     Ok(Neuron {

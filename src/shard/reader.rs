@@ -96,6 +96,11 @@ impl LayerReader {
         })
     }
 
+    /// Names of the columns that the tables do not have, or that hold nothing but null.
+    pub fn absent(&self) -> Vec<String> {
+        [self.stats.absent(), self.examples.absent()].concat()
+    }
+
     fn next_stats(&mut self) -> Result<Option<StatsRow>, ShardError> {
         loop {
             if let Some(next) = self.ready_stats.next() {

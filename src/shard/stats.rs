@@ -53,6 +53,8 @@ struct MomentsColumns {
     get: fn(&NeuronStats) -> Option<&Moments>,
     /// Makes them known, before any value.
     begin: fn(&mut NeuronStats),
+    /// Makes them unknown.
+    forget: fn(&mut NeuronStats),
     get_mut: fn(&mut NeuronStats) -> Option<&mut Moments>,
 }
 
@@ -61,6 +63,7 @@ const RANKED: MomentsColumns = MomentsColumns {
     about: "the ranking hook at counted positions",
     get: |stats| Some(&stats.moments),
     begin: |_| {},
+    forget: |_| {},
     get_mut: |stats| Some(&mut stats.moments),
 };
 
@@ -69,6 +72,7 @@ const SPECIAL: MomentsColumns = MomentsColumns {
     about: "the ranking hook at special positions",
     get: |stats| stats.special.as_ref(),
     begin: |stats| stats.special = Some(Moments::default()),
+    forget: |stats| stats.special = None,
     get_mut: |stats| stats.special.as_mut(),
 };
 
@@ -77,6 +81,7 @@ const POST: MomentsColumns = MomentsColumns {
     about: "`hook_post` of SoLU neurons, of which `hook_mid` is ranked",
     get: |stats| stats.post.as_ref(),
     begin: |stats| stats.post = Some(Moments::default()),
+    forget: |stats| stats.post = None,
     get_mut: |stats| stats.post.as_mut(),
 };
 
@@ -90,6 +95,7 @@ impl MomentsColumns {
             about,
             get,
             begin,
+            forget,
             get_mut,
         } = self;
         let is_ranked = prefix.is_empty();
@@ -128,19 +134,17 @@ impl MomentsColumns {
         let min = Column::optional(
             format!("{prefix}min"),
             |row: &StatsRow| get(&row.stats).map(|moments| moments.min),
-            |row, min: Option<f32>| {
-                set(row, *get_mut, |moments| {
-                    moments.min = min.unwrap_or(moments.min)
-                })
+            |row, min: Option<f32>| match min {
+                Some(min) => set(row, *get_mut, |moments| moments.min = min),
+                None => forget(&mut row.stats),
             },
         );
         let max = Column::optional(
             format!("{prefix}max"),
             |row: &StatsRow| get(&row.stats).map(|moments| moments.max),
-            |row, max: Option<f32>| {
-                set(row, *get_mut, |moments| {
-                    moments.max = max.unwrap_or(moments.max)
-                })
+            |row, max: Option<f32>| match max {
+                Some(max) => set(row, *get_mut, |moments| moments.max = max),
+                None => forget(&mut row.stats),
             },
         );
         columns.extend([known(min, "minimum"), known(max, "maximum")]);
@@ -218,7 +222,10 @@ pub(super) fn stats_table(kind: MlpKind) -> Arc<Table<StatsRow>> {
                     Some(Cow::Owned(histogram.bins().map(|(_, n)| n).collect()))
                 },
                 |row, counts: &[u64]| {
-                    let bins = row.bins.take().ok_or("`histogram_bins` is missing")?;
+                    // the two columns say something together only
+                    let Some(bins) = row.bins.take() else {
+                        return Ok(());
+                    };
                     checks::bins(&bins, counts)?;
                     let counts = counts.iter().copied();
                     row.stats.histogram = Some(Histogram::from_bins(bins.into_iter().zip(counts)));

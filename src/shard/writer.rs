@@ -48,7 +48,7 @@ impl LayerWriter {
         self.waiting_stats.push(StatsRow::new(neuron, stats));
         let rows = rows.into_iter();
         self.waiting_examples
-            .extend(rows.map(|row| NeuronExample { neuron, row }));
+            .extend(rows.map(|row| NeuronExample::new(neuron, row)));
         if self.waiting_stats.len() >= STATS_ROWS {
             self.flush_stats()?;
         }

@@ -202,8 +202,6 @@ pub enum ContentError {
     NoteName(PathBuf),
 }
 
-impl ContentError {}
-
 impl Hint for ContentError {
     fn own_hint(&self) -> Option<Cow<'static, str>> {
         Some(match self {

@@ -56,7 +56,7 @@ impl NeuronStats {
         }
     }
 
-    /// Statistics of which nothing is known but that no position was counted.
+    /// Statistics with every optional value unknown and no position counted.
     pub fn unknown() -> Self {
         Self {
             moments: Moments::default(),

@@ -117,8 +117,14 @@ impl FullCheck<'_> {
     fn differs(&self) -> Option<String> {
         let (own, here) = (env!("CARGO_PKG_VERSION"), self.setup.runs_on());
         let manifest = self.atlas.manifest();
-        if manifest.neuroscope != own {
-            return Some(format!("the atlas is by version {}", manifest.neuroscope));
+        let parts = self
+            .manifests
+            .parts
+            .iter()
+            .map(|(_, part)| &part.neuroscope);
+        let mut versions = parts.chain([&manifest.neuroscope]);
+        if let Some(other) = versions.find(|version| *version != own) {
+            return Some(format!("it is by version {other}"));
         }
         let mut devices = self.manifests.parts.iter().map(|(_, part)| &part.device);
         let other = devices.find(|device| **device != here)?;
@@ -161,11 +167,13 @@ impl FullCheck<'_> {
         for ((path, _), (own, part)) in parts.iter().zip(&self.manifests.parts) {
             let place = format!("parts/{}", part_folder(part.part).display());
             let expected = LayerReader::of(path, layer, scan)?;
-            for (expected, found) in expected.zip(LayerReader::of(own, layer, scan)?) {
+            let found = LayerReader::of(own, layer, scan)?;
+            let (names, absent) = (names(&place), found.absent());
+            for (expected, found) in expected.zip(found) {
                 let ((neuron, stats, rows), (_, own_stats, own_rows)) = (expected?, found?);
                 let id = NeuronId { layer, neuron };
                 let both = ((&stats, &rows[..]), (&own_stats, &own_rows[..]));
-                compare_neuron(id, scan, both.0, both.1, &names(&place), findings);
+                compare_neuron(id, scan, both.0, both.1, (&names, &absent), findings);
             }
         }
         Ok(n_different)

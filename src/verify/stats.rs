@@ -29,6 +29,10 @@ pub(super) fn wrong_stats(
             ));
         }
     }
+    if stats.not_finite.is_none() && moments.count > counts.n_counted {
+        let (count, n) = (moments.count, counts.n_counted);
+        wrong.push(format!("`count` is {count}; {n} positions count"));
+    }
     // at positions that do not count, what is not finite is left out without a word
     let may_overflow = stats.not_finite != Some(0) || scan.policy.dtype == "f16";
     if let Some(Moments { count, .. }) = stats.special
@@ -230,7 +234,7 @@ fn wrong_cases(cases: &[CaseStats; 4], stats: &NeuronStats) -> Vec<String> {
             SignCase::NegPos => (-1.0, 1.0),
             SignCase::NegNeg => (-1.0, -1.0),
         };
-        // of the signs of act(gate) and the product not more is known than that they are one another's
+        // the signs of act(gate) and of the product are not checked: they follow from each other
         for (at, sign) in [(0, gate), (2, input)] {
             if of.sums[at] * sign <= 0.0 || f64::from(of.extremes[at]) * sign <= 0.0 {
                 wrong.push(format!(

@@ -185,6 +185,17 @@ pub(super) fn compare_layer(
     let scan = &atlas.manifest().scan;
     let mut n_different = 0;
     let mut rows = LayerReader::of(atlas.folder(), layer, scan)?;
+    let absent = rows.absent();
+    if !absent.is_empty() {
+        // a merge knows what all its parts know
+        let mut known = absent.clone();
+        for (part, _) in parts {
+            let of_part = LayerReader::of(part, layer, scan)?.absent();
+            known.retain(|column| !of_part.contains(column));
+        }
+        let lacks = |column| format!("it lacks `{column}`, which its parts have");
+        findings.all(&names[0], known.iter().map(lacks));
+    }
     merge_layer(parts, scan, layer, |neuron, stats, examples| {
         let Some((_, own_stats, own_examples)) = rows.next().transpose()? else {
             return Ok(()); // the reader has ended with an error
@@ -192,28 +203,37 @@ pub(super) fn compare_layer(
         let id = NeuronId { layer, neuron };
         let merged = (&stats, &examples[..]);
         let own = (&own_stats, &own_examples[..]);
-        n_different += u64::from(!compare_neuron(id, scan, merged, own, names, findings));
+        let place = (names, &absent[..]);
+        n_different += u64::from(!compare_neuron(id, scan, merged, own, place, findings));
         Ok(())
     })?;
     Ok(n_different)
 }
 
-/// Compares what is expected of a neuron with what is there; returns whether it is the same.
+/// Compares what is expected of a neuron with what is there, but for columns that are absent; returns whether it is the same.
 pub(super) fn compare_neuron(
     id: NeuronId,
     scan: &ScanIdentity,
     (stats, examples): (&NeuronStats, &[ExampleRow]),
     (own_stats, own_examples): (&NeuronStats, &[ExampleRow]),
-    names: &[String; 2],
+    (names, absent): (&[String; 2], &[String]),
     findings: &mut Findings,
 ) -> bool {
+    let known = |mut columns: Vec<String>| {
+        columns.retain(|column| !absent.contains(column));
+        columns
+    };
+    let mut is_same = true;
     if stats != own_stats {
-        let columns = different_stats(scan.kind(), stats, own_stats);
-        let columns = quoted(&columns);
-        findings.add(
-            &names[0],
-            format!("neuron {id}: {columns} differ from what was computed"),
-        );
+        let columns = known(different_stats(scan.kind(), stats, own_stats));
+        if !columns.is_empty() {
+            is_same = false;
+            let columns = quoted(&columns);
+            findings.add(
+                &names[0],
+                format!("neuron {id}: {columns} differ from what was computed"),
+            );
+        }
     }
     if examples.len() != own_examples.len() {
         let (found, expected) = (own_examples.len(), examples.len());
@@ -223,7 +243,12 @@ pub(super) fn compare_neuron(
     }
     for (row, own) in examples.iter().zip(own_examples) {
         if row != own {
-            let columns = quoted(&different_examples(scan.kind(), row, own));
+            let columns = known(different_examples(scan.kind(), row, own));
+            if columns.is_empty() {
+                continue;
+            }
+            is_same = false;
+            let columns = quoted(&columns);
             let (list, rank) = (&own.list, own.rank);
             let what = format!(
                 "neuron {id}: list `{list}`, rank {rank}: {columns} differ from what was computed"
@@ -231,7 +256,7 @@ pub(super) fn compare_neuron(
             findings.add(&names[1], what);
         }
     }
-    stats == own_stats && examples == own_examples
+    is_same
 }
 
 /// Names in backticks.

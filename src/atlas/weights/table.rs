@@ -22,7 +22,7 @@ pub(crate) struct WeightsRow {
     neuron: u32,
     weights: NeuronWeights,
     /// Whether its class is typical, until the class is read.
-    typical: bool,
+    typical: Option<bool>,
 }
 
 impl Row for WeightsRow {
@@ -61,7 +61,11 @@ fn unknown(what: &str, name: &str) -> String {
 /// The table.
 pub(crate) fn weights_table() -> Arc<Table<WeightsRow>> {
     let extreme = "logit weights, 20 each";
-    let read = "largest and smallest products with W_E, in early layers; else empty";
+    let read = |extreme: &str, weights: &str| {
+        format!(
+            "tokens with the most {extreme} products of W_E with {weights}; empty after the early layers"
+        )
+    };
     let mut columns = vec![
         Column::number("layer", |w: &W| w.layer, |w, x| w.layer = x).about("layer, from 0"),
         Column::number("neuron", |w: &W| w.neuron, |w, x| w.neuron = x).about("index in the layer"),
@@ -78,7 +82,7 @@ pub(crate) fn weights_table() -> Arc<Table<WeightsRow>> {
         Column::flag(
             "typical",
             |w: &W| w.weights.class.map(|of| of.typical),
-            |w, x| w.typical = x.unwrap_or_default(),
+            |w, x| w.typical = x,
         )
         .about("whether the class is typical"),
         Column::text(
@@ -87,7 +91,7 @@ pub(crate) fn weights_table() -> Arc<Table<WeightsRow>> {
             |w, name| {
                 let Some(name) = name else { return Ok(()) };
                 let class = Class::from_name(name).ok_or_else(|| unknown("class", name))?;
-                let typical = w.typical;
+                let typical = w.typical.ok_or("`typical` is missing")?;
                 w.weights.class = Some(Classed { class, typical });
                 Ok(())
             },
@@ -125,10 +129,10 @@ pub(crate) fn weights_table() -> Arc<Table<WeightsRow>> {
         .about("bin i counts from `v_low + i · v_step` on; empty without values"),
         keyed!("top", top).about(format!("most positive {extreme}")),
         keyed!("bottom", bottom).about(format!("most negative {extreme}")),
-        keyed!("read_in_top", reads_in.top).about(format!("tokens read by w_in: {read}")),
-        keyed!("read_in_bottom", reads_in.bottom).about("the same"),
-        keyed!("read_gate_top", reads_gate.top).about("tokens read by w_gate: the same"),
-        keyed!("read_gate_bottom", reads_gate.bottom).about("the same"),
+        keyed!("read_in_top", reads_in.top).about(read("positive", "w_in")),
+        keyed!("read_in_bottom", reads_in.bottom).about(read("negative", "w_in")),
+        keyed!("read_gate_top", reads_gate.top).about(read("positive", "w_gate")),
+        keyed!("read_gate_bottom", reads_gate.bottom).about(read("negative", "w_gate")),
     ];
     columns.extend(Relation::ALL.into_iter().enumerate().map(|(at, relation)| {
         Column::keyed(
@@ -153,7 +157,7 @@ pub(in crate::atlas) fn write_layer(
             layer,
             neuron: (group * ROWS) as u32 + at,
             weights: weights.clone(),
-            typical: false,
+            typical: None,
         });
         writer.write(&rows.collect::<Vec<_>>())?;
     }

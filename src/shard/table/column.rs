@@ -109,7 +109,7 @@ impl<R: Row> Column<R> {
         }
     }
 
-    /// A column of numbers.
+    /// A column of numbers. What is null is not set.
     pub fn number<T: Number>(
         name: impl Into<String>,
         get: impl Fn(&R) -> T + Send + Sync + 'static,
@@ -120,10 +120,9 @@ impl<R: Row> Column<R> {
             Arc::new(PrimitiveArray::<T::Arrow>::from_iter_values(values))
         };
         let read = move |values: &ArrayRef, rows: &mut [R]| {
-            let values = values.as_primitive::<T::Arrow>().values();
-            rows.iter_mut()
-                .zip(values.iter())
-                .for_each(|(row, value)| set(row, *value));
+            let values = values.as_primitive::<T::Arrow>().iter();
+            let known = rows.iter_mut().zip(values);
+            known.for_each(|(row, value)| value.into_iter().for_each(|value| set(row, value)));
             Ok(())
         };
         Self::new(name, T::Arrow::DATA_TYPE, write, read)
@@ -256,7 +255,8 @@ impl<R: Row> Column<R> {
                 .map(|column| column.as_primitive::<UInt32Type>())
                 .collect();
             let values = items.column(K::NAMES.len()).as_primitive::<Float32Type>();
-            for (n, row) in rows.iter_mut().enumerate() {
+            let rows = rows.iter_mut().enumerate();
+            for (n, row) in rows.filter(|(n, _)| lists.is_valid(*n)) {
                 let [from, until] = [n, n + 1].map(|n| lists.value_offsets()[n] as usize);
                 let item = |i: usize| {
                     let number = |at: usize| keys.get(at).map_or(0, |keys| keys.value(i));
@@ -325,9 +325,13 @@ impl<R: Row> Column<R> {
 
     /// Its line in a table of docs/format.md.
     pub fn line(&self) -> String {
-        let mut about = self.about.to_string();
-        if let (Some(without), true) = (self.without, self.since != FIRST) {
-            about.push_str(&format!("; since {}, {without} in older files", self.since));
+        let mut about = self.about.trim_end_matches('.').to_owned();
+        match self.without {
+            Some(without) if self.since != FIRST => {
+                about += &format!("; since {}, {without} in older files", self.since);
+            }
+            Some(without) => about += &format!("; {without} where it is absent"),
+            None => {}
         }
         let null = if self.may_be_null() { " or null" } else { "" };
         let type_name = type_name(&self.data_type);

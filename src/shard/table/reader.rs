@@ -10,9 +10,10 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
-use super::{Row, Table};
+use super::{Column, Row, Table};
 use crate::guard;
 use crate::shard::error::ShardError;
 use crate::stats::StatsOptions;
@@ -22,6 +23,7 @@ pub struct TableReader<R> {
     path: PathBuf,
     table: Arc<Table<R>>,
     reader: ParquetRecordBatchReader,
+    absent: Vec<String>,
 }
 
 impl<R: Row> TableReader<R> {
@@ -65,6 +67,7 @@ impl<R: Row> TableReader<R> {
             Some(group) => builder.with_row_groups(vec![group]),
             None => builder,
         };
+        let absent = absent(builder.metadata(), table.columns());
         let names: Vec<&str> = table.columns().iter().map(|column| column.name()).collect();
         let groups = group.map_or(0..n_groups, |group| group..group + 1);
         check_pages(path, groups, &names).map_err(error)?;
@@ -74,7 +77,13 @@ impl<R: Row> TableReader<R> {
             path: path.to_owned(),
             reader: builder.build().map_err(error)?,
             table,
+            absent,
         })
+    }
+
+    /// Names of the columns that the file does not have, or that hold nothing but null.
+    pub fn absent(&self) -> &[String] {
+        &self.absent
     }
 
     /// An error about what the file holds.
@@ -91,6 +100,7 @@ impl<R: Row> Iterator for TableReader<R> {
             path,
             table,
             reader,
+            ..
         } = self;
         guarded(path, || {
             let batch = reader.next().transpose();
@@ -100,6 +110,25 @@ impl<R: Row> Iterator for TableReader<R> {
         })
         .transpose()
     }
+}
+
+/// Names of the columns that a file does not have, or that hold nothing but null.
+fn absent<R: Row>(file: &ParquetMetaData, columns: &[Column<R>]) -> Vec<String> {
+    let has_value = |column: &Column<R>| {
+        file.row_groups().iter().any(|group| {
+            let own = group.columns().iter();
+            let mut own = own.filter(|chunk| chunk.column_path().parts()[0] == column.name());
+            own.any(|chunk| {
+                let nulls = chunk.statistics().and_then(|found| found.null_count_opt());
+                nulls.is_none_or(|nulls| (nulls as i64) < chunk.num_values())
+            })
+        })
+    };
+    let is_empty = file.file_metadata().num_rows() == 0;
+    let absent = columns
+        .iter()
+        .filter(|column| !is_empty && !has_value(column));
+    absent.map(|column| column.name().to_owned()).collect()
 }
 
 /// Fails if a column holds more values than its rows can have: a page of a few bytes can unpack to billions of equal ones.

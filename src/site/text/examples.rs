@@ -160,8 +160,8 @@ impl<'a> Examples<'a> {
         push_column(json, "peak", &of(&|row| row.peak()));
         push_floats(json, "value", &floats(&|example| Some(example.value)));
         let posts = floats(&|example| example.post);
-        // hook_post stands beside the ranking hook of SoLU neurons only
-        if !posts.is_empty() {
+        // hook_post stands beside the ranking hook of SoLU neurons only, and where every example has one
+        if !posts.is_empty() && posts.len() == self.rows.len() {
             push_floats(json, "hook_post", &posts);
         }
         // to a step of a 127th, six digits are more than enough
