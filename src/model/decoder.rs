@@ -148,6 +148,9 @@ impl Model {
                 n_ctx: self.config.n_ctx,
             });
         }
+        if longest == past {
+            return Err(ModelError::NoTokens);
+        }
         let rows = match entry {
             Entry::Ids(windows) => self.token_rows(windows.concat())?,
             Entry::Embeddings(rows, _) => {
@@ -158,7 +161,8 @@ impl Model {
         let mut windows = Windows::new(&lengths, past);
         if let Compute::Tensors(device) = &self.ops.compute {
             let most_rows = MOST_SCORES / (self.config.attention.n_heads * QUERIES);
-            windows = windows.in_buckets(most_rows, device)?;
+            // LongRoPE turns windows by their own lengths
+            windows = windows.in_buckets(most_rows, device, |n| self.is_long(past + n))?;
         }
         let x = (self.embedding).stream(&self.ops, &self.config, &rows, &windows)?;
         Ok(Stream { x, windows })

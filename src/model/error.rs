@@ -159,10 +159,21 @@ pub enum ModelError {
         /// The layer.
         layer: usize,
     },
-    /// A walk with a cache was given anything but one window that is not empty.
-    #[error("keys and values are kept of one window at a time; found {found}")]
+    /// An entry of a walk holds no window with a token.
+    #[error("there are no tokens to walk with")]
+    NoTokens,
+    /// A visitor went on with `hook_post` of fewer or more entries than the walk has.
+    #[error("got `hook_post` of {found} entries; expected {expected}")]
+    OtherEntries {
+        /// Entries that the visitor gave.
+        found: usize,
+        /// Entries of the walk.
+        expected: usize,
+    },
+    /// A walk with a cache was given more than one window with tokens.
+    #[error("a cache keeps the keys and values of one window; found {found} windows")]
     OneWindow {
-        /// Number of windows that are not empty.
+        /// Number of windows with tokens.
         found: usize,
     },
     /// A cache is of a walk that stopped after fewer layers.

@@ -51,7 +51,7 @@ pub(super) fn check_shape(x: &Tensor, expected: &[usize]) -> Result<(), ModelErr
     match x.dims() == expected {
         true => Ok(()),
         false => Err(Error::UnexpectedShape {
-            msg: "what enters a walk has another shape than it replaces".into(),
+            msg: "a tensor given to a walk has the wrong shape".into(),
             expected: expected.into(),
             got: x.shape().clone(),
         }

@@ -66,21 +66,33 @@ impl Windows {
     }
 
     /// Puts them into buckets of at most so many rows, but of one window at least.
-    pub(super) fn in_buckets(self, most_rows: usize, device: &Device) -> Result<Self> {
-        let buckets = Some(Arc::new(self.buckets(most_rows, device)?));
+    /// `kind` says how windows of a length are attended to; those of two kinds are apart.
+    pub(super) fn in_buckets(
+        self,
+        most_rows: usize,
+        device: &Device,
+        kind: impl Fn(usize) -> bool,
+    ) -> Result<Self> {
+        let buckets = Some(Arc::new(self.buckets(most_rows, device, kind)?));
         Ok(Self { buckets, ..self })
     }
 
-    fn buckets(&self, most_rows: usize, device: &Device) -> Result<Buckets> {
+    fn buckets(
+        &self,
+        most_rows: usize,
+        device: &Device,
+        kind: impl Fn(usize) -> bool,
+    ) -> Result<Buckets> {
         let mut starts = Vec::with_capacity(self.lengths.len());
         let mut end = 0;
         for &length in &*self.lengths {
             starts.push(end);
             end += length;
         }
-        let mut alike: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        let mut alike: BTreeMap<(bool, usize), Vec<usize>> = BTreeMap::new();
         for (window, length) in self.lengths.iter().enumerate() {
-            alike.entry(length.div_ceil(STEP)).or_default().push(window);
+            let key = (kind(*length), length.div_ceil(STEP));
+            alike.entry(key).or_default().push(window);
         }
         let (mut buckets, mut order, mut n_before) = (Vec::new(), vec![0u32; end], 0);
         for windows in alike.values() {
@@ -95,7 +107,7 @@ impl Windows {
                         if at < own {
                             order[start + at] = (n_before + rows.len()) as u32;
                         }
-                        // what is repeated stands behind all that looks back, and is seen by nothing
+                        // a repeated row comes after every row that could look at it, so nothing sees it
                         rows.push((start + at.min(own - 1)) as u32);
                     }
                 }
@@ -161,7 +173,7 @@ mod tests {
             let windows = Windows::new(&lengths, 0);
             let n: usize = lengths.iter().sum();
             let x = Tensor::arange(0f32, n as f32, &Device::Cpu).unwrap().reshape((n, 1)).unwrap();
-            let buckets = windows.buckets(most_rows, &Device::Cpu).unwrap();
+            let buckets = windows.buckets(most_rows, &Device::Cpu, |n| n > 50).unwrap();
             let y = buckets.each(|bucket| {
                 let rows = bucket.of(&x)?;
                 assert_eq!(rows.dims(), [bucket.n * bucket.length, 1]);

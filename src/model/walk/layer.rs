@@ -10,7 +10,7 @@ use crate::model::error::ModelError;
 use crate::model::mlp::{MlpActivations, MlpProducts};
 use crate::model::ops::Ops;
 use crate::model::panels::{MlpOutput, Neurons, PANEL_NEURONS, PanelOutput, PanelValues};
-use crate::model::stream::Stream;
+use crate::model::stream::{Stream, check_shape};
 
 /// The residual streams after a layer. Only going on from a layer's hooks makes one.
 #[derive(Debug)]
@@ -18,13 +18,15 @@ pub struct Written(pub(super) Vec<Stream>);
 
 /// The hooks of a layer's MLP, not yet computed. A visitor looks at them in one of three ways, and goes on:
 ///
-/// - panel by panel, where [`in_panels`](Self::in_panels) allows it, which never holds more than a few panels' values;
+/// - panel by panel, where [`in_panels`](Self::in_panels) allows it: only `hook_post`, packed for `W_out`, is kept for
+///   the whole layer;
 /// - as tensors, with [`activations`](Self::activations) or [`products`](Self::products), and then [`write`](Self::write);
 /// - not at all, with [`pass`](Self::pass).
 pub struct LayerHooks<'w, E> {
     pub(super) ops: &'w Ops,
     pub(super) block: &'w Block,
     pub(super) layer: usize,
+    pub(super) d_mlp: usize,
     /// Whether what the layer writes is wanted.
     pub(super) goes_on: bool,
     /// What the attention left of each entry.
@@ -61,9 +63,13 @@ impl<'w, E: Executor> LayerHooks<'w, E> {
     /// Goes on with these values of `hook_post`, `[rows, d_mlp]` for every entry.
     pub fn write(self, post: Vec<Tensor>) -> Result<Written, ModelError> {
         if post.len() != self.attended.len() {
-            let (found, expected) = (post.len(), self.attended.len());
-            let message = format!("got `hook_post` of {found} entries; expected {expected}");
-            return Err(Error::msg(message).into());
+            return Err(ModelError::OtherEntries {
+                found: post.len(),
+                expected: self.attended.len(),
+            });
+        }
+        for (attended, post) in self.attended.iter().zip(&post) {
+            check_shape(post, &[attended.read.dim(0)?, self.d_mlp])?;
         }
         if !self.goes_on {
             return Ok(Written(Vec::new()));
@@ -177,7 +183,7 @@ impl<E: Executor> LayerPanels<'_, E> {
             }
             false => outputs.clear(),
         }
-        // of each panel, the part of every entry's output
+        // for each panel, its part of every entry's output
         let parts: Vec<Vec<PanelOutput<'_>>> = {
             let mut entries: Vec<_> = outputs.iter_mut().map(MlpOutput::panels).collect();
             let of_panel = |_| entries.iter_mut().filter_map(Iterator::next).collect();

@@ -174,6 +174,7 @@ impl<'w, E: Executor> Walk<'w, E> {
                 ops: model.ops(),
                 block: &block,
                 layer,
+                d_mlp: model.config().d_mlp,
                 goes_on: writes_last || layer < self.last,
                 attended,
                 outputs: &mut outputs,
