@@ -16,14 +16,16 @@ use super::address;
 use super::api;
 use super::content::{Content, Page, Warning, is_relative};
 use super::error::SiteError;
+use super::model;
 use super::options::{SiteOptions, with_scheme};
 use super::output::{self, Output, OutputReport};
-use super::pages::part::ModelPart;
 use super::pages::views::{HomeView, PageView};
+use super::part::ModelPart;
 use super::sitemap;
 use super::source::Source;
 use super::text::display::lone_token;
 use super::text::fold::address_key;
+use super::text::texts::TokenTexts;
 use super::theme::Theme;
 use super::writer::Site;
 use crate::site::view::{Link, ModelView, SiteView};
@@ -134,13 +136,13 @@ pub fn build(
     site.own_pages()?;
     api::write(&site, sources.iter().map(|source| &source.atlas))?;
     let mut models = Vec::new();
-    for (source, model) in sources.iter().zip(&view.models) {
-        let part = ModelPart {
+    for (source, view) in sources.iter().zip(&view.models) {
+        model::write(&ModelPart {
             site: &site,
             source,
-            model,
-        };
-        part.write()?;
+            model: view,
+            texts: &TokenTexts::new(source.vocabulary()),
+        })?;
         let info = &source.atlas.manifest().scan.model;
         models.push((
             info.name.clone(),
@@ -257,7 +259,7 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
             .scan
             .policy
             .bos
-            .map(|id| lone_token(&source.tokenizer.vocabulary().text(TokenId(id))));
+            .map(|id| lone_token(&source.vocabulary().text(TokenId(id))));
         ModelView::new(&source.atlas, bos)
     };
     SiteView {

@@ -1,20 +1,31 @@
-//! Atlases to a static website: plain data (views) → theme → bytes → files.
+//! Atlases to a static website: data → bytes → files.
 //!
-//! [`build`] goes through the models; `text` turns tokens, numbers and examples into what people and programs read,
-//! `data` makes the files that programs read and pages load, `pages` what templates are given. Rendering returns
-//! bytes and `output` alone writes; the site never sees a model, and what it shows of a neuron is the record that its
-//! page embeds.
+//! [`build`] goes through the models. `data` is what is shown of each layer and neuron; `model` shows it to the sections:
+//! the `layout`, which holds the neurons, the pages of layers, cards, `search`, `explore`. Sections turn it into bytes with
+//! `encode`, which programs read, and with `pages`, from the theme's templates; `text` puts tokens and numbers into
+//! words. `address` says where every file is, and `output` alone writes. The site never sees a model, and what it shows of
+//! a neuron is the record that its page embeds.
 
 mod address;
 mod api;
 mod assets;
 mod build;
+mod card;
 mod content;
 mod data;
+mod deepdecipher;
+mod encode;
 mod error;
+mod excerpts;
+mod explore;
+mod layout;
+mod model;
 mod options;
 mod output;
 mod pages;
+mod part;
+mod search;
+mod section;
 mod sitemap;
 mod source;
 mod text;

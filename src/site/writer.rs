@@ -40,13 +40,18 @@ impl Site<'_> {
 
     /// What a page has that nobody is to find by searching: it leads elsewhere, or is no page of its own.
     pub(super) fn unlisted(&self, name: &str, title: String, description: String) -> Common {
-        let base = self.options.base_url();
         Common {
             root: address::root_from(name),
             title,
             description,
-            canonical: base.map(|base| base + &address::announced(name)),
+            canonical: self.canonical(name),
         }
+    }
+
+    /// Full address of a page, if the site's is known.
+    pub(super) fn canonical(&self, name: &str) -> Option<String> {
+        let base = self.options.base_url();
+        base.map(|base| base + &address::announced(name))
     }
 
     /// Makes a file hold some bytes.

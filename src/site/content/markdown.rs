@@ -298,7 +298,7 @@ pub(super) fn is_markdown(path: &Path) -> bool {
 }
 
 /// Whether a link leads to somewhere on the site: it has no scheme, no host, and is not a place on the page.
-pub(in crate::site) fn is_relative(href: &str) -> bool {
+pub(crate) fn is_relative(href: &str) -> bool {
     let first = href.split(['/', '?', '#']).next().unwrap_or_default();
     !href.starts_with(['/', '#', '?']) && !first.contains(':')
 }

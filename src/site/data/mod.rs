@@ -1,12 +1,11 @@
-//! What programs read of the site, and what its pages load: records, columns, search.
+//! What the site shows of models, layers and neurons, as plain data: numbers are not in words yet, and tokens are ids.
 
-pub(in crate::site) mod deepdecipher;
-pub(in crate::site) mod documents;
-pub(in crate::site) mod explore;
-mod fields;
-pub(in crate::site) mod lines;
-pub(in crate::site) mod record;
-mod steps;
-pub(in crate::site) mod token_index;
-pub(in crate::site) mod weights;
-pub(in crate::site) mod words;
+mod examples;
+mod layer;
+mod model;
+mod neuron;
+
+pub(super) use examples::{ExampleTokens, Examples, List};
+pub(super) use layer::{LayerData, Population, with_value};
+pub(super) use model::{LayerOverview, ModelData, count_known};
+pub(super) use neuron::NeuronData;

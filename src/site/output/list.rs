@@ -179,7 +179,7 @@ fn read_own(path: &Path) -> Result<Option<Vec<u8>>, SiteError> {
 }
 
 /// Whether a name, with `/` between folders, is that of a file inside the site, and not one of the builder's own.
-pub(in crate::site) fn is_inner(name: &str) -> bool {
+pub(crate) fn is_inner(name: &str) -> bool {
     let is_own = |part: &str| {
         let begins = part.get(..OWN.len());
         begins.is_some_and(|begins| begins.eq_ignore_ascii_case(OWN))

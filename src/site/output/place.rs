@@ -6,11 +6,7 @@ use crate::site::error::SiteError;
 
 /// Refuses a folder in which the site would mix with what it is made from, or with a home or a whole disk. A folder
 /// of the site may lie in `project`; `sources` are folders that it may neither hold nor lie in.
-pub(in crate::site) fn check(
-    out: &Path,
-    project: &Path,
-    sources: &[&Path],
-) -> Result<(), SiteError> {
+pub(crate) fn check(out: &Path, project: &Path, sources: &[&Path]) -> Result<(), SiteError> {
     let real = real(out);
     let refuse = |reason: String| {
         let out = out.to_owned();

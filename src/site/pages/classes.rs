@@ -6,14 +6,14 @@ use crate::atlas::{Class, NeuronWeights, Role};
 
 /// A class or a role.
 #[derive(Serialize)]
-pub(in crate::site) struct Tag {
-    pub(in crate::site) label: String,
+pub(crate) struct Tag {
+    pub(crate) label: String,
     /// Id of its definition on the model's page.
-    pub(in crate::site) id: String,
+    pub(crate) id: String,
 }
 
 /// A class in words.
-pub(in crate::site) fn class_label(class: Class, typical: bool) -> String {
+pub(crate) fn class_label(class: Class, typical: bool) -> String {
     match typical {
         true => class.name().to_owned(),
         false => format!("atypical {}", class.name()),
@@ -21,17 +21,17 @@ pub(in crate::site) fn class_label(class: Class, typical: bool) -> String {
 }
 
 /// Id of a class's definition, and of its colour.
-pub(in crate::site) fn class_id(class: Class) -> String {
+pub(crate) fn class_id(class: Class) -> String {
     format!("class-{}", class.name().replace(' ', "-"))
 }
 
 /// Id of a role's definition.
-pub(in crate::site) fn role_id(role: Role) -> String {
+pub(crate) fn role_id(role: Role) -> String {
     format!("role-{}", role.name())
 }
 
 /// What a neuron is by its weights, each a link to its definition.
-pub(in crate::site) fn tags(of: &NeuronWeights) -> Vec<Tag> {
+pub(crate) fn tags(of: &NeuronWeights) -> Vec<Tag> {
     let atypical = of.class.filter(|of| !of.typical).map(|_| Tag {
         label: "atypical".to_owned(),
         id: "typical".to_owned(),

@@ -13,7 +13,7 @@ use crate::site::text::format::{count, percent, round};
 use crate::site::text::texts::json as json_file;
 
 /// What is counted of a layer.
-pub(in crate::site) struct LayerFigures {
+pub(crate) struct LayerFigures {
     n: usize,
     /// Typical and atypical neurons of each class.
     classes: [[usize; 2]; Class::ALL.len()],
@@ -44,37 +44,37 @@ const COSINES: [CosineKind; 3] = [
 
 /// A number of neurons of a class or role.
 #[derive(Serialize)]
-pub(in crate::site) struct CountRow {
+pub(crate) struct CountRow {
     /// Id of the definition on the model's page.
-    pub(in crate::site) id: String,
-    pub(in crate::site) label: String,
+    pub(crate) id: String,
+    pub(crate) label: String,
     /// What the explore page is asked for these neurons.
-    pub(in crate::site) query: String,
-    pub(in crate::site) n: String,
-    pub(in crate::site) share: String,
+    pub(crate) query: String,
+    pub(crate) n: String,
+    pub(crate) share: String,
 }
 
 /// A figure with its data.
 #[derive(Serialize)]
-pub(in crate::site) struct FigureView {
-    pub(in crate::site) title: &'static str,
-    pub(in crate::site) caption: &'static str,
-    pub(in crate::site) svg: String,
-    pub(in crate::site) legend: Vec<Key>,
+pub(crate) struct FigureView {
+    pub(crate) title: &'static str,
+    pub(crate) caption: &'static str,
+    pub(crate) svg: String,
+    pub(crate) legend: Vec<Key>,
     /// Files beside the page with the data.
-    pub(in crate::site) csv: String,
-    pub(in crate::site) json: String,
+    pub(crate) csv: String,
+    pub(crate) json: String,
 }
 
 /// A colour with its meaning.
 #[derive(Serialize)]
-pub(in crate::site) struct Key {
-    pub(in crate::site) class: String,
-    pub(in crate::site) label: String,
+pub(crate) struct Key {
+    pub(crate) class: String,
+    pub(crate) label: String,
 }
 
 impl LayerFigures {
-    pub(in crate::site) fn new(neurons: &[NeuronWeights], regions: Option<&Regions>) -> Self {
+    pub(crate) fn new(neurons: &[NeuronWeights], regions: Option<&Regions>) -> Self {
         let mut classes = [[0; 2]; Class::ALL.len()];
         let mut roles = [0; Role::ALL.len()];
         for neuron in neurons {
@@ -113,7 +113,7 @@ impl LayerFigures {
     }
 
     /// Its classes, those that occur.
-    pub(in crate::site) fn class_rows(&self) -> Vec<CountRow> {
+    pub(crate) fn class_rows(&self) -> Vec<CountRow> {
         let rows = kinds().map(|(class, typical)| {
             let n = self.classes[class as usize][usize::from(!typical)];
             let atypical = if typical { "no" } else { "yes" };
@@ -124,7 +124,7 @@ impl LayerFigures {
     }
 
     /// Its roles, those that occur.
-    pub(in crate::site) fn role_rows(&self) -> Vec<CountRow> {
+    pub(crate) fn role_rows(&self) -> Vec<CountRow> {
         let rows = Role::ALL.into_iter().map(|role| {
             let n = self.roles[role as usize];
             let (name, query) = (role.name().to_owned(), format!("role={}", role.name()));
@@ -157,11 +157,11 @@ fn quartiles(mut values: Vec<f64>) -> Option<Quartiles> {
 
 /// The data of figures, by name within the model's folder.
 #[derive(Default)]
-pub(in crate::site) struct Tables(pub(in crate::site) Vec<(String, Vec<u8>)>);
+pub(crate) struct Tables(pub(in crate::site) Vec<(String, Vec<u8>)>);
 
 impl Tables {
     /// Adds a table. The names of its files, as CSV and as JSON.
-    pub(in crate::site) fn add(
+    pub(crate) fn add(
         &mut self,
         name: &str,
         columns: &[&str],
@@ -176,7 +176,7 @@ impl Tables {
 }
 
 /// Draws what the weights say of a model; without layers, nothing.
-pub(in crate::site) fn weight_figures(
+pub(crate) fn weight_figures(
     layers: &[LayerFigures],
     tables: &mut Tables,
 ) -> Result<Vec<FigureView>, SiteError> {

@@ -2,30 +2,29 @@
 
 use serde::Serialize;
 
+use crate::atlas::Summary;
 use crate::atlas::facts::RANKED;
-use crate::atlas::{NeuronWeights, Summary};
 
 use super::figures::LayerFigures;
-use super::indexes::layer_index;
-use super::part::ModelPart;
 use super::plot;
 use super::views::{LayerPageView, rank_row};
 use crate::site::address;
-use crate::site::data::record::with_value;
+use crate::site::data::{LayerData, count_known};
+use crate::site::encode::indexes::layer_index;
 use crate::site::error::SiteError;
+use crate::site::part::ModelPart;
+use crate::site::section::Section;
 use crate::site::text::texts::json;
 use crate::site::view::Common;
 
 /// Rows of a layer's table that stand in the page itself; the script loads the others.
 const TABLE_ROWS: usize = 50;
 
-/// What is known of a layer.
-pub(in crate::site) struct Layer<'a> {
-    pub(in crate::site) part: ModelPart<'a>,
-    pub(in crate::site) layer: u32,
-    pub(in crate::site) summaries: &'a [Summary],
-    pub(in crate::site) weights: Option<&'a [NeuronWeights]>,
-    pub(in crate::site) figures: Option<&'a LayerFigures>,
+/// Writes the layers' pages and indexes, and the pages that explore a layer and draw a neuron from it.
+pub(crate) struct LayerPages<'a> {
+    part: ModelPart<'a>,
+    /// If the weights were analysed.
+    figures: &'a [LayerFigures],
 }
 
 /// A page of a layer that a script fills.
@@ -36,16 +35,16 @@ struct EmptyView {
     layer: u32,
 }
 
-impl Layer<'_> {
-    /// Writes the page, the index, and the pages that explore the layer and draw a neuron.
-    pub(in crate::site) fn write(&self) -> Result<(), SiteError> {
-        let Self {
-            part,
-            layer,
-            summaries,
-            figures,
-            ..
-        } = *self;
+impl<'a> LayerPages<'a> {
+    pub(crate) fn new(part: ModelPart<'a>, figures: &'a [LayerFigures]) -> Self {
+        Self { part, figures }
+    }
+}
+
+impl Section for LayerPages<'_> {
+    fn layer(&self, data: &LayerData<'_>) -> Result<(), SiteError> {
+        let (part, layer, summaries) = (&self.part, data.layer, data.summaries);
+        let figures = self.figures.get(layer as usize);
         let (site, model) = (part.site, part.model);
         let index = address::layer(&model.name, layer);
         let default = RANKED[0];
@@ -77,15 +76,14 @@ impl Layer<'_> {
                 &values,
                 &format!("Distribution of {} in layer {layer}", default.label),
             ),
-            cells: cells(summaries),
-            dead: summaries.iter().filter(|s| s.dead == Some(true)).count(),
-            rare: summaries.iter().filter(|s| s.rare == Some(true)).count(),
+            cells: cells(summaries, data.population.layer[0]),
+            dead: count_known(summaries, |s| s.dead),
+            rare: count_known(summaries, |s| s.rare),
             classes: figures.map(LayerFigures::class_rows).unwrap_or_default(),
             roles: figures.map(LayerFigures::role_rows).unwrap_or_default(),
         };
         site.page(&index, "layer.html", Some(model), &view)?;
-        let weights = self.weights.zip(part.source.regions(layer));
-        let columns = layer_index(&model.name, layer, summaries, &ranked, weights);
+        let columns = layer_index(&model.name, data, &ranked);
         site.write(
             &address::of_layer(&model.name, layer, "index.json"),
             &json(&columns)?,
@@ -106,9 +104,10 @@ impl Layer<'_> {
 }
 
 /// All neurons of a layer as a grid of links, shaded by the default measure's rank.
-fn cells(summaries: &[Summary]) -> String {
+/// Of the neurons, `n_ranked` have a rank.
+fn cells(summaries: &[Summary], n_ranked: u32) -> String {
     const SHADES: u32 = 9;
-    let n = with_value(summaries)[0].max(1);
+    let n = n_ranked.max(1);
     let mut out = String::with_capacity(summaries.len() * 48);
     for s in summaries {
         let shade = s

@@ -9,7 +9,7 @@ const HEIGHT: f64 = 150.0;
 const BASE: f64 = 124.0; // y of the axis
 
 /// Values in bins of equal width on a linear or, where they span much, logarithmic axis.
-pub(in crate::site) fn distribution(values: &[f64], label: &str) -> String {
+pub(crate) fn distribution(values: &[f64], label: &str) -> String {
     const BINS: usize = 48;
     let mut svg = begin(label);
     let (low, high) = values
@@ -41,10 +41,10 @@ pub(in crate::site) fn distribution(values: &[f64], label: &str) -> String {
 }
 
 /// What is shown of every layer: a class of the theme that colours it, its name, and its share of the neurons.
-pub(in crate::site) struct Series {
-    pub(in crate::site) class: String,
-    pub(in crate::site) name: String,
-    pub(in crate::site) shares: Vec<f64>,
+pub(crate) struct Series {
+    pub(crate) class: String,
+    pub(crate) name: String,
+    pub(crate) shares: Vec<f64>,
 }
 
 const TALL: f64 = 240.0;
@@ -52,7 +52,7 @@ const TALL_BASE: f64 = 212.0;
 const AXIS: f64 = 56.0; // width of the numbers on the left
 
 /// Shares, one on top of the other, layer by layer; the axis ends at `most`.
-pub(in crate::site) fn stacked(series: &[Series], most: f64, label: &str) -> String {
+pub(crate) fn stacked(series: &[Series], most: f64, label: &str) -> String {
     let n = series
         .first()
         .map_or(0, |series| series.shares.len())
@@ -95,10 +95,10 @@ pub(in crate::site) fn stacked(series: &[Series], most: f64, label: &str) -> Str
 }
 
 /// First quartile, median, third.
-pub(in crate::site) type Quartiles = [f64; 3];
+pub(crate) type Quartiles = [f64; 3];
 
 /// Medians and quartiles layer by layer, and what chance explains.
-pub(in crate::site) fn quartiles(
+pub(crate) fn quartiles(
     values: &[Option<Quartiles>],
     null: &[Option<[f64; 2]>],
     label: &str,
@@ -154,10 +154,10 @@ pub(in crate::site) fn quartiles(
 }
 
 /// The 5th, 25th, 50th, 75th and 95th percentile.
-pub(in crate::site) type Spread = [f64; 5];
+pub(crate) type Spread = [f64; 5];
 
 /// Boxes with medians and whiskers layer by layer, on a logarithmic axis where all is positive and spans much.
-pub(in crate::site) fn spreads(values: &[Option<Spread>], label: &str) -> String {
+pub(crate) fn spreads(values: &[Option<Spread>], label: &str) -> String {
     let n = values.len().max(1);
     let width = (WIDTH - AXIS) / n as f64;
     let all = || values.iter().flatten().flatten().copied();

@@ -26,10 +26,10 @@ static SHOWN: [(&Fact, &str, &str); 2] = [
 const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 
 /// Quantiles of a layer's neurons.
-pub(in crate::site) struct LayerSpread([Option<Spread>; SHOWN.len()]);
+pub(crate) struct LayerSpread([Option<Spread>; SHOWN.len()]);
 
 impl LayerSpread {
-    pub(in crate::site) fn new(summaries: &[Summary]) -> Self {
+    pub(crate) fn new(summaries: &[Summary]) -> Self {
         Self(SHOWN.map(|(fact, ..)| {
             let values = summaries.iter().filter_map(|s| s.value(fact));
             let mut values: Vec<f64> = values.collect();
@@ -44,7 +44,7 @@ impl LayerSpread {
 }
 
 /// Draws the spread of every layer.
-pub(in crate::site) fn figures(
+pub(crate) fn figures(
     layers: &[LayerSpread],
     tables: &mut Tables,
 ) -> Result<Vec<FigureView>, SiteError> {

@@ -9,28 +9,28 @@ use crate::site::text::format::number;
 
 /// Definitions for the model's page.
 #[derive(Serialize)]
-pub(in crate::site) struct Terms {
-    pub(in crate::site) classes: Vec<Term>,
-    pub(in crate::site) roles: Vec<Term>,
+pub(crate) struct Terms {
+    pub(crate) classes: Vec<Term>,
+    pub(crate) roles: Vec<Term>,
     /// From which size on a cosine counts.
-    pub(in crate::site) aligned: String,
+    pub(crate) aligned: String,
     /// Layers whose neurons' tokens read are shown.
-    pub(in crate::site) early_layers: u32,
+    pub(crate) early_layers: u32,
     /// Directions of the bottom of W_U's singular space.
-    pub(in crate::site) null_dim: Option<usize>,
-    pub(in crate::site) gated: bool,
+    pub(crate) null_dim: Option<usize>,
+    pub(crate) gated: bool,
 }
 
 /// A class or a role.
 #[derive(Serialize)]
-pub(in crate::site) struct Term {
-    pub(in crate::site) id: String,
-    pub(in crate::site) name: &'static str,
-    pub(in crate::site) definition: String,
+pub(crate) struct Term {
+    pub(crate) id: String,
+    pub(crate) name: &'static str,
+    pub(crate) definition: String,
 }
 
 impl Terms {
-    pub(in crate::site) fn new(info: &WeightsInfo, gated: bool, d_model: u32) -> Self {
+    pub(crate) fn new(info: &WeightsInfo, gated: bool, d_model: u32) -> Self {
         let aligned = ALIGNED.to_string();
         let classes = Class::ALL
             .into_iter()

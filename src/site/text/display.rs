@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Escapes text for HTML, in content and in quoted attributes.
-pub(in crate::site) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         escape_char(c, &mut out);
@@ -47,7 +47,7 @@ fn stand_in(c: char) -> Option<String> {
 }
 
 /// Text of a document with nothing invisible, in HTML. The same as in tokens.js.
-pub(in crate::site) fn visible(text: &str, out: &mut String) {
+pub(crate) fn visible(text: &str, out: &mut String) {
     // nearly all characters are themselves
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !b"&<>\"'".contains(byte);
     let mut rest = text;
@@ -66,7 +66,7 @@ pub(in crate::site) fn visible(text: &str, out: &mut String) {
 }
 
 /// A token on its own, such as in a list of logit weights, not escaped: every space is visible as well.
-pub(in crate::site) fn lone_token(text: &str) -> String {
+pub(crate) fn lone_token(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {
@@ -84,7 +84,7 @@ pub(in crate::site) fn lone_token(text: &str) -> String {
 }
 
 /// Whether a character has no form of its own and sets the direction of those around it.
-pub(in crate::site) fn is_bidi(c: char) -> bool {
+pub(crate) fn is_bidi(c: char) -> bool {
     is_turn(c) || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
 }
 
@@ -95,7 +95,7 @@ fn is_turn(c: char) -> bool {
 }
 
 /// A text of several lines without what turns the direction of what follows it.
-pub(in crate::site) fn without_turns(text: &str) -> Cow<'_, str> {
+pub(crate) fn without_turns(text: &str) -> Cow<'_, str> {
     match text.contains(is_turn) {
         true => text.replace(is_turn, "").into(),
         false => text.into(),
@@ -103,7 +103,7 @@ pub(in crate::site) fn without_turns(text: &str) -> Cow<'_, str> {
 }
 
 /// A name or a sentence from a file, without anything that sets the direction of what stands beside it.
-pub(in crate::site) fn calm(text: &str) -> Cow<'_, str> {
+pub(crate) fn calm(text: &str) -> Cow<'_, str> {
     match text.contains(is_bidi) {
         true => text.replace(is_bidi, "").into(),
         false => text.into(),

@@ -33,7 +33,7 @@ fn without_stroke(c: char) -> Option<&'static str> {
 }
 
 /// Adds a folded character to a text.
-pub(in crate::site) fn fold_char(c: char, out: &mut String) {
+pub(crate) fn fold_char(c: char, out: &mut String) {
     if c.is_ascii() {
         out.push(c.to_ascii_lowercase());
         return;
@@ -65,7 +65,7 @@ fn push_small(part: char, out: &mut String) {
 }
 
 /// A text, folded.
-pub(in crate::site) fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| fold_char(c, &mut out));
     out
@@ -73,7 +73,7 @@ pub(in crate::site) fn fold(text: &str) -> String {
 
 /// What two addresses have in common that are one file on some systems: neither the case of letters nor whether they
 /// are composed counts.
-pub(in crate::site) fn address_key(address: &str) -> String {
+pub(crate) fn address_key(address: &str) -> String {
     if address.is_ascii() {
         return address.to_ascii_lowercase();
     }

@@ -2,14 +2,14 @@
 
 /// A number with three significant digits, `–` if there is none; whole from a thousand on. It is that of the files, with
 /// six digits, which scripts show as well: the same as in tokens.js.
-pub(in crate::site) fn number(value: Option<f64>) -> String {
+pub(crate) fn number(value: Option<f64>) -> String {
     value
         .and_then(round)
         .map_or_else(|| "–".into(), three_digits_text)
 }
 
 /// A share as a percentage.
-pub(in crate::site) fn percent(value: Option<f64>) -> String {
+pub(crate) fn percent(value: Option<f64>) -> String {
     match value.and_then(round) {
         Some(value) => three_digits_text(value * 100.0) + " %",
         None => "–".into(),
@@ -33,7 +33,7 @@ fn three_digits_text(value: f64) -> String {
 
 /// The first three digits of a finite number that is not negative, as a number from 100 to 999, and the exponent of the
 /// first; `(0, 0)` for zero. Halves are rounded up, as JavaScript does it.
-pub(in crate::site) fn three_digits(magnitude: f64) -> (i32, i32) {
+pub(crate) fn three_digits(magnitude: f64) -> (i32, i32) {
     if magnitude == 0.0 {
         return (0, 0);
     }
@@ -69,7 +69,7 @@ fn three_digits_exactly(magnitude: f64) -> (i32, i32) {
 }
 
 /// A count with thin groups of three, unless it has but four digits: `1 234 567`, `1536`.
-pub(in crate::site) fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -82,7 +82,7 @@ pub(in crate::site) fn count(value: u64) -> String {
 }
 
 /// A large count in words of one letter: `2.7M`.
-pub(in crate::site) fn human(value: u64) -> String {
+pub(crate) fn human(value: u64) -> String {
     let scales = [(1e9, "B"), (1e6, "M"), (1e3, "k")];
     match scales.into_iter().find(|(scale, _)| value as f64 >= *scale) {
         Some((scale, unit)) => {
@@ -98,7 +98,7 @@ pub(in crate::site) fn human(value: u64) -> String {
 }
 
 /// A number rounded to six significant digits, for JSON; `None` if it is not finite.
-pub(in crate::site) fn round(value: f64) -> Option<f64> {
+pub(crate) fn round(value: f64) -> Option<f64> {
     if value == 0.0 || !value.is_finite() {
         return value.is_finite().then_some(0.0);
     }

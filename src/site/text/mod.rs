@@ -1,8 +1,6 @@
 //! Tokens, numbers and examples as people and programs can read them.
 
-pub(in crate::site) mod display;
-pub(in crate::site) mod examples;
-pub(in crate::site) mod fold;
-pub(in crate::site) mod format;
-pub(in crate::site) mod texts;
-pub(in crate::site) mod words;
+pub(crate) mod display;
+pub(crate) mod fold;
+pub(crate) mod format;
+pub(crate) mod texts;

@@ -19,7 +19,7 @@ use crate::tokens::Vocabulary;
 use crate::site::error::SiteError;
 
 /// The tokens of a vocabulary, escaped for JSON once.
-pub(in crate::site) struct TokenTexts<'a> {
+pub(crate) struct TokenTexts<'a> {
     vocabulary: &'a Vocabulary,
     tokens: Vec<TokenText>,
     /// Text and length of tokens that are too long to stand in the table.
@@ -69,7 +69,7 @@ impl TokenText {
 }
 
 impl<'a> TokenTexts<'a> {
-    pub(in crate::site) fn new(vocabulary: &'a Vocabulary) -> Self {
+    pub(crate) fn new(vocabulary: &'a Vocabulary) -> Self {
         let bytes = |id: u32| bytes(vocabulary, TokenId(id));
         let tokens: Vec<TokenText> = (0..vocabulary.len() as u32)
             .map(|id| TokenText::new(&bytes(id)))
@@ -87,13 +87,13 @@ impl<'a> TokenTexts<'a> {
         }
     }
 
-    pub(in crate::site) fn vocabulary(&self) -> &'a Vocabulary {
+    pub(crate) fn vocabulary(&self) -> &'a Vocabulary {
         self.vocabulary
     }
 
     /// Adds the text of some tokens, as the inside of a JSON string, and their lengths. Their bytes in base64, where
     /// they are not whole characters together.
-    pub(in crate::site) fn push(
+    pub(crate) fn push(
         &self,
         tokens: &[TokenId],
         json: &mut Vec<u8>,
@@ -145,7 +145,7 @@ impl<'a> TokenTexts<'a> {
     }
 
     /// The bytes of some tokens, one after the other.
-    pub(in crate::site) fn bytes(&self, tokens: &[TokenId]) -> Vec<u8> {
+    pub(crate) fn bytes(&self, tokens: &[TokenId]) -> Vec<u8> {
         let mut all = Vec::with_capacity(tokens.len() * 6);
         for token in tokens {
             all.extend_from_slice(&bytes(self.vocabulary, *token));
@@ -154,7 +154,7 @@ impl<'a> TokenTexts<'a> {
     }
 
     /// Whether a token is a piece of a character.
-    pub(in crate::site) fn is_partial(&self, token: TokenId) -> bool {
+    pub(crate) fn is_partial(&self, token: TokenId) -> bool {
         let text = self.tokens.get(token.0 as usize);
         text.is_some_and(|text| text.kind == Kind::Partial)
     }
@@ -185,12 +185,12 @@ fn json_inside(text: &str) -> Box<str> {
 }
 
 /// A JSON string that can stand in HTML.
-pub(in crate::site) fn json_string(text: &str) -> String {
+pub(crate) fn json_string(text: &str) -> String {
     safe_in_html(serde_json::to_string(text).unwrap_or_default())
 }
 
 /// A value as a file of the site.
-pub(in crate::site) fn json(value: &impl Serialize) -> Result<Vec<u8>, SiteError> {
+pub(crate) fn json(value: &impl Serialize) -> Result<Vec<u8>, SiteError> {
     let json = serde_json::to_string(value)
         .map_err(|error| SiteError::io("write", "index.json", error.into()))?;
     Ok((safe_in_html(json) + "\n").into_bytes())
@@ -198,7 +198,7 @@ pub(in crate::site) fn json(value: &impl Serialize) -> Result<Vec<u8>, SiteError
 
 /// Writes what HTML or JavaScript could take for markup, and what turns the direction of text, as escapes; in JSON
 /// these occur in strings only.
-pub(in crate::site) fn safe_in_html(json: String) -> String {
+pub(crate) fn safe_in_html(json: String) -> String {
     // all but the three are in the blocks that begin with these bytes
     let suspect = |byte: u8| matches!(byte, b'<' | b'>' | b'&' | 0xd8 | 0xe2);
     if !json.bytes().any(suspect) {

@@ -4,18 +4,15 @@
 
 use serde::Serialize;
 
-use crate::atlas::facts::{FIRST, FREQUENCY, FREQUENCY_ABS, N_RANKED, RANKED, SCANNED};
+use crate::atlas::facts::{FIRST, FREQUENCY, FREQUENCY_ABS, RANKED, SCANNED};
 use crate::atlas::histogram::Histogram;
-use crate::atlas::{
-    Atlas, AtlasNeuron, Fact, Moments, NeuronStats, Regions, ScanIdentity, SignCase, Summary,
-    WeightsInfo,
-};
-use crate::tokens::Vocabulary;
-use crate::tokens::store::TokenStore;
+use crate::atlas::{AtlasNeuron, Fact, Moments, NeuronStats, SignCase};
 
+use super::examples::{push_columns, push_lists};
 use super::fields::Fields;
 use super::weights::{TokenLists, WeightsRecord};
-use crate::site::text::examples::{Corpus, Examples};
+use crate::site::data::{NeuronData, Population};
+use crate::site::source::Source;
 use crate::site::text::format::round;
 use crate::site::text::texts::{TokenTexts, safe_in_html};
 
@@ -136,127 +133,82 @@ struct InterestRecord {
     n_in_model: u32,
 }
 
-/// How many neurons of the layer and of the model have a value, by measure.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::site) struct Population {
-    /// Neurons of the layer.
-    pub(in crate::site) layer: [u32; N_RANKED],
-    /// Neurons of the model.
-    pub(in crate::site) model: [u32; N_RANKED],
-}
-
-/// How many neurons have a value of each measure.
-pub(in crate::site) fn with_value(summaries: &[Summary]) -> [u32; N_RANKED] {
-    RANKED.map(|fact| {
-        let values = summaries.iter().filter(|s| s.value(fact).is_some());
-        values.count() as u32
-    })
-}
-
 /// Writes the records of a model's neurons.
-pub(in crate::site) struct RecordWriter<'a> {
-    scan: &'a ScanIdentity,
-    info: Option<&'a WeightsInfo>,
-    corpus: Corpus<'a>,
+pub(crate) struct RecordWriter<'a> {
+    source: &'a Source,
+    texts: &'a TokenTexts<'a>,
 }
 
 impl<'a> RecordWriter<'a> {
-    /// For the neurons of one atlas and the corpus it was scanned on.
-    pub(in crate::site) fn new(
-        atlas: &'a Atlas,
-        store: &'a TokenStore,
-        vocabulary: &'a Vocabulary,
-    ) -> Self {
-        Self {
-            scan: &atlas.manifest().scan,
-            info: atlas.weights_info(),
-            corpus: Corpus {
-                store,
-                texts: TokenTexts::new(vocabulary),
-                windowing: atlas.windowing(),
-            },
-        }
-    }
-
-    /// The corpus.
-    pub(in crate::site) fn corpus(&self) -> &Corpus<'a> {
-        &self.corpus
+    pub(crate) fn new(source: &'a Source, texts: &'a TokenTexts<'a>) -> Self {
+        Self { source, texts }
     }
 
     /// A neuron's record as JSON that can stand in HTML.
-    pub(in crate::site) fn record(
-        &self,
-        neuron: &AtlasNeuron,
-        examples: &Examples<'_>,
-        population: &Population,
-    ) -> Vec<u8> {
-        let vocabulary = self.corpus.texts.vocabulary();
+    pub(crate) fn record(&self, data: &NeuronData<'_>) -> Vec<u8> {
+        let (neuron, examples) = (data.neuron, &data.examples);
+        let scan = &self.source.atlas.manifest().scan;
+        let vocabulary = self.texts.vocabulary();
         let weights = neuron.weights.as_ref();
         let head = RecordHead {
             schema: SCHEMA,
-            model: &self.scan.model.name,
+            model: &scan.model.name,
             layer: neuron.id.layer,
             neuron: neuron.id.neuron,
-            hook: self.scan.policy.hook_in(neuron.id.layer),
-            stats: self.stats(neuron),
+            hook: scan.policy.hook_in(neuron.id.layer),
+            stats: stats_record(neuron, scan.policy.stats.tau),
             signs: sign_records(&neuron.stats),
             logits: weights.map(|w| TokenLists::new(&w.top, &w.bottom, vocabulary)),
-            weights: weights
-                .map(|w| WeightsRecord::new(w, self.regions(neuron.id.layer), vocabulary)),
-            interest: interest(neuron, population),
+            weights: weights.map(|w| WeightsRecord::new(w, data.layer.regions, vocabulary)),
+            interest: interest(neuron, &data.layer.population),
         };
         let head = safe_in_html(serde_json::to_string(&head).unwrap_or_default());
         let mut json = Vec::with_capacity(head.len() + examples.rows.len() * 512);
         // the examples are JSON already: they take the place of the brace at the end
         json.extend_from_slice(head.strip_suffix('}').unwrap_or(&head).as_bytes());
         json.extend_from_slice(b",\"lists\":");
-        examples.push_lists(&mut json);
+        push_lists(&mut json, &examples.lists);
         json.extend_from_slice(b",\"examples\":");
-        examples.push_columns(&mut json, &self.corpus);
+        push_columns(&mut json, &examples.rows, self.source, self.texts);
         json.push(b'}');
         json
     }
+}
 
-    fn stats<'n>(&self, neuron: &'n AtlasNeuron) -> StatsRecord<'n> {
-        let (stats, summary) = (&neuron.stats, &neuron.summary);
-        let moments = &stats.moments;
-        let value = |value: Option<f64>| value.and_then(round);
-        let quantile = |name: &'static str| {
-            let q = name.parse().unwrap_or(0.5);
-            (name, value(stats.quantile(q)))
-        };
-        let later = SCANNED.into_iter().filter(|fact| fact.since != FIRST);
-        StatsRecord {
-            count: moments.count,
-            not_finite: stats.not_finite,
-            mean: value(moments.mean()),
-            variance: value(moments.variance()),
-            skewness: value(moments.skewness()),
-            kurtosis: value(moments.kurtosis()),
-            min: (moments.count > 0).then_some(moments.min),
-            max: (moments.count > 0).then_some(moments.max),
-            frequency: value(summary.value(&FREQUENCY)),
-            frequency_abs: FrequencyRecord {
-                tau: self.scan.policy.stats.tau,
-                value: value(summary.value(&FREQUENCY_ABS)),
-            },
-            dead: summary.dead,
-            rare: summary.rare,
-            later: Fields(
-                later
-                    .map(|fact| (fact.key, value(summary.value(fact))))
-                    .collect(),
-            ),
-            special: stats.special.as_ref().map(SummaryRecord::of),
-            hook_post: stats.post.as_ref().map(SummaryRecord::of),
-            quantiles: Fields(QUANTILES.map(quantile).to_vec()),
-            histogram: stats.histogram.as_ref().map(HistogramRecord::of),
-        }
-    }
-
-    /// What chance explains of a layer's cosines.
-    fn regions(&self, layer: u32) -> Option<&Regions> {
-        self.info?.layers.get(layer as usize)
+fn stats_record(neuron: &AtlasNeuron, tau: f32) -> StatsRecord<'_> {
+    let (stats, summary) = (&neuron.stats, &neuron.summary);
+    let moments = &stats.moments;
+    let value = |value: Option<f64>| value.and_then(round);
+    let quantile = |name: &'static str| {
+        let q = name.parse().unwrap_or(0.5);
+        (name, value(stats.quantile(q)))
+    };
+    let later = SCANNED.into_iter().filter(|fact| fact.since != FIRST);
+    StatsRecord {
+        count: moments.count,
+        not_finite: stats.not_finite,
+        mean: value(moments.mean()),
+        variance: value(moments.variance()),
+        skewness: value(moments.skewness()),
+        kurtosis: value(moments.kurtosis()),
+        min: (moments.count > 0).then_some(moments.min),
+        max: (moments.count > 0).then_some(moments.max),
+        frequency: value(summary.value(&FREQUENCY)),
+        frequency_abs: FrequencyRecord {
+            tau,
+            value: value(summary.value(&FREQUENCY_ABS)),
+        },
+        dead: summary.dead,
+        rare: summary.rare,
+        later: Fields(
+            later
+                .map(|fact| (fact.key, value(summary.value(fact))))
+                .collect(),
+        ),
+        special: stats.special.as_ref().map(SummaryRecord::of),
+        hook_post: stats.post.as_ref().map(SummaryRecord::of),
+        quantiles: Fields(QUANTILES.map(quantile).to_vec()),
+        histogram: stats.histogram.as_ref().map(HistogramRecord::of),
     }
 }
 

@@ -8,10 +8,10 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::fold::fold;
+use crate::site::text::fold::fold;
 
 /// Characters of the longest word.
-pub(in crate::site) const LONGEST: usize = 32;
+pub(crate) const LONGEST: usize = 32;
 
 /// Scripts without spaces between words.
 const SPACELESS: &str = r"\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}\p{scx=Myanmar}\p{scx=Tai_Le}\p{scx=New_Tai_Lue}\p{scx=Tai_Tham}\p{scx=Tai_Viet}\p{scx=Ahom}";
@@ -26,7 +26,7 @@ static UNITS: LazyLock<Regex> = LazyLock::new(|| {
 
 /// What a word is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::site) enum UnitKind {
+pub(crate) enum UnitKind {
     /// A letter with its marks, of a script without spaces between words.
     Letter,
     /// Marks of such a script without a letter.
@@ -37,12 +37,12 @@ pub(in crate::site) enum UnitKind {
 
 impl UnitKind {
     /// Whether two units without anything between them make a pair.
-    pub(in crate::site) fn pairs_with(self, next: Self) -> bool {
+    pub(crate) fn pairs_with(self, next: Self) -> bool {
         self != Self::Run && next != Self::Run
     }
 
     /// Whether a unit that follows another without anything between is a part of it.
-    pub(in crate::site) fn goes_on_with(self, next: Self) -> bool {
+    pub(crate) fn goes_on_with(self, next: Self) -> bool {
         match next {
             Self::Letter => false,
             Self::Marks => self != Self::Run,
@@ -52,7 +52,7 @@ impl UnitKind {
 }
 
 /// The units of a folded text.
-pub(in crate::site) fn units(folded: &str) -> impl Iterator<Item = (UnitKind, Range<usize>)> {
+pub(crate) fn units(folded: &str) -> impl Iterator<Item = (UnitKind, Range<usize>)> {
     UNITS.captures_iter(folded).filter_map(|found| {
         let kinds = [UnitKind::Letter, UnitKind::Marks, UnitKind::Run];
         let of = |(group, kind)| Some((kind, found.get(group)?.range()));
@@ -61,7 +61,7 @@ pub(in crate::site) fn units(folded: &str) -> impl Iterator<Item = (UnitKind, Ra
 }
 
 /// Where the words of a folded text are, pairs after the second of their units.
-pub(in crate::site) fn ranges(folded: &str) -> Vec<Range<usize>> {
+pub(crate) fn ranges(folded: &str) -> Vec<Range<usize>> {
     let mut ranges = Vec::new();
     let mut before: Option<(UnitKind, Range<usize>)> = None;
     for (kind, range) in units(folded) {
@@ -78,7 +78,7 @@ pub(in crate::site) fn ranges(folded: &str) -> Vec<Range<usize>> {
 }
 
 /// The words of a text, as often as they are in it.
-pub(in crate::site) fn words(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     let folded = fold(text);
     let words = ranges(&folded).into_iter();
     words.map(|range| folded[range].to_owned()).collect()

@@ -3,29 +3,43 @@
 
 use serde_json::{Value, json};
 
-use crate::atlas::{AtlasNeuron, ScanIdentity};
+use crate::atlas::ScanIdentity;
+use crate::ids::NeuronId;
+use crate::tokens::Vocabulary;
 
-use crate::site::text::examples::{Corpus, ExampleTokens, Examples};
-use crate::site::text::format::round;
+use super::data::{ExampleTokens, NeuronData};
+use super::error::SiteError;
+use super::part::ModelPart;
+use super::section::Section;
+use super::text::format::round;
+use super::text::texts::json as json_file;
 
 /// Services whose data is there.
 const SERVICES: [&str; 2] = ["metadata", "neuroscope"];
 
+/// Writes every neuron in this shape.
+pub(super) struct DeepDecipher<'a>(pub(super) ModelPart<'a>);
+
+impl Section for DeepDecipher<'_> {
+    fn neuron(&self, data: &NeuronData<'_>) -> Result<(), SiteError> {
+        let part = &self.0;
+        let scan = &part.source.atlas.manifest().scan;
+        let neuron = neuron(scan, data, part.texts.vocabulary());
+        part.site
+            .write(&address(&part.model.name, data.id()), &json_file(&neuron)?)
+    }
+}
+
 /// The address of a neuron; as DeepDecipher's, it has no extension.
-pub(in crate::site) fn address(scan: &ScanIdentity, neuron: &AtlasNeuron) -> String {
-    let (model, id) = (&scan.model.name, neuron.id);
-    format!("api/{model}/all/{}/{}", id.layer, id.neuron)
+fn address(model: &str, NeuronId { layer, neuron }: NeuronId) -> String {
+    format!("api/{model}/all/{layer}/{neuron}")
 }
 
 /// A neuron with its largest activations.
-pub(in crate::site) fn neuron(
-    scan: &ScanIdentity,
-    neuron: &AtlasNeuron,
-    examples: &Examples<'_>,
-    corpus: &Corpus<'_>,
-) -> Value {
-    let (model, id) = (&scan.model, neuron.id);
-    let mut texts: Vec<Value> = examples.of("top").map(|row| text(row, corpus)).collect();
+fn neuron(scan: &ScanIdentity, data: &NeuronData<'_>, vocabulary: &Vocabulary) -> Value {
+    let (model, id) = (&scan.model, data.id());
+    let texts = data.examples.of("top").map(|row| text(row, vocabulary));
+    let mut texts: Vec<Value> = texts.collect();
     // as on neuroscope.io, the range is symmetric and that of all texts
     let ends = ["min_activation", "max_activation"];
     let ends = texts
@@ -58,8 +72,7 @@ pub(in crate::site) fn neuron(
     })
 }
 
-fn text(row: &ExampleTokens<'_>, corpus: &Corpus<'_>) -> Value {
-    let vocabulary = corpus.texts.vocabulary();
+fn text(row: &ExampleTokens<'_>, vocabulary: &Vocabulary) -> Value {
     let tokens = row.tokens.iter().map(|token| vocabulary.text(*token));
     let mut values: Vec<Option<f32>> = row.example.window.values().collect();
     values[row.peak()] = Some(row.example.value);

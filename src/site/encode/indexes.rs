@@ -3,34 +3,30 @@
 use std::collections::BTreeSet;
 
 use crate::atlas::facts::{RANKED, facts};
-use crate::atlas::{AtlasManifest, Class, NeuronWeights, Regions, Role, Summary};
+use crate::atlas::{Class, NeuronWeights, Role, Summary};
+use crate::ids::NeuronId;
 
-use super::views::ModelPageView;
-use crate::site::data::explore;
-use crate::site::data::lines;
+use crate::site::data::{LayerData, ModelData};
+use crate::site::explore;
+use crate::site::part::ModelPart;
+use crate::site::search;
 use crate::site::text::format::round;
-use crate::site::view::FactView;
 
-/// `/<model>/index.json`
-pub(in crate::site) fn model_index(
-    manifest: &AtlasManifest,
-    view: &ModelPageView,
-    facts: [&[FactView]; 2],
-    neuron_json: bool,
+/// `/<model>/index.json`; `figures` are the names of the files with what the figures show.
+pub(crate) fn model_index(
+    part: &ModelPart<'_>,
+    data: &ModelData,
+    figures: &BTreeSet<&str>,
 ) -> serde_json::Value {
-    let (scan, name) = (&manifest.scan, &manifest.scan.model.name);
-    let layers = view.layers.iter().map(|row| {
-        serde_json::json!({"layer": row.layer, "n_neurons": scan.model.d_mlp, "dead": row.dead, "rare": row.rare, "index": format!("{}/index.json", row.layer), "page": format!("{}/index.html", row.layer)})
+    let (scan, model) = (&part.source.atlas.manifest().scan, part.model);
+    let name = &model.name;
+    let layers = data.layers.iter().map(|of| {
+        let layer = of.layer;
+        serde_json::json!({"layer": layer, "n_neurons": scan.model.d_mlp, "dead": of.dead, "rare": of.rare, "index": format!("{layer}/index.json"), "page": format!("{layer}/index.html")})
     });
-    let top = view.top.iter().map(|row| serde_json::json!({"layer": row.layer, "neuron": row.neuron, "page": format!("{}/{}.html", row.layer, row.neuron)}));
-    let figures: BTreeSet<&str> = view
-        .spread
-        .iter()
-        .chain(&view.figures)
-        .map(|figure| figure.json.as_str())
-        .collect();
-    let notes = view.notes.iter().map(
-        |row| serde_json::json!({"layer": row.layer, "neuron": row.neuron, "title": row.title}),
+    let top = data.top.iter().map(|(NeuronId { layer, neuron }, _)| serde_json::json!({"layer": layer, "neuron": neuron, "page": format!("{layer}/{neuron}.html")}));
+    let notes = part.notes().map(
+        |(id, note)| serde_json::json!({"layer": id.layer, "neuron": id.neuron, "title": note.title}),
     );
     serde_json::json!({
         "schema": "neuroscope/model/v1",
@@ -48,17 +44,17 @@ pub(in crate::site) fn model_index(
         "n_counted": scan.policy.n_counted,
         "manifest": "manifest.json",
         "documents": "docs/index.json",
-        "tokens": view.terms.as_ref().map(|_| "tokens/index.json"),
+        "tokens": model.analysed.then_some("tokens/index.json"),
         "figures": figures,
         "explore": explore::FILE,
         "words": "words/index.json",
         "lines": "lines/",
-        "lines_per_file": lines::PER_FILE,
+        "lines_per_file": search::PER_FILE,
         "neuron": "{layer}/{neuron}.html",
-        "neuron_json": neuron_json,
-        "statistics": facts[1],
-        "missing": view.missing,
-        "measures": facts[0],
+        "neuron_json": part.site.options.neuron_json,
+        "statistics": model.statistics,
+        "missing": data.missing,
+        "measures": model.measures,
         "layers": layers.collect::<Vec<_>>(),
         "top": {"measure": RANKED[0].key, "neurons": top.collect::<Vec<_>>()},
         "notes": notes.collect::<Vec<_>>(),
@@ -66,13 +62,13 @@ pub(in crate::site) fn model_index(
 }
 
 /// `/<model>/<layer>/index.json`
-pub(in crate::site) fn layer_index(
+pub(crate) fn layer_index(
     model: &str,
-    layer: u32,
-    summaries: &[Summary],
+    layer: &LayerData<'_>,
     ranked: &[&Summary],
-    weights: Option<(&[NeuronWeights], &Regions)>,
 ) -> serde_json::Value {
+    let summaries = layer.summaries;
+    let weights = layer.weights.zip(layer.regions);
     let mut named = serde_json::Map::new();
     for fact in facts() {
         let values = summaries.iter().enumerate().map(|(at, summary)| {
@@ -91,12 +87,11 @@ pub(in crate::site) fn layer_index(
             serde_json::json!(ranks.collect::<Vec<_>>()),
         )
     });
-    let flagged = |get: &dyn Fn(&Summary) -> bool| {
-        summaries
-            .iter()
-            .filter(|s| get(s))
-            .map(|s| s.neuron)
-            .collect::<Vec<_>>()
+    // what is unknown of every neuron is null, not empty
+    let flagged = |get: &dyn Fn(&Summary) -> Option<bool>| {
+        let is_known = summaries.iter().any(|s| get(s).is_some());
+        let flagged = summaries.iter().filter(|s| get(s) == Some(true));
+        is_known.then(|| flagged.map(|s| s.neuron).collect::<Vec<_>>())
     };
     let weights = weights.map(|(weights, regions)| {
         let class = |of: &NeuronWeights| of.class.map(|of| of.class as usize);
@@ -114,14 +109,14 @@ pub(in crate::site) fn layer_index(
     serde_json::json!({
         "schema": "neuroscope/layer/v1",
         "model": model,
-        "layer": layer,
+        "layer": layer.layer,
         "n_neurons": summaries.len(),
         "page": "{neuron}.html",
         "columns": named,
         "ranks": serde_json::Map::from_iter(ranks),
         "weights": weights,
-        "dead": flagged(&|s| s.dead == Some(true)),
-        "rare": flagged(&|s| s.rare == Some(true)),
+        "dead": flagged(&|s| s.dead),
+        "rare": flagged(&|s| s.rare),
         "ranking": {"measure": RANKED[0].key, "neurons": ranked.iter().map(|s| s.neuron).collect::<Vec<_>>()},
     })
 }

@@ -3,10 +3,16 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::site::address;
+use crate::site::data::NeuronData;
+use crate::site::error::SiteError;
+use crate::site::excerpts::around_peak;
+use crate::site::part::ModelPart;
+use crate::site::section::Section;
 use crate::site::text::texts::json_string;
 
 /// Neurons in one file.
-pub(in crate::site) const PER_FILE: usize = 32;
+pub(crate) const PER_FILE: usize = 32;
 /// Characters of a line before the peak, and behind it.
 const BEFORE: usize = 44;
 const AFTER: usize = 24;
@@ -15,26 +21,59 @@ const SAID: usize = 200;
 
 const SCHEMA: &str = "neuroscope/lines/v1";
 
-/// Lines of files that are not complete yet.
-pub(in crate::site) struct Lines {
-    n_neurons: usize,
-    open: Mutex<HashMap<usize, Vec<Option<String>>>>,
+/// Writes the lines of a model's neurons, each file with the last of its own.
+pub(crate) struct Lines<'a> {
+    part: ModelPart<'a>,
+    open: OpenFiles,
 }
 
-impl Lines {
-    /// Begins the lines of a model of so many neurons.
-    pub(in crate::site) fn new(n_neurons: usize) -> Self {
+impl<'a> Lines<'a> {
+    pub(crate) fn new(part: ModelPart<'a>) -> Self {
+        Self {
+            part,
+            open: OpenFiles::new(part.n_neurons()),
+        }
+    }
+}
+
+impl Section for Lines<'_> {
+    fn neuron(&self, data: &NeuronData<'_>) -> Result<(), SiteError> {
+        let said = data.documentation.note.map(|note| note.title.as_str());
+        let explanations = data.documentation.explanations;
+        let said = said.or_else(|| explanations.first().map(|one| one.text.as_str()));
+        let line = data.main().next().map_or("null".to_owned(), |row| {
+            let [before, at, after] = &around_peak(self.part.texts, row);
+            line(row.example.value, [before, at, after], said)
+        });
+        match self.open.put(data.flat as usize, line) {
+            Some((file, json)) => {
+                let file = address::of_model(&self.part.model.name, &file);
+                self.part.site.write(&file, json.as_bytes())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Lines of files that are not complete yet.
+struct OpenFiles {
+    n_neurons: usize,
+    lines: Mutex<HashMap<usize, Vec<Option<String>>>>,
+}
+
+impl OpenFiles {
+    fn new(n_neurons: usize) -> Self {
         Self {
             n_neurons,
-            open: Mutex::default(),
+            lines: Mutex::default(),
         }
     }
 
-    /// Takes a neuron's line. The name and the bytes of its file, if that was the last of it.
-    pub(in crate::site) fn put(&self, flat: usize, line: String) -> Option<(String, String)> {
+    /// Takes a neuron's line. The name and the text of its file, if that was the last of it.
+    fn put(&self, flat: usize, line: String) -> Option<(String, String)> {
         let first = flat / PER_FILE * PER_FILE;
         let n = PER_FILE.min(self.n_neurons - first);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = open.entry(first).or_insert_with(|| vec![None; n]);
         lines[flat - first] = Some(line);
         if lines.iter().any(Option::is_none) {
@@ -48,11 +87,7 @@ impl Lines {
 }
 
 /// A line: the value at the peak, the text before it, at it and after it, and what was said of the neuron.
-pub(in crate::site) fn line(
-    value: f32,
-    [before, at, after]: [&str; 3],
-    said: Option<&str>,
-) -> String {
+fn line(value: f32, [before, at, after]: [&str; 3], said: Option<&str>) -> String {
     let start = before.char_indices().rev().nth(BEFORE - 1);
     let before = &before[start.map_or(0, |(at, _)| at)..];
     let texts = [before, at, first(after, AFTER)].map(json_string).join(",");
@@ -73,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_file_is_done_with_its_last_neuron() {
-        let lines = Lines::new(130);
+        let lines = OpenFiles::new(130);
         assert_eq!(lines.put(129, "null".into()), None);
         let (name, json) = lines.put(128, "[1]".into()).unwrap();
         assert_eq!(name, "lines/0000128.json");

@@ -11,7 +11,7 @@ use crate::site::text::format::round;
 
 /// What a record says of the weights.
 #[derive(Serialize)]
-pub(in crate::site) struct WeightsRecord {
+pub(crate) struct WeightsRecord {
     class: Option<ClassRecord>,
     role: Option<&'static str>,
     cosines: Fields<CosineRecord>,
@@ -70,7 +70,7 @@ struct TokenColumns {
 
 /// The tokens at both ends.
 #[derive(Serialize)]
-pub(in crate::site) struct TokenLists {
+pub(crate) struct TokenLists {
     top: TokenColumns,
     bottom: TokenColumns,
 }
@@ -91,7 +91,7 @@ impl TokenColumns {
 
 impl TokenLists {
     /// From lists of the largest and the smallest.
-    pub(in crate::site) fn new(
+    pub(crate) fn new(
         top: &[(TokenId, f32)],
         bottom: &[(TokenId, f32)],
         vocabulary: &Vocabulary,
@@ -129,7 +129,7 @@ fn cosines(
 }
 
 impl WeightsRecord {
-    pub(in crate::site) fn new(
+    pub(crate) fn new(
         of: &NeuronWeights,
         regions: Option<&Regions>,
         vocabulary: &Vocabulary,

@@ -4,7 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 /// Values by name, in this order.
-pub(in crate::site) struct Fields<T>(pub(in crate::site) Vec<(&'static str, T)>);
+pub(crate) struct Fields<T>(pub(in crate::site) Vec<(&'static str, T)>);
 
 impl<T: Serialize> Serialize for Fields<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -12,7 +12,7 @@ use crate::site::text::format::round;
 use crate::site::text::texts::json;
 
 /// Tokens whose neurons are in one file.
-pub(in crate::site) const TOKENS_PER_FILE: usize = 128;
+pub(crate) const TOKENS_PER_FILE: usize = 128;
 
 /// Tokens whose texts are in one file.
 const NAMES_PER_FILE: usize = 2048;
@@ -43,10 +43,10 @@ struct TokensRecord {
 const BATCHES: usize = 16;
 
 /// Takes a file: its name and its bytes.
-pub(in crate::site) type Write<'a> = dyn Fn(&str, Vec<u8>) -> Result<(), SiteError> + Sync + 'a;
+pub(crate) type Write<'a> = dyn Fn(&str, Vec<u8>) -> Result<(), SiteError> + Sync + 'a;
 
 /// Gives `write` every file with its name, and answers the number of tokens.
-pub(in crate::site) fn write(
+pub(crate) fn write(
     scan: &ScanIdentity,
     mut batches: TokenBatches,
     write: &Write<'_>,

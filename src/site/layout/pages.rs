@@ -1,0 +1,61 @@
+//! The layout `pages`: a page for every neuron, with its record, and the documents in files of some.
+
+use rayon::prelude::*;
+
+use crate::site::address;
+use crate::site::data::NeuronData;
+use crate::site::encode::documents;
+use crate::site::encode::record::RecordWriter;
+use crate::site::error::SiteError;
+use crate::site::pages::neuron;
+use crate::site::part::ModelPart;
+use crate::site::section::Section;
+
+/// Writes a page for every neuron, and its record if that is asked for.
+pub(super) struct Pages<'a> {
+    part: ModelPart<'a>,
+    records: RecordWriter<'a>,
+}
+
+impl<'a> Pages<'a> {
+    pub(super) fn new(part: ModelPart<'a>) -> Self {
+        Self {
+            part,
+            records: RecordWriter::new(part.source, part.texts),
+        }
+    }
+}
+
+impl Section for Pages<'_> {
+    fn neuron(&self, neuron: &NeuronData<'_>) -> Result<(), SiteError> {
+        let (site, model) = (self.part.site, &self.part.model.name);
+        let record = self.records.record(neuron);
+        let page = neuron::render(&self.part, neuron, &record)?;
+        site.write(&address::neuron(model, neuron.id()), &page)?;
+        if site.options.neuron_json {
+            site.write(&address::record(model, neuron.id()), &record)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), SiteError> {
+        let ModelPart {
+            site,
+            source,
+            model,
+            texts,
+        } = self.part;
+        let starts = documents::starts(source);
+        site.write(
+            &address::of_model(&model.name, "docs/index.json"),
+            &documents::index(source, &starts),
+        )?;
+        let n_documents = source.store.n_documents() as u32;
+        (0..starts.len()).into_par_iter().try_for_each(|at| {
+            let end = starts.get(at + 1).copied().unwrap_or(n_documents);
+            let file = format!("docs/{}", documents::file_name(starts[at]));
+            let bytes = documents::file(source, texts, starts[at]..end)?;
+            site.write(&address::of_model(&model.name, &file), &bytes)
+        })
+    }
+}

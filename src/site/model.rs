@@ -1,0 +1,132 @@
+//! Writes the part of a site that is about one model: its own pages, then its layers and their neurons, section by
+//! section.
+//!
+//! Neurons are read and written some at a time, so memory does not grow with the model but for the layers at hand, one
+//! hash per file, and what sections keep until their end.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::atlas::facts::N_RANKED;
+
+use super::card::Cards;
+use super::data::{LayerData, LayerOverview, ModelData, NeuronData, Population, with_value};
+use super::deepdecipher::DeepDecipher;
+use super::error::SiteError;
+use super::explore::Explore;
+use super::layout;
+use super::pages;
+use super::pages::figures::LayerFigures;
+use super::pages::layer::LayerPages;
+use super::pages::model::LayerDrawing;
+use super::part::ModelPart;
+use super::search::{Lines, Words};
+use super::section::Section;
+
+/// Neurons that are read at a time.
+const CHUNK: usize = 32;
+
+/// Writes everything of a model.
+pub(super) fn write(part: &ModelPart<'_>) -> Result<(), SiteError> {
+    let layers = (0..part.model.n_layers).into_par_iter();
+    let first = layers.clone().map(|layer| overview(part, layer));
+    let first = first.collect::<Result<Vec<_>, SiteError>>()?;
+    let (mut overviews, mut drawings, mut figures) = (Vec::new(), Vec::new(), Vec::new());
+    for (overview, drawing, of_weights) in first {
+        overviews.push(overview);
+        drawings.push(drawing);
+        figures.extend(of_weights);
+    }
+    let data = ModelData::new(overviews);
+    pages::model::write(part, &data, drawings, &figures)?;
+    let sections = sections(part, &figures);
+    // files of one folder are made one after the other, so layers go side by side
+    layers.try_for_each(|layer| write_layer(part, layer, data.population, &sections))?;
+    sections
+        .into_par_iter()
+        .try_for_each(|section| section.finish())
+}
+
+/// The sections of a model's part.
+fn sections<'a>(part: &ModelPart<'a>, figures: &'a [LayerFigures]) -> Vec<Box<dyn Section + 'a>> {
+    let options = part.site.options;
+    let mut sections: Vec<Box<dyn Section + 'a>> = vec![
+        Box::new(LayerPages::new(*part, figures)),
+        layout::of(*part),
+        Box::new(Lines::new(*part)),
+        Box::new(Words::new(*part)),
+        Box::new(Explore::new(*part)),
+    ];
+    if options.cards {
+        sections.push(Box::new(Cards(*part)));
+    }
+    if options.deepdecipher {
+        sections.push(Box::new(DeepDecipher(*part)));
+    }
+    sections
+}
+
+/// What the model's own pages need of a layer, the last if the weights were analysed.
+fn overview(
+    part: &ModelPart<'_>,
+    layer: u32,
+) -> Result<(LayerOverview, LayerDrawing, Option<LayerFigures>), SiteError> {
+    let summaries = part.source.atlas.summaries(layer)?;
+    let weights = part.source.atlas.weights(layer)?;
+    let regions = part.source.regions(layer);
+    Ok((
+        LayerOverview::new(layer, &summaries),
+        LayerDrawing::new(layer, &summaries),
+        weights.map(|weights| LayerFigures::new(&weights, regions)),
+    ))
+}
+
+/// Shows a layer and its neurons to all sections.
+fn write_layer(
+    part: &ModelPart<'_>,
+    layer: u32,
+    in_model: [u32; N_RANKED],
+    sections: &[Box<dyn Section + '_>],
+) -> Result<(), SiteError> {
+    let atlas = &part.source.atlas;
+    let summaries = atlas.summaries(layer)?;
+    let population = Population {
+        layer: with_value(&summaries),
+        model: in_model,
+    };
+    let regions = part.source.regions(layer);
+    {
+        let weights = atlas.weights(layer)?;
+        let data = LayerData::new(layer, &summaries, weights.as_deref(), regions, population);
+        for section in sections {
+            section.layer(&data)?;
+        }
+    }
+    // each neuron is read with its own weights
+    let data = LayerData::new(layer, &summaries, None, regions, population);
+    let neurons = Mutex::new(atlas.layer(layer)?);
+    let next = || {
+        let mut neurons = neurons.lock().unwrap_or_else(PoisonError::into_inner);
+        let chunk: Vec<_> = neurons.by_ref().take(CHUNK).collect();
+        (!chunk.is_empty()).then_some(chunk)
+    };
+    // whoever has nothing else to do reads the next ones, while others write theirs
+    let worker = |_| -> Result<(), SiteError> {
+        while let Some(chunk) = next() {
+            for neuron in chunk {
+                let neuron = neuron?;
+                let neuron = NeuronData::read(part, &data, &neuron)?;
+                for section in sections {
+                    section.neuron(&neuron)?;
+                }
+                part.site.count_neuron()?;
+            }
+        }
+        Ok(())
+    };
+    (0..rayon::current_num_threads())
+        .into_par_iter()
+        .with_max_len(1)
+        .try_for_each(worker)
+}

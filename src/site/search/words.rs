@@ -1,0 +1,219 @@
+//! Which neurons have a word in their examples, or in what was said of them: files that a page searches.
+//!
+//! A neuron's most positive and most negative examples count: a word that an example fires on, with at
+//! least half of its peak, or that two examples have. Of the neurons of a word, the best are kept, so that memory and
+//! files grow with the number of words, not of neurons.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::json;
+
+use crate::atlas::Window;
+
+use super::hash::{ByHash, WordHash};
+use super::pieces::{WordPieces, WordPlace, words_of_any, words_of_whole};
+use super::postings::{MOST, MOST_SAID, Posting, Word};
+use super::units::{LONGEST, words};
+use crate::site::address;
+use crate::site::data::{ExampleTokens, Examples, NeuronData};
+use crate::site::error::SiteError;
+use crate::site::part::ModelPart;
+use crate::site::section::Section;
+
+/// Bytes of a file, unless one word alone has more.
+const FILE_BYTES: usize = 32_000;
+const SCHEMA: &str = "neuroscope/words/v1";
+const FILE_SCHEMA: &str = "neuroscope/word-neurons/v1";
+const SHARDS: usize = 64;
+/// Lists whose examples count.
+const LISTS: [&str; 2] = ["top", "bottom"];
+
+/// Collects the words of a model, and writes them.
+pub(crate) struct Words<'a> {
+    part: ModelPart<'a>,
+    pieces: WordPieces,
+    shards: Vec<Mutex<ByHash<Word>>>,
+}
+
+/// How often a neuron has a word. Small, since a neuron has many.
+struct Count {
+    fires: u8,
+    holds: u8,
+    /// The example that was counted last, and whether it fires.
+    example: u8,
+    fired: bool,
+    /// Where the word stands in the first example that fires on it, or else has it: the example, and the tokens from
+    /// the first to the one behind the last.
+    row: u8,
+    from: u16,
+    until: u16,
+}
+
+/// Words of one neuron that there is room for from the start.
+const ROOM: usize = 1024;
+
+impl Section for Words<'_> {
+    fn neuron(&self, data: &NeuronData<'_>) -> Result<(), SiteError> {
+        self.add_examples(data.flat, &data.examples);
+        let documentation = data.documentation;
+        if let Some(note) = documentation.note {
+            self.add_said(data.flat, &format!("{} {}", note.title, note.plain));
+        }
+        for explanation in documentation.explanations {
+            self.add_said(data.flat, &explanation.text);
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), SiteError> {
+        self.write()
+    }
+}
+
+impl<'a> Words<'a> {
+    pub(crate) fn new(part: ModelPart<'a>) -> Self {
+        Self {
+            part,
+            pieces: WordPieces::new(part.texts),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Adds the words of a neuron's examples.
+    fn add_examples(&self, flat: u32, examples: &Examples<'_>) {
+        let texts = self.part.texts;
+        let mut counts: ByHash<Count> = ByHash::with_capacity_and_hasher(ROOM, Default::default());
+        let mut rows: Vec<&ExampleTokens<'_>> = Vec::new();
+        let mut places: Vec<i16> = Vec::new();
+        for (list, sign) in LISTS.into_iter().zip([1, -1]) {
+            for (rank, row) in (1..).zip(examples.of(list)) {
+                // of a small corpus an example may be in both lists
+                let is_new = !rows.iter().any(|other| std::ptr::eq(*other, row));
+                if is_new && rows.len() < usize::from(u8::MAX) {
+                    rows.push(row);
+                    places.push(sign * rank);
+                }
+            }
+        }
+        for (example, row) in (0u8..).zip(&rows) {
+            let window = &row.example.window;
+            let half = row.example.value.abs() / 2.0 / window.scale.max(f32::MIN_POSITIVE);
+            let count = |word: WordPlace| {
+                if word.hash.n_chars as usize > LONGEST {
+                    return;
+                }
+                let steps = &window.steps[word.from..word.until];
+                let fires =
+                    |&step: &i8| step != Window::NOT_FINITE && f32::from(step).abs() >= half;
+                let fired = steps.iter().any(fires);
+                let count = counts.entry(word.hash.value).or_insert(Count {
+                    fires: 0,
+                    holds: 0,
+                    example,
+                    fired: false,
+                    row: example,
+                    from: word.from as u16,
+                    until: word.until as u16,
+                });
+                if count.example != example || count.holds == 0 {
+                    (count.example, count.fired) = (example, false);
+                    count.holds += 1;
+                }
+                if fired && !count.fired {
+                    count.fired = true;
+                    count.fires += 1;
+                    if count.fires == 1 {
+                        count.row = example;
+                        (count.from, count.until) = (word.from as u16, word.until as u16);
+                    }
+                }
+            };
+            match row.tokens.iter().any(|token| texts.is_partial(*token)) {
+                true => words_of_any(&row.tokens, texts, count),
+                false => words_of_whole(&row.tokens, &self.pieces, count),
+            }
+        }
+        for (hash, count) in counts {
+            if count.fires == 0 && count.holds < 2 {
+                continue;
+            }
+            let text = || {
+                let tokens = &rows[usize::from(count.row)].tokens;
+                let bytes = texts.bytes(&tokens[count.from.into()..count.until.into()]);
+                let mut words = words(&String::from_utf8_lossy(&bytes)).into_iter();
+                words.find(|word| WordHash::of(word).value == hash)
+            };
+            self.with(hash, text, |word| {
+                let first = places[usize::from(count.row)];
+                word.add(Posting::new(flat, count.fires, count.holds, first));
+            });
+        }
+    }
+
+    /// Adds the words of what is said of a neuron.
+    fn add_said(&self, flat: u32, said: &str) {
+        let words = words(said).into_iter();
+        let words: HashSet<String> = words
+            .filter(|word| word.chars().count() <= LONGEST)
+            .collect();
+        for word in words {
+            let hash = WordHash::of(&word).value;
+            self.with(hash, || Some(word), |word| word.add_said(flat));
+        }
+    }
+
+    fn with(&self, hash: u64, text: impl FnOnce() -> Option<String>, add: impl FnOnce(&mut Word)) {
+        let shard = &self.shards[hash as usize % SHARDS];
+        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        let word = shard
+            .entry(hash)
+            .or_insert_with(|| Word::new(text().unwrap_or_default()));
+        add(word);
+    }
+
+    /// Writes the files.
+    fn write(self) -> Result<(), SiteError> {
+        let (site, model) = (self.part.site, self.part.model);
+        let write = |file: &str, json: String| {
+            site.write(&address::of_model(&model.name, file), json.as_bytes())
+        };
+        let shards = self.shards.into_iter();
+        let shards = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let words = shards.flat_map(ByHash::into_values);
+        let mut words: Vec<Word> = words.filter(|word| !word.text.is_empty()).collect();
+        words.sort_unstable_by(|a, b| a.text.encode_utf16().cmp(b.text.encode_utf16()));
+        let n_words = words.len();
+        let mut firsts: Vec<String> = Vec::new();
+        let mut file = String::new();
+        let close = |file: &mut String, n: usize| {
+            let bytes = format!("{{\"schema\":\"{FILE_SCHEMA}\",\"words\":[{file}]}}\n");
+            file.clear();
+            write(&format!("words/{n}.json"), bytes)
+        };
+        for word in words {
+            let entry = word.json();
+            if !file.is_empty() && file.len() + entry.len() > FILE_BYTES {
+                close(&mut file, firsts.len() - 1)?;
+            }
+            match file.is_empty() {
+                true => firsts.push(word.text),
+                false => file.push(','),
+            }
+            file.push_str(&entry);
+        }
+        if !file.is_empty() {
+            close(&mut file, firsts.len() - 1)?;
+        }
+        let index = json!({
+            "schema": SCHEMA,
+            "model": model.name,
+            "d_mlp": model.d_mlp,
+            "n_words": n_words,
+            "most": MOST,
+            "most_said": MOST_SAID,
+            "files": firsts,
+        });
+        write("words/index.json", format!("{index}\n"))
+    }
+}
