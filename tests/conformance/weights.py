@@ -4,10 +4,12 @@
 usage: weights.py [NAME...]  (in this folder; needs the versions of requirements.txt)
 
 For each model of make.py, `<name>/weights.safetensors`. Values are f32, rounded from float64 at the very end; ids are
-i64. A neuron is a row of `w_in`, `w_gate` and `w_out`, folded as DEFINITIONS 6 says. For each layer L, n = d_mlp:
+i64. A neuron is a row of `w_in`, `w_gate` and `w_out`, folded as DEFINITIONS 6 says; a norm after the MLP is folded into w_out
+where it is said, and left out of classes and of neighbours by w_out (DEFINITIONS 7 and 8). For each layer L, n = d_mlp:
 
-    L.norm_in, L.norm_gate, L.norm_out            [n] Euclidean norms of the folded rows
+    L.norm_in, L.norm_gate, L.norm_out            [n] Euclidean norms of the folded rows, any norm after the MLP among what is folded
     L.cos_in_out, L.cos_gate_out, L.cos_gate_in   [n] as they are, before `refactor_glu`; NaN where a vector is zero
+    L.cos_in_written, L.cos_gate_written          [n] the first two, with the norm after the MLP folded in; missing without one
     L.class                                       [n] 0 strengthening, 1 conditional strengthening, 2 proportional change,
                                                       3 orthogonal output, 4 weakening, 5 conditional weakening, -1 none
     L.typical                                     [n] 1 or 0, -1 none
@@ -38,7 +40,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-NAMES = ["gpt2", "llama", "gpt_neox", "solu", "olmo2", "gemma", "opt_350m", "gpt_neox_sequential"]
+NAMES = ["gpt2", "llama", "gpt_neox", "solu", "olmo2", "gemma", "gemma2", "gemma3", "opt_350m", "gpt_neox_sequential"]
 N_TOKENS = 20
 N_NEIGHBOURS = 10
 N_PAIRS = 100_000
@@ -55,7 +57,9 @@ class Weights:
 
     w_in: list  # a layer [d_mlp, d_model]
     w_gate: list  # the same, or nothing if the MLPs are not gated
-    w_out: list  # the same
+    w_out: list  # the same, without a norm after the MLP
+    w_written: list  # the same, with it
+    has_norm_after: bool
     w_u: np.ndarray  # [d_vocab, d_model]
     w_e: np.ndarray  # [d_vocab, d_model]
     unembed_is_centred: bool  # whether the final norm is a LayerNorm
@@ -82,7 +86,8 @@ def read_through(w, norm):
 def folded(layers, stream_is_centred, w_u, final, w_e):
     """layers: one (w_in, w_gate, w_out, norm before, norm behind, norm inside) each, with None for what is not there."""
     is_centred = final is not None and final.centres
-    found = Weights([], [], [], centred(read_through(w_u, final), 0), w_e, is_centred)
+    has_norm_after = any(behind is not None for *_, behind, _ in layers)
+    found = Weights([], [], [], [], has_norm_after, centred(read_through(w_u, final), 0), w_e, is_centred)
     for w_in, w_gate, w_out, before, behind, inside in layers:
         found.w_in.append(read_through(w_in, before))
         if w_gate is not None:
@@ -90,9 +95,9 @@ def folded(layers, stream_is_centred, w_u, final, w_e):
         if inside is not None:
             # the activations leave this LayerNorm without a mean, so a row that all neurons share writes nothing
             w_out = centred(w_out * inside.scale[:, None], 0)
-        if behind is not None:
-            w_out = w_out * behind.scale
+        written = w_out if behind is None else w_out * behind.scale
         found.w_out.append(centred(w_out, 1) if stream_is_centred else w_out)
+        found.w_written.append(centred(written, 1) if stream_is_centred else written)
     return found
 
 
@@ -141,8 +146,9 @@ def of_transformers(model):
     else:
         final = model.model.norm
         for block in model.model.layers:
-            before = {"olmo2": None, "gemma2": "pre_feedforward_layernorm"}.get(kind, "post_attention_layernorm")
-            behind = {"olmo2": "post_feedforward_layernorm", "gemma2": "post_feedforward_layernorm"}.get(kind)
+            gemma = {name: "pre_feedforward_layernorm" for name in ("gemma2", "gemma3_text")}
+            before = ({"olmo2": None} | gemma).get(kind, "post_attention_layernorm")
+            behind = "post_feedforward_layernorm" if kind == "olmo2" or kind in gemma else None
             before, behind = (None if name is None else getattr(block, name) for name in (before, behind))
             mlp = block.mlp
             blocks.append((array(mlp.up_proj.weight), array(mlp.gate_proj.weight), array(mlp.down_proj.weight).T, before, behind))
@@ -260,9 +266,13 @@ def regions(w_in, w_gate, w_out):
     return found
 
 
-def directions(w_in, w_gate, w_out):
-    """Norms, cosines, class and region of one layer."""
-    found = {"norm_in": norms(w_in), "norm_out": norms(w_out), "cos_in_out": cosines(w_in, w_out)}
+def directions(w_in, w_gate, w_out, written=None):
+    """Norms, cosines, class and region of one layer; `written` is w_out with the norm after the MLP."""
+    found = {"norm_in": norms(w_in), "norm_out": norms(w_out if written is None else written), "cos_in_out": cosines(w_in, w_out)}
+    if written is not None:
+        found["cos_in_written"] = cosines(w_in, written)
+        if w_gate is not None:
+            found["cos_gate_written"] = cosines(w_gate, written)
     if w_gate is None:
         found["class"], found["typical"] = classes(found["cos_in_out"])
     else:
@@ -326,13 +336,14 @@ THRESHOLDS = (10, 0.005, 0.4, 0.25, 0.9, 0.1)
 OTHER_THRESHOLDS = (3.1, 0.05, 0.1, 0.5, 0.3, 0.7)
 
 
-def roles(layer, n_layers, v_moments, share, norm_share, variance_share, thresholds=THRESHOLDS):
+def roles(layer, n_layers, d_model, v_moments, share, norm_share, variance_share, thresholds=THRESHOLDS):
     """DEFINITIONS 6; `norm_share` and `variance_share` are the shares of the layer's neurons below this one."""
     most_peaked, most_variance, least_share, late, least_norm, most_variance_rank = thresholds
     _, variance, skewness, kurtosis = v_moments.T
     entropy = is_late(layer, n_layers, late) & (share > least_share) & (norm_share >= least_norm) & (variance_share <= most_variance_rank)
     peaked = kurtosis > most_peaked
-    return np.select([peaked & (skewness > 0), peaked & (skewness < 0), variance > most_variance, entropy], [1, 2, 3, 4], 0)
+    partition = (variance > most_variance) & (most_variance >= 1.5 / d_model)
+    return np.select([peaked & (skewness > 0), peaked & (skewness < 0), partition, entropy], [1, 2, 3, 4], 0)
 
 
 def is_early(layer, n_layers):
@@ -351,15 +362,15 @@ def lists_of(scores, prefix=""):
 def layer_of_tokens(weights, layer, space):
     """What one layer's neurons write to tokens and read from them."""
     parts = []
-    for _, logits, v in on_tokens(weights.w_out[layer], weights.w_u):
+    for _, logits, v in on_tokens(weights.w_written[layer], weights.w_u):
         parts.append(lists_of(logits) | {"logit_moments": moments(logits)[:, 1:], "v_moments": moments(v)})
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    w_out, n_layers = weights.w_out[layer], len(weights.w_out)
+    w_out, n_layers = weights.w_written[layer], len(weights.w_written)
     found["null_share"] = null_share(w_out, space)
     variance = found["v_moments"][:, 1]
     for name, thresholds in (("role", THRESHOLDS), ("role_by_others", OTHER_THRESHOLDS)):
         ranks = share_below(norms(w_out)), share_below(variance)
-        found[name] = roles(layer, n_layers, found["v_moments"], found["null_share"], *ranks, thresholds)
+        found[name] = roles(layer, n_layers, w_out.shape[1], found["v_moments"], found["null_share"], *ranks, thresholds)
     if is_early(layer, n_layers):
         for name, rows in (("in", weights.w_in), ("gate", weights.w_gate)):
             if rows:
@@ -369,7 +380,7 @@ def layer_of_tokens(weights, layer, space):
 
 def neurons_of_tokens(weights, tokens):
     """For blocks of tokens: name of the list, which tokens, all neurons' scores [rows, N], the keys to rank by."""
-    w_out = np.concatenate(weights.w_out)
+    w_out = np.concatenate(weights.w_written)
     length = norms(w_out)
     for rows in blocks(tokens):
         logits = weights.w_u[rows] @ w_out.T
@@ -385,9 +396,11 @@ def neurons_of_tokens(weights, tokens):
 def neighbours(weights, neurons, dtype=np.float64):
     """For blocks of neurons: name of the list, which neurons, all neurons' cosines [rows, N], the keys to rank by."""
     n = len(weights.w_in[0])
-    units = {name: unit(np.concatenate(rows)).astype(dtype) for name, rows in (("in", weights.w_in), ("gate", weights.w_gate), ("out", weights.w_out)) if rows}
+    named = ("in", weights.w_in), ("gate", weights.w_gate), ("out", weights.w_out), ("written", weights.w_written)
+    units = {name: unit(np.concatenate(rows)).astype(dtype) for name, rows in named if rows}
     everyone = np.arange(n * len(weights.w_in))
-    pairs = [("in", "in"), ("out", "out")] + [pair for name in units if name != "out" for pair in (("out", name), (name, "out"))]
+    reads = [name for name in ("in", "gate") if name in units]
+    pairs = [("in", "in"), ("out", "out")] + [pair for name in reads for pair in (("written", name), (name, "written"))]
     for rows in blocks(neurons):
         mine, theirs = rows[:, None] // n, everyone // n
         for a, b in pairs:
@@ -395,7 +408,7 @@ def neighbours(weights, neurons, dtype=np.float64):
             if a == b:
                 lists = {f"{a}_{a}_layer": (mine == theirs) & (rows[:, None] != everyone), f"{a}_{a}_others": mine != theirs}
             else:
-                lists = {f"downstream_{b}": theirs > mine} if a == "out" else {f"upstream_{a}": theirs < mine}
+                lists = {f"downstream_{b}": theirs > mine} if a == "written" else {f"upstream_{a}": theirs < mine}
             for name, allowed in lists.items():
                 yield name, rows, cos, np.where(allowed, np.abs(cos), -np.inf)
 
@@ -409,7 +422,8 @@ def make(name):
     found = {}
     for layer in range(n_layers):
         w_gate = weights.w_gate[layer] if weights.w_gate else None
-        parts = directions(weights.w_in[layer], w_gate, weights.w_out[layer]) | layer_of_tokens(weights, layer, space)
+        written = weights.w_written[layer] if weights.has_norm_after else None
+        parts = directions(weights.w_in[layer], w_gate, weights.w_out[layer], written) | layer_of_tokens(weights, layer, space)
         found |= {f"{layer}.{part}": value for part, value in parts.items()}
     for part, _, scores, keys in [*neighbours(weights, np.arange(n_layers * n)), *neurons_of_tokens(weights, np.arange(len(weights.w_u)))]:
         ids = best(keys, N_NEIGHBOURS)

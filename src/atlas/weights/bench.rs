@@ -78,9 +78,9 @@ pub fn bench_weights(
         let mlp = analysis.mlp(layer)?;
 
         let started = Instant::now();
-        bare(&mlp.w_out, &w_u)?;
+        bare(mlp.written(), &w_u)?;
         let vocabulary_bare_s = started.elapsed().as_secs_f64();
-        let w_out = values(&mlp.w_out)?;
+        let w_out = values(mlp.written())?;
         let first = (layer * d_mlp) as u32;
         let started = Instant::now();
         let chunks: Vec<RowChunk<'_>> = RowChunk::all(first, &w_out, d).collect();
@@ -94,8 +94,8 @@ pub fn bench_weights(
             let others = [
                 Some((&rows.input, &columns.input)),
                 Some((&rows.out, &columns.out)),
-                Some((&rows.out, &columns.input)),
-                gate.map(|gate| (&rows.out, gate)),
+                Some((rows.written(), &columns.input)),
+                gate.map(|gate| (rows.written(), gate)),
             ];
             others.into_iter().flatten()
         });

@@ -33,6 +33,7 @@ pub(crate) fn wrong_weights(
         let id = NeuronId { layer, neuron };
         let evidence = Evidence {
             v: row.v,
+            can_partition: info.can_partition(scan.model.d_model),
             null_share: row.null_share,
             late: layer + info.late_layers >= scan.model.n_layers,
             norm_rank: norm_ranks[neuron as usize],
@@ -94,7 +95,12 @@ fn wrong_row(
         ("cos_gate_out", of.cosines.gate_out, gated),
         ("cos_gate_in", of.cosines.gate_in, gated),
     ];
-    for (name, cosine, may_be) in cosines {
+    let is_normed = info.norm_after_mlp == Some(true);
+    let written = [
+        ("cos_in_written", of.cosines.in_written, is_normed),
+        ("cos_gate_written", of.cosines.gate_written, is_normed && gated),
+    ];
+    for (name, cosine, may_be) in cosines.into_iter().chain(written) {
         if cosine.is_some_and(|cosine| cosine.abs() > 1.0 || !may_be) {
             wrong.push(format!("`{name}` is {cosine:?}"));
         }

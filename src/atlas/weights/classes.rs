@@ -60,7 +60,8 @@ impl Class {
     }
 }
 
-/// The cosines between a neuron's weights; `None` where one has no direction, or there is no gate.
+/// The cosines between a neuron's weights; `None` where one has no direction, or there is no gate. A norm after the MLP is
+/// not folded into w_out, except into the last two, which only models with such a norm have.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cosines {
     /// cos(w_in, w_out)
@@ -69,6 +70,10 @@ pub struct Cosines {
     pub gate_out: Option<f32>,
     /// cos(w_gate, w_in)
     pub gate_in: Option<f32>,
+    /// cos(w_in, w_out), the norm after the MLP folded into w_out
+    pub in_written: Option<f32>,
+    /// cos(w_gate, w_out), the norm after the MLP folded into w_out
+    pub gate_written: Option<f32>,
 }
 
 /// A class, and whether it is typical: what gate and input have in common follows from what each has with the output.
@@ -81,6 +86,12 @@ pub struct Classed {
 }
 
 impl Cosines {
+    /// Makes them those of before 0.3: with any norm after the MLP folded into w_out, and none beside.
+    pub(super) fn fold_norm(&mut self) {
+        self.in_out = self.in_written.take().or(self.in_out);
+        self.gate_out = self.gate_written.take().or(self.gate_out);
+    }
+
     /// The class; `None` if a cosine is missing. It is the same whether `refactor_glu` turned the weights or not: turning
     /// changes the signs of cos(w_gate, w_in) and cos(w_gate, w_out) together, and not that of cos(w_in, w_out).
     pub fn class(&self, gated: bool) -> Option<Classed> {

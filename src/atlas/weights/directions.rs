@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use super::Norms;
+use super::{Cosines, Norms};
 use crate::model::ModelError;
 use crate::model::weights::MlpWeights;
 
@@ -12,6 +12,34 @@ pub(super) struct Directions {
     pub(super) input: Vec<f32>,
     pub(super) gate: Option<Vec<f32>>,
     pub(super) out: Vec<f32>,
+    /// Of w_out with the norm after the MLP folded in, if there is one.
+    normed_out: Option<Vec<f32>>,
+}
+
+impl Directions {
+    /// Of what reaches the residual stream.
+    pub(super) fn written(&self) -> &Vec<f32> {
+        self.normed_out.as_ref().unwrap_or(&self.out)
+    }
+
+    /// The cosines between the weights of a neuron.
+    pub(super) fn cosines(&self, neuron: usize, d: usize) -> Cosines {
+        let cosine = |a: Option<&Vec<f32>>, b: Option<&Vec<f32>>| {
+            fn row(vectors: &[f32], at: usize, d: usize) -> &[f32] {
+                &vectors[at * d..(at + 1) * d]
+            }
+            cosine(row(a?, neuron, d), row(b?, neuron, d))
+        };
+        let (input, out) = (Some(&self.input), Some(&self.out));
+        let (gate, normed_out) = (self.gate.as_ref(), self.normed_out.as_ref());
+        Cosines {
+            in_out: cosine(input, out),
+            gate_out: cosine(gate, out),
+            gate_in: cosine(gate, input),
+            in_written: cosine(input, normed_out),
+            gate_written: cosine(gate, normed_out),
+        }
+    }
 }
 
 /// The product of two vectors.
@@ -64,13 +92,16 @@ fn directions(tensor: &Tensor, d: usize) -> Result<(Vec<f32>, Vec<f32>), ModelEr
     Ok((vectors, norms))
 }
 
-/// Unit vectors of a layer, and the lengths that the vectors had.
+/// Unit vectors of a layer, and the lengths that the vectors had; that of what reaches the residual stream is the output's.
 pub(super) fn layer_directions(
     mlp: &MlpWeights,
     d: usize,
 ) -> Result<(Directions, Vec<Norms>), ModelError> {
     let (input, input_norms) = directions(&mlp.w_in, d)?;
     let (out, out_norms) = directions(&mlp.w_out, d)?;
+    let normed_out = mlp.normed_w_out.as_ref().map(|w_out| directions(w_out, d));
+    let (normed_out, normed_norms) = normed_out.transpose()?.unzip();
+    let out_norms = normed_norms.unwrap_or(out_norms);
     let gate = mlp.w_gate.as_ref().map(|w_gate| directions(w_gate, d));
     let (gate, gate_norms) = gate.transpose()?.unzip();
     let norms = (0..input_norms.len()).map(|at| Norms {
@@ -79,5 +110,11 @@ pub(super) fn layer_directions(
         out: out_norms[at],
     });
     let norms = norms.collect();
-    Ok((Directions { input, gate, out }, norms))
+    let directions = Directions {
+        input,
+        gate,
+        out,
+        normed_out,
+    };
+    Ok((directions, norms))
 }

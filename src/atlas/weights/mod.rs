@@ -133,6 +133,10 @@ pub struct WeightsInfo {
     pub early_layers: u32,
     /// Number of layers, from the last, whose neurons may regulate entropy.
     pub late_layers: u32,
+    /// Whether the model has a norm after the MLP. It is folded into w_out for logit weights, roles and composition, and left out
+    /// for classes and neighbours by w_out. `None` if the atlas was analysed before 0.3, when it was folded in everywhere.
+    #[serde(default)]
+    pub norm_after_mlp: Option<bool>,
     /// Layer by layer, what chance explains.
     pub layers: Vec<Regions>,
 }
@@ -153,6 +157,11 @@ pub struct Regions {
 impl WeightsInfo {
     /// Name and version of the schema.
     pub const SCHEMA: &'static str = "neuroscope/weights/v1";
+
+    /// Whether neurons were told to partition; before 0.3 they were, however near to chance the threshold is.
+    pub fn can_partition(&self, d_model: u32) -> bool {
+        self.norm_after_mlp.is_none() || self.options.roles.can_partition(d_model)
+    }
 
     /// Fails if it is not of a model of so many layers.
     fn check(&self, n_layers: u32) -> Result<(), String> {

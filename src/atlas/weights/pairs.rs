@@ -26,7 +26,8 @@ pub enum Relation {
     OutOutLayer,
     /// Neurons of other layers, by cos(w_out, w_out).
     OutOutOthers,
-    /// Neurons of earlier layers, by the cosine of their w_out with this neuron's w_in.
+    /// Neurons of earlier layers, by the cosine of their w_out with this neuron's w_in; here and below, any norm after the MLP is
+    /// folded into w_out.
     UpstreamIn,
     /// Neurons of earlier layers, by the cosine of their w_out with this neuron's w_gate.
     UpstreamGate,
@@ -157,6 +158,7 @@ impl Neighbours {
             others,
         };
         let (input, out) = (rows.input.as_slice(), rows.out.as_slice());
+        let written = rows.written().as_slice();
         let mut jobs = vec![
             job(
                 input,
@@ -170,10 +172,10 @@ impl Neighbours {
                 Some(&self.out_out_layer),
                 &self.out_out_others,
             ),
-            job(out, |c| Some(&c.input), None, &self.out_in),
+            job(written, |c| Some(&c.input), None, &self.out_in),
         ];
         if let Some(out_gate) = &self.out_gate {
-            jobs.push(job(out, |c| c.gate.as_ref(), None, out_gate));
+            jobs.push(job(written, |c| c.gate.as_ref(), None, out_gate));
         }
         let jobs = jobs.iter();
         let tasks = jobs.flat_map(|job| {

@@ -84,10 +84,15 @@ impl Default for RoleThresholds {
     }
 }
 
+/// How many times the variance of chance the threshold of partition neurons must be.
+const LEAST_OVER_CHANCE: f64 = 1.5;
+
 /// What decides about a neuron's role.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evidence {
     pub(super) v: Shape,
+    /// Whether the threshold of v's variance is far enough above what random directions have.
+    pub(super) can_partition: bool,
     /// ρ
     pub(super) null_share: Option<f32>,
     /// Whether its layer is late.
@@ -117,6 +122,12 @@ impl RoleThresholds {
         Ok(())
     }
 
+    /// Whether neurons of a model can be told to partition: v of random directions has a variance of 1 / d_model, and where the
+    /// threshold is not well above it, chance alone would pass.
+    pub fn can_partition(&self, d_model: u32) -> bool {
+        self.variance >= LEAST_OVER_CHANCE / f64::from(d_model.max(1))
+    }
+
     /// The role, if there is one. Entropy comes last: its neurons write what no token reads.
     pub(super) fn role(&self, evidence: &Evidence) -> Option<Role> {
         let v = &evidence.v;
@@ -131,7 +142,9 @@ impl RoleThresholds {
         match skewness.filter(|_| peaked) {
             Some(skewness) if skewness > 0.0 => Some(Role::Prediction),
             Some(_) => Some(Role::Suppression),
-            None if v.variance.is_some_and(|variance| variance > self.variance) => {
+            None if evidence.can_partition
+                && v.variance.is_some_and(|variance| variance > self.variance) =>
+            {
                 Some(Role::Partition)
             }
             None => entropy.then_some(Role::Entropy),
@@ -162,6 +175,7 @@ mod tests {
                 skewness: Some(skewness),
                 kurtosis: Some(kurtosis),
             },
+            can_partition: true,
             null_share: Some(0.5),
             late: false,
             norm_rank: 0.95,
@@ -176,6 +190,13 @@ mod tests {
         assert_eq!(of(&evidence(10.5, -0.1, 0.1)), Some(Role::Suppression));
         assert_eq!(of(&evidence(10.0, 3.0, 0.006)), Some(Role::Partition));
         assert_eq!(of(&evidence(3.0, 0.0, 0.005)), None);
+        let near_chance = Evidence {
+            can_partition: false,
+            ..evidence(3.0, 0.0, 0.1)
+        };
+        assert_eq!(of(&near_chance), None);
+        let thresholds = RoleThresholds::default();
+        assert!(!thresholds.can_partition(299) && thresholds.can_partition(300));
         let late = Evidence {
             late: true,
             ..evidence(3.0, 0.0, 0.001)

@@ -4,9 +4,9 @@
 use candle_core::Device;
 use rayon::prelude::*;
 
-use super::directions::{cosine, dot, inverse_norm, layer_directions, values};
+use super::directions::{dot, inverse_norm, layer_directions, values};
 use super::reads::Reads;
-use super::{Cosines, NeuronWeights, TokenNeurons};
+use super::{NeuronWeights, TokenNeurons};
 use crate::atlas::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
 use crate::model::Config;
@@ -19,6 +19,8 @@ const TOLERANCE: f64 = 1e-3;
 pub(crate) struct WeightsSample<'a> {
     /// Neurons whose tokens are recomputed.
     pub(crate) neurons: &'a [NeuronId],
+    /// Whether classes leave out a norm after the MLP, as they have since 0.3.
+    pub(crate) norm_is_apart: bool,
     /// Tokens whose neurons are recomputed, with what the atlas has.
     pub(crate) tokens: &'a [(TokenId, TokenNeurons)],
 }
@@ -44,14 +46,10 @@ pub(crate) fn different_from_model(
         let stored = of_layer(layer)?;
         let (directions, norms) = layer_directions(&mlp, d)?;
         for (neuron, of) in (0..).zip(&stored) {
-            let row = |vectors: &[f32]| rows(vectors, neuron);
-            let (input, out) = (row(&directions.input), row(&directions.out));
-            let gate = directions.gate.as_ref().map(|gate| row(gate));
-            let found = Cosines {
-                in_out: cosine(&input, &out),
-                gate_out: gate.as_ref().and_then(|gate| cosine(gate, &out)),
-                gate_in: gate.as_ref().and_then(|gate| cosine(gate, &input)),
-            };
+            let mut found = directions.cosines(neuron, d);
+            if !sample.norm_is_apart {
+                found.fold_norm();
+            }
             let pairs = [
                 ("norm_in", Some(norms[neuron].input), Some(of.norms.input)),
                 ("norm_gate", norms[neuron].gate, of.norms.gate),
@@ -59,6 +57,8 @@ pub(crate) fn different_from_model(
                 ("cos_in_out", found.in_out, of.cosines.in_out),
                 ("cos_gate_out", found.gate_out, of.cosines.gate_out),
                 ("cos_gate_in", found.gate_in, of.cosines.gate_in),
+                ("cos_in_written", found.in_written, of.cosines.in_written),
+                ("cos_gate_written", found.gate_written, of.cosines.gate_written),
             ];
             for (name, expected, found) in pairs {
                 let near = match (expected, found) {
@@ -73,7 +73,7 @@ pub(crate) fn different_from_model(
                 }
             }
         }
-        let w_out = values(&mlp.w_out)?;
+        let w_out = values(mlp.written())?;
         let w_in = values(&mlp.w_in)?;
         let w_gate = mlp.w_gate.as_ref().map(values).transpose()?;
         let product = |vectors: &[f32], neuron: usize, others: &[f32]| -> Vec<(TokenId, f64)> {

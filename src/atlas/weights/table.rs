@@ -12,6 +12,8 @@ use crate::atlas::error::AtlasError;
 use crate::ids::NeuronId;
 use crate::shard::{Column, Row, ScanIdentity, Table, TableReader, TableWriter};
 
+/// What holds of an atlas without a column.
+const UNKNOWN: &str = "not known";
 /// Rows of a row group.
 const ROWS: usize = 1024;
 
@@ -72,12 +74,19 @@ pub(crate) fn weights_table() -> Arc<Table<WeightsRow>> {
         number!("norm_in", norms.input).about("length of the input weights"),
         optional!("norm_gate", norms.gate)
             .about("length of the gate's weights; null without a gate"),
-        number!("norm_out", norms.out).about("length of the output weights"),
+        number!("norm_out", norms.out)
+            .about("length of the output weights, with any norm after the MLP folded in"),
         optional!("cos_in_out", cosines.in_out).about("cosine of input and output weights"),
         optional!("cos_gate_out", cosines.gate_out)
             .about("cosine of the gate's and the output weights"),
         optional!("cos_gate_in", cosines.gate_in)
             .about("cosine of the gate's and the input weights"),
+        optional!("cos_in_written", cosines.in_written)
+            .about("`cos_in_out` with the norm after the MLP folded into the output weights; null without such a norm")
+            .since("0.3", UNKNOWN),
+        optional!("cos_gate_written", cosines.gate_written)
+            .about("`cos_gate_out` with that norm folded in")
+            .since("0.3", UNKNOWN),
         // before the class, which needs it
         Column::flag(
             "typical",
@@ -219,6 +228,8 @@ fn check(of: &NeuronWeights, scan: &ScanIdentity) -> Result<(), String> {
         ("cos_in_out", of.cosines.in_out),
         ("cos_gate_out", of.cosines.gate_out),
         ("cos_gate_in", of.cosines.gate_in),
+        ("cos_in_written", of.cosines.in_written),
+        ("cos_gate_written", of.cosines.gate_written),
         ("null_share", of.null_share),
         ("v_low", Some(of.histogram.low)),
         ("v_step", Some(of.histogram.step)),

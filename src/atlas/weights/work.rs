@@ -4,14 +4,14 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::chunks::{ROWS, RowChunk};
-use super::directions::{Directions, cosine, layer_directions, values};
+use super::directions::{Directions, layer_directions, values};
 use super::null_space::NullSpace;
 use super::pairs::{Neighbours, PackedDirections, Relation};
 use super::reads::{self, Reads};
 use super::roles::{self, Evidence};
 use super::tokens::TokenIndex;
 use super::vocabulary::{Vocabulary, Written};
-use super::{AnalysisOptions, Cosines, NeuronWeights, Norms, Region, Regions, WeightsInfo};
+use super::{AnalysisOptions, NeuronWeights, Norms, Region, Regions, WeightsInfo};
 use crate::atlas::error::AtlasError;
 use crate::ids::TokenId;
 use crate::lanes::Isa;
@@ -114,6 +114,7 @@ impl<'a> Work<'a> {
             null_dim: null_space.as_ref().map(NullSpace::dim),
             early_layers: early as u32,
             late_layers: late as u32,
+            norm_after_mlp: Some(c.has_norm_after_mlp()),
             layers: Vec::new(),
         };
         // enough layers at a time for all threads to have work
@@ -188,7 +189,7 @@ impl<'a> Work<'a> {
         mlps: &[MlpWeights],
     ) -> Result<Vec<Written>, AtlasError> {
         let c = self.config;
-        let w_outs = mlps.iter().map(|mlp| values(&mlp.w_out));
+        let w_outs = mlps.iter().map(|mlp| values(mlp.written()));
         let w_outs = w_outs.collect::<Result<Vec<_>, _>>()?;
         let layers = (first..).zip(&w_outs);
         let chunks: Vec<_> = layers
@@ -260,17 +261,12 @@ impl<'a> Work<'a> {
             late,
         } = of;
         let one = |(neuron, written): (usize, Written)| {
-            let row = |vectors: &Vec<f32>| vectors[neuron * d..(neuron + 1) * d].to_vec();
-            let (input, out) = (row(&directions.input), row(&directions.out));
-            let gate = directions.gate.as_ref().map(row);
-            let cosines = Cosines {
-                in_out: cosine(&input, &out),
-                gate_out: gate.as_ref().and_then(|gate| cosine(gate, &out)),
-                gate_in: gate.as_ref().and_then(|gate| cosine(gate, &input)),
-            };
-            let null_share = null_space.and_then(|space| space.share(&out));
+            let cosines = directions.cosines(neuron, d);
+            let written_row = &directions.written()[neuron * d..(neuron + 1) * d];
+            let null_share = null_space.and_then(|space| space.share(written_row));
             let role = self.options.roles.role(&Evidence {
                 v: written.v,
+                can_partition: self.options.roles.can_partition(d as u32),
                 null_share,
                 late,
                 norm_rank: norm_ranks[neuron],

@@ -395,6 +395,11 @@ impl Config {
         }
     }
 
+    /// Whether what the MLP writes goes through a norm of its own before it is added to the residual stream.
+    pub fn has_norm_after_mlp(&self) -> bool {
+        matches!(self.layout, Layout::PostNorm | Layout::Sandwich)
+    }
+
     /// Whether models of this family are always run with a BOS in front, whatever their tokenizer does.
     pub fn expects_bos(&self) -> bool {
         self.family == Family::TransformerLens

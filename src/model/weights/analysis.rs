@@ -3,7 +3,7 @@
 use candle_core::{D, DType, Tensor};
 
 use super::loader::Loader;
-use crate::model::config::{Layout, NormKind};
+use crate::model::config::NormKind;
 use crate::model::error::ModelError;
 
 /// One layer's MLP weights as TransformerLens has them, a neuron being a row, folded.
@@ -13,8 +13,17 @@ pub struct MlpWeights {
     pub w_gate: Option<Tensor>,
     /// `[d_mlp, d_model]`
     pub w_in: Tensor,
-    /// `[d_mlp, d_model]`
+    /// `[d_mlp, d_model]`; a norm after the MLP is not folded in, as in TransformerLens.
     pub w_out: Tensor,
+    /// `w_out` with the norm after the MLP folded in, if there is one.
+    pub normed_w_out: Option<Tensor>,
+}
+
+impl MlpWeights {
+    /// What reaches the residual stream: `w_out` with any norm after the MLP folded in.
+    pub fn written(&self) -> &Tensor {
+        self.normed_w_out.as_ref().unwrap_or(&self.w_out)
+    }
 }
 
 /// Access to weights for analysis.
@@ -27,7 +36,7 @@ impl<'c> Analysis<'c> {
         Self { loader }
     }
 
-    /// A layer's MLP: the norm in front of it is folded into w_gate and w_in, those behind into w_out.
+    /// A layer's MLP: the norm before it is folded into w_gate and w_in, the norm inside it, which SoLU has, into w_out.
     pub fn mlp(&self, layer: usize) -> Result<MlpWeights, ModelError> {
         let config = self.loader.config();
         let mlp = self.loader.mlp(layer)?;
@@ -40,20 +49,19 @@ impl<'c> Analysis<'c> {
             }
             None => w_out,
         };
-        let out_norm = match config.layout {
-            Layout::PostNorm | Layout::Sandwich => self.loader.mlp_out_norm(layer)?,
-            _ => None,
+        let out_norm = match config.has_norm_after_mlp() {
+            true => self.loader.mlp_out_norm(layer)?,
+            false => None,
         };
-        let w_out = match out_norm {
-            Some(norm) => w_out.broadcast_mul(&norm.weight)?,
-            None => w_out,
-        };
+        let normed_w_out = out_norm.map(|norm| w_out.broadcast_mul(&norm.weight));
+        let normed_w_out = normed_w_out.transpose()?;
         // where all that reads the stream takes its mean off, the mean of what is written does nothing
         let readers = [Some(config.norm), config.final_norm];
         let mut kinds = readers.iter().flatten().map(|norm| norm.kind);
-        let w_out = match kinds.all(|kind| kind == NormKind::Layer) {
-            true => w_out.broadcast_sub(&w_out.mean_keepdim(D::Minus1)?)?,
-            false => w_out,
+        let is_centred = kinds.all(|kind| kind == NormKind::Layer);
+        let centre = |w: Tensor| match is_centred {
+            true => w.broadcast_sub(&w.mean_keepdim(D::Minus1)?),
+            false => Ok(w),
         };
         let fold_in = |w: &Tensor| self.loader.fold_in(w, layer);
         let w_gate = mlp
@@ -63,7 +71,8 @@ impl<'c> Analysis<'c> {
         Ok(MlpWeights {
             w_gate,
             w_in: fold_in(mlp.input.weight.tensor()?)?,
-            w_out,
+            w_out: centre(w_out)?,
+            normed_w_out: normed_w_out.map(centre).transpose()?,
         })
     }
 

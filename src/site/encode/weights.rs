@@ -125,6 +125,12 @@ fn cosines(
         all.push(("gate_out", cosines.gate_out, of(|r| r.gate_out)));
         all.push(("gate_in", cosines.gate_in, of(|r| r.gate_in)));
     }
+    let written = [
+        ("in_written", cosines.in_written),
+        ("gate_written", cosines.gate_written),
+    ];
+    let written = written.into_iter().filter(|(_, value)| value.is_some());
+    all.extend(written.map(|(name, value)| (name, value, None)));
     all
 }
 

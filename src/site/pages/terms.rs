@@ -19,6 +19,8 @@ pub(crate) struct Terms {
     /// Directions of the bottom of W_U's singular space.
     pub(crate) null_dim: Option<usize>,
     pub(crate) gated: bool,
+    /// Which norms are folded into which weights.
+    pub(crate) norms: &'static str,
 }
 
 /// A class or a role.
@@ -52,6 +54,21 @@ impl Terms {
             early_layers: info.early_layers,
             null_dim: info.null_dim,
             gated,
+            norms: norm_words(info.norm_after_mlp),
+        }
+    }
+}
+
+fn norm_words(norm_after_mlp: Option<bool>) -> &'static str {
+    match norm_after_mlp {
+        Some(false) => {
+            "The norm before the MLP is folded into the input weights, the last norm into the unembedding."
+        }
+        Some(true) => {
+            "The norm before the MLP is folded into the input weights, the last norm into the unembedding. The norm after the MLP is left out of the classes, the cosines and the neighbours that write alike, as in TransformerLens and in the paper’s code, since a few of its coordinates would decide every cosine; it is folded into w_out for logit weights, roles, and who feeds whom."
+        }
+        None => {
+            "All norms are folded into the weights beside them. If a norm stands after this model’s MLP, classes differ from the published ones: analyse the atlas again to leave that norm out."
         }
     }
 }
@@ -112,9 +129,13 @@ fn role_words(role: Role, info: &WeightsInfo, d_model: u32) -> String {
             t.kurtosis
         ),
         Role::Partition => format!(
-            "Promotes one part of the vocabulary and suppresses the other: variance of v above {}. Random directions have about 1 / d_model = {}.",
+            "Promotes one part of the vocabulary and suppresses the other: variance of v above {}. Random directions have about 1 / d_model = {}{}.",
             t.variance,
-            number(Some(1.0 / f64::from(d_model.max(1))))
+            number(Some(1.0 / f64::from(d_model.max(1)))),
+            match info.can_partition(d_model) {
+                true => "",
+                false => ", which is too near to the threshold: no neuron of this model is called one",
+            }
         ),
         Role::Entropy => format!(
             "Writes what the unembedding hardly reads, and so changes how sure the model is through the last norm: in {last}, ρ above {}, w_out longer than that of at least {} of the layer's neurons, and v of at most {} of them varying less.",
