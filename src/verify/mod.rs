@@ -171,7 +171,7 @@ pub enum VerifyError {
     #[error(transparent)]
     Option(#[from] OptionError),
     /// The folder holds something that is not of the scan.
-    #[error("`{path}` is of another {what} (expected {expected}, found {found})")]
+    #[error("`{path}` is from a different {what} (expected {expected}, found {found})")]
     Other {
         /// Where.
         path: PathBuf,

@@ -76,15 +76,24 @@ pub const FIRST: &str = "0.1";
 type Write<R> = Box<dyn Fn(&[R]) -> ArrayRef + Send + Sync>;
 type Read<R> = Box<dyn Fn(&ArrayRef, &mut [R]) -> Result<(), String> + Send + Sync>;
 
+/// Whether a row may be without a value of a column.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// Every row has a value.
+    Required,
+    /// Every file has the column; a value may be null.
+    Nullable,
+    /// A file may lack the column, and a value may be null; the text says what holds then.
+    Optional(&'static str),
+}
+
 /// A column of a table whose rows are `R`s.
 pub struct Column<R> {
     name: String,
     data_type: DataType,
-    is_nullable: bool,
+    presence: Presence,
     /// The version of the program that it came with.
     since: &'static str,
-    /// What holds where a file does not have it; `None` if every file must.
-    without: Option<&'static str>,
     about: Cow<'static, str>,
     write: Write<R>,
     read: Read<R>,
@@ -100,9 +109,8 @@ impl<R: Row> Column<R> {
         Self {
             name: name.into(),
             data_type,
-            is_nullable: false,
+            presence: Presence::Required,
             since: FIRST,
-            without: None,
             about: "".into(),
             write: Box::new(write),
             read: Box::new(read),
@@ -270,12 +278,12 @@ impl<R: Row> Column<R> {
     }
 
     fn may_be_null(&self) -> bool {
-        self.is_nullable || self.without.is_some()
+        self.presence != Presence::Required
     }
 
     fn nullable(self) -> Self {
         Self {
-            is_nullable: true,
+            presence: Presence::Nullable,
             ..self
         }
     }
@@ -283,7 +291,7 @@ impl<R: Row> Column<R> {
     /// Makes the column one that is never null.
     pub fn required(self) -> Self {
         Self {
-            is_nullable: false,
+            presence: Presence::Required,
             ..self
         }
     }
@@ -292,7 +300,7 @@ impl<R: Row> Column<R> {
     pub fn since(self, version: &'static str, without: &'static str) -> Self {
         Self {
             since: version,
-            without: Some(without),
+            presence: Presence::Optional(without),
             ..self
         }
     }
@@ -300,7 +308,7 @@ impl<R: Row> Column<R> {
     /// Says that a table that was not scanned may lack the column; `without` is what holds then.
     pub fn may_lack(self, without: &'static str) -> Self {
         Self {
-            without: Some(without),
+            presence: Presence::Optional(without),
             ..self
         }
     }
@@ -326,12 +334,12 @@ impl<R: Row> Column<R> {
     /// Its line in a table of docs/format.md.
     pub fn line(&self) -> String {
         let mut about = self.about.trim_end_matches('.').to_owned();
-        match self.without {
-            Some(without) if self.since != FIRST => {
+        match self.presence {
+            Presence::Optional(without) if self.since != FIRST => {
                 about += &format!("; since {}, {without} in older files", self.since);
             }
-            Some(without) => about += &format!("; {without} where it is absent"),
-            None => {}
+            Presence::Optional(without) => about += &format!("; {without} where it is absent"),
+            Presence::Required | Presence::Nullable => {}
         }
         let null = if self.may_be_null() { " or null" } else { "" };
         let type_name = type_name(&self.data_type);
@@ -370,9 +378,11 @@ impl<R: Row> Column<R> {
     }
 
     pub(super) fn check_absent(&self) -> Result<(), String> {
-        match self.without {
-            Some(_) => Ok(()),
-            None => Err(format!("column `{}` is missing", self.name)),
+        match self.presence {
+            Presence::Optional(_) => Ok(()),
+            Presence::Required | Presence::Nullable => {
+                Err(format!("column `{}` is missing", self.name))
+            }
         }
     }
 }
