@@ -49,6 +49,7 @@ pub(super) fn check(
     let ground = |documents, is_merged| -> Result<Ground<'_>, VerifyError> {
         Ok(Ground {
             positions: &positions,
+            vocabulary: tokenizer.vocabulary(),
             options,
             kind: scan.kind(),
             counts: positions.counts(std::ops::Range::clone(&documents))?,

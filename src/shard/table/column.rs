@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow_array::builder::{ListBuilder, PrimitiveBuilder};
+use arrow_array::builder::{ListBuilder, PrimitiveBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, UInt8Type, UInt32Type, UInt64Type,
@@ -174,7 +174,7 @@ impl<R: Row> Column<R> {
         Self::new(name, DataType::Boolean, write, read).nullable()
     }
 
-    /// A column of texts that may be null. What cannot be set is said with the row's place.
+    /// A column of texts that may be null. An error of `set` is reported with the row's place.
     pub fn text(
         name: &str,
         get: impl Fn(&R) -> Option<&str> + Send + Sync + 'static,
@@ -221,6 +221,39 @@ impl<R: Row> Column<R> {
                 let [from, until] = [n, n + 1].map(|n| lists.value_offsets()[n] as usize);
                 set(row, &values[from..until]).map_err(|reason| at(row, reason))
             })
+        };
+        Self::new(name, data_type, write, read)
+    }
+
+    /// A column of lists of texts. A list that is null is not set.
+    pub fn texts(
+        name: &str,
+        get: impl Fn(&R) -> Option<&[String]> + Send + Sync + 'static,
+        set: impl Fn(&mut R, Vec<String>) + Send + Sync + 'static,
+    ) -> Self {
+        let item = Arc::new(Field::new("item", DataType::Utf8, false));
+        let data_type = DataType::List(item.clone());
+        let write = move |rows: &[R]| -> ArrayRef {
+            let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item.clone());
+            for row in rows {
+                let list = get(row);
+                for text in list.unwrap_or_default() {
+                    lists.values().append_value(text);
+                }
+                lists.append(list.is_some());
+            }
+            Arc::new(lists.finish())
+        };
+        let read = move |values: &ArrayRef, rows: &mut [R]| {
+            let lists = values.as_list::<i32>();
+            let texts = lists.values().as_string::<i32>();
+            let rows = rows.iter_mut().enumerate();
+            for (n, row) in rows.filter(|(n, _)| lists.is_valid(*n)) {
+                let [from, until] = [n, n + 1].map(|n| lists.value_offsets()[n] as usize);
+                let list = (from..until).map(|at| texts.value(at).to_owned());
+                set(row, list.collect());
+            }
+            Ok(())
         };
         Self::new(name, data_type, write, read)
     }
