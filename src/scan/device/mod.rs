@@ -16,7 +16,7 @@ use crate::gpu::{BatchRows, Counted, FURTHER, Found, Gpu, HookTensors, LayerStat
 use crate::ids::Pos;
 use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
 use crate::model::{Activation, Entry, MlpProducts, Model, ModelError};
-use crate::stats::block::{Around, Block, More, Quantity, ScanContext, quantity_of};
+use crate::stats::block::{Block, PositionWindow, Quantity, ScanContext, Tally, quantity_of};
 use crate::stats::moments::Moments;
 use crate::stats::signs::CaseStats;
 use crate::stats::sums::N_SUMS;
@@ -157,7 +157,7 @@ impl OnDevice {
                     let histogram = counted.histogram.chunks_exact(counted.d);
                     block.add(
                         lane,
-                        &more(&counted, neuron),
+                        &tally(&counted, neuron),
                         histogram.map(|bin| bin[neuron]),
                     );
                 }
@@ -336,18 +336,16 @@ impl Seen<'_> {
 }
 
 /// What was counted of one neuron.
-fn more(counted: &Counted, neuron: usize) -> More {
+fn tally(counted: &Counted, neuron: usize) -> Tally {
     let d = counted.d;
     let count = |at: usize| counted.counts[at * d + neuron];
     let sum = |at: usize| counted.sums[at * d + neuron];
     let extreme = |at: usize| counted.extremes[at * d + neuron];
-    More {
-        moments: Moments {
-            count: u64::from(count(0)),
-            sums: Some(std::array::from_fn(sum)),
-            min: -extreme(1),
-            max: extreme(0),
-        },
+    Tally {
+        count: count(0),
+        powers: std::array::from_fn(sum),
+        min: -extreme(1),
+        max: extreme(0),
         sums: std::array::from_fn(|at| sum(4 + at)),
         n_firing: count(1),
         n_above_tau: count(2),
@@ -525,8 +523,13 @@ impl<'a> Layout<'a> {
         })
     }
 
-    fn at<'v>(&self, place: Place, values: &'v [f32], options: &StatsOptions) -> Around<'v> {
-        Around {
+    fn at<'v>(
+        &self,
+        place: Place,
+        values: &'v [f32],
+        options: &StatsOptions,
+    ) -> PositionWindow<'v> {
+        PositionWindow {
             doc: self.batch[place.0].info.doc,
             pos: Pos(self.pos(place)),
             start: self.positions(place, options).start,

@@ -160,7 +160,7 @@ fn version_1_is_merged_and_built_as_it_always_was() {
         .filter(|(name, _)| *name != ".neuroscope-build.json")
         .map(|(name, bytes)| format!("{} {name}", hash(bytes)))
         .collect();
-    insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false }, {
+    insta::with_settings!({ snapshot_path => "../golden", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!("files", list.join("\n"));
         for page in ["index.html", "llama/index.html", "llama/1/index.html", "llama/1/5.html", "gpt2/0/0.html", "llama/index.json", "llama/1/index.json"] {
             let bytes = &site[page];

@@ -235,7 +235,7 @@ fn parts_of_different_scans_are_not_merged() {
             .arg(&a)
             .arg("--model")
             .arg(model("gpt2")),
-        &["other weights"],
+        &["different weights"],
     );
 
     fs::create_dir_all(a.join("parts/part-copy")).unwrap();

@@ -194,7 +194,10 @@ fn parts_of_another_corpus_do_not_replace_an_atlas() {
     for more in [&[][..], &["--model", model("llama").to_str().unwrap()]] {
         let mut merge = neuroscope(own.path());
         merge.arg("merge").arg(&data).args(more);
-        fail(&mut merge, &["is not of the corpus that was scanned"]);
+        fail(
+            &mut merge,
+            &["does not describe the corpus that was scanned"],
+        );
         assert!(files(&data.join("atlas")) == atlas);
     }
 }
@@ -311,7 +314,7 @@ fn text_of_another_corpus_is_not_shown() {
     change(&data.join("corpus/manifest.json"), |manifest| {
         manifest["tokenizer_sha256"] = json!("0".repeat(64));
     });
-    all_refuse(dir.path(), &["other tokenizer"]);
+    all_refuse(dir.path(), &["different tokenizer"]);
 }
 
 #[test]

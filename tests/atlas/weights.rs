@@ -792,7 +792,7 @@ fn analyze_completes_an_atlas() {
     change_tensor(&file, "model.norm.weight", <[u8]>::reverse);
     let mut analyze = neuroscope(dir.path());
     let analyze = analyze.arg("analyze").arg(&data).arg("--model").arg(&other);
-    fail(analyze, &["other weights"]);
+    fail(analyze, &["different weights"]);
     // the same weights in another config are another model
     let other = dir.path().join("other-config");
     copied("llama", &other);
@@ -800,13 +800,13 @@ fn analyze_completes_an_atlas() {
     fs::write(other.join("config.json"), config + "\n").unwrap();
     let mut analyze = neuroscope(dir.path());
     let analyze = analyze.arg("analyze").arg(&data).arg("--model").arg(&other);
-    fail(analyze, &["other config"]);
+    fail(analyze, &["different config"]);
     assert_eq!(atlas_files(&data), before);
 
     // nor does a merge with another model touch what is there
     let mut merge = neuroscope(dir.path());
     let merge = merge.arg("merge").arg(&data).arg("--model").arg(&other);
-    fail(merge, &["other config"]);
+    fail(merge, &["different config"]);
     assert_eq!(atlas_files(&data), before);
 
     for _ in 0..2 {

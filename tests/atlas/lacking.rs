@@ -12,6 +12,15 @@ use neuroscope::verify::{VerifyOptions, verify};
 use crate::support::tables::{groups, leave_out, tables};
 use crate::support::{fail, files, neuroscope, record, scan, succeed};
 
+const OPTIONS: VerifyOptions = VerifyOptions {
+    neurons: 1,
+    examples: 1,
+    tolerance: 1e-3,
+    seed: 0,
+    full: false,
+    device: DeviceName::Cpu,
+};
+
 fn index(project: &Path, model: &str) -> serde_json::Value {
     let path = project.join("site").join(model).join("index.json");
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -144,6 +153,26 @@ fn an_atlas_that_was_not_scanned_may_know_little() {
     );
 }
 
+/// What one table lacks and others give is one problem for each column, not one for each neuron.
+#[test]
+fn a_column_that_the_table_of_neurons_lacks_is_reported_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = dir.path();
+    scan(project, "llama", 8, &[]);
+    let data = project.join("data/llama");
+    leave_out(&data.join("atlas/neurons.parquet"), |name| {
+        ["mean_abs", "skewness_rank_in_model"].contains(&name)
+    });
+    let report = verify(&data, None, &OPTIONS, &|_| true).unwrap();
+    let wrong = report.wrong.iter();
+    let wrong: Vec<_> = wrong
+        .map(|one| format!("{}: {}", one.file, one.what))
+        .collect();
+    let lacks =
+        |column| format!("atlas/neurons.parquet: it lacks `{column}`, which the other tables give");
+    assert_eq!(wrong, ["mean_abs", "skewness_rank_in_model"].map(lacks));
+}
+
 /// Every column that a table may lack, in the atlas and in its parts: what is left is read, merged and verified, and no
 /// other value changes. A null in one row is as good as an absent column, for that row.
 #[test]
@@ -213,15 +242,7 @@ fn any_column_that_may_be_absent_may_be_absent_alone() {
                     ),
                     false => {
                         result.unwrap();
-                        let options = VerifyOptions {
-                            neurons: 1,
-                            examples: 1,
-                            tolerance: 1e-3,
-                            seed: 0,
-                            full: false,
-                            device: DeviceName::Cpu,
-                        };
-                        let report = verify(&data, None, &options, &|_| true).unwrap();
+                        let report = verify(&data, None, &OPTIONS, &|_| true).unwrap();
                         let derived = report
                             .wrong
                             .iter()

@@ -233,7 +233,7 @@ fn an_atlas_is_verified_and_its_examples_are_computed_again() {
 
         fail(
             verify().arg("--model").arg(model(other)),
-            &["other weights"],
+            &["different weights"],
         );
         // what claims to be of another type does not reproduce
         if name == "llama" {

@@ -1,0 +1,4 @@
+//! The program's own behaviour: its options, and its errors.
+
+mod bad_input;
+mod options;

@@ -1,0 +1,5 @@
+//! Scans: in parts and batches, interrupted, of any size.
+
+mod interrupted;
+mod parts;
+mod scale;

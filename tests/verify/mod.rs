@@ -1,0 +1,3 @@
+//! What `verify` finds, and what it does not accuse.
+
+mod changes;
