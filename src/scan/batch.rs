@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{DocId, Pos, TokenId};
 use crate::stats::block::WindowInfo;
 use crate::stats::samples::SamplePlan;
+use crate::stats::starts::START_POSITIONS;
 use crate::stats::{StatsOptions, hash};
 use crate::tokens::store::{StoreError, TokenStore};
 use crate::tokens::{Vocabulary, Window, Windowing};
@@ -151,6 +152,7 @@ impl<'a> Rows<'a> {
             doc,
             start: window.start,
             skip: window.skip,
+            n_start: ids.len().min(1 + START_POSITIONS),
             counted: counted.collect(),
             contexts: (0..ids.len()).map(context).collect(),
             ends_document,

@@ -39,6 +39,14 @@ pub(super) fn stats(of: &NeuronStats) -> Result<(), String> {
     for (prefix, found) in [("special_", &of.special), ("post_", &of.post)] {
         found.iter().try_for_each(|found| moments(prefix, found))?;
     }
+    if let Some(of) = &of.starts {
+        moments("start_", &of.moments)?;
+        let (min, max) = (of.elsewhere_min, of.elsewhere_max);
+        let is_empty = min == f32::INFINITY && max == f32::NEG_INFINITY;
+        if !is_empty && !(min.is_finite() && max.is_finite() && min <= max) {
+            return Err(format!("`elsewhere_min` is {min}, `elsewhere_max` {max}"));
+        }
+    }
     for (name, found) in [
         ("not_finite", of.not_finite),
         ("firing", of.n_firing),

@@ -10,6 +10,7 @@ use crate::stats::histogram::Histogram;
 use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
 use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
+use crate::stats::starts::Starts;
 use crate::stats::sums::SUMS;
 
 /// A neuron's statistics.
@@ -74,6 +75,15 @@ const SPECIAL: MomentsColumns = MomentsColumns {
     begin: |stats| stats.special = Some(Moments::default()),
     forget: |stats| stats.special = None,
     get_mut: |stats| stats.special.as_mut(),
+};
+
+const STARTS: MomentsColumns = MomentsColumns {
+    prefix: "start_",
+    about: "the ranking hook at counted positions 1 to 3 of windows, where they start",
+    get: |stats| stats.starts.as_ref().map(|starts| &starts.moments),
+    begin: |stats| stats.starts = Some(Starts::default()),
+    forget: |stats| stats.starts = None,
+    get_mut: |stats| stats.starts.as_mut().map(|starts| &mut starts.moments),
 };
 
 const POST: MomentsColumns = MomentsColumns {
@@ -180,6 +190,8 @@ pub(super) fn stats_table(kind: MlpKind) -> Arc<Table<StatsRow>> {
         column.about(sum.about).since(sum.since, UNKNOWN)
     }));
     columns.extend(SPECIAL.columns());
+    let starts = STARTS.columns().into_iter().chain(elsewhere_columns());
+    columns.extend(starts.map(|column| column.since("0.3", UNKNOWN)));
     if kind == MlpKind::Solu {
         columns.extend(POST.columns());
     }
@@ -240,6 +252,30 @@ pub(super) fn stats_table(kind: MlpKind) -> Arc<Table<StatsRow>> {
         columns.extend(SignCase::ALL.into_iter().flat_map(case_columns));
     }
     Arc::new(Table::new(columns))
+}
+
+/// The columns of the extremes where no window starts.
+fn elsewhere_columns() -> [Column<StatsRow>; 2] {
+    let min = Column::optional(
+        "elsewhere_min",
+        |row: &StatsRow| row.stats.starts.map(|starts| starts.elsewhere_min),
+        |row, min: Option<f32>| match (min, &mut row.stats.starts) {
+            (Some(min), Some(starts)) => starts.elsewhere_min = min,
+            (_, starts) => *starts = None,
+        },
+    );
+    let max = Column::optional(
+        "elsewhere_max",
+        |row: &StatsRow| row.stats.starts.map(|starts| starts.elsewhere_max),
+        |row, max: Option<f32>| match (max, &mut row.stats.starts) {
+            (Some(max), Some(starts)) => starts.elsewhere_max = max,
+            (_, starts) => *starts = None,
+        },
+    );
+    [
+        min.about("minimum at the other counted positions"),
+        max.about("maximum at the other counted positions"),
+    ]
 }
 
 /// The columns of a sign case.

@@ -41,17 +41,21 @@ fn stats(kind: MlpKind) -> impl Strategy<Value = NeuronStats> {
     let counts = prop::array::uniform3(0u64..1 << 40);
     let bins = prop::collection::vec((any::<u8>(), 1u64..99), 0..6);
     (
-        prop::array::uniform3(moments()),
+        prop::array::uniform4(moments()),
         counts,
         bins,
         prop::array::uniform4(case),
     )
         .prop_map(
-            move |([moments, special, post], [not_finite, n_firing, n_above_tau], bins, cases)| {
+            move |([moments, special, post, start], [not_finite, n_firing, n_above_tau], bins, cases)| {
                 NeuronStats {
                     moments,
                     sums: [Some(2.5); N_SUMS],
                     special: Some(special),
+                    starts: Some(Starts {
+                        moments: start,
+                        ..Starts::default()
+                    }),
                     post: (kind == MlpKind::Solu).then_some(post),
                     not_finite: Some(not_finite),
                     n_firing: Some(n_firing),

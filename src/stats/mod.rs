@@ -13,6 +13,7 @@ pub mod neuron;
 pub mod quantile;
 pub mod samples;
 pub mod signs;
+pub mod starts;
 pub mod sums;
 pub mod window;
 

@@ -5,6 +5,7 @@ use super::histogram::Histogram;
 use super::moments::Moments;
 use super::samples::Samples;
 use super::signs::CaseStats;
+use super::starts::Starts;
 use super::sums::{N_SUMS, SUMS};
 use super::{MlpKind, StatsOptions};
 
@@ -26,6 +27,8 @@ pub struct NeuronStats {
     pub n_above_tau: Option<u64>,
     /// Moments of the ranking hook at the special positions, which are not counted.
     pub special: Option<Moments>,
+    /// The ranking hook where windows start, which is counted as well.
+    pub starts: Option<Starts>,
     /// Moments of `hook_post`, where that is not the ranking hook; SoLU neurons only.
     pub post: Option<Moments>,
     /// By sign case, in the order of [`super::signs::SignCase::ALL`]; gated neurons only.
@@ -51,6 +54,7 @@ impl NeuronStats {
             n_firing: Some(0),
             n_above_tau: Some(0),
             special: Some(Moments::default()),
+            starts: Some(Starts::default()),
             post: (kind == MlpKind::Solu).then(Moments::default),
             cases: (kind == MlpKind::Gated).then(Default::default),
         }
@@ -66,6 +70,7 @@ impl NeuronStats {
             n_firing: None,
             n_above_tau: None,
             special: None,
+            starts: None,
             post: None,
             cases: None,
         }
@@ -86,6 +91,7 @@ impl NeuronStats {
             merge(own, other, |own, other| *own += other);
         }
         merge(&mut self.special, &other.special, Moments::merge);
+        merge(&mut self.starts, &other.starts, Starts::merge);
         merge(&mut self.post, &other.post, Moments::merge);
         merge(&mut self.cases, &other.cases, |own, other| {
             own.iter_mut()

@@ -20,10 +20,12 @@ pub struct Tally {
     pub count: u32,
     /// Σx, Σx², Σx³, Σx⁴ of the ranked value.
     pub powers: [f64; 4],
-    /// Smallest ranked value; `+∞` when `count` is 0.
+    /// Smallest ranked value except where windows start; `+∞` without any.
     pub min: f32,
-    /// Largest ranked value; `−∞` when `count` is 0.
+    /// Largest ranked value except where windows start; `−∞` without any.
     pub max: f32,
+    /// Moments of the ranked value where windows start, which is counted as well.
+    pub starts: Moments,
     /// Further sums.
     pub sums: [f64; N_SUMS],
     /// Positions with `hook_pre` > 0.
@@ -134,6 +136,7 @@ impl Block {
         self.firing[lane] += tally.n_firing;
         self.above[lane] += tally.n_above_tau;
         self.not_finite[lane] += tally.not_finite;
+        self.starts[lane].merge(&tally.starts);
         self.special[lane].merge(&tally.special);
         let bins = &mut self.histogram[lane * BINS..(lane + 1) * BINS];
         for (count, n) in bins.iter_mut().zip(histogram) {

@@ -28,6 +28,7 @@ use super::moments::Moments;
 use super::neuron::{Neuron, NeuronStats};
 use super::samples::{BANDS, Sample, SamplePlan, Samples};
 use super::signs::{CaseStats, SignCase};
+use super::starts::Starts;
 use super::sums::{self, N_SUMS};
 use super::{MlpKind, StatsOptions};
 use document::{Carry, Pending, Segment};
@@ -47,6 +48,9 @@ pub struct WindowInfo {
     pub start: Pos,
     /// Rows at the beginning that belong to no document (a BOS that was put in front).
     pub skip: usize,
+    /// Rows at the beginning that are the window's first, and those at which it starts
+    /// ([`START_POSITIONS`](super::starts::START_POSITIONS)).
+    pub n_start: usize,
     /// For each row, whether it counts (DEFINITIONS 2).
     pub counted: Vec<bool>,
     /// For each row, the hash of the tokens up to it by which near-duplicates are found.
@@ -68,6 +72,7 @@ impl WindowInfo {
             doc: self.doc,
             start: Pos(self.start.0 + before),
             skip: self.skip.saturating_sub(rows.start).min(rows.len()),
+            n_start: self.n_start.saturating_sub(rows.start).min(rows.len()),
             counted: self.counted[rows.clone()].to_vec(),
             contexts: self.contexts[rows.clone()].to_vec(),
             ends_document: self.ends_document && rows.end == self.n_rows(),
@@ -249,8 +254,10 @@ pub struct Block {
     count: Vec<u32>,
     sums: [Vec<f64>; 4],
     further: [Vec<f64>; N_SUMS],
+    /// Extremes at counted positions other than those where windows start.
     min: Vec<f32>,
     max: Vec<f32>,
+    starts: Vec<Moments>,
     firing: Vec<u32>,
     above: Vec<u32>,
     not_finite: Vec<u32>,
@@ -279,6 +286,7 @@ impl Block {
             further: std::array::from_fn(|_| vec![0.0; WIDTH]),
             min: vec![f32::INFINITY; WIDTH],
             max: vec![f32::NEG_INFINITY; WIDTH],
+            starts: vec![Moments::default(); WIDTH],
             firing: vec![0; WIDTH],
             above: vec![0; WIDTH],
             not_finite: vec![0; WIDTH],
@@ -317,7 +325,9 @@ impl Block {
             let first = row;
             row += run.len();
             if run[0] {
-                self.observe_run(info, rows, first..row, context);
+                let starts = info.n_start.clamp(first, row);
+                self.observe_run(info, rows, first..starts, true, context);
+                self.observe_run(info, rows, starts..row, false, context);
                 continue;
             }
             for row in first..row {
@@ -331,23 +341,28 @@ impl Block {
         }
     }
 
-    /// Some consecutive positions that count.
+    /// Some consecutive positions that count, all where a window starts or none.
     fn observe_run(
         &mut self,
         info: &WindowInfo,
         rows: &WindowRows<'_>,
         run: Range<usize>,
+        is_start: bool,
         context: &ScanContext<'_>,
     ) {
+        if run.is_empty() {
+            return;
+        }
         let pos = |row: usize| info.start.0 + (row - info.skip) as u32;
         for first in (0..self.n).step_by(LANES) {
             let lanes = first..first + LANES;
-            match self.observe_strip(rows, run.clone(), lanes.clone(), context) {
+            match self.observe_strip(rows, run.clone(), lanes.clone(), is_start, context) {
                 Some(best) => self.note_best(rows, run.clone(), first, &best, &pos),
                 None => {
                     for row in run.clone() {
                         for lane in lanes.start..lanes.end.min(self.n) {
-                            self.observe_one(rows, row, lane, pos(row), context.options.tau);
+                            let tau = context.options.tau;
+                            self.observe_one(rows, row, lane, pos(row), is_start, tau);
                         }
                     }
                 }
@@ -361,6 +376,7 @@ impl Block {
         rows: &WindowRows<'_>,
         run: Range<usize>,
         lanes: Range<usize>,
+        is_start: bool,
         context: &ScanContext<'_>,
     ) -> Option<Best> {
         let from = run.start * WIDTH + lanes.start;
@@ -389,18 +405,16 @@ impl Block {
         })?;
         for (at, lane) in lanes.clone().enumerate() {
             self.count[lane] += run.len() as u32;
-            self.max[lane] = larger(self.max[lane], best.top[at]);
-            self.min[lane] = -larger(-self.min[lane], best.bottom[at]);
+            if !is_start {
+                self.max[lane] = larger(self.max[lane], best.top[at]);
+                self.min[lane] = -larger(-self.min[lane], best.bottom[at]);
+            }
+        }
+        if is_start {
+            push_rows(&mut self.starts[lanes.clone()], rows.ranked, run.clone(), lanes.start);
         }
         if let (Some(moments), Some(post)) = (&mut self.post, rows.post) {
-            for row in run {
-                for (moments, &x) in moments[lanes.clone()]
-                    .iter_mut()
-                    .zip(&post[row * WIDTH + lanes.start..])
-                {
-                    moments.push(x);
-                }
-            }
+            push_rows(&mut moments[lanes.clone()], post, run, lanes.start);
         }
         Some(best)
     }
@@ -444,7 +458,15 @@ impl Block {
     }
 
     /// One position of one lane, whose neighbours may not be finite.
-    fn observe_one(&mut self, rows: &WindowRows<'_>, row: usize, lane: usize, pos: u32, tau: f32) {
+    fn observe_one(
+        &mut self,
+        rows: &WindowRows<'_>,
+        row: usize,
+        lane: usize,
+        pos: u32,
+        is_start: bool,
+        tau: f32,
+    ) {
         let at = row * WIDTH + lane;
         if !rows.is_finite(at) {
             self.not_finite[lane] += 1;
@@ -461,8 +483,13 @@ impl Block {
             sums[lane] += f64::from(term);
         }
         self.count[lane] += 1;
-        self.max[lane] = larger(self.max[lane], x);
-        self.min[lane] = -larger(-self.min[lane], -x);
+        match is_start {
+            true => self.starts[lane].push(x + 0.0),
+            false => {
+                self.max[lane] = larger(self.max[lane], x);
+                self.min[lane] = -larger(-self.min[lane], -x);
+            }
+        }
         self.firing[lane] += u32::from(pre > 0.0);
         self.above[lane] += u32::from(rows.post.unwrap_or(rows.ranked)[at].abs() > tau);
         self.histogram[lane * BINS + usize::from(bin(x))] += 1;
@@ -505,13 +532,19 @@ impl Block {
         let neurons = neurons.map(|(lane, (lists, samples))| {
             let bins = &self.histogram[lane * BINS..(lane + 1) * BINS];
             let bins = bins.iter().enumerate();
+            let starts = Starts {
+                moments: self.starts[lane],
+                elsewhere_min: self.min[lane] + 0.0,
+                elsewhere_max: self.max[lane] + 0.0,
+            };
             let stats = NeuronStats {
                 moments: Moments {
                     count: u64::from(self.count[lane]),
                     sums: Some(self.sums.each_ref().map(|sums| sums[lane])),
-                    min: self.min[lane] + 0.0,
-                    max: self.max[lane] + 0.0,
+                    min: starts.elsewhere_min.min(starts.moments.min),
+                    max: starts.elsewhere_max.max(starts.moments.max),
                 },
+                starts: Some(starts),
                 sums: self.further.each_ref().map(|sums| Some(sums[lane])),
                 histogram: Some(Histogram::from_bins(
                     bins.map(|(bin, &count)| (bin as u8, u64::from(count))),
@@ -564,7 +597,7 @@ impl Block {
         let n_shown = options.random + BANDS.len() * options.per_band;
         let n_kept = options.samples().expected(share).ceil() as usize;
         let lane =
-            BINS * 4 + (4 + N_SUMS) * 8 + 5 * 4 + size_of::<Moments>() + size_of::<Samples>();
+            BINS * 4 + (4 + N_SUMS) * 8 + 5 * 4 + 2 * size_of::<Moments>() + size_of::<Samples>();
         let cases = match kind {
             MlpKind::Gated => 4 * size_of::<CaseStats>(),
             MlpKind::Solu => size_of::<Moments>(),
@@ -587,6 +620,15 @@ impl Block {
             part_disk: (stats + (n_listed + n_kept) * row) as u64,
             checkpoint_disk: (stats + (n_listed + n_kept) * (row + 10)) as u64,
             atlas_disk: (stats + (n_listed + n_shown) * (row - 8)) as u64,
+        }
+    }
+}
+
+/// Adds some rows of `[row, WIDTH]` to the moments of neighbouring lanes.
+fn push_rows(moments: &mut [Moments], values: &[f32], rows: Range<usize>, first: usize) {
+    for row in rows {
+        for (moments, &x) in moments.iter_mut().zip(&values[row * WIDTH + first..]) {
+            moments.push(x + 0.0);
         }
     }
 }

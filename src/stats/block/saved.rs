@@ -41,7 +41,8 @@ impl Block {
         let counts = [&self.count, &self.firing, &self.above, &self.not_finite];
         let cases = self.cases.iter().flatten().map(|case| &case.count);
         let counts = counts.into_iter().chain([&self.histogram]).chain(cases);
-        let special = self.special.iter().chain(self.post.iter().flatten());
+        let special = self.special.iter().chain(&self.starts);
+        let special = special.chain(self.post.iter().flatten());
         let has_post = self.post.is_some();
         self.shape() == empty.shape()
             && counts.flatten().all(|&n| u64::from(n) <= progress.rows)
@@ -75,7 +76,7 @@ impl Block {
         shape.extend([&self.not_finite, &self.histogram].map(Vec::len));
         shape.extend([&self.min, &self.max].map(Vec::len));
         shape.extend(self.sums.iter().chain(&self.further).map(Vec::len));
-        shape.push(self.special.len());
+        shape.extend([&self.special, &self.starts].map(Vec::len));
         shape.push(self.post.as_ref().map_or(0, Vec::len));
         for case in self.cases.iter().flatten() {
             shape.push(case.count.len());

@@ -30,6 +30,7 @@ fn windows(documents: &[Document]) -> Vec<TestWindow> {
                     doc: DocId(doc as u32),
                     start: Pos(start),
                     skip: 1,
+                    n_start: 4.min(all.len()),
                     counted: (0..all.len()).map(|row| row > 0).collect(),
                     contexts: (0..all.len())
                         .map(|row| context(doc, start + row as u32 - u32::from(row > 0)))
