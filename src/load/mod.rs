@@ -17,10 +17,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::files::{hash_file, hex};
+use crate::files::{ModelHashes, hash_file, hex};
 use crate::model::weights::{Checkpoint, SafetensorsFile, TensorFile};
 use crate::model::{Config, ModelError};
-use crate::shard::ModelHashes;
 use crate::tokens::{Tokenizer, TokenizerError};
 
 pub use error::LoadError;
@@ -61,14 +60,14 @@ pub struct ModelFiles {
 }
 
 impl ModelFiles {
-    /// Opens a model: `demo` is the one in the program (`./demo` a folder of that name), else a folder or a `.gguf`
-    /// file, else what the Hugging Face Hub calls so, with `@revision`. Weights are mapped into memory, and must not be
-    /// changed while in use.
+    /// Opens a model by its name: `demo` for the one in the program, the path of a folder or of a `.gguf` file (`./demo` for a
+    /// folder called `demo`), or a name on the Hugging Face Hub, with `@revision` if wanted. Weights are mapped into
+    /// memory, and must not be changed while in use.
     pub fn open(model: &str) -> Result<Self, LoadError> {
         Self::open_with(model, &|_, _, _| true)
     }
 
-    /// The same, telling of what is fetched.
+    /// Opens a model like [`open`](Self::open), and reports to `progress` what it fetches.
     pub fn open_with(model: &str, progress: Progress<'_>) -> Result<Self, LoadError> {
         let path = Path::new(model);
         if model == "demo" {

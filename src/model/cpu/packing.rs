@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::words::{Words, bf16, pair, rounded};
+use super::words::{Words, pair, rounded};
 use crate::lanes::{Isa, Kernel, Lanes};
 
 /// Outputs of a panel of weights.
@@ -434,11 +434,12 @@ fn pack_tile(
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn pair_at(row: &[f32], at: usize, n_in: usize) -> u32 {
     match 2 * at + 1 < n_in {
         true => pair(row[2 * at], row[2 * at + 1]),
-        false if 2 * at < n_in => bf16(row[2 * at]),
+        false if 2 * at < n_in => pair(row[2 * at], 0.0),
         false => 0,
     }
 }
