@@ -4,14 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::shard::{
-    AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Lock, Manifest, PartManifest,
+    AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Lock, Manifest, PartManifest, Policy,
     ScanIdentity, ShardError, neuron_from_rows, read_manifest, require_files, rows_of,
     verify_files,
 };
-use crate::stats::StatsOptions;
 use crate::stats::examples::Example;
 use crate::stats::neuron::{Neuron, NeuronStats};
-use crate::stats::samples::{BANDS, RANDOM, Sample, band_name};
+use crate::stats::samples::{RANDOM, Sample, band_name};
 
 use super::error::AtlasError;
 use super::neurons::{self, NEURONS_FILE, Summary};
@@ -196,7 +195,7 @@ pub fn merge_layer(
                 .map_err(|reason| rows(format!("neuron {layer}.{neuron}: {reason}")))?;
             merged.merge(part, options, scan.policy.n_counted);
         }
-        let rows = final_rows(&merged, options);
+        let rows = final_rows(&merged, &scan.policy);
         each(neuron, merged.stats, rows)?;
     }
     // what follows the last neuron is an error
@@ -207,7 +206,8 @@ pub fn merge_layer(
 }
 
 /// A neuron's lists as the site shows them: the samples become bands and the random list.
-fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
+fn final_rows(neuron: &Neuron, policy: &Policy) -> Vec<ExampleRow> {
+    let options = &policy.stats;
     let mut rows = rows_of(&Neuron {
         samples: Default::default(),
         ..neuron.clone()
@@ -241,7 +241,8 @@ fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
         }
     };
     if let Some(histogram) = &neuron.stats.histogram {
-        for band in BANDS.into_iter().rev() {
+        let bands: Vec<_> = policy.drawn_bands().collect();
+        for band in bands.into_iter().rev() {
             let samples = neuron.samples.band(histogram, band, options.samples());
             add(&band_name(band), samples);
         }

@@ -89,6 +89,7 @@ impl Atlas {
             n_ctx: policy.n_ctx as usize,
             bos: policy.bos.map(TokenId),
             bos_in_document: policy.count_special,
+            skip_start: policy.skip_start as usize,
         }
     }
 

@@ -134,13 +134,13 @@ __device__ inline bool finite(const Values &v) { return finite(v.pre) && finite(
 #define FURTHER 1   // sums of stats/sums.rs, in its order
 #define OF_CASES (4 + FURTHER)
 #define SUMS (OF_CASES + 16) // Σx…Σx⁴ of the ranked value; further ones; of each sign case gate, act, in, post
-#define EXTREMES 18 // largest x, largest -x; of each sign case the same four
+#define EXTREMES 18 // largest x, largest -x, but not where windows start; of each sign case the same four
 #define COUNTS 8   // counted, firing, above τ, not finite; of each sign case
 
 struct Observe {
     Hooks hooks;
     u64 post;       // [rows, d], written
-    u64 counted;    // [rows], u8
+    u64 counted;    // [rows], u8: 0 not counted, 1 counted, 2 counted where a window starts
     u64 pieces;     // first row and number of rows of each piece of a document
     u64 runs;       // first piece and number of pieces; a run has less than 2¹⁶ rows
     u64 thresholds; // [list, d]
@@ -222,6 +222,10 @@ template <typename T, bool GATED, bool RANK_PRE> __device__ void observe(const O
             sums[4] += fabs(x);
             best[0].offer(v.ranked, row);
             best[1].offer(-v.ranked, row);
+            if (counted[row] == 1) {
+                extremes[0] = fmaxf(extremes[0], v.ranked + 0.f);
+                extremes[1] = fmaxf(extremes[1], 0.f - v.ranked);
+            }
             if (GATED) {
                 const bool nonzero = v.pre != 0.f && v.in != 0.f;
                 const int own = (v.pre < 0.f ? 2 : 0) + (v.in < 0.f ? 1 : 0);
@@ -247,8 +251,6 @@ template <typename T, bool GATED, bool RANK_PRE> __device__ void observe(const O
                 }
             }
         }
-        extremes[0] = fmaxf(extremes[0], best[0].score);
-        extremes[1] = fmaxf(extremes[1], best[1].score);
 #pragma unroll
         for (int list = 0; list < LISTS; list++) {
             if (best[list].score > thresholds[(size_t)list * d + n]) {
@@ -311,7 +313,8 @@ KERNEL(collect, Collect) {
     }
 }
 
-// ---- rows that are not counted: `hook_post`, and statistics of their own
+// ---- rows with statistics of their own: those that are not counted, whose `hook_post` is left to this, and those where windows
+// start, at which all hooks must be finite
 
 struct Special {
     Hooks hooks;
@@ -320,7 +323,7 @@ struct Special {
     u64 sums;     // [4, d]
     u64 extremes; // largest x, largest -x: [2, d]
     u64 counts;   // [d]
-    u32 n_rows;
+    u32 n_rows, all_hooks;
 };
 
 template <typename T, bool GATED> __device__ void special(const Special &a) {
@@ -330,9 +333,10 @@ template <typename T, bool GATED> __device__ void special(const Special &a) {
     float *extremes = (float *)a.extremes;
     for (u32 i = 0; i < a.n_rows; i++) {
         const size_t at = (size_t)((const u32 *)a.rows)[i] * d + n;
-        const float ranked = values_at<T, GATED>(a.hooks, at).ranked;
+        const Values v = values_at<T, GATED>(a.hooks, at);
+        const float ranked = v.ranked;
         ((T *)a.post)[at] = rounded<T>(ranked);
-        if (!finite(ranked)) continue;
+        if (a.all_hooks ? !finite(v) : !finite(ranked)) continue;
         const double x = ranked, square = x * x;
         sums[n] += x;
         sums[d + n] += square;

@@ -18,4 +18,6 @@ pub use choice::{DeviceError, DeviceName};
 #[cfg(any(feature = "cuda", test))]
 pub use device::Gpu;
 #[cfg(any(feature = "cuda", test))]
-pub use neurons::{BatchRows, Counted, FURTHER, Found, HookTensors, LayerState, Wanted};
+pub use neurons::{
+    BatchRows, Counted, Counting, FURTHER, Found, HookTensors, LayerState, RowsCounted, Wanted,
+};

@@ -96,6 +96,7 @@ arguments!(Special {
     extremes: u64,
     counts: u64,
     n_rows: u32,
+    all_hooks: u32,
 });
 
 arguments!(Rows {
@@ -150,14 +151,27 @@ pub struct BatchRows {
     pieces: Buffer<u32>,
     runs: Buffer<u32>,
     special: Buffer<u32>,
+    starts: Buffer<u32>,
     n_pieces: usize,
     n_runs: usize,
     n_special: usize,
+    n_starts: usize,
+}
+
+/// Whether a row counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// It does, and a window starts there.
+    AtStart,
 }
 
 impl BatchRows {
     /// Describes windows of so many rows, one after the other; `counted` says of each row whether it counts.
-    pub fn new(gpu: &Gpu, lengths: &[usize], counted: &[bool]) -> Result<Self> {
+    pub fn new(gpu: &Gpu, lengths: &[usize], counted: &[Counting]) -> Result<Self> {
         let (mut pieces, mut runs) = (Vec::new(), Vec::new());
         let (mut first, mut in_run, mut n_pieces) = (0, RUN_ROWS, 0);
         for &length in lengths {
@@ -176,20 +190,23 @@ impl BatchRows {
             }
             first += length;
         }
-        let special: Vec<u32> = (0..)
-            .zip(counted)
-            .filter(|(_, counted)| !**counted)
-            .map(|(row, _)| row)
-            .collect();
-        let counted: Vec<u8> = counted.iter().map(|&counted| u8::from(counted)).collect();
+        let rows = |kind: Counting| -> Vec<u32> {
+            let rows = (0..).zip(counted);
+            let rows = rows.filter(|(_, counted)| **counted == kind);
+            rows.map(|(row, _)| row).collect()
+        };
+        let (special, starts) = (rows(Counting::No), rows(Counting::AtStart));
+        let counted: Vec<u8> = counted.iter().map(|&counted| counted as u8).collect();
         Ok(Self {
             n_pieces: n_pieces as usize,
             n_runs: runs.len() / 2,
             n_special: special.len(),
+            n_starts: starts.len(),
             counted: gpu.upload(&counted)?,
             pieces: gpu.upload(&pieces)?,
             runs: gpu.upload(&runs)?,
             special: gpu.upload(&special)?,
+            starts: gpu.upload(&starts)?,
         })
     }
 }
@@ -227,18 +244,73 @@ pub struct Counted {
     pub d: usize,
     /// Σx…Σx⁴; the further sums; then of each sign case the sums of gate, act, in and post.
     pub sums: Vec<f64>,
-    /// Largest x, largest -x; then of each sign case the values of largest magnitude.
+    /// Largest x, largest -x, but not where windows start; then of each sign case the values of largest magnitude.
     pub extremes: Vec<f32>,
     /// Counted, firing, above τ, not finite; of each sign case.
     pub counts: Vec<u32>,
     /// By bin.
     pub histogram: Vec<u32>,
-    /// Σx…Σx⁴ of rows that are not counted.
-    pub special_sums: Vec<f64>,
-    /// Their largest x and -x.
-    pub special_extremes: Vec<f32>,
-    /// Their number.
-    pub special_counts: Vec<u32>,
+    /// The ranked value at rows that are not counted.
+    pub special: RowsCounted,
+    /// The ranked value at counted rows where windows start.
+    pub starts: RowsCounted,
+}
+
+/// What was counted of the ranked value at some rows, each `[.., d_mlp]`.
+#[derive(Debug)]
+pub struct RowsCounted {
+    /// Σx…Σx⁴
+    pub sums: Vec<f64>,
+    /// Largest x, largest -x.
+    pub extremes: Vec<f32>,
+    /// Number of rows.
+    pub counts: Vec<u32>,
+}
+
+/// The same in the device's memory.
+#[derive(Debug)]
+struct RowsState {
+    d: usize,
+    sums: Buffer<f64>,
+    extremes: Buffer<f32>,
+    counts: Buffer<u32>,
+}
+
+impl RowsState {
+    fn new(gpu: &Gpu, d: usize) -> Result<Self> {
+        Ok(Self {
+            d,
+            sums: gpu.zeros(4 * d)?,
+            extremes: gpu.upload(&vec![f32::NEG_INFINITY; 2 * d])?,
+            counts: gpu.zeros(d)?,
+        })
+    }
+
+    const fn bytes(d: usize) -> usize {
+        d * (4 * 8 + 2 * 4 + 4)
+    }
+
+    /// The kernel's arguments for some rows.
+    fn arguments(&mut self, hooks: Hooks, post: u64, rows: &mut Buffer<u32>, n: usize) -> Special {
+        Special {
+            hooks,
+            post,
+            rows: rows.address(),
+            sums: self.sums.address(),
+            extremes: self.extremes.address(),
+            counts: self.counts.address(),
+            n_rows: n as u32,
+            all_hooks: 0,
+        }
+    }
+
+    fn take(&mut self) -> Result<RowsCounted> {
+        Ok(RowsCounted {
+            sums: self.sums.download(4 * self.d)?,
+            extremes: self.extremes.download(2 * self.d)?,
+            counts: self.counts.download(self.d)?,
+        })
+    }
 }
 
 /// Statistics of a layer's neurons since they were last taken, in the device's memory.
@@ -254,9 +326,8 @@ pub struct LayerState {
     extremes: Buffer<f32>,
     counts: Buffer<u32>,
     histogram: Buffer<u32>,
-    special_sums: Buffer<f64>,
-    special_extremes: Buffer<f32>,
-    special_counts: Buffer<u32>,
+    special: RowsState,
+    starts: RowsState,
 }
 
 impl LayerState {
@@ -280,15 +351,14 @@ impl LayerState {
             extremes: gpu.upload(&extremes)?,
             counts: gpu.zeros(COUNTS * d)?,
             histogram: gpu.zeros(BINS * d)?,
-            special_sums: gpu.zeros(4 * d)?,
-            special_extremes: gpu.upload(&vec![f32::NEG_INFINITY; 2 * d])?,
-            special_counts: gpu.zeros(d)?,
+            special: RowsState::new(gpu, d)?,
+            starts: RowsState::new(gpu, d)?,
         })
     }
 
     /// Bytes that it has on the device.
     pub const fn bytes(d: usize) -> usize {
-        d * (SUMS * 8 + EXTREMES * 4 + COUNTS * 4 + BINS * 4 + 4 * 8 + 2 * 4 + 4)
+        d * (SUMS * 8 + EXTREMES * 4 + COUNTS * 4 + BINS * 4) + 2 * RowsState::bytes(d)
     }
 
     /// Bytes that [`LayerState::observe`] needs for a row, if a window has [`LayerState::WINDOW_ROWS`] on average.
@@ -346,16 +416,24 @@ impl LayerState {
                 gated: u32::from(self.gated),
             };
             gpu.launch("collect", (gpu.groups(d), 1), &collect)?;
-            let special = Special {
-                hooks: hooks.arguments()?,
+            let kernel = hooks.kernel("special");
+            let special = (self.special).arguments(
+                hooks.arguments()?,
                 post,
-                rows: rows.special.address(),
-                sums: self.special_sums.address(),
-                extremes: self.special_extremes.address(),
-                counts: self.special_counts.address(),
-                n_rows: rows.n_special as u32,
+                &mut rows.special,
+                rows.n_special,
+            );
+            gpu.launch(&kernel, (gpu.groups(d), 1), &special)?;
+            let starts = Special {
+                all_hooks: 1,
+                ..(self.starts).arguments(
+                    hooks.arguments()?,
+                    post,
+                    &mut rows.starts,
+                    rows.n_starts,
+                )
             };
-            gpu.launch(&hooks.kernel("special"), (gpu.groups(d), 1), &special)
+            gpu.launch(&kernel, (gpu.groups(d), 1), &starts)
         })?;
         let n = n_found.download(1)?[0] as usize;
         let words = found.download(4 * n)?;
@@ -377,9 +455,8 @@ impl LayerState {
             extremes: self.extremes.download(EXTREMES * d)?,
             counts: self.counts.download(COUNTS * d)?,
             histogram: self.histogram.download(BINS * d)?,
-            special_sums: self.special_sums.download(4 * d)?,
-            special_extremes: self.special_extremes.download(2 * d)?,
-            special_counts: self.special_counts.download(d)?,
+            special: self.special.take()?,
+            starts: self.starts.take()?,
         };
         *self = Self::new(&self.gpu, d, self.gated, self.rank_pre, self.tau)?;
         Ok(counted)

@@ -37,13 +37,13 @@ impl<'a> Rows<'a> {
     /// Whether a position counts.
     pub(super) fn is_counted(&self, doc: DocId, pos: Pos) -> Result<bool, StoreError> {
         let Some(index) = self.windowing.token_at(pos) else {
-            return Ok(true);
+            return Ok(self.windowing.counts(0, true));
         };
         let token = self.store.tokens(doc, index..index + 1)?[0];
-        let first = self.windowing.bos.is_none() && index.is_multiple_of(self.windowing.n_ctx);
+        let row = self.windowing.row_of(index);
         Ok(self
             .windowing
-            .counts(first, self.vocabulary.is_special(token)))
+            .counts(row, self.vocabulary.is_special(token)))
     }
 
     /// Counted positions of some documents.
@@ -138,7 +138,7 @@ impl<'a> Rows<'a> {
         let counted = ids.iter().enumerate();
         let counted = counted.map(|(row, &id)| {
             self.windowing
-                .counts(row == 0, self.vocabulary.is_special(id))
+                .counts(row, self.vocabulary.is_special(id))
         });
         let history: Vec<TokenId> = before.iter().chain(&ids[window.skip..]).copied().collect();
         let context = |row: usize| match row.checked_sub(window.skip) {

@@ -97,6 +97,10 @@ pub struct ScanOptions {
     /// Whether BOS, other special tokens and position 0 are counted.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub count_special: bool,
+    /// Positions after the first of every window that are not counted, nor the first. Some neurons are enormous there in models
+    /// that run without a BOS.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub skip_start: u32,
     /// What it runs on: `cpu`, `cuda` or `cuda:N`.
     #[cfg_attr(feature = "cli", arg(long, value_name = "DEVICE"))]
     pub device: DeviceName,
@@ -117,6 +121,7 @@ impl Default for ScanOptions {
             refactor_glu: false,
             bos: BosPolicy::Auto,
             count_special: false,
+            skip_start: 0,
             device: DeviceName::default(),
             batch_tokens: None,
             stats: StatsOptions::default(),

@@ -9,6 +9,7 @@ use crate::ids::TokenId;
 use crate::load::{LoadError, ModelFiles};
 use crate::model::{Compute, Config, Model};
 use crate::shard::{CorpusManifest, ModelInfo, Policy, ScanIdentity};
+use crate::stats::samples::BANDS;
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Tokenizer, TokenizerError, Windowing};
 
@@ -71,6 +72,7 @@ impl<'a> Checked<'a> {
                 n_ctx,
                 bos,
                 bos_in_document: options.count_special,
+                skip_start: options.skip_start as usize,
             },
             files,
             options,
@@ -161,6 +163,8 @@ impl Setup {
                 n_ctx: windowing.n_ctx as u32,
                 bos: windowing.bos.map(|bos| bos.0),
                 count_special: options.count_special,
+                skip_start: options.skip_start,
+                bands: BANDS.to_vec(),
                 n_counted: 0,
                 stats: options.stats.clone(),
             },

@@ -4,7 +4,7 @@ use crate::stats::StatsOptions;
 use crate::stats::examples::{Example, ListKind, TopList};
 use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
-use crate::stats::samples::{BANDS, RANDOM, band_name};
+use crate::stats::samples::{BANDS, FIRST_BANDS, RANDOM, band_name};
 use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
 use crate::stats::sums::SUMS;
 
@@ -123,7 +123,7 @@ fn is_known(list: &str) -> bool {
     list == SAMPLE_LIST
         || list == RANDOM
         || ListKind::from_name(list).is_some()
-        || BANDS.into_iter().any(band)
+        || BANDS.into_iter().chain(FIRST_BANDS).any(band)
 }
 
 /// What is wrong with a neuron's examples by themselves, `n_documents` being those of the corpus.

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{MOST_LAYERS, MOST_VOCAB, MOST_WIDTH};
+use crate::stats::samples::{BANDS, FIRST_BANDS};
 use crate::stats::{MlpKind, StatsOptions};
 
 use super::difference::{Difference, differences};
@@ -144,6 +145,12 @@ pub struct Policy {
     pub bos: Option<u32>,
     /// Whether BOS, other special tokens and position 0 are counted.
     pub count_special: bool,
+    /// Positions after the first of every window that are not counted, nor the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skip_start: u32,
+    /// Bands of the population of which examples were drawn, by share of values below.
+    #[serde(default = "first_bands")]
+    pub bands: Vec<(f64, f64)>,
     /// Counted positions of the whole corpus.
     pub n_counted: u64,
     /// How neurons are summarised.
@@ -154,11 +161,22 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn is_zero(value: &u64) -> bool {
-    *value == 0
+fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn first_bands() -> Vec<(f64, f64)> {
+    FIRST_BANDS.to_vec()
 }
 
 impl Policy {
+    /// The bands of which a merge draws examples, from the lowest: those of now of which enough positions were kept. A version
+    /// before 0.3 kept only those of the upper half for certain.
+    pub fn drawn_bands(&self) -> impl Iterator<Item = (f64, f64)> {
+        let drawn = |band: &(f64, f64)| self.bands.contains(band);
+        BANDS.into_iter().filter(drawn)
+    }
+
     /// The hook's name in a layer, such as `blocks.3.mlp.hook_post`.
     pub fn hook_in(&self, layer: u32) -> String {
         format!("blocks.{layer}.mlp.{}", self.hook)

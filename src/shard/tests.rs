@@ -17,6 +17,7 @@ use crate::stats::neuron::NeuronStats;
 use crate::stats::signs::CaseStats;
 use crate::stats::sums::N_SUMS;
 use crate::stats::window::Window;
+use crate::stats::starts::Starts;
 use crate::stats::{MlpKind, StatsOptions};
 
 fn moments() -> impl Strategy<Value = Moments> {

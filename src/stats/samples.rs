@@ -13,8 +13,18 @@ use super::hash;
 use super::histogram::{Histogram, bin};
 use super::window::Window;
 
-/// The population bands by share of values below, as OpenAI's neuron viewer cuts them.
-pub const BANDS: [(f64, f64); 4] = [(0.0, 0.5), (0.5, 0.9), (0.9, 0.99), (0.99, 0.999)];
+/// The population bands by share of values below, from the lowest. The upper half is cut as in OpenAI's neuron viewer.
+pub const BANDS: [(f64, f64); 6] = [
+    (0.001, 0.01),
+    (0.01, 0.1),
+    (0.1, 0.5),
+    (0.5, 0.9),
+    (0.9, 0.99),
+    (0.99, 0.999),
+];
+
+/// The bands of which a version before 0.3 drew examples; the lowest was another.
+pub const FIRST_BANDS: [(f64, f64); 4] = [(0.0, 0.5), (0.5, 0.9), (0.9, 0.99), (0.99, 0.999)];
 
 /// Name of the list of examples of the whole population.
 pub const RANDOM: &str = "random";
@@ -65,14 +75,14 @@ impl SampleCounts {
                 let low = 1.0 - (1.0 - low) / share;
                 (low.max(0.0), (high / share).min(1.0))
             });
-            // bands follow one another, so what they want has no gaps
-            let (low, high) = wanted.fold((1.0, 0.0), |(low, high): (f64, f64), band| {
-                (low.min(band.0), high.max(band.1))
+            // bands are in order, and what two of them want may overlap
+            let (wanted, _) = wanted.fold((0.0, 0.0f64), |(total, end), (low, high)| {
+                (total + (high - low.max(end)).max(0.0), end.max(high))
             });
             let drawn = (until - first) as f64 * share;
             kept += match until <= self.random {
                 true => drawn,
-                false => drawn * (high - low).max(0.0),
+                false => drawn * wanted,
             };
             first = until;
         }

@@ -18,6 +18,9 @@ pub struct Windowing {
     pub bos: Option<TokenId>,
     /// Whether the BOS takes a position in the document.
     pub bos_in_document: bool,
+    /// Rows after the first of each window that do not count; if there are any, neither does the first.
+    #[serde(default)]
+    pub skip_start: usize,
 }
 
 /// One window of a document.
@@ -114,9 +117,15 @@ impl Windowing {
             .collect())
     }
 
-    /// Whether the row of a window that holds `token` counts (DEFINITIONS 2); `first` is the window's first row.
-    pub fn counts(&self, first: bool, special: bool) -> bool {
-        self.bos_in_document || !(first || special)
+    /// Row of a document's own token in its window.
+    pub fn row_of(&self, token: usize) -> usize {
+        token % self.capacity() + usize::from(self.bos.is_some())
+    }
+
+    /// Whether a row of a window counts (DEFINITIONS 2), whose token may be special.
+    pub fn counts(&self, row: usize, special: bool) -> bool {
+        let is_skipped = self.skip_start > 0 && row <= self.skip_start;
+        !is_skipped && (self.bos_in_document || !(row == 0 || special))
     }
 }
 
@@ -130,7 +139,7 @@ mod tests {
     proptest! {
         #[test]
         fn windows_hold_every_token_once(n_tokens in 0usize..40, n_ctx in 2usize..9, bos in any::<bool>(), counted in any::<bool>()) {
-            let windowing = Windowing { n_ctx, bos: bos.then_some(BOS), bos_in_document: counted };
+            let windowing = Windowing { n_ctx, bos: bos.then_some(BOS), bos_in_document: counted, skip_start: 0 };
             let document: Vec<_> = (0..n_tokens as u32).map(TokenId).collect();
             let mut rows = Vec::new(); // (position, token) of every row that has a position
             for window in windowing.windows(n_tokens) {

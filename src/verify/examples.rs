@@ -9,7 +9,7 @@ use crate::shard::{ExampleRow, SAMPLE_LIST};
 use crate::stats::examples::{ListKind, TopList};
 use crate::stats::histogram::bin;
 use crate::stats::neuron::NeuronStats;
-use crate::stats::samples::{BANDS, RANDOM, band_name};
+use crate::stats::samples::{BANDS, FIRST_BANDS, RANDOM, band_name};
 use crate::stats::signs::SignCase;
 use crate::stats::window::Window;
 use crate::stats::{MlpKind, StatsOptions};
@@ -304,7 +304,8 @@ fn wrong_draws(
         .iter()
         .map(|row| plan.rank(row.example.doc, row.example.pos))
         .collect();
-    let band = BANDS.into_iter().find(|band| band_name(*band) == name);
+    let mut bands = BANDS.into_iter().chain(FIRST_BANDS);
+    let band = bands.find(|band| band_name(*band) == name);
     let (most_tries, most) = match (name, band) {
         (SAMPLE_LIST, _) => (wanted.most_tries(), usize::MAX),
         (_, Some(band)) => (wanted.tries(band), wanted.per_band),

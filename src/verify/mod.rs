@@ -341,6 +341,7 @@ fn scan_options(scan: &ScanIdentity, device: DeviceName) -> ScanOptions {
             None => BosPolicy::Never,
         },
         count_special: policy.count_special,
+        skip_start: policy.skip_start,
         device,
         batch_tokens: None,
         stats: policy.stats.clone(),

@@ -176,6 +176,7 @@ mod tests {
             in_out: Some(in_out),
             gate_out: Some(gate_out),
             gate_in: Some(gate_in),
+            ..Cosines::default()
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) struct Directions {
     pub(super) gate: Option<Vec<f32>>,
     pub(super) out: Vec<f32>,
     /// Of w_out with the norm after the MLP folded in, if there is one.
-    normed_out: Option<Vec<f32>>,
+    pub(super) normed_out: Option<Vec<f32>>,
 }
 
 impl Directions {

@@ -384,6 +384,7 @@ mod tests {
             input: vectors(1),
             gate: gated.then(|| vectors(2)),
             out: vectors(3),
+            normed_out: gated.then(|| vectors(4)),
         }
     }
 
@@ -401,14 +402,18 @@ mod tests {
                 Relation::InInOthers if other != layer => (&layers[layer].input, &of_other.input),
                 Relation::OutOutLayer if other == layer => (&layers[layer].out, &of_other.out),
                 Relation::OutOutOthers if other != layer => (&layers[layer].out, &of_other.out),
-                Relation::UpstreamIn if other < layer => (&layers[layer].input, &of_other.out),
-                Relation::DownstreamIn if other > layer => (&layers[layer].out, &of_other.input),
+                Relation::UpstreamIn if other < layer => {
+                    (&layers[layer].input, of_other.written())
+                },
+                Relation::DownstreamIn if other > layer => {
+                    (layers[layer].written(), &of_other.input)
+                },
                 Relation::UpstreamGate if other < layer => match &layers[layer].gate {
-                    Some(gate) => (gate, &of_other.out),
+                    Some(gate) => (gate, of_other.written()),
                     None => continue,
                 },
                 Relation::DownstreamGate if other > layer => match &of_other.gate {
-                    Some(gate) => (&layers[layer].out, gate),
+                    Some(gate) => (layers[layer].written(), gate),
                     None => continue,
                 },
                 _ => continue,

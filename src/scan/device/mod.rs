@@ -12,7 +12,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::gpu::{BatchRows, Counted, FURTHER, Found, Gpu, HookTensors, LayerState, Wanted};
+use crate::gpu::{
+    BatchRows, Counted, Counting, FURTHER, Found, Gpu, HookTensors, LayerState, RowsCounted, Wanted,
+};
 use crate::ids::Pos;
 use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
 use crate::model::{Activation, Entry, MlpProducts, Model, ModelError};
@@ -121,9 +123,14 @@ impl OnDevice {
     ) -> Result<(), ModelError> {
         let rows = Layout::of(batch);
         let lengths: Vec<usize> = batch.iter().map(|window| window.ids.len()).collect();
-        let counted = batch
-            .iter()
-            .flat_map(|window| window.info.counted.iter().copied());
+        let counted = batch.iter().flat_map(|window| {
+            let rows = window.info.counted.iter().enumerate();
+            rows.map(|(row, counted)| match (counted, row < window.info.n_start) {
+                (false, _) => Counting::No,
+                (true, false) => Counting::Yes,
+                (true, true) => Counting::AtStart,
+            })
+        });
         let mut on_device = BatchRows::new(&self.gpu, &lengths, &counted.collect::<Vec<_>>())?;
         let drawn = rows.drawn(context);
         let mut on_device = OnBatch {
@@ -350,19 +357,22 @@ fn tally(counted: &Counted, neuron: usize) -> Tally {
         n_firing: count(1),
         n_above_tau: count(2),
         not_finite: count(3),
-        special: Moments {
-            count: u64::from(counted.special_counts[neuron]),
-            sums: Some(std::array::from_fn(|at| {
-                counted.special_sums[at * d + neuron]
-            })),
-            min: -counted.special_extremes[d + neuron],
-            max: counted.special_extremes[neuron],
-        },
+        special: moments(&counted.special, d, neuron),
+        starts: moments(&counted.starts, d, neuron),
         cases: std::array::from_fn(|case| CaseStats {
             count: u64::from(count(4 + case)),
             sums: std::array::from_fn(|q| sum(4 + N_SUMS + 4 * case + q)),
             extremes: std::array::from_fn(|q| extreme(2 + 4 * case + q)),
         }),
+    }
+}
+
+fn moments(counted: &RowsCounted, d: usize, neuron: usize) -> Moments {
+    Moments {
+        count: u64::from(counted.counts[neuron]),
+        sums: Some(std::array::from_fn(|at| counted.sums[at * d + neuron])),
+        min: -counted.extremes[d + neuron],
+        max: counted.extremes[neuron],
     }
 }
 

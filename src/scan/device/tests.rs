@@ -11,7 +11,7 @@ mod weights;
 
 use super::*;
 use crate::corpus::{CorpusOptions, Source};
-use crate::gpu::Gpu;
+use crate::gpu::{Counting, Gpu};
 use crate::load::ModelFiles;
 use crate::model::Compute;
 use crate::scan::batch::Cursor;
@@ -254,7 +254,7 @@ fn values_are_read_and_activated_as_they_should_be() {
         }
         // ReLU leaves the positive ones as they are; every neuron here has 512 values
         let mut state = LayerState::new(&Gpu::Emulated, d, false, false, 0.1).unwrap();
-        let mut rows = BatchRows::new(&Gpu::Emulated, &[n], &vec![true; n]).unwrap();
+        let mut rows = BatchRows::new(&Gpu::Emulated, &[n], &vec![Counting::Yes; n]).unwrap();
         let hooks = HookTensors {
             pre,
             pre_linear: None,
