@@ -199,7 +199,9 @@ fn texts_of_tokens_stand_in_the_table_and_fit_their_values() {
     };
     let write = |folder: &std::path::Path, tokens| {
         let mut stats = NeuronStats::new(MlpKind::Plain);
-        [1.0, 3.0, 2.0].map(|x| stats.moments.push(x));
+        for x in [1.0, 3.0, 2.0] {
+            stats.moments.push(x);
+        }
         let mut writer = LayerWriter::create(folder, 0, MlpKind::Plain).unwrap();
         writer.push(0, stats, [row(tokens)]).unwrap();
         writer.finish().unwrap();

@@ -7,34 +7,27 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::{
-    corpus, examples, fail, files, model, neuroscope, record, run, scan, succeed,
+    Project, copy, corpus, examples, fail, files, misused, model, neuroscope, scan_command,
+    succeed, tokenize_command,
 };
 
 /// A copy of a fixture model with one file changed.
 fn changed(dir: &Path, file: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) -> PathBuf {
-    let copy = dir.join("model");
-    fs::create_dir_all(&copy).unwrap();
-    for (name, bytes) in files(&model("llama")) {
-        fs::write(copy.join(name), bytes).unwrap();
+    let folder = dir.join("model");
+    copy(&model("llama"), &folder);
+    let path = folder.join(file);
+    match change(fs::read(&path).unwrap()) {
+        Some(bytes) => fs::write(path, bytes).unwrap(),
+        None => fs::remove_file(path).unwrap(),
     }
-    match change(fs::read(copy.join(file)).unwrap()) {
-        Some(bytes) => fs::write(copy.join(file), bytes).unwrap(),
-        None => fs::remove_file(copy.join(file)).unwrap(),
-    }
-    copy
+    folder
 }
 
 fn scan_of(project: &Path, model: &Path) -> Command {
     let file = project.join("corpus.jsonl");
     corpus(&file, 5);
-    let mut command = neuroscope(project);
-    command
-        .arg("scan")
-        .arg("--model")
-        .arg(model)
-        .arg("--corpus")
-        .arg(file)
-        .args(["--name", "bad"]);
+    let mut command = scan_command(project, model, &file);
+    command.args(["--name", "bad"]);
     command
 }
 
@@ -167,19 +160,11 @@ fn weights_that_are_not_numbers() {
 
 #[test]
 fn corpora_that_cannot_be_read() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
+    let project = Project::new();
     let tokenize = |name: &str, bytes: &[u8], more: &[&str]| {
-        let path = project.join(name);
-        fs::write(&path, bytes).unwrap();
-        let mut command = neuroscope(project);
-        command
-            .arg("tokenize")
-            .arg("--model")
-            .arg(model("llama"))
-            .arg("--corpus")
-            .arg(path)
-            .args(more);
+        project.write(name, bytes);
+        let mut command = tokenize_command(&project, &model("llama"), &project.join(name));
+        command.args(more);
         command
     };
     fail(
@@ -217,11 +202,7 @@ fn corpora_that_cannot_be_read() {
         &["g.jsonl.gz"],
     );
     fail(
-        neuroscope(project)
-            .arg("tokenize")
-            .arg("--model")
-            .arg(model("llama"))
-            .args(["--corpus", "nowhere.txt"]),
+        &mut tokenize_command(&project, &model("llama"), Path::new("nowhere.txt")),
         &["nowhere.txt"],
     );
     assert!(!project.join("data/llama/corpus").exists());
@@ -241,21 +222,15 @@ fn corpora_that_cannot_be_read() {
 
 #[test]
 fn one_huge_document_is_scanned_in_windows() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    let path = project.join("huge.txt");
-    fs::write(&path, "the neuron in the net sees the text ".repeat(20_000)).unwrap();
-    let mut command = neuroscope(project);
-    command
-        .arg("scan")
-        .arg("--model")
-        .arg(model("gpt2"))
-        .arg("--corpus")
-        .arg(&path)
-        .args(["--name", "huge"]);
-    succeed(&mut command);
-    succeed(neuroscope(project).arg("build"));
-    let record = record(&project.join("site/huge/0/0.html"));
+    let project = Project::new();
+    project.write(
+        "huge.txt",
+        "the neuron in the net sees the text ".repeat(20_000),
+    );
+    let mut command = scan_command(&project, &model("gpt2"), &project.join("huge.txt"));
+    succeed(command.args(["--name", "huge"]));
+    project.build(&[]);
+    let record = project.record("huge/0/0.html");
     // one document gives one example of the largest values, but as many samples as asked for
     assert_eq!(examples(&record, "top").len(), 1);
     assert_eq!(examples(&record, "random").len(), 10);
@@ -263,18 +238,18 @@ fn one_huge_document_is_scanned_in_windows() {
 
 #[test]
 fn outputs_that_cannot_be_written() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "llama", 5, &["--name", "tiny"]);
+    let project = Project::new().scan("llama", 12, &["--name", "tiny"]);
 
     // somebody's own page is in the way
-    fs::create_dir_all(project.join("mine")).unwrap();
-    fs::write(project.join("mine/index.html"), "my own page").unwrap();
-    fs::write(project.join("mine/thesis.tex"), "years of work").unwrap();
+    project.write("mine/index.html", "my own page");
+    project.write("mine/thesis.tex", "years of work");
+    let build = |out: &str| {
+        let mut build = neuroscope(&project);
+        build.args(["build", "--out"]).arg(project.join(out));
+        build
+    };
     fail(
-        neuroscope(project)
-            .args(["build", "--out"])
-            .arg(project.join("mine")),
+        &mut build("mine"),
         &[
             "mine/index.html` was not written by neuroscope",
             "hint: choose another folder",
@@ -285,30 +260,17 @@ fn outputs_that_cannot_be_written() {
         "my own page"
     );
     fs::remove_file(project.join("mine/index.html")).unwrap();
-    succeed(
-        neuroscope(project)
-            .args(["build", "--out"])
-            .arg(project.join("mine")),
-    );
-    succeed(
-        neuroscope(project)
-            .args(["build", "--out"])
-            .arg(project.join("mine")),
-    );
+    succeed(&mut build("mine"));
+    succeed(&mut build("mine"));
     assert_eq!(
         fs::read_to_string(project.join("mine/thesis.tex")).unwrap(),
         "years of work"
     );
 
     // a file is where the folder should be; unlike permissions, this stops the superuser as well
-    fs::write(project.join("file"), "x").unwrap();
-    fail(
-        neuroscope(project)
-            .args(["build", "--out"])
-            .arg(project.join("file/site")),
-        &["file/site"],
-    );
-    let mut command = scan_of(project, &model("llama"));
+    project.write("file", "x");
+    fail(&mut build("file/site"), &["file/site"]);
+    let mut command = scan_of(&project, &model("llama"));
     fail(
         command.arg("--data").arg(project.join("file/data")),
         &["file/data"],
@@ -319,11 +281,9 @@ fn outputs_that_cannot_be_written() {
 #[cfg(unix)]
 #[test]
 fn a_full_disk_leaves_nothing_half_written() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "llama", 30, &["--name", "tiny"]);
-    succeed(neuroscope(project).arg("build"));
-    let before = files(&project.join("site"));
+    let options = &["--name", "tiny"];
+    let project = Project::new().scan("llama", 12, options).built(&[]);
+    let before = files(&project.site());
     let limited = |kilobytes: u32, command: &Command| {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut shell = Command::new("sh");
@@ -338,16 +298,14 @@ fn a_full_disk_leaves_nothing_half_written() {
         shell
     };
     // a new look for all pages, of which not one can be written whole
-    fs::create_dir_all(project.join("theme/templates")).unwrap();
-    fs::write(
-        project.join("theme/templates/base.html"),
+    project.write(
+        "theme/templates/base.html",
         "{% extends \"neuroscope/base.html\" %}{% block footer %}new{% endblock %}",
-    )
-    .unwrap();
-    let mut build = neuroscope(project);
+    );
+    let mut build = neuroscope(&project);
     build.arg("build");
     fail(&mut limited(8, &build), &["cannot write `"]);
-    for (name, bytes) in files(&project.join("site")) {
+    for (name, bytes) in files(&project.site()) {
         let old = before.iter().find(|(old, _)| *old == name);
         let whole = bytes.ends_with(b"\n") || !name.ends_with(".html");
         assert!(
@@ -356,9 +314,9 @@ fn a_full_disk_leaves_nothing_half_written() {
         );
         assert!(!name.contains("neuroscope-new"), "{name} was left behind");
     }
-    succeed(neuroscope(project).arg("build"));
+    project.build(&[]);
 
-    let mut scan = scan_of(project, &model("llama"));
+    let mut scan = scan_of(&project, &model("llama"));
     scan.args(["--data"]).arg(project.join("data/full"));
     fail(&mut limited(2, &scan), &["data/full"]);
     let left = if project.join("data/full").exists() {
@@ -377,7 +335,7 @@ fn a_full_disk_leaves_nothing_half_written() {
 
 #[test]
 fn usage_errors_exit_with_2() {
-    let dir = tempfile::tempdir().unwrap();
+    let project = Project::new();
     for args in [
         &["scan"][..],
         &["fly"],
@@ -389,25 +347,17 @@ fn usage_errors_exit_with_2() {
             "scan", "--model", "demo", "--corpus", "demo", "--device", "gpu",
         ],
     ] {
-        let said = run(neuroscope(dir.path()).args(args));
-        assert_eq!(said.code, Some(2), "{args:?}: {}", said.stderr);
+        misused(neuroscope(&project).args(args), &[]);
     }
     if cfg!(not(feature = "cuda")) {
         let args = [
             "scan", "--model", "demo", "--corpus", "demo", "--device", "cuda",
         ];
         fail(
-            neuroscope(dir.path()).args(args),
+            neuroscope(&project).args(args),
             &["built without CUDA", "hint: ", "--features cuda"],
         );
     }
-    fs::write(
-        dir.path().join("neuroscope.toml"),
-        "[site]\ntitel = \"x\"\n",
-    )
-    .unwrap();
-    fail(
-        neuroscope(dir.path()).arg("build"),
-        &["neuroscope.toml", "unknown field `titel`"],
-    );
+    project.write("neuroscope.toml", "[site]\ntitel = \"x\"\n");
+    project.build_refused(&[], &["neuroscope.toml", "unknown field `titel`"]);
 }

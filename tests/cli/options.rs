@@ -3,32 +3,21 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{examples, fail, model, neuroscope, run, scan, succeed};
+use crate::support::{Project, examples, fail, model, neuroscope, run, succeed};
 
 #[test]
 fn flags_go_over_the_project_file() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    fs::write(project.join("neuroscope.toml"), "[site]\ntitle = \"From the file\"\nneuron_json = true\n[scan.stats]\ntop_k = 3\ntau = 0.25\n").unwrap();
-    scan(project, "llama", 12, &["--name", "tiny", "--top-k", "4"]);
-    succeed(neuroscope(project).arg("build"));
-    let home = fs::read_to_string(project.join("site/index.html")).unwrap();
-    assert!(home.contains("From the file"));
-    let record: serde_json::Value =
-        serde_json::from_slice(&fs::read(project.join("site/tiny/0/0.json")).unwrap()).unwrap();
+    let project = Project::new();
+    project.write("neuroscope.toml", "[site]\ntitle = \"From the file\"\nneuron_json = true\n[scan.stats]\ntop_k = 3\ntau = 0.25\n");
+    project.scan_here("llama", 12, &["--name", "tiny", "--top-k", "4"]);
+    project.build(&[]);
+    assert!(project.page("index.html").contains("From the file"));
+    let record = project.json("tiny/0/0.json");
     assert_eq!(examples(&record, "top").len(), 4);
     assert_eq!(record["stats"]["frequency_abs"]["tau"], 0.25);
-    succeed(neuroscope(project).args(["build", "--title", "From the flag", "--neuron-json=false"]));
-    assert!(
-        fs::read_to_string(project.join("site/index.html"))
-            .unwrap()
-            .contains("From the flag")
-    );
+    project.build(&["--title", "From the flag", "--neuron-json=false"]);
+    assert!(project.page("index.html").contains("From the flag"));
     assert!(!project.join("site/tiny/0/0.json").exists());
-}
-
-fn json(command: &mut std::process::Command) -> serde_json::Value {
-    serde_json::from_str(&succeed(command).stdout).unwrap()
 }
 
 #[test]
@@ -53,7 +42,7 @@ fn a_model_is_described_in_words_and_as_json() {
             said.stdout
         );
     }
-    let value = json(neuroscope(dir.path()).args(["model", "demo", "--json"]));
+    let value = succeed(neuroscope(dir.path()).args(["model", "demo", "--json"])).json();
     assert_eq!(value["n_parameters"], 2_705_088);
     assert_eq!(value["stored_as"]["F16"], 2_705_088);
     assert_eq!(value["config"]["attention"]["n_key_value_heads"], 2);
@@ -79,7 +68,7 @@ fn a_tokenizer_shows_its_special_tokens_and_the_tokens_of_a_text() {
     let show = |name: &str, text: &str| {
         let mut command = neuroscope(dir.path());
         command.arg("tokenize").arg("--model").arg(model(name));
-        json(command.args(["--show", text, "--json"]))
+        succeed(command.args(["--show", text, "--json"])).json()
     };
     let llama = show("llama", "the net<|bos|>é");
     assert_eq!(llama["bos"]["auto"], serde_json::json!([0, "<|bos|>"]));
@@ -135,7 +124,8 @@ fn a_tokenizer_is_made_of_vocabulary_and_merges() {
     let show = |folder: &Path| {
         let mut command = neuroscope(dir.path());
         command.arg("tokenize").arg("--model").arg(folder);
-        json(command.args(["--show", "the neuron “sees” the text<|bos|>\n\n", "--json"]))
+        let text = "the neuron “sees” the text<|bos|>\n\n";
+        succeed(command.args(["--show", text, "--json"])).json()
     };
     let (made, given) = (show(&old), show(&model("gpt2")));
     assert_eq!(made["tokens"], given["tokens"]);
@@ -145,12 +135,9 @@ fn a_tokenizer_is_made_of_vocabulary_and_merges() {
 
 #[test]
 fn a_scan_may_be_in_half_precision() {
-    let dir = tempfile::tempdir().unwrap();
     let max = |dtype: &str| -> Vec<f32> {
-        scan(dir.path(), "llama", 9, &["--name", dtype, "--dtype", dtype]);
-        let atlas =
-            neuroscope::atlas::Atlas::open(&dir.path().join("data").join(dtype).join("atlas"))
-                .unwrap();
+        let project = Project::new().scan("llama", 12, &["--dtype", dtype]);
+        let atlas = project.atlas("llama");
         assert_eq!(atlas.manifest().scan.policy.dtype, dtype);
         let neurons = atlas.layer(0).unwrap();
         neurons

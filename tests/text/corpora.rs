@@ -10,20 +10,17 @@ use neuroscope::ids::DocId;
 use neuroscope::tokens::store::TokenStore;
 use serde_json::{Value, json};
 
-use crate::support::{fail, files, model, neuroscope, succeed};
+use crate::support::{
+    change_json, copy, fail, model, neuroscope, scan_command, succeed, tokenize_command,
+};
 
 fn tokenize(project: &Path, corpus: impl AsRef<Path>) -> Command {
     tokenize_with(project, &model("gpt2"), corpus)
 }
 
 fn tokenize_with(project: &Path, model: &Path, corpus: impl AsRef<Path>) -> Command {
-    let mut command = neuroscope(project);
-    command.args(["tokenize", "--model"]).arg(model);
-    command
-        .arg("--corpus")
-        .arg(corpus.as_ref())
-        .args(["--data"]);
-    command.arg(project.join("data"));
+    let mut command = tokenize_command(project, model, corpus.as_ref());
+    command.arg("--data").arg(project.join("data"));
     command
 }
 
@@ -314,17 +311,13 @@ fn folders_are_read_with_links_and_any_case_and_say_what_is_left_out() {
 
 /// A copy of a fixture model whose tokenizer has one token more than the model.
 fn with_image_token(dir: &Path, special: bool) -> PathBuf {
-    let copy = dir.join("model");
-    fs::create_dir_all(&copy).unwrap();
-    for (name, bytes) in files(&model("llama")) {
-        fs::write(copy.join(name), bytes).unwrap();
-    }
-    let path = copy.join("tokenizer.json");
-    let mut json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let folder = dir.join("model");
+    copy(&model("llama"), &folder);
     let token = json!({"id": 290, "content": "<image>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": special});
-    json["added_tokens"].as_array_mut().unwrap().push(token);
-    fs::write(path, json.to_string()).unwrap();
-    copy
+    change_json(&folder.join("tokenizer.json"), |json| {
+        json["added_tokens"].as_array_mut().unwrap().push(token);
+    });
+    folder
 }
 
 #[test]
@@ -343,10 +336,8 @@ fn a_token_without_an_embedding_is_found_before_the_scan() {
         ];
         fail(&mut tokenize_with(project, &model, &path), &what);
         for more in [&["--plan"][..], &[]] {
-            let mut scan = neuroscope(project);
-            scan.args(["scan", "--name", "m", "--model"]).arg(&model);
-            scan.arg("--corpus").arg(&path).args(more);
-            fail(&mut scan, &what);
+            let mut scan = scan_command(project, &model, &path);
+            fail(scan.args(["--name", "m"]).args(more), &what);
         }
         let mut command = tokenize_with(project, &model, &path);
         let said = succeed(command.arg("--skip-invalid"));
@@ -393,8 +384,7 @@ fn many_special_tokens_are_not_all_listed() {
     let said = succeed(&mut command);
     assert!(said.stdout.len() < 2000, "{} bytes", said.stdout.len());
     assert!(said.stdout.contains("... and 6232 more"), "{}", said.stdout);
-    let all = succeed(command.arg("--json")).stdout;
-    let all: Value = serde_json::from_str(&all).unwrap();
+    let all = succeed(command.arg("--json")).json();
     assert_eq!(all["added_tokens"].as_array().unwrap().len(), 6244);
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -17,8 +17,8 @@ use neuroscope::shard::Lock;
 use neuroscope::verify::{VerifyOptions, VerifyReport, verify};
 use serde_json::{Value, json};
 
-use crate::support::tables::{change_json, groups, put_right, tables, write};
-use crate::support::{fail, files, model, neuroscope, scan, succeed};
+use crate::support::tables::{groups, put_right, tables, write};
+use crate::support::{Project, change_json, data_command, fail, files, misused, model, succeed};
 
 /// Numbers that look random and are always the same.
 struct Draw(u64);
@@ -317,24 +317,19 @@ fn is_long() -> bool {
     std::env::var_os("NEUROSCOPE_LONG").is_some()
 }
 
-/// Scans a model in two parts and merges them; without the parts, if they are not wanted.
-fn atlas(project: &Path, name: &str, with_parts: bool, more: &[&str]) -> PathBuf {
-    let data = project.join("data").join(name);
-    for part in ["0/2", "1/2"] {
-        scan(project, name, 40, &[more, &["--part", part]].concat());
-    }
-    let mut merge = neuroscope(project);
-    succeed(
-        merge
-            .arg("merge")
-            .arg(&data)
-            .arg("--model")
-            .arg(model(name)),
-    );
+/// A project with an atlas of two parts, which are not there if they are not wanted.
+fn project(name: &str, with_parts: bool, options: &[&str]) -> Project {
+    let project = Project::copy_of(&format!("{name} {options:?} merged"), |project| {
+        for part in ["0/2", "1/2"] {
+            project.scan_here(name, 40, &[options, &["--part", part]].concat());
+        }
+        let mut merge = data_command(project, "merge", &project.data(name));
+        succeed(merge.arg("--model").arg(model(name)));
+    });
     if !with_parts {
-        fs::remove_dir_all(data.join("parts")).unwrap();
+        fs::remove_dir_all(project.data(name).join("parts")).unwrap();
     }
-    data
+    project
 }
 
 #[test]
@@ -349,8 +344,8 @@ fn single_changes_are_found() {
     let (share, n_atlases) = if is_long() { (1, all.len()) } else { (10, 2) };
     let mut sum: BTreeMap<&str, Rate> = BTreeMap::new();
     for (seed, (name, with_parts, more)) in (1..).zip(&all[..n_atlases]) {
-        let dir = tempfile::tempdir().unwrap();
-        let data = atlas(dir.path(), name, *with_parts, more);
+        let project = project(name, *with_parts, more);
+        let data = project.data(name);
         let parts = if *with_parts { "with" } else { "without" };
         println!("{name} {more:?}, {parts} its parts");
         let rates = change(&data, name, share, seed);
@@ -400,8 +395,8 @@ fn values_that_no_row_has_are_refused_by_name() {
     use arrow_array::{Float32Array, Float64Array, StringArray, UInt32Array, UInt64Array};
     use arrow_schema::{DataType, Field};
 
-    let dir = tempfile::tempdir().unwrap();
-    let data = atlas(dir.path(), "llama", true, &["--name", "llama"]);
+    let project = project("llama", true, &[]);
+    let data = project.data("llama");
     let before = files(&data);
     let item = |data_type| Field::new("item", data_type, false);
     let steps = |values: &[i8]| -> arrow_array::ArrayRef {
@@ -468,21 +463,16 @@ fn values_that_no_row_has_are_refused_by_name() {
     ] {
         let path = data.join("atlas").join(table);
         put(&path, column, 1, value);
-        for command in ["build", "verify"] {
-            let mut command_line = neuroscope(dir.path());
-            command_line.arg(command);
-            if command == "verify" {
-                command_line.arg(&data);
-            }
-            // what a table does not say with the name of its column, it says with what it is
-            let what = match column {
-                "layer" => "neuron",
-                "neuron" | "token" | "list" | "class" | "role" | "rank" => column,
-                "start" => "`pos`",
-                column => &format!("`{column}`"),
-            };
-            fail(&mut command_line, &[table, what.trim_end_matches('s')]);
-        }
+        // what a table does not say with the name of its column, it says with what it is
+        let what = match column {
+            "layer" => "neuron",
+            "neuron" | "token" | "list" | "class" | "role" | "rank" => column,
+            "start" => "`pos`",
+            column => &format!("`{column}`"),
+        };
+        let what = [table, what.trim_end_matches('s')];
+        project.build_refused(&[], &what);
+        fail(&mut data_command(&project, "verify", &data), &what);
         restore(&data, &before);
     }
     // one row group where there is one for each layer
@@ -490,7 +480,7 @@ fn values_that_no_row_has_are_refused_by_name() {
     let all = groups(&path);
     write(&path, &[all]);
     put_right(&path);
-    fail(neuroscope(dir.path()).arg("build"), &["neurons.parquet"]);
+    project.build_refused(&[], &["neurons.parquet"]);
     restore(&data, &before);
     // fewer rows than neurons
     for table in [stats, weights, "neurons.parquet", "tokens.parquet"] {
@@ -500,18 +490,16 @@ fn values_that_no_row_has_are_refused_by_name() {
         last[0] = last[0].slice(0, last[0].num_rows() - 1);
         write(&path, &all);
         put_right(&path);
-        fail(neuroscope(dir.path()).arg("build"), &[table, "expected"]);
+        project.build_refused(&[], &[table, "expected"]);
         restore(&data, &before);
     }
     // a part is read by the same rules
     let path = data.join("parts/part-00001-of-00002").join(examples);
     put(&path, "doc", 1, u32s(0));
-    fail(
-        neuroscope(dir.path()).arg("verify").arg(&data),
-        &["`doc` is 0"],
-    );
+    let mut verify = data_command(&project, "verify", &data);
+    fail(&mut verify, &["`doc` is 0"]);
     restore(&data, &before);
-    succeed(neuroscope(dir.path()).arg("verify").arg(&data));
+    succeed(&mut verify);
 }
 
 /// Atlases of several models, types, options, splits and versions, of which nothing is wrong.
@@ -562,9 +550,8 @@ fn good_atlases_are_not_accused() {
         ("solu", &["--top-k", "1", "--seed", "7"]),
     ];
     for (at, (name, more)) in all.into_iter().enumerate() {
-        let dir = tempfile::tempdir().unwrap();
-        scan(dir.path(), name, 30, more);
-        let data = dir.path().join("data").join(name);
+        let project = Project::new().scan(name, 30, more);
+        let data = project.data(name);
         assert_eq!(found(&data, None), None, "{name} {more:?}");
         let files = ModelFiles::open(model(name).to_str().unwrap()).unwrap();
         let said = verify(&data, Some(&files), &options(false), &|_| true).unwrap();
@@ -577,15 +564,22 @@ fn good_atlases_are_not_accused() {
     }
 }
 
+/// How many folders of a full check are in a data folder.
+fn n_left(data: &Path) -> usize {
+    let entries = fs::read_dir(data).unwrap().flatten();
+    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(".verify")).count()
+}
+
 /// In parts, without an analysis of the weights, without its parts; and scanned elsewhere, where bits are others.
 #[test]
 fn what_is_not_there_is_not_missed() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data/llama");
+    let project = Project::new();
+    let data = project.data("llama");
     for part in ["0/3", "1/3", "2/3"] {
-        scan(dir.path(), "llama", 30, &["--part", part]);
+        project.scan_here("llama", 30, &["--part", part]);
     }
-    succeed(neuroscope(dir.path()).arg("merge").arg(&data));
+    succeed(&mut data_command(&project, "merge", &data));
     let files = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
     assert_eq!(found(&data, None), None);
     assert_eq!(found(&data, Some(&files)), None);
@@ -601,20 +595,17 @@ fn what_is_not_there_is_not_missed() {
     assert!(!full.exact && full.because.unwrap().contains("cuda:0"));
     fs::remove_dir_all(data.join("parts")).unwrap();
     assert_eq!(found(&data, None), None);
-    let mut verify = neuroscope(dir.path());
-    verify.arg("verify").arg(&data).arg("--full");
-    let said = succeed(verify.arg("--model").arg(model("llama")));
+    let mut verify = data_command(&project, "verify", &data);
+    let said = succeed(verify.arg("--full").arg("--model").arg(model("llama")));
     assert!(said.stdout.contains("bit for bit"), "{}", said.stdout);
-    let left = fs::read_dir(&data).unwrap().flatten();
-    let left = left.filter(|entry| entry.file_name().to_str().unwrap().starts_with(".verify"));
-    assert_eq!(left.count(), 0);
+    assert_eq!(n_left(&data), 0);
 }
 
 /// A position near the last number, and a window that ends there, which a row may have as far as the row itself tells.
 #[test]
 fn a_position_past_its_document_is_found() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = atlas(dir.path(), "llama", false, &[]);
+    let project = project("llama", false, &[]);
+    let data = project.data("llama");
     let path = data.join("atlas/layer-000.examples.parquet");
     let n = u32::try_from(
         groups(&path)[0]
@@ -626,25 +617,17 @@ fn a_position_past_its_document_is_found() {
     );
     let start = u32::MAX - n.unwrap();
     for (column, value) in [("start", start), ("pos", u32::MAX - 1)] {
-        let mut all: Vec<_> = groups(&path).into_iter().map(|group| vec![group]).collect();
-        let batch = all[0][0].clone();
-        let mut columns = batch.slice(1, 1).columns().to_vec();
-        columns[batch.schema().index_of(column).unwrap()] =
-            Arc::new(arrow_array::UInt32Array::from(vec![value]));
-        let changed = RecordBatch::try_new(batch.schema(), columns).unwrap();
-        let after = batch.slice(2, batch.num_rows() - 2);
-        all[0] = vec![batch.slice(0, 1), changed, after];
-        write(&path, &all);
+        let value = arrow_array::UInt32Array::from(vec![value]);
+        put(&path, column, 1, Arc::new(value));
     }
-    put_right(&path);
     let found = found(&data, None).unwrap();
     assert!(found.contains("`pos` is 4294967294; document"), "{found}");
 }
 
 #[test]
 fn every_damaged_file_is_listed() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = atlas(dir.path(), "llama", true, &[]);
+    let project = project("llama", true, &[]);
+    let data = project.data("llama");
     let damaged = [
         "atlas/layer-000.stats.parquet",
         "corpus/index.bin",
@@ -666,30 +649,25 @@ fn every_damaged_file_is_listed() {
     expected.sort_unstable();
     assert_eq!((told, report.n_wrong), (expected, 4));
     fail(
-        neuroscope(dir.path()).arg("verify").arg(&data),
+        &mut data_command(&project, "verify", &data),
         &["has 4 problems", "damaged: its length is 7"],
     );
 }
 
 #[test]
 fn a_tolerance_that_is_none_is_refused_before_anything_is_read() {
-    let dir = tempfile::tempdir().unwrap();
+    let project = Project::new();
     for tolerance in ["1.5", "NaN", "inf"] {
-        let mut command = neuroscope(dir.path());
-        command.arg("verify").arg("nothing-here");
-        let output = command.args(["--tolerance", tolerance]).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("`tolerance` is"), "{said}");
+        let mut verify = data_command(&project, "verify", Path::new("nothing-here"));
+        misused(verify.args(["--tolerance", tolerance]), &["`tolerance` is"]);
     }
 }
 
 /// What a killed process left goes; what one that is at work has written stays.
 #[test]
 fn what_a_killed_full_check_left_is_removed() {
-    let dir = tempfile::tempdir().unwrap();
-    scan(dir.path(), "llama", 12, &[]);
-    let data = dir.path().join("data/llama");
+    let project = Project::new().scan("llama", 12, &[]);
+    let data = project.data("llama");
     let [left, used, mine] = [".verify-aB3dE6", ".verify-000000", ".verify-notes"];
     for name in [left, used, mine] {
         fs::create_dir_all(data.join(name).join("parts")).unwrap();
@@ -701,7 +679,5 @@ fn what_a_killed_full_check_left_is_removed() {
     assert!(data.join(used).exists() && data.join(mine).exists());
     drop(lock);
     assert_eq!(found(&data, Some(&model)), None);
-    let left = fs::read_dir(&data).unwrap().flatten();
-    let left = left.filter(|entry| entry.file_name().to_str().unwrap().starts_with(".verify"));
-    assert_eq!(left.count(), 1);
+    assert_eq!(n_left(&data), 1);
 }

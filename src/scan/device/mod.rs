@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::gpu::{BatchRows, Counted, FURTHER, Found, Gpu, HookTensors, LayerState, Wanted};
+use crate::gpu::{ActFn, BatchRows, Counted, FURTHER, Found, Gpu, HookTensors, LayerState, Wanted};
 use crate::ids::Pos;
 use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
 use crate::model::{Activation, Entry, MlpProducts, Model, ModelError};
@@ -371,10 +371,10 @@ fn hooks_of(products: &MlpProducts) -> HookTensors<'_> {
         pre: &products.pre,
         pre_linear: products.pre_linear.as_ref(),
         act_fn: match products.act_fn {
-            Activation::Silu => 0,
-            Activation::Gelu => 1,
-            Activation::GeluTanh => 2,
-            Activation::Relu => 3,
+            Activation::Silu => ActFn::Silu,
+            Activation::Gelu => ActFn::Gelu,
+            Activation::GeluTanh => ActFn::GeluTanh,
+            Activation::Relu => ActFn::Relu,
             Activation::SoluLn => unreachable!("SoLU neurons are observed on the host"),
         },
     }
