@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Project, analyze_command, change_json, copy, corpus, data_command, fail, files, misused, model,
+    Project, analyze_command, change_json, copy, corpus, data_command, fail, files, model,
     neuroscope, scan_command, succeed, tokenize_command,
 };
 
@@ -404,92 +404,39 @@ fn what_a_link_points_to_is_not_written() {
 }
 
 #[test]
-fn options_are_checked_before_anything_is_done() {
-    let dir = Project::new();
-    corpus(&dir.join("corpus.jsonl"), 4);
-    let scan = || scan_command(&dir, &model("llama"), &dir.join("corpus.jsonl"));
-    for (option, value, what) in [
-        ("--tau", "nan", "`tau` is NaN"),
-        ("--tau", "inf", "`tau` is inf"),
-        ("--tau=-1", "", "`tau` is -1"),
-        (
-            "--window-after",
-            "4294967295",
-            "`window_after` is 4294967295",
-        ),
-        ("--window-before", "4294967295", "`window_before` is"),
-        ("--top-k", "0", "`top_k` is 0; expected 1 to"),
-        ("--top-k", "18446744073709551615", "`top_k` is"),
-        ("--case-k", "18446744073709551615", "`case_k` is"),
-        ("--per-band", "18446744073709551615", "`per_band` is"),
-        ("--random", "18446744073709551615", "`random` is"),
-        ("--context-tokens", "0", "`context_tokens` is 0"),
-        ("--n-ctx", "0", "`n_ctx` is 0"),
-        ("--batch-tokens", "0", "`batch_tokens` is 0"),
-    ] {
-        let value = Some(value).filter(|value| !value.is_empty());
-        misused(scan().arg(option).args(value), &[what]);
-        assert!(!dir.join("data").exists());
-    }
-    // what only the model can tell
-    for (option, value, what) in [
-        ("--n-ctx", "1", "has no room for text"),
-        ("--n-ctx", "1000000", "1000000"),
-        ("--device", "cuda:7", "cuda"),
-    ] {
-        fail(scan().args([option, value]), &[what]);
-        assert!(!dir.join("data").exists());
-    }
-    // and what is needed only after the scan
-    for (table, what) in [
-        ("kurtosis = nan", "`roles.kurtosis` is NaN"),
-        (
-            "null_share = 1.5",
-            "`roles.null_share` is 1.5; expected 0 to 1",
-        ),
-    ] {
-        dir.write("neuroscope.toml", format!("[weights.roles]\n{table}\n"));
-        misused(&mut scan(), &[what]);
-    }
-    assert!(!dir.join("data").exists());
-}
+fn damaged_parts_and_atlases_are_refused_by_name() {
+    let project = Project::new().scan("llama", 12, &["--name", "tiny"]);
+    let data = project.data("tiny");
+    let merge = || data_command(&project, "merge", &data);
+    let file = data.join("parts/part-00000-of-00001/layer-001.examples.parquet");
+    let mut bytes = fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    fail(&mut merge(), &["layer-001.examples.parquet", "SHA-256"]);
+    fs::write(&file, &bytes[..middle]).unwrap();
+    fail(
+        &mut merge(),
+        &["layer-001.examples.parquet", "its length is"],
+    );
+    fs::remove_file(&file).unwrap();
+    fail(&mut merge(), &["layer-001.examples.parquet", "missing"]);
 
-#[test]
-fn names_that_no_site_can_have_are_refused_before_the_scan() {
-    let dir = Project::new();
-    let project = dir.join("project");
-    fs::create_dir(&project).unwrap();
-    corpus(&project.join("corpus.jsonl"), 4);
-    let scan = |name: &str| {
-        let mut command = scan_command(&project, &model("llama"), &project.join("corpus.jsonl"));
-        command.arg(format!("--name={name}"));
-        command
-    };
-    for name in [
-        "a/b",
-        "../outside",
-        "..",
-        "",
-        "a b",
-        "é",
-        "api",
-        "Assets",
-        "con",
-        "x.html",
-        ".hidden",
-        "a\\b",
-    ] {
-        let said = fail(&mut scan(name), &["cannot be a model's name"]);
-        assert!(said.stderr.contains("--name"), "{}", said.stderr);
-        assert!(!project.join("data").exists(), "{name}");
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "{name}");
-    }
-    // where the case of letters does not count, two names are one folder
-    succeed(&mut scan("Tiny"));
-    fail(&mut scan("tiny"), &["Tiny"]);
-    assert!(!project.join("data/tiny").exists());
-    succeed(&mut scan("Tiny"));
-    let mut elsewhere = scan("tINY");
-    elsewhere.arg("--data").arg(project.join("data/other"));
-    fail(&mut elsewhere, &["Tiny"]);
+    let manifest = data.join("atlas/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(
+        &manifest,
+        text.replace("neuroscope/atlas/v1", "neuroscope/atlas/v9"),
+    )
+    .unwrap();
+    project.build_refused(
+        &[],
+        &[
+            "manifest.json",
+            "`neuroscope/atlas/v9`",
+            "reads `neuroscope/atlas/v1`",
+        ],
+    );
+    fs::write(&manifest, &text[..text.len() / 2]).unwrap();
+    project.build_refused(&[], &["manifest.json"]);
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Project, fail, files, misused, neuroscope, run, succeed, wait};
+use crate::support::{
+    Project, fail, files, misused, model, neuroscope, run, scan_command, succeed, wait,
+};
 
 /// How many builds are killed; more than in CI, where it is given.
 const ROUNDS: &str = "NEUROSCOPE_ROUNDS";
@@ -334,4 +336,128 @@ fn addresses_and_folders_are_checked_before_the_work() {
     );
     let sitemap = project.page("sitemap.xml");
     assert!(sitemap.contains("<loc>https://example.org/atlas/</loc>"));
+}
+
+#[test]
+fn scanning_and_building_again_changes_nothing() {
+    let project = Project::new();
+    project.scan_here("llama", 20, &["--name", "tiny"]);
+    project.build(&[]);
+    let (data, site) = (files(&project.join("data")), files(&project.join("site")));
+    project.scan_here("llama", 20, &["--name", "tiny"]);
+    let report = project.build(&["--json"]).json();
+    assert_eq!(
+        (&report["n_written"], &report["n_removed"]),
+        (&0.into(), &0.into())
+    );
+    assert!(data == files(&project.join("data")));
+    assert!(site == files(&project.join("site")));
+
+    let other = Project::new();
+    other.scan_here("llama", 20, &["--name", "tiny"]);
+    other.build(&[]);
+    let others = files(&other.site());
+    assert_eq!(site.len(), others.len());
+    for ((name, bytes), (other_name, other_bytes)) in site.iter().zip(others) {
+        assert_eq!(*name, other_name);
+        // the manifest says where the model was read from, which is the same here
+        assert!(*bytes == other_bytes, "{name} differs");
+    }
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let project = Project::new().scan("llama", 12, &["--name", "tiny"]);
+
+    // somebody's own page is in the way
+    project.write("mine/index.html", "my own page");
+    project.write("mine/thesis.tex", "years of work");
+    let build = |out: &str| {
+        let mut build = neuroscope(&project);
+        build.args(["build", "--out"]).arg(project.join(out));
+        build
+    };
+    fail(
+        &mut build("mine"),
+        &[
+            "mine/index.html` was not written by neuroscope",
+            "hint: choose another folder",
+        ],
+    );
+    assert_eq!(
+        fs::read_to_string(project.join("mine/index.html")).unwrap(),
+        "my own page"
+    );
+    fs::remove_file(project.join("mine/index.html")).unwrap();
+    succeed(&mut build("mine"));
+    succeed(&mut build("mine"));
+    assert_eq!(
+        fs::read_to_string(project.join("mine/thesis.tex")).unwrap(),
+        "years of work"
+    );
+
+    // a file is where the folder should be; unlike permissions, this stops the superuser as well
+    project.write("file", "x");
+    fail(&mut build("file/site"), &["file/site"]);
+    let mut command = scan_command(&project, &model("llama"), &project.join("corpus.jsonl"));
+    fail(
+        command.arg("--data").arg(project.join("file/data")),
+        &["file/data"],
+    );
+}
+
+/// A write that fails in the middle, as on a full disk: files may not grow beyond a limit.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_nothing_half_written() {
+    let options = &["--name", "tiny"];
+    let project = Project::new().scan("llama", 12, options).built(&[]);
+    let before = files(&project.site());
+    let limited = |kilobytes: u32, command: &Command| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut shell = Command::new("sh");
+        shell
+            .arg("-c")
+            .arg(format!(
+                "trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"",
+                kilobytes * 2
+            ))
+            .arg(program)
+            .args(command.get_args());
+        shell
+    };
+    // a new look for all pages, of which not one can be written whole
+    project.write(
+        "theme/templates/base.html",
+        "{% extends \"neuroscope/base.html\" %}{% block footer %}new{% endblock %}",
+    );
+    let mut build = neuroscope(&project);
+    build.arg("build");
+    fail(&mut limited(8, &build), &["cannot write `"]);
+    for (name, bytes) in files(&project.site()) {
+        let old = before.iter().find(|(old, _)| *old == name);
+        let whole = bytes.ends_with(b"\n") || !name.ends_with(".html");
+        assert!(
+            old.is_some_and(|(_, old)| *old == bytes) || whole,
+            "{name} is half-written"
+        );
+        assert!(!name.contains("neuroscope-new"), "{name} was left behind");
+    }
+    project.build(&[]);
+
+    let mut scan = scan_command(&project, &model("llama"), &project.join("corpus.jsonl"));
+    scan.args(["--data"]).arg(project.join("data/full"));
+    fail(&mut limited(2, &scan), &["data/full"]);
+    let left = if project.join("data/full").exists() {
+        files(&project.join("data/full"))
+    } else {
+        Vec::new()
+    };
+    assert!(
+        left.iter()
+            .all(|(name, _)| name.starts_with("corpus/") || name.ends_with(".lock")),
+        "{:?}",
+        left.iter().map(|f| &f.0).collect::<Vec<_>>()
+    );
+    succeed(&mut scan);
 }

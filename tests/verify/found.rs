@@ -11,14 +11,13 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
-use neuroscope::gpu::DeviceName;
 use neuroscope::load::ModelFiles;
-use neuroscope::shard::Lock;
-use neuroscope::verify::{VerifyOptions, VerifyReport, verify};
+use neuroscope::verify::verify;
 use serde_json::{Value, json};
 
+use super::{found, options, project};
 use crate::support::tables::{groups, put_right, tables, write};
-use crate::support::{Project, change_json, data_command, fail, files, misused, model, succeed};
+use crate::support::{change_json, data_command, fail, files, model, succeed};
 
 /// Numbers that look random and are always the same.
 struct Draw(u64);
@@ -34,36 +33,6 @@ impl Draw {
 
     fn of<'a, T>(&mut self, some: &'a [T]) -> &'a T {
         &some[self.next(some.len())]
-    }
-}
-
-fn options(full: bool) -> VerifyOptions {
-    VerifyOptions {
-        neurons: 2,
-        examples: 1,
-        tolerance: 1e-3,
-        seed: 0,
-        full,
-        device: DeviceName::Cpu,
-    }
-}
-
-/// What `verify` says of a data folder: nothing, or the first thing that is wrong.
-fn found(data: &Path, model: Option<&ModelFiles>) -> Option<String> {
-    match verify(data, model, &options(model.is_some()), &|_| true) {
-        Ok(VerifyReport {
-            n_wrong,
-            wrong,
-            recomputed,
-            ..
-        }) => match wrong.first() {
-            Some(first) => Some(format!("{n_wrong}: {}: {}", first.file, first.what)),
-            None => {
-                let off = recomputed.map(|again| again.off).unwrap_or_default();
-                off.first().map(|off| format!("{off} does not reproduce"))
-            }
-        },
-        Err(error) => Some(error.to_string()),
     }
 }
 
@@ -317,21 +286,6 @@ fn is_long() -> bool {
     std::env::var_os("NEUROSCOPE_LONG").is_some()
 }
 
-/// A project with an atlas of two parts, which are not there if they are not wanted.
-fn project(name: &str, with_parts: bool, options: &[&str]) -> Project {
-    let project = Project::copy_of(&format!("{name} {options:?} merged"), |project| {
-        for part in ["0/2", "1/2"] {
-            project.scan_here(name, 40, &[options, &["--part", part]].concat());
-        }
-        let mut merge = data_command(project, "merge", &project.data(name));
-        succeed(merge.arg("--model").arg(model(name)));
-    });
-    if !with_parts {
-        fs::remove_dir_all(project.data(name).join("parts")).unwrap();
-    }
-    project
-}
-
 #[test]
 fn single_changes_are_found() {
     let all: [(&str, bool, &[&str]); 5] = [
@@ -502,105 +456,6 @@ fn values_that_no_row_has_are_refused_by_name() {
     succeed(&mut verify);
 }
 
-/// Atlases of several models, types, options, splits and versions, of which nothing is wrong.
-#[test]
-fn good_atlases_are_not_accused() {
-    let v1 = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v1");
-    for name in ["llama", "gpt2", "solu", "llama_weights", "gpt2_weights"] {
-        assert_eq!(found(&v1.join(name), None), None, "{name}");
-    }
-    let all: [(&str, &[&str]); 7] = [
-        ("llama", &[]),
-        (
-            "llama",
-            &["--dtype", "bf16", "--refactor-glu", "--rank-pre"],
-        ),
-        (
-            "gpt2",
-            &["--count-special", "--n-ctx", "16", "--dtype", "f16"],
-        ),
-        (
-            "gpt2",
-            &[
-                "--window-before",
-                "3",
-                "--window-after",
-                "0",
-                "--context-tokens",
-                "2",
-            ],
-        ),
-        (
-            "gpt2",
-            &["--random", "200", "--per-band", "30", "--top-k", "60"],
-        ),
-        (
-            "llama",
-            &[
-                "--random",
-                "0",
-                "--per-band",
-                "0",
-                "--case-k",
-                "0",
-                "--tau",
-                "0",
-            ],
-        ),
-        ("solu", &["--top-k", "1", "--seed", "7"]),
-    ];
-    for (at, (name, more)) in all.into_iter().enumerate() {
-        let project = Project::new().scan(name, 30, more);
-        let data = project.data(name);
-        assert_eq!(found(&data, None), None, "{name} {more:?}");
-        let files = ModelFiles::open(model(name).to_str().unwrap()).unwrap();
-        let said = verify(&data, Some(&files), &options(false), &|_| true).unwrap();
-        assert!(said.is_right(), "{name} {more:?}: {:?}", said.wrong);
-        if at % 2 == 0 {
-            let said = verify(&data, Some(&files), &options(true), &|_| true).unwrap();
-            assert!(said.is_right(), "{name} {more:?}: {:?}", said.wrong);
-            assert!(said.full.unwrap().exact);
-        }
-    }
-}
-
-/// How many folders of a full check are in a data folder.
-fn n_left(data: &Path) -> usize {
-    let entries = fs::read_dir(data).unwrap().flatten();
-    let names = entries.map(|entry| entry.file_name().into_string().unwrap());
-    names.filter(|name| name.starts_with(".verify")).count()
-}
-
-/// In parts, without an analysis of the weights, without its parts; and scanned elsewhere, where bits are others.
-#[test]
-fn what_is_not_there_is_not_missed() {
-    let project = Project::new();
-    let data = project.data("llama");
-    for part in ["0/3", "1/3", "2/3"] {
-        project.scan_here("llama", 30, &["--part", part]);
-    }
-    succeed(&mut data_command(&project, "merge", &data));
-    let files = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
-    assert_eq!(found(&data, None), None);
-    assert_eq!(found(&data, Some(&files)), None);
-    for part in 0..3 {
-        let folder = data.join(format!("parts/part-{part:05}-of-00003"));
-        change_json(&folder.join("manifest.json"), |manifest| {
-            manifest["device"] = json!("cuda:0");
-        });
-    }
-    let said = verify(&data, Some(&files), &options(true), &|_| true).unwrap();
-    assert!(said.is_right(), "{:?}", said.wrong);
-    let full = said.full.unwrap();
-    assert!(!full.exact && full.because.unwrap().contains("cuda:0"));
-    fs::remove_dir_all(data.join("parts")).unwrap();
-    assert_eq!(found(&data, None), None);
-    let mut verify = data_command(&project, "verify", &data);
-    let said = succeed(verify.arg("--full").arg("--model").arg(model("llama")));
-    assert!(said.stdout.contains("bit for bit"), "{}", said.stdout);
-    assert_eq!(n_left(&data), 0);
-}
-
 /// A position near the last number, and a window that ends there, which a row may have as far as the row itself tells.
 #[test]
 fn a_position_past_its_document_is_found() {
@@ -652,32 +507,4 @@ fn every_damaged_file_is_listed() {
         &mut data_command(&project, "verify", &data),
         &["has 4 problems", "damaged: its length is 7"],
     );
-}
-
-#[test]
-fn a_tolerance_that_is_none_is_refused_before_anything_is_read() {
-    let project = Project::new();
-    for tolerance in ["1.5", "NaN", "inf"] {
-        let mut verify = data_command(&project, "verify", Path::new("nothing-here"));
-        misused(verify.args(["--tolerance", tolerance]), &["`tolerance` is"]);
-    }
-}
-
-/// What a killed process left goes; what one that is at work has written stays.
-#[test]
-fn what_a_killed_full_check_left_is_removed() {
-    let project = Project::new().scan("llama", 12, &[]);
-    let data = project.data("llama");
-    let [left, used, mine] = [".verify-aB3dE6", ".verify-000000", ".verify-notes"];
-    for name in [left, used, mine] {
-        fs::create_dir_all(data.join(name).join("parts")).unwrap();
-    }
-    let lock = Lock::try_take(&data.join(used).join("verify")).unwrap();
-    let model = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
-    assert_eq!(found(&data, Some(&model)), None);
-    assert!(!data.join(left).exists());
-    assert!(data.join(used).exists() && data.join(mine).exists());
-    drop(lock);
-    assert_eq!(found(&data, Some(&model)), None);
-    assert_eq!(n_left(&data), 1);
 }

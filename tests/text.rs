@@ -1,4 +1,5 @@
-//! Text as it comes: encodings, packings, folders, odd lines, long documents, tokens without an embedding.
+//! Text as it comes: encodings, packings, folders, odd lines, long documents, tokens without an embedding, and the corpora
+//! made of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -11,7 +12,8 @@ use neuroscope::tokens::store::TokenStore;
 use serde_json::{Value, json};
 
 use crate::support::{
-    change_json, copy, fail, model, neuroscope, scan_command, succeed, tokenize_command,
+    Project, change_json, copy, corpus, fail, model, neuroscope, scan_command, succeed,
+    tokenize_command,
 };
 
 fn tokenize(project: &Path, corpus: impl AsRef<Path>) -> Command {
@@ -415,4 +417,129 @@ fn one_long_document_takes_little_memory() {
         "{}",
         said.stderr
     );
+}
+
+/// The corpus is known by its content, whatever folder it lies in.
+#[test]
+fn a_corpus_is_tokenized_once() {
+    let project = Project::new();
+    let tokenize =
+        |corpus: &Path| succeed(&mut tokenize_command(&project, &model("llama"), corpus)).stderr;
+    let [here, there] = ["here", "there"].map(|folder| project.join(folder).join("corpus.jsonl"));
+    for path in [&here, &there] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        corpus(path, 9);
+    }
+    let said = tokenize(&here);
+    let bytes = said
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap();
+    assert!(bytes > 100 && said.contains(" bytes in "), "{said}");
+    let manifest = project.join("data/llama/corpus/manifest.json");
+    let first = fs::read_to_string(&manifest).unwrap();
+    assert_eq!(tokenize(&there), "");
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), first);
+    corpus(&there, 10);
+    assert!(tokenize(&there).contains("tokenize: "));
+    assert_ne!(fs::read_to_string(&manifest).unwrap(), first);
+}
+
+#[test]
+fn corpora_of_all_kinds_are_read_in_a_stable_order() {
+    let project = Project::new();
+    let folder = project.join("texts");
+    fs::create_dir_all(folder.join("inner")).unwrap();
+    corpus(&folder.join("a.jsonl"), 3);
+    let lines = fs::read(folder.join("a.jsonl")).unwrap();
+    fs::write(
+        folder.join("b.jsonl.zst"),
+        zstd::encode_all(&lines[..], 3).unwrap(),
+    )
+    .unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, b"a text file").unwrap();
+    fs::write(folder.join("inner/c.txt.gz"), gz.finish().unwrap()).unwrap();
+    fs::write(folder.join("inner/empty.txt"), "").unwrap();
+    fs::write(folder.join("README"), "not a document").unwrap();
+    let tokenize = |paths: &[&Path]| {
+        let mut command = tokenize_command(&project, &model("llama"), paths[0]);
+        succeed(command.args(&paths[1..]).arg("--json")).json()
+    };
+    let whole = tokenize(&[&folder]);
+    assert_eq!(whole["n_documents"], 8);
+    let files = [
+        folder.join("a.jsonl"),
+        folder.join("b.jsonl.zst"),
+        folder.join("inner/c.txt.gz"),
+        folder.join("inner/empty.txt"),
+    ];
+    let listed = tokenize(&files.iter().map(|f| f.as_path()).collect::<Vec<_>>());
+    assert_eq!(whole["sha256"], listed["sha256"]);
+    let turned = tokenize(&files.iter().rev().map(|f| f.as_path()).collect::<Vec<_>>());
+    assert_ne!(whole["sha256"], turned["sha256"]);
+}
+
+#[test]
+fn corpora_that_cannot_be_read() {
+    let project = Project::new();
+    let tokenize = |name: &str, bytes: &[u8], more: &[&str]| {
+        project.write(name, bytes);
+        let mut command = tokenize_command(&project, &model("llama"), &project.join(name));
+        command.args(more);
+        command
+    };
+    fail(
+        &mut tokenize("empty.jsonl", b"", &[]),
+        &["no text in corpus `empty.jsonl`"],
+    );
+    fail(&mut tokenize("empty.txt", b"", &[]), &["no text"]);
+    fail(&mut tokenize("blank.jsonl", b"\n\n  \n", &[]), &["no text"]);
+    fail(
+        &mut tokenize("a.jsonl", b"{\"text\":\"x\"}\nnot json\n", &[]),
+        &["a.jsonl` line 2: not a JSON object", "--skip-invalid"],
+    );
+    fail(
+        &mut tokenize("b.jsonl", b"{\"text\":\"x\"}\n{\"body\":\"y\"}\n", &[]),
+        &["b.jsonl` line 2: missing field `text`", "--text-field"],
+    );
+    fail(
+        &mut tokenize("c.jsonl", b"{\"text\":\"\xff\"}\n", &[]),
+        &["c.jsonl` line 1: not valid UTF-8"],
+    );
+    fail(
+        &mut tokenize("d.txt", b"good \xff bad", &[]),
+        &["d.txt` is not valid UTF-8: byte 5"],
+    );
+    fail(
+        &mut tokenize("e.pdf", b"x", &[]),
+        &["e.pdf` is neither .jsonl nor .txt"],
+    );
+    fail(
+        &mut tokenize("f.jsonl.zst", b"not zstd at all", &[]),
+        &["f.jsonl.zst"],
+    );
+    fail(
+        &mut tokenize("g.jsonl.gz", b"not gzip at all", &[]),
+        &["g.jsonl.gz"],
+    );
+    fail(
+        &mut tokenize_command(&project, &model("llama"), Path::new("nowhere.txt")),
+        &["nowhere.txt"],
+    );
+    assert!(!project.join("data/llama/corpus").exists());
+
+    let lines =
+        b"{\"text\":\"x\"}\nnot json\n{\"text\":5}\n{\"text\":\"\xff\"}\n{\"text\":\"the text\"}\n";
+    let said = succeed(&mut tokenize("a.jsonl", lines, &["--skip-invalid"]));
+    assert!(said.stderr.contains("skipped 3 texts"), "{}", said.stderr);
+    assert!(said.stdout.contains("2 documents"), "{}", said.stdout);
+    let said = succeed(&mut tokenize(
+        "b.jsonl",
+        b"{\"body\":\"y y y\"}\n",
+        &["--text-field", "body"],
+    ));
+    assert!(said.stdout.contains("1 documents"), "{}", said.stdout);
 }
