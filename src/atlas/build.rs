@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::shard::{
-    AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Lock, Manifest, PartManifest, Policy,
-    ScanIdentity, ShardError, neuron_from_rows, read_manifest, require_files, rows_of,
+    AtlasManifest, ExampleRow, Folder, LayerReader, LayerWriter, Lock, Manifest, PartManifest,
+    Policy, ScanIdentity, ShardError, neuron_from_rows, read_manifest, require_files, rows_of,
     verify_files,
 };
 use crate::stats::examples::Example;

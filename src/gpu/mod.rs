@@ -12,6 +12,8 @@ mod device;
 mod emulated;
 #[cfg(any(feature = "cuda", test))]
 mod neurons;
+#[cfg(any(feature = "cuda", test))]
+mod source;
 
 pub use causal::{Causal, causal_softmax};
 pub use choice::{DeviceError, DeviceName};
@@ -19,5 +21,6 @@ pub use choice::{DeviceError, DeviceName};
 pub use device::Gpu;
 #[cfg(any(feature = "cuda", test))]
 pub use neurons::{
-    BatchRows, Counted, Counting, FURTHER, Found, HookTensors, LayerState, RowsCounted, Wanted,
+    ActFn, BatchRows, Counted, Counting, FURTHER, Found, HookTensors, LayerState, RowsCounted,
+    Wanted,
 };

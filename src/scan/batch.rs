@@ -136,10 +136,8 @@ impl<'a> Rows<'a> {
     ) -> BatchWindow {
         let ids: Vec<TokenId> = self.windowing.bos.into_iter().chain(own).collect();
         let counted = ids.iter().enumerate();
-        let counted = counted.map(|(row, &id)| {
-            self.windowing
-                .counts(row, self.vocabulary.is_special(id))
-        });
+        let counted =
+            counted.map(|(row, &id)| self.windowing.counts(row, self.vocabulary.is_special(id)));
         let history: Vec<TokenId> = before.iter().chain(&ids[window.skip..]).copied().collect();
         let context = |row: usize| match row.checked_sub(window.skip) {
             Some(at) => {

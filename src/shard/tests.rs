@@ -15,9 +15,9 @@ use crate::stats::histogram::Histogram;
 use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
 use crate::stats::signs::CaseStats;
+use crate::stats::starts::Starts;
 use crate::stats::sums::N_SUMS;
 use crate::stats::window::Window;
-use crate::stats::starts::Starts;
 use crate::stats::{MlpKind, StatsOptions};
 
 fn moments() -> impl Strategy<Value = Moments> {
@@ -48,7 +48,12 @@ fn stats(kind: MlpKind) -> impl Strategy<Value = NeuronStats> {
         prop::array::uniform4(case),
     )
         .prop_map(
-            move |([moments, special, post, start], [not_finite, n_firing, n_above_tau], bins, cases)| {
+            move |(
+                [moments, special, post, start],
+                [not_finite, n_firing, n_above_tau],
+                bins,
+                cases,
+            )| {
                 NeuronStats {
                     moments,
                     sums: [Some(2.5); N_SUMS],
@@ -204,7 +209,9 @@ fn texts_of_tokens_stand_in_the_table_and_fit_their_values() {
     };
     let write = |folder: &std::path::Path, tokens| {
         let mut stats = NeuronStats::new(MlpKind::Plain);
-        [1.0, 3.0, 2.0].map(|x| stats.moments.push(x));
+        for x in [1.0, 3.0, 2.0] {
+            stats.moments.push(x);
+        }
         let mut writer = LayerWriter::create(folder, 0, MlpKind::Plain).unwrap();
         writer.push(0, stats, [row(tokens)]).unwrap();
         writer.finish().unwrap();

@@ -42,7 +42,9 @@ impl Starts {
     pub fn largest_elsewhere(&self) -> f64 {
         let extremes = [self.elsewhere_min, self.elsewhere_max];
         let sizes = extremes.into_iter().filter(|value| value.is_finite());
-        sizes.map(|value| f64::from(value.abs())).fold(0.0, f64::max)
+        sizes
+            .map(|value| f64::from(value.abs()))
+            .fold(0.0, f64::max)
     }
 
     /// Whether the largest magnitude where windows start is more than three times the largest elsewhere.

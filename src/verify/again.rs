@@ -222,7 +222,9 @@ pub(super) fn weights(
     }
     let sample = WeightsSample {
         neurons: &draw(atlas.manifest(), options),
-        norm_is_apart: atlas.weights_info().is_some_and(|info| info.norm_after_mlp.is_some()),
+        norm_is_apart: atlas
+            .weights_info()
+            .is_some_and(|info| info.norm_after_mlp.is_some()),
         tokens: &tokens,
     };
     let of_layer = |layer| Ok(atlas.weights(layer)?.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! The program's own behaviour: its options, and its errors.
+//! The program's own behaviour: its options, and what it describes.
 
-mod bad_input;
+mod describe;
 mod options;

@@ -1,175 +1,24 @@
-//! The program's own behaviour: options from file and flags, what models and tokenizers are said to be.
+//! Options from the project file and from flags, checked before any work; hints.
 
 use std::fs;
-use std::path::Path;
 
-use crate::support::{examples, fail, model, neuroscope, run, scan, succeed};
+use crate::support::{
+    Project, corpus, examples, fail, misused, model, neuroscope, run, scan_command, succeed,
+};
 
 #[test]
 fn flags_go_over_the_project_file() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    fs::write(project.join("neuroscope.toml"), "[site]\ntitle = \"From the file\"\nneuron_json = true\n[scan.stats]\ntop_k = 3\ntau = 0.25\n").unwrap();
-    scan(project, "llama", 12, &["--name", "tiny", "--top-k", "4"]);
-    succeed(neuroscope(project).arg("build"));
-    let home = fs::read_to_string(project.join("site/index.html")).unwrap();
-    assert!(home.contains("From the file"));
-    let record: serde_json::Value =
-        serde_json::from_slice(&fs::read(project.join("site/tiny/0/0.json")).unwrap()).unwrap();
+    let project = Project::new();
+    project.write("neuroscope.toml", "[site]\ntitle = \"From the file\"\nneuron_json = true\n[scan.stats]\ntop_k = 3\ntau = 0.25\n");
+    project.scan_here("llama", 12, &["--name", "tiny", "--top-k", "4"]);
+    project.build(&[]);
+    assert!(project.page("index.html").contains("From the file"));
+    let record = project.json("tiny/0/0.json");
     assert_eq!(examples(&record, "top").len(), 4);
     assert_eq!(record["stats"]["frequency_abs"]["tau"], 0.25);
-    succeed(neuroscope(project).args(["build", "--title", "From the flag", "--neuron-json=false"]));
-    assert!(
-        fs::read_to_string(project.join("site/index.html"))
-            .unwrap()
-            .contains("From the flag")
-    );
+    project.build(&["--title", "From the flag", "--neuron-json=false"]);
+    assert!(project.page("index.html").contains("From the flag"));
     assert!(!project.join("site/tiny/0/0.json").exists());
-}
-
-fn json(command: &mut std::process::Command) -> serde_json::Value {
-    serde_json::from_str(&succeed(command).stdout).unwrap()
-}
-
-#[test]
-fn a_model_is_described_in_words_and_as_json() {
-    let dir = tempfile::tempdir().unwrap();
-    let said = succeed(neuroscope(dir.path()).args(["model", "demo"]));
-    for line in [
-        "family       llama",
-        "d_mlp        640; 2,560 neurons in all",
-        "MLP          SwiGLU",
-        "ranked by    hook_post",
-        "heads        4 of 48, 2 for keys and values",
-        "position     rotary, θ = 10000",
-        "unembedding  the embedding (tied)",
-        "BOS          windows begin with `<|endoftext|>` (0)",
-        "parameters   2,705,088",
-        "stored as    2,705,088 F16; 5.4 MB",
-    ] {
-        assert!(
-            said.stdout.contains(line),
-            "`{line}` is not in:\n{}",
-            said.stdout
-        );
-    }
-    let value = json(neuroscope(dir.path()).args(["model", "demo", "--json"]));
-    assert_eq!(value["n_parameters"], 2_705_088);
-    assert_eq!(value["stored_as"]["F16"], 2_705_088);
-    assert_eq!(value["config"]["attention"]["n_key_value_heads"], 2);
-    assert_eq!(value["bos"]["token"], "<|endoftext|>");
-    // every fixture can be described
-    for entry in fs::read_dir(model("")).unwrap() {
-        let folder = entry.unwrap().path();
-        if folder.join("config.json").is_file() {
-            let said = succeed(neuroscope(dir.path()).arg("model").arg(&folder));
-            assert!(
-                said.stderr.is_empty(),
-                "{}: {}",
-                folder.display(),
-                said.stderr
-            );
-        }
-    }
-}
-
-#[test]
-fn a_tokenizer_shows_its_special_tokens_and_the_tokens_of_a_text() {
-    let dir = tempfile::tempdir().unwrap();
-    let show = |name: &str, text: &str| {
-        let mut command = neuroscope(dir.path());
-        command.arg("tokenize").arg("--model").arg(model(name));
-        json(command.args(["--show", text, "--json"]))
-    };
-    let llama = show("llama", "the net<|bos|>é");
-    assert_eq!(llama["bos"]["auto"], serde_json::json!([0, "<|bos|>"]));
-    assert_eq!(llama["added_tokens"][0]["special"], true);
-    let tokens = llama["tokens"].as_array().unwrap();
-    let texts: Vec<&str> = tokens
-        .iter()
-        .map(|pair| pair[1].as_str().unwrap())
-        .collect();
-    assert_eq!(texts.concat(), "the net<|bos|><0xC3><0xA9>");
-    assert!(show("gpt2", "")["bos"]["auto"].is_null());
-    assert_eq!(show("gpt2", "")["bos"]["always"][0], 0);
-    // in words, without a text
-    let mut command = neuroscope(dir.path());
-    let said = succeed(
-        command
-            .arg("tokenize")
-            .arg("--model")
-            .arg(model("solu"))
-            .arg("--show"),
-    );
-    assert!(
-        said.stdout.contains("BOS          \"<|bos|>\" (0)"),
-        "{}",
-        said.stdout
-    );
-}
-
-/// Folders of GPT-2's and OPT's time have a vocabulary and merges, and say in a config of their own that a BOS is added.
-#[test]
-fn a_tokenizer_is_made_of_vocabulary_and_merges() {
-    let dir = tempfile::tempdir().unwrap();
-    let old = dir.path().join("old");
-    fs::create_dir(&old).unwrap();
-    for name in ["config.json", "model.safetensors"] {
-        fs::copy(model("gpt2").join(name), old.join(name)).unwrap();
-    }
-    let whole = fs::read(model("gpt2").join("tokenizer.json")).unwrap();
-    let whole: serde_json::Value = serde_json::from_slice(&whole).unwrap();
-    let merges = whole["model"]["merges"].as_array().unwrap().iter();
-    let merges = merges.map(|pair| {
-        format!(
-            "{} {}",
-            pair[0].as_str().unwrap(),
-            pair[1].as_str().unwrap()
-        )
-    });
-    let merges = format!("#version: 0.2\n{}\n", merges.collect::<Vec<_>>().join("\n"));
-    fs::write(old.join("merges.txt"), merges).unwrap();
-    fs::write(old.join("vocab.json"), whole["model"]["vocab"].to_string()).unwrap();
-    let config = r#"{"add_bos_token": true, "bos_token": {"content": "<|bos|>"}}"#;
-    fs::write(old.join("tokenizer_config.json"), config).unwrap();
-    let show = |folder: &Path| {
-        let mut command = neuroscope(dir.path());
-        command.arg("tokenize").arg("--model").arg(folder);
-        json(command.args(["--show", "the neuron “sees” the text<|bos|>\n\n", "--json"]))
-    };
-    let (made, given) = (show(&old), show(&model("gpt2")));
-    assert_eq!(made["tokens"], given["tokens"]);
-    assert_eq!(made["added_tokens"], given["added_tokens"]);
-    assert_eq!(made["bos"]["auto"], serde_json::json!([0, "<|bos|>"]));
-}
-
-#[test]
-fn a_scan_may_be_in_half_precision() {
-    let dir = tempfile::tempdir().unwrap();
-    let max = |dtype: &str| -> Vec<f32> {
-        scan(dir.path(), "llama", 9, &["--name", dtype, "--dtype", dtype]);
-        let atlas =
-            neuroscope::atlas::Atlas::open(&dir.path().join("data").join(dtype).join("atlas"))
-                .unwrap();
-        assert_eq!(atlas.manifest().scan.policy.dtype, dtype);
-        let neurons = atlas.layer(0).unwrap();
-        neurons
-            .map(|neuron| neuron.unwrap().stats.moments.max)
-            .collect()
-    };
-    let (exact, half, brain) = (max("f32"), max("f16"), max("bf16"));
-    let off = |found: &[f32]| {
-        let pairs = exact.iter().zip(found);
-        pairs
-            .map(|(a, b)| (a - b).abs() / a.abs().max(1.0))
-            .fold(0.0, f32::max)
-    };
-    assert!(off(&half) > 0.0 && off(&half) < 5e-3, "{}", off(&half));
-    assert!(
-        off(&brain) > off(&half) && off(&brain) < 5e-2,
-        "{}",
-        off(&brain)
-    );
 }
 
 /// A hint is printed below the error, and stands apart in a log for programs, wherever along the causes it comes from.
@@ -217,4 +66,124 @@ fn hints_find_their_way() {
         assert!(event["hint"].as_str().unwrap().starts_with(hint), "{event}");
         assert!(!event["text"].as_str().unwrap().contains("hint"), "{event}");
     }
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    let project = Project::new();
+    for args in [
+        &["scan"][..],
+        &["fly"],
+        &["build", "--nonsense"],
+        &[
+            "scan", "--model", "demo", "--corpus", "demo", "--part", "3/3",
+        ],
+        &[
+            "scan", "--model", "demo", "--corpus", "demo", "--device", "gpu",
+        ],
+    ] {
+        misused(neuroscope(&project).args(args), &[]);
+    }
+    if cfg!(not(feature = "cuda")) {
+        let args = [
+            "scan", "--model", "demo", "--corpus", "demo", "--device", "cuda",
+        ];
+        fail(
+            neuroscope(&project).args(args),
+            &["built without CUDA", "hint: ", "--features cuda"],
+        );
+    }
+    project.write("neuroscope.toml", "[site]\ntitel = \"x\"\n");
+    project.build_refused(&[], &["neuroscope.toml", "unknown field `titel`"]);
+}
+
+#[test]
+fn options_are_checked_before_anything_is_done() {
+    let dir = Project::new();
+    corpus(&dir.join("corpus.jsonl"), 4);
+    let scan = || scan_command(&dir, &model("llama"), &dir.join("corpus.jsonl"));
+    for (option, value, what) in [
+        ("--tau", "nan", "`tau` is NaN"),
+        ("--tau", "inf", "`tau` is inf"),
+        ("--tau=-1", "", "`tau` is -1"),
+        (
+            "--window-after",
+            "4294967295",
+            "`window_after` is 4294967295",
+        ),
+        ("--window-before", "4294967295", "`window_before` is"),
+        ("--top-k", "0", "`top_k` is 0; expected 1 to"),
+        ("--top-k", "18446744073709551615", "`top_k` is"),
+        ("--case-k", "18446744073709551615", "`case_k` is"),
+        ("--per-band", "18446744073709551615", "`per_band` is"),
+        ("--random", "18446744073709551615", "`random` is"),
+        ("--context-tokens", "0", "`context_tokens` is 0"),
+        ("--n-ctx", "0", "`n_ctx` is 0"),
+        ("--batch-tokens", "0", "`batch_tokens` is 0"),
+    ] {
+        let value = Some(value).filter(|value| !value.is_empty());
+        misused(scan().arg(option).args(value), &[what]);
+        assert!(!dir.join("data").exists());
+    }
+    // what only the model can tell
+    for (option, value, what) in [
+        ("--n-ctx", "1", "has no room for text"),
+        ("--n-ctx", "1000000", "1000000"),
+        ("--device", "cuda:7", "cuda"),
+    ] {
+        fail(scan().args([option, value]), &[what]);
+        assert!(!dir.join("data").exists());
+    }
+    // and what is needed only after the scan
+    for (table, what) in [
+        ("kurtosis = nan", "`roles.kurtosis` is NaN"),
+        (
+            "null_share = 1.5",
+            "`roles.null_share` is 1.5; expected 0 to 1",
+        ),
+    ] {
+        dir.write("neuroscope.toml", format!("[weights.roles]\n{table}\n"));
+        misused(&mut scan(), &[what]);
+    }
+    assert!(!dir.join("data").exists());
+}
+
+#[test]
+fn names_that_no_site_can_have_are_refused_before_the_scan() {
+    let dir = Project::new();
+    let project = dir.join("project");
+    fs::create_dir(&project).unwrap();
+    corpus(&project.join("corpus.jsonl"), 4);
+    let scan = |name: &str| {
+        let mut command = scan_command(&project, &model("llama"), &project.join("corpus.jsonl"));
+        command.arg(format!("--name={name}"));
+        command
+    };
+    for name in [
+        "a/b",
+        "../outside",
+        "..",
+        "",
+        "a b",
+        "é",
+        "api",
+        "Assets",
+        "con",
+        "x.html",
+        ".hidden",
+        "a\\b",
+    ] {
+        let said = fail(&mut scan(name), &["cannot be a model's name"]);
+        assert!(said.stderr.contains("--name"), "{}", said.stderr);
+        assert!(!project.join("data").exists(), "{name}");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1, "{name}");
+    }
+    // where the case of letters does not count, two names are one folder
+    succeed(&mut scan("Tiny"));
+    fail(&mut scan("tiny"), &["Tiny"]);
+    assert!(!project.join("data/tiny").exists());
+    succeed(&mut scan("Tiny"));
+    let mut elsewhere = scan("tINY");
+    elsewhere.arg("--data").arg(project.join("data/other"));
+    fail(&mut elsewhere, &["Tiny"]);
 }

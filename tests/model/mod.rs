@@ -3,4 +3,5 @@
 mod candle_models;
 mod checkpoints;
 mod hub;
+mod refused;
 mod smollm2;

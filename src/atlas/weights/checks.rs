@@ -98,7 +98,11 @@ fn wrong_row(
     let is_normed = info.norm_after_mlp == Some(true);
     let written = [
         ("cos_in_written", of.cosines.in_written, is_normed),
-        ("cos_gate_written", of.cosines.gate_written, is_normed && gated),
+        (
+            "cos_gate_written",
+            of.cosines.gate_written,
+            is_normed && gated,
+        ),
     ];
     for (name, cosine, may_be) in cosines.into_iter().chain(written) {
         if cosine.is_some_and(|cosine| cosine.abs() > 1.0 || !may_be) {

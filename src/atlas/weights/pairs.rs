@@ -402,12 +402,10 @@ mod tests {
                 Relation::InInOthers if other != layer => (&layers[layer].input, &of_other.input),
                 Relation::OutOutLayer if other == layer => (&layers[layer].out, &of_other.out),
                 Relation::OutOutOthers if other != layer => (&layers[layer].out, &of_other.out),
-                Relation::UpstreamIn if other < layer => {
-                    (&layers[layer].input, of_other.written())
-                },
+                Relation::UpstreamIn if other < layer => (&layers[layer].input, of_other.written()),
                 Relation::DownstreamIn if other > layer => {
                     (layers[layer].written(), &of_other.input)
-                },
+                }
                 Relation::UpstreamGate if other < layer => match &layers[layer].gate {
                     Some(gate) => (gate, of_other.written()),
                     None => continue,

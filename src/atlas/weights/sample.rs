@@ -58,7 +58,11 @@ pub(crate) fn different_from_model(
                 ("cos_gate_out", found.gate_out, of.cosines.gate_out),
                 ("cos_gate_in", found.gate_in, of.cosines.gate_in),
                 ("cos_in_written", found.in_written, of.cosines.in_written),
-                ("cos_gate_written", found.gate_written, of.cosines.gate_written),
+                (
+                    "cos_gate_written",
+                    found.gate_written,
+                    of.cosines.gate_written,
+                ),
             ];
             for (name, expected, found) in pairs {
                 let near = match (expected, found) {

@@ -13,7 +13,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::gpu::{
-    BatchRows, Counted, Counting, FURTHER, Found, Gpu, HookTensors, LayerState, RowsCounted, Wanted,
+    ActFn, BatchRows, Counted, Counting, FURTHER, Found, Gpu, HookTensors, LayerState, RowsCounted,
+    Wanted,
 };
 use crate::ids::Pos;
 use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
@@ -125,11 +126,13 @@ impl OnDevice {
         let lengths: Vec<usize> = batch.iter().map(|window| window.ids.len()).collect();
         let counted = batch.iter().flat_map(|window| {
             let rows = window.info.counted.iter().enumerate();
-            rows.map(|(row, counted)| match (counted, row < window.info.n_start) {
-                (false, _) => Counting::No,
-                (true, false) => Counting::Yes,
-                (true, true) => Counting::AtStart,
-            })
+            rows.map(
+                |(row, counted)| match (counted, row < window.info.n_start) {
+                    (false, _) => Counting::No,
+                    (true, false) => Counting::Yes,
+                    (true, true) => Counting::AtStart,
+                },
+            )
         });
         let mut on_device = BatchRows::new(&self.gpu, &lengths, &counted.collect::<Vec<_>>())?;
         let drawn = rows.drawn(context);
@@ -381,10 +384,10 @@ fn hooks_of(products: &MlpProducts) -> HookTensors<'_> {
         pre: &products.pre,
         pre_linear: products.pre_linear.as_ref(),
         act_fn: match products.act_fn {
-            Activation::Silu => 0,
-            Activation::Gelu => 1,
-            Activation::GeluTanh => 2,
-            Activation::Relu => 3,
+            Activation::Silu => ActFn::Silu,
+            Activation::Gelu => ActFn::Gelu,
+            Activation::GeluTanh => ActFn::GeluTanh,
+            Activation::Relu => ActFn::Relu,
             Activation::SoluLn => unreachable!("SoLU neurons are observed on the host"),
         },
     }

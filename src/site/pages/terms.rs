@@ -134,7 +134,8 @@ fn role_words(role: Role, info: &WeightsInfo, d_model: u32) -> String {
             number(Some(1.0 / f64::from(d_model.max(1)))),
             match info.can_partition(d_model) {
                 true => "",
-                false => ", which is too near to the threshold: no neuron of this model is called one",
+                false =>
+                    ", which is too near to the threshold: no neuron of this model is called one",
             }
         ),
         Role::Entropy => format!(

@@ -411,7 +411,12 @@ impl Block {
             }
         }
         if is_start {
-            push_rows(&mut self.starts[lanes.clone()], rows.ranked, run.clone(), lanes.start);
+            push_rows(
+                &mut self.starts[lanes.clone()],
+                rows.ranked,
+                run.clone(),
+                lanes.start,
+            );
         }
         if let (Some(moments), Some(post)) = (&mut self.post, rows.post) {
             push_rows(&mut moments[lanes.clone()], post, run, lanes.start);

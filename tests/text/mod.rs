@@ -1,3 +1,0 @@
-//! Texts as people have them, and the corpora made of them.
-
-mod corpora;
