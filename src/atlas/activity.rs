@@ -87,7 +87,17 @@ mod tests {
         assert!((threshold - 0.01025).abs() < 1e-6);
         let dead = layer.each_ref().map(|of| dead_and_rare(of, threshold)[0]);
         let some = Some;
-        assert_eq!(dead, [some(false), some(false), some(false), some(true), some(false), None]);
+        assert_eq!(
+            dead,
+            [
+                some(false),
+                some(false),
+                some(false),
+                some(true),
+                some(false),
+                None
+            ]
+        );
         assert_eq!(dead_and_rare(&of(&[0.01]), threshold)[0], Some(true));
     }
 

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use super::build::lock;
 use super::error::AtlasError;
-use super::neurons::{self, NEURONS_FILE, Summary};
+use super::neurons::{self, LayerSummaries, NEURONS_FILE, Rules, Summary};
 use super::read::Atlas;
+use super::sides::{Peak, Side, is_start};
 use super::weights::{self, AnalysisOptions, NeuronWeights, TOKENS_FILE, TokenIndex, layer_file};
 use crate::files::ModelHashes;
 use crate::ids::{NeuronId, TokenId};
 use crate::model::Config;
 use crate::model::weights::Checkpoint;
 use crate::shard::{
-    AtlasManifest, FileEntry, Folder, PeakReader, PeakRow, ScanIdentity, WEIGHTS_FILE,
+    AtlasManifest, FileEntry, Folder, PeakReader, PeakRow, ScanIdentity, StatsReader, WEIGHTS_FILE,
 };
 use crate::stats::examples::ListKind;
 use crate::tokens::Vocabulary;
@@ -66,7 +67,7 @@ pub fn analyze(
     let mut layers: Vec<Vec<Summary>> = Vec::new();
     let each = |layer: u32, found: Vec<NeuronWeights>| {
         weights::write_layer(&folder.path().join(layer_file(layer)), layer, &found)?;
-        let mut summaries = old.summaries(layer)?;
+        let mut summaries = summaries(&old, layer)?;
         neurons::measure(&mut summaries, &found);
         layers.push(summaries);
         Ok(())
@@ -86,6 +87,31 @@ pub fn analyze(
     folder.finish(&manifest)?;
     drop(lock);
     Ok(manifest)
+}
+
+/// The summaries of a layer by the rules of now, from its statistics and examples.
+fn summaries(atlas: &Atlas, layer: u32) -> Result<Vec<Summary>, AtlasError> {
+    let (folder, scan) = (atlas.folder(), &atlas.manifest().scan);
+    let windowing = atlas.windowing();
+    let mut peaks: Vec<Vec<Peak>> = vec![Vec::new(); scan.model.d_mlp as usize];
+    for rows in PeakReader::open(folder, layer, scan)? {
+        for row in rows? {
+            let side = Side::ALL
+                .into_iter()
+                .find(|side| Some(side.list()) == row.list);
+            peaks[row.neuron as usize].extend(side.map(|side| Peak {
+                side,
+                value: row.value,
+                at_start: is_start(&windowing, row.pos),
+            }));
+        }
+    }
+    let mut summaries = LayerSummaries::new(Rules::Sides);
+    let stats = StatsReader::open(folder, layer, scan)?;
+    for ((neuron, stats), peaks) in (0..).zip(stats).zip(&peaks) {
+        summaries.push(layer, neuron, &stats?, peaks);
+    }
+    Ok(summaries.finish())
 }
 
 /// Fails unless a model is the one that was scanned.

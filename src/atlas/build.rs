@@ -13,7 +13,9 @@ use crate::stats::neuron::{Neuron, NeuronStats};
 use crate::stats::samples::{RANDOM, Sample, band_name};
 
 use super::error::AtlasError;
-use super::neurons::{self, NEURONS_FILE, Summary};
+use super::neurons::{self, LayerSummaries, NEURONS_FILE, Rules};
+use super::read::windowing;
+use super::sides::peaks_of;
 
 /// A part with its folder.
 pub type Part = (PathBuf, PartManifest);
@@ -41,6 +43,7 @@ pub fn build(
     let lock = lock(target)?;
     let scan = first.scan.clone();
     let folder = Folder::create(target)?;
+    let windowing = windowing(&scan.policy);
     let mut names = Vec::new();
     let mut summaries = Vec::new();
     for layer in 0..scan.model.n_layers {
@@ -48,13 +51,13 @@ pub fn build(
             return Err(AtlasError::Interrupted);
         }
         let mut writer = LayerWriter::create(folder.path(), layer, scan.kind())?;
-        let mut rows = Vec::with_capacity(scan.model.d_mlp as usize);
+        let mut of_layer = LayerSummaries::new(Rules::Sides);
         merge_layer(parts, &scan, layer, |neuron, stats, examples| {
-            rows.push(Summary::new(layer, neuron, &stats));
+            of_layer.push(layer, neuron, &stats, &peaks_of(&examples, &windowing));
             Ok(writer.push(neuron, stats, examples)?)
         })?;
         names.extend(writer.finish()?);
-        summaries.push(rows);
+        summaries.push(of_layer.finish());
     }
     neurons::rank(&mut summaries);
     neurons::write(&folder.path().join(NEURONS_FILE), &summaries)?;

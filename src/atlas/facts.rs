@@ -2,6 +2,7 @@
 //! schemas, the pages' definitions and the table in docs/definitions.md are made from it; a new number is one entry here,
 //! and a place in one of the lists at the end.
 
+use super::sides::Side;
 use super::weights::NeuronWeights;
 pub use crate::shard::FIRST;
 use crate::stats::neuron::NeuronStats;
@@ -22,6 +23,8 @@ pub struct Fact {
     pub needs_gate: bool,
     /// Version of the program that it came with.
     pub since: &'static str,
+    /// Whether it tells as much of the weaker side as of the one that dominates.
+    pub of_both_sides: bool,
     /// Where it comes from.
     source: Source,
 }
@@ -57,12 +60,14 @@ pub enum Unit {
 enum Source {
     /// Computed from statistics.
     Stats(fn(&NeuronStats) -> Option<f64>),
+    /// Computed from statistics, on the side that dominates.
+    Sided(fn(&NeuronStats, Side) -> Option<f64>),
     /// Computed from weights.
     Weights(fn(&NeuronWeights) -> Option<f64>),
 }
 
-/// A neuron is called dead if `|hook_post|` is never above τ, and rare if it is above τ at some counted positions, but at
-/// fewer than one of so many.
+/// A neuron is rare if its magnitude is above the layer's threshold of dead neurons at some counted positions, but at fewer
+/// than one of so many.
 pub const RARE_ONE_IN: u64 = 100_000;
 
 const BASE: Fact = Fact {
@@ -73,6 +78,7 @@ const BASE: Fact = Fact {
     unit: Unit::Number,
     needs_gate: false,
     since: FIRST,
+    of_both_sides: false,
     source: Source::Stats(|_| None),
 };
 
@@ -99,6 +105,7 @@ pub static VARIANCE: Fact = Fact {
     key: "variance",
     label: "Variance",
     definition: "Population variance of the activation, Σ(x − mean)² / N.",
+    of_both_sides: true,
     source: Source::Stats(|stats| stats.moments.variance()),
     ..BASE
 };
@@ -108,6 +115,7 @@ pub static RANGE: Fact = Fact {
     key: "range",
     label: "Range",
     definition: "Maximum minus minimum activation.",
+    of_both_sides: true,
     source: Source::Stats(|stats| stats.moments.range()),
     ..BASE
 };
@@ -122,14 +130,18 @@ pub static FREQUENCY: Fact = Fact {
     ..BASE
 };
 
-/// Maximum over the 99.9 % quantile.
+/// Extreme over the quantile before it, on the side that dominates.
 pub static PEAK_RATIO: Fact = Fact {
     key: "peak_ratio",
     label: "Peak ratio",
-    definition: "Maximum activation over the 99.9 % quantile; not given where that quantile is not positive.",
-    source: Source::Stats(|stats| {
-        let quantile = stats.quantile(0.999).filter(|quantile| *quantile > 0.0)?;
-        Some(f64::from(stats.moments.max) / quantile)
+    definition: "On the side that dominates: maximum activation over the 99.9 % quantile, or minimum over the 0.1 % quantile; not given where that quantile is of the other sign.",
+    source: Source::Sided(|stats, side| {
+        let (q, extreme, sign) = match side {
+            Side::Positive => (0.999, stats.moments.max, 1.0),
+            Side::Negative => (0.001, stats.moments.min, -1.0),
+        };
+        let quantile = stats.quantile(q).filter(|quantile| quantile * sign > 0.0)?;
+        Some(f64::from(extreme) / quantile)
     }),
     ..BASE
 };
@@ -364,7 +376,7 @@ impl Fact {
 
     /// Whether a scan gives it.
     pub fn is_scanned(&self) -> bool {
-        matches!(self.source, Source::Stats(_))
+        matches!(self.source, Source::Stats(_) | Source::Sided(_))
     }
 
     /// Whether neurons of a model can have it.
@@ -372,18 +384,20 @@ impl Fact {
         self.is_scanned() || analysed && (gated || !self.needs_gate)
     }
 
-    /// What statistics say of it.
-    pub(super) fn of_stats(&self, stats: &NeuronStats) -> Option<f64> {
-        match self.source {
-            Source::Stats(get) => get(stats).filter(|value| value.is_finite()),
+    /// What statistics say of it, where this side dominates.
+    pub(super) fn of_stats(&self, stats: &NeuronStats, side: Side) -> Option<f64> {
+        let value = match self.source {
+            Source::Stats(get) => get(stats),
+            Source::Sided(get) => get(stats, side),
             Source::Weights(_) => None,
-        }
+        };
+        value.filter(|value| value.is_finite())
     }
 
     /// What weights say of it, if it is theirs to say.
     pub(super) fn of_weights(&self, weights: &NeuronWeights) -> Option<Option<f64>> {
         match self.source {
-            Source::Stats(_) => None,
+            Source::Stats(_) | Source::Sided(_) => None,
             Source::Weights(get) => Some(get(weights)),
         }
     }

@@ -1,5 +1,6 @@
 //! Parts of a scan, merged and ranked, with what the weights say: what a site is built from.
 
+mod activity;
 mod analyze;
 mod build;
 mod corpus;
@@ -8,6 +9,7 @@ pub mod facts;
 mod interest;
 mod neurons;
 mod read;
+mod sides;
 mod weights;
 
 pub use analyze::{ScannedModel, analyze, check_model};
@@ -17,8 +19,10 @@ pub use error::AtlasError;
 pub use facts::Fact;
 pub use interest::Ranks;
 pub use neurons::Summary;
-pub(crate) use neurons::{different_summaries, measure, rank};
+pub(crate) use neurons::{LayerSummaries, Rules, different_summaries, measure, rank};
 pub use read::{Atlas, AtlasNeuron, LayerNeurons, atlas_files};
+pub(crate) use sides::peaks_of;
+pub use sides::{FiresAtStarts, Orientation, Side};
 pub use weights::{
     ALIGNED, AnalysisOptions, BINS, Class, Classed, Cosines, Histogram, NeuronWeights, Norms,
     Peaks, Reads, Region, Regions, Relation, Role, RoleThresholds, Shape, TokenBatches, TokenIndex,

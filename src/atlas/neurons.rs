@@ -6,9 +6,11 @@ use std::sync::Arc;
 use crate::shard::{Column, FIRST, Row, ScanIdentity, Table, TableReader, TableWriter};
 use crate::stats::neuron::NeuronStats;
 
+use super::activity::{self, Activity, dead_and_rare};
 use super::error::AtlasError;
 use super::facts::{FREQUENCY_ABS, Fact, N_RANKED, N_SCANNED, RANKED, RARE_ONE_IN, SCANNED};
 use super::interest::{Ranks, ranks};
+use super::sides::{FiresAtStarts, Orientation, Peak, Side, fires_at_starts, orientation};
 use super::weights::NeuronWeights;
 
 /// Name of the table.
@@ -23,10 +25,14 @@ pub struct Summary {
     pub neuron: u32,
     /// Counted positions.
     pub count: u64,
-    /// Whether it is never above τ, if that is known.
+    /// Whether its largest magnitude is at most a hundredth of the layer's median, if that is known.
     pub dead: Option<bool>,
-    /// Whether it is above τ, but at fewer than one of [`RARE_ONE_IN`] positions, if that is known.
+    /// Whether it is not dead, but above that at fewer than one of [`RARE_ONE_IN`] positions, if that is known.
     pub rare: Option<bool>,
+    /// The side that dominates, if there is one, and it is known.
+    pub orientation: Option<Orientation>,
+    /// Whether it fires where windows start, if that is known.
+    pub at_starts: Option<FiresAtStarts>,
     /// Values of [`RANKED`].
     ranked: [Option<f64>; N_RANKED],
     /// Values of [`SCANNED`].
@@ -36,22 +42,6 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// A summary without ranks, and without what only the weights say.
-    pub(crate) fn new(layer: u32, neuron: u32, stats: &NeuronStats) -> Self {
-        let share = FREQUENCY_ABS.of_stats(stats);
-        let n = stats.n_above_tau;
-        Self {
-            layer,
-            neuron,
-            count: stats.moments.count,
-            dead: n.map(|n| n == 0),
-            rare: n.map(|n| n > 0 && share.is_some_and(|share| share < 1.0 / RARE_ONE_IN as f64)),
-            ranked: RANKED.map(|fact| fact.of_stats(stats)),
-            scanned: SCANNED.map(|fact| fact.of_stats(stats)),
-            ranks: Default::default(),
-        }
-    }
-
     /// The value of a fact that is ranked, or that a scan gives.
     pub fn value(&self, fact: &Fact) -> Option<f64> {
         match (fact.place_in(&RANKED), fact.place_in(&SCANNED)) {
@@ -74,6 +64,16 @@ impl Summary {
         at.map(|at| self.ranks[at]).unwrap_or_default()
     }
 
+    /// Whether rankings by a fact have it, as far as windows' starts are concerned.
+    fn is_ranked_by(&self, fact: &Fact) -> bool {
+        let at_starts = self.at_starts.unwrap_or_default();
+        let is_of_starts = match fact.of_both_sides {
+            true => at_starts.either,
+            false => at_starts.dominant,
+        };
+        !(fact.is_scanned() && is_of_starts)
+    }
+
     /// Takes over what only the weights say from a summary made when they were analysed.
     pub(crate) fn keep_weights_of(&mut self, other: &Self) {
         for (at, fact) in RANKED.iter().enumerate() {
@@ -81,6 +81,73 @@ impl Summary {
                 self.ranked[at] = other.ranked[at];
             }
         }
+    }
+}
+
+/// The rules by which summaries are made of statistics and examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rules {
+    /// Before 0.3: dead and rare by τ, no sides, every neuron ranked.
+    First,
+    /// Since 0.3.
+    Sides,
+}
+
+/// The summaries of a layer, neuron by neuron, until all are known.
+pub(crate) struct LayerSummaries {
+    rules: Rules,
+    rows: Vec<Summary>,
+    activities: Vec<Activity>,
+}
+
+impl LayerSummaries {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            rows: Vec::new(),
+            activities: Vec::new(),
+        }
+    }
+
+    /// Adds a neuron, without ranks and without what only the weights say. `peaks` are the examples of both sides, best first.
+    pub(crate) fn push(&mut self, layer: u32, neuron: u32, stats: &NeuronStats, peaks: &[Peak]) {
+        let (orientation, at_starts) = match self.rules {
+            Rules::First => (None, None),
+            Rules::Sides => {
+                let orientation = orientation(peaks);
+                let starts = stats.starts.as_ref();
+                let at_starts = fires_at_starts(peaks, orientation, starts);
+                (orientation, Some(at_starts))
+            }
+        };
+        let side = orientation.map_or(Side::Positive, |of| of.side);
+        let n = stats.n_above_tau;
+        let share = FREQUENCY_ABS.of_stats(stats, side);
+        let is_rare = |n| n > 0 && share.is_some_and(|share| share < 1.0 / RARE_ONE_IN as f64);
+        self.rows.push(Summary {
+            layer,
+            neuron,
+            count: stats.moments.count,
+            dead: n.map(|n| n == 0),
+            rare: n.map(is_rare),
+            orientation,
+            at_starts,
+            ranked: RANKED.map(|fact| fact.of_stats(stats, side)),
+            scanned: SCANNED.map(|fact| fact.of_stats(stats, side)),
+            ranks: Default::default(),
+        });
+        if self.rules == Rules::Sides {
+            self.activities.push(Activity::of(stats));
+        }
+    }
+
+    /// The summaries of all neurons that were added.
+    pub(crate) fn finish(mut self) -> Vec<Summary> {
+        let threshold = activity::threshold(&self.activities);
+        for (row, of) in self.rows.iter_mut().zip(&self.activities) {
+            [row.dead, row.rare] = dead_and_rare(of, threshold);
+        }
+        self.rows
     }
 }
 
@@ -100,13 +167,11 @@ pub(crate) fn different_summaries(a: &Summary, b: &Summary) -> Vec<String> {
     neurons_table().different(a, b)
 }
 
-/// Ranks all neurons of a model by every fact.
+/// Ranks all neurons of a model by every fact, but for those that a scan finds only to fire where windows start.
 pub(crate) fn rank(layers: &mut [Vec<Summary>]) {
-    for at in 0..N_RANKED {
-        let values = |rows: &[Summary]| {
-            let values = rows.iter().map(|row| row.ranked[at]);
-            values.collect::<Vec<_>>()
-        };
+    for (at, fact) in RANKED.into_iter().enumerate() {
+        let value = |row: &Summary| row.ranked[at].filter(|_| row.is_ranked_by(fact));
+        let values = |rows: &[Summary]| rows.iter().map(value).collect::<Vec<_>>();
         let all: Vec<_> = layers.iter().flat_map(|rows| values(rows)).collect();
         let mut in_model = ranks(&all).into_iter();
         for rows in layers.iter_mut() {
@@ -153,12 +218,58 @@ pub(crate) fn neurons_table() -> Arc<Table<Summary>> {
     columns.extend([
         Column::flag("dead", |s: &S| s.dead, |s, x| s.dead = x)
             .may_lack("not known")
-            .about("never above τ"),
+            .about("largest magnitude at most a hundredth of the layer's median; before 0.3 never above τ"),
         Column::flag("rare", |s: &S| s.rare, |s, x| s.rare = x)
             .may_lack("not known")
             .about(format!(
-                "above τ, but at fewer than one of {RARE_ONE_IN} counted tokens"
+                "not dead, but above that at fewer than one of {RARE_ONE_IN} counted tokens"
             )),
+        Column::text(
+            "side",
+            |s: &S| s.orientation.map(|of| of.side.name()),
+            |s, name| {
+                let Some(name) = name else { return Ok(()) };
+                let side = Side::from_name(name).ok_or_else(|| format!("there is no side `{name}`"))?;
+                s.orientation = Some(Orientation { side, balance: 0.0 });
+                Ok(())
+            },
+        )
+        .about("`positive` or `negative`: the sign whose first ten examples have the larger median size; null for neither")
+        .since("0.3", "not known"),
+        Column::optional(
+            "side_balance",
+            |s: &S| s.orientation.map(|of| of.balance),
+            |s, balance: Option<f32>| {
+                if let (Some(of), Some(balance)) = (&mut s.orientation, balance) {
+                    of.balance = balance;
+                }
+            },
+        )
+        .about("the other sign's median size as a share of it")
+        .since("0.3", "not known"),
+        Column::flag(
+            "at_starts",
+            |s: &S| s.at_starts.map(|of| of.dominant),
+            |s, dominant| {
+                s.at_starts = dominant.map(|dominant| FiresAtStarts {
+                    dominant,
+                    either: dominant,
+                });
+            },
+        )
+        .about("fires where windows start: by values there over three times as large as elsewhere, or by half of the first ten examples of `side`; not ranked by what a scan gives")
+        .since("0.3", "not known"),
+        Column::flag(
+            "at_starts_either",
+            |s: &S| s.at_starts.map(|of| of.either),
+            |s, either| {
+                if let (Some(of), Some(either)) = (&mut s.at_starts, either) {
+                    of.either = either;
+                }
+            },
+        )
+        .about("the same, or by half of the first ten examples of the other sign; not ranked by variance and range")
+        .since("0.3", "not known"),
     ]);
     for (at, one) in RANKED.into_iter().enumerate() {
         let key = one.key;
@@ -244,6 +355,12 @@ impl Summary {
             if let Some(value) = value.filter(|value| !value.is_finite()) {
                 return Some(format!("`{}` is {value}", fact.key));
             }
+        }
+        if let Some(of) = self
+            .orientation
+            .filter(|of| !(0.0..=1.0).contains(&of.balance))
+        {
+            return Some(format!("`side_balance` is {}", of.balance));
         }
         let in_model = u64::from(n_layers) * u64::from(d_mlp);
         for (fact, ranks) in RANKED.iter().zip(self.ranks) {

@@ -5,7 +5,7 @@ use std::vec;
 
 use crate::ids::{NeuronId, TokenId};
 use crate::shard::{
-    AtlasManifest, ExampleRow, LayerReader, WEIGHTS_FILE, read_manifest, require_files,
+    AtlasManifest, ExampleRow, LayerReader, Policy, WEIGHTS_FILE, read_manifest, require_files,
     verify_files,
 };
 use crate::stats::neuron::NeuronStats;
@@ -84,13 +84,7 @@ impl Atlas {
 
     /// How the corpus was cut into windows.
     pub fn windowing(&self) -> Windowing {
-        let policy = &self.manifest.scan.policy;
-        Windowing {
-            n_ctx: policy.n_ctx as usize,
-            bos: policy.bos.map(TokenId),
-            bos_in_document: policy.count_special,
-            skip_start: policy.skip_start as usize,
-        }
+        windowing(&self.manifest.scan.policy)
     }
 
     /// The summaries of a layer's neurons.
@@ -101,6 +95,12 @@ impl Atlas {
     /// Names of the columns that the table of summaries does not have, or that hold nothing but null.
     pub(crate) fn absent_from_summaries(&self) -> Result<Vec<String>, AtlasError> {
         neurons::absent(&self.folder.join(NEURONS_FILE))
+    }
+
+    /// Whether it says which side of each neuron dominates. One of before 0.3 says so once it is analysed again.
+    pub fn has_sides(&self) -> Result<bool, AtlasError> {
+        let absent = self.absent_from_summaries()?;
+        Ok(!absent.iter().any(|column| column == "at_starts"))
     }
 
     /// What holds for the weights of all neurons, if they were analysed.
@@ -135,6 +135,16 @@ impl Atlas {
             summaries: self.summaries(layer)?.into_iter(),
             weights,
         })
+    }
+}
+
+/// How a scan cut the corpus into windows.
+pub(super) fn windowing(policy: &Policy) -> Windowing {
+    Windowing {
+        n_ctx: policy.n_ctx as usize,
+        bos: policy.bos.map(TokenId),
+        bos_in_document: policy.count_special,
+        skip_start: policy.skip_start as usize,
     }
 }
 

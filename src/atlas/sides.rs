@@ -1,6 +1,7 @@
 //! On which side a neuron speaks, and whether it does so where windows start (DEFINITIONS 2 and 6).
 
 use crate::ids::Pos;
+use crate::shard::ExampleRow;
 use crate::stats::examples::ListKind;
 use crate::stats::starts::{START_POSITIONS, Starts};
 use crate::tokens::Windowing;
@@ -88,6 +89,22 @@ pub(crate) struct Peak {
     pub(crate) at_start: bool,
 }
 
+/// The examples of both sides among those of a neuron.
+pub(crate) fn peaks_of(examples: &[ExampleRow], windowing: &Windowing) -> Vec<Peak> {
+    let side = |row: &ExampleRow| {
+        let mut sides = Side::ALL.into_iter();
+        sides.find(|side| side.list().name() == row.list)
+    };
+    let peaks = examples.iter().filter_map(|row| {
+        Some(Peak {
+            side: side(row)?,
+            value: row.example.value,
+            at_start: is_start(windowing, row.example.pos),
+        })
+    });
+    peaks.collect()
+}
+
 /// Whether a window starts at a position of a document.
 pub(crate) fn is_start(windowing: &Windowing, pos: Pos) -> bool {
     let token = windowing.token_at(pos);
@@ -162,11 +179,7 @@ mod tests {
             };
             values.iter().map(peak).collect::<Vec<_>>()
         };
-        [
-            of(Side::Positive, positive),
-            of(Side::Negative, negative),
-        ]
-        .concat()
+        [of(Side::Positive, positive), of(Side::Negative, negative)].concat()
     }
 
     #[test]

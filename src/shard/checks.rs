@@ -43,7 +43,8 @@ pub(super) fn stats(of: &NeuronStats) -> Result<(), String> {
         moments("start_", &of.moments)?;
         let (min, max) = (of.elsewhere_min, of.elsewhere_max);
         let is_empty = min == f32::INFINITY && max == f32::NEG_INFINITY;
-        if !is_empty && !(min.is_finite() && max.is_finite() && min <= max) {
+        let is_range = min.is_finite() && max.is_finite() && min <= max;
+        if !(is_empty || is_range) {
             return Err(format!("`elsewhere_min` is {min}, `elsewhere_max` {max}"));
         }
     }

@@ -175,7 +175,7 @@ pub(super) fn examples_table(kind: MlpKind) -> Arc<Table<NeuronExample>> {
 }
 
 /// Where one of a neuron's most positive or most negative values is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PeakRow {
     /// Index in the layer.
     pub neuron: u32,
@@ -185,6 +185,8 @@ pub struct PeakRow {
     pub doc: DocId,
     /// Position in it.
     pub pos: Pos,
+    /// The ranked value.
+    pub value: f32,
 }
 
 impl Row for PeakRow {
@@ -210,6 +212,7 @@ pub(super) fn peaks_table() -> Arc<Table<PeakRow>> {
         .required(),
         Column::number("doc", |p: &P| p.doc.0, |p, x| p.doc = DocId(x)),
         Column::number("pos", |p: &P| p.pos.0, |p, x| p.pos = Pos(x)),
+        Column::number("value", |p: &P| p.value, |p, x| p.value = x),
     ]))
 }
 

@@ -55,6 +55,62 @@ impl Iterator for PeakReader {
     }
 }
 
+/// Reads a layer's statistics without its examples, in the order of the neurons.
+pub struct StatsReader {
+    table: TableReader<StatsRow>,
+    ready: vec::IntoIter<StatsRow>,
+    n_neurons: u32,
+    next: u32,
+}
+
+impl StatsReader {
+    /// Opens a layer's table of statistics in a folder; it must have all the layer's neurons.
+    pub fn open(folder: &Path, layer: u32, scan: &ScanIdentity) -> Result<Self, ShardError> {
+        let path = folder.join(stats_file(layer));
+        Ok(Self {
+            table: TableReader::open(&path, stats_table(scan.kind()), 256)?,
+            ready: Vec::new().into_iter(),
+            n_neurons: scan.model.d_mlp,
+            next: 0,
+        })
+    }
+
+    fn read_next(&mut self) -> Result<Option<NeuronStats>, ShardError> {
+        loop {
+            if let Some(row) = self.ready.next() {
+                if row.neuron != self.next || row.neuron >= self.n_neurons {
+                    let (found, next) = (row.neuron, self.next);
+                    let reason = format!("neuron {found} stands where neuron {next} is expected");
+                    return Err(self.table.wrong(reason));
+                }
+                checks::stats(&row.stats).map_err(|reason| {
+                    let reason = format!("neuron {}: {reason}", row.neuron);
+                    self.table.wrong(reason)
+                })?;
+                self.next += 1;
+                return Ok(Some(row.stats));
+            }
+            match self.table.next().transpose()? {
+                Some(rows) => self.ready = rows.into_iter(),
+                None if self.next == self.n_neurons => return Ok(None),
+                None => {
+                    let (n, expected) = (self.next, self.n_neurons);
+                    let reason = format!("it has {n} neurons; expected {expected}");
+                    return Err(self.table.wrong(reason));
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for StatsReader {
+    type Item = Result<NeuronStats, ShardError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read_next().transpose()
+    }
+}
+
 /// Reads the tables of one layer, neuron by neuron.
 pub struct LayerReader {
     n_neurons: Option<u32>,

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::atlas::facts::N_RANKED;
 
 use super::card::Cards;
-use super::data::{LayerData, LayerOverview, ModelData, NeuronData, Population, with_value};
+use super::data::{LayerData, LayerOverview, ModelData, NeuronData, Population, n_ranked};
 use super::deepdecipher::DeepDecipher;
 use super::error::SiteError;
 use super::explore::Explore;
@@ -92,7 +92,7 @@ fn write_layer(
     let atlas = &part.source.atlas;
     let summaries = atlas.summaries(layer)?;
     let population = Population {
-        layer: with_value(&summaries),
+        layer: n_ranked(&summaries),
         model: in_model,
     };
     let regions = part.source.regions(layer);

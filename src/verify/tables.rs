@@ -10,9 +10,9 @@ use super::manifests::Manifests;
 use super::stats::wrong_stats;
 use super::{Findings, TOKEN_ROWS, VerifyError};
 use crate::atlas::{
-    Atlas, AtlasError, NeuronWeights, Part, PeakIndex, Summary, TokenRow, different_summaries,
-    different_tokens, layer_file, measure, merge_layer, rank, wrong_info, wrong_neighbours,
-    wrong_tokens, wrong_weights,
+    Atlas, AtlasError, LayerSummaries, NeuronWeights, Part, PeakIndex, Rules, Summary, TokenRow,
+    different_summaries, different_tokens, layer_file, measure, merge_layer, peaks_of, rank,
+    wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
 };
 use crate::ids::{NeuronId, TokenId};
 use crate::scan::Positions;
@@ -21,6 +21,7 @@ use crate::shard::{
     examples_file, stats_file,
 };
 use crate::stats::neuron::NeuronStats;
+use crate::stats::samples::band_name;
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Tokenizer, Vocabulary};
 
@@ -150,12 +151,18 @@ fn atlas_layer(
         summaries: Vec::new(),
         peaks: Vec::new(),
     };
+    let mut summaries = LayerSummaries::new(match atlas.has_sides()? {
+        true => Rules::Sides,
+        false => Rules::First,
+    });
+    let windowing = atlas.windowing();
     for row in LayerReader::of(atlas.folder(), layer, scan)? {
         let (neuron, stats, examples) = row?;
         let id = NeuronId { layer, neuron };
         let both = (scan, ground);
         check_neuron(id, (&stats, &examples), both, &names, &mut facts.findings)?;
-        facts.summaries.push(Summary::new(layer, neuron, &stats));
+        let of_sides = peaks_of(&examples, &windowing);
+        summaries.push(layer, neuron, &stats, &of_sides);
         let mut peaks = [Vec::new(), Vec::new()];
         for row in &examples {
             let end = match row.list.as_str() {
@@ -170,6 +177,7 @@ fn atlas_layer(
         }
         facts.peaks.push(peaks);
     }
+    facts.summaries = summaries.finish();
     if !parts.is_empty() {
         compare_layer(atlas, parts, layer, &names, &mut facts.findings)?;
     }
@@ -198,10 +206,16 @@ pub(super) fn compare_layer(
         let lacks = |column| format!("it lacks `{column}`, which its parts have");
         findings.all(&names[0], known.iter().map(lacks));
     }
+    let drawn: Vec<_> = scan.policy.drawn_bands().collect();
+    let bands = scan.policy.bands.iter();
+    let forgotten = bands.filter(|band| !drawn.contains(band));
+    let forgotten: Vec<String> = forgotten.map(|band| band_name(*band)).collect();
     merge_layer(parts, scan, layer, |neuron, stats, examples| {
-        let Some((_, own_stats, own_examples)) = rows.next().transpose()? else {
+        let Some((_, own_stats, mut own_examples)) = rows.next().transpose()? else {
             return Ok(()); // the reader has ended with an error
         };
+        // a merge of before 0.3 drew from a band that is no longer drawn from
+        own_examples.retain(|row| !forgotten.contains(&row.list));
         let id = NeuronId { layer, neuron };
         let merged = (&stats, &examples[..]);
         let own = (&own_stats, &own_examples[..]);

@@ -30,17 +30,17 @@ impl<'a> LayerData<'a> {
     }
 }
 
-/// How many neurons of the layer and of the model have a value of each measure.
+/// How many neurons of the layer and of the model are ranked by each measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Population {
     pub(crate) layer: [u32; N_RANKED],
     pub(crate) model: [u32; N_RANKED],
 }
 
-/// How many of these neurons have a value of each measure.
-pub(crate) fn with_value(summaries: &[Summary]) -> [u32; N_RANKED] {
+/// How many of these neurons are ranked by each measure.
+pub(crate) fn n_ranked(summaries: &[Summary]) -> [u32; N_RANKED] {
     RANKED.map(|fact| {
-        let values = summaries.iter().filter(|s| s.value(fact).is_some());
-        values.count() as u32
+        let ranks = summaries.iter().map(|s| s.ranks(fact).in_layer);
+        ranks.flatten().count() as u32
     })
 }

@@ -6,6 +6,6 @@ mod model;
 mod neuron;
 
 pub(super) use examples::{ExampleTokens, Examples, List};
-pub(super) use layer::{LayerData, Population, with_value};
+pub(super) use layer::{LayerData, Population, n_ranked};
 pub(super) use model::{LayerOverview, ModelData, count_known};
 pub(super) use neuron::NeuronData;

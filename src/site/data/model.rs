@@ -4,7 +4,7 @@ use crate::atlas::facts::{FREQUENCY, Fact, KURTOSIS, N_RANKED, RANKED, facts};
 use crate::atlas::{Summary, quantile};
 use crate::ids::NeuronId;
 
-use super::layer::with_value;
+use super::layer::n_ranked;
 
 /// Neurons that are named on a model's page.
 const TOP_NEURONS: usize = 20;
@@ -33,7 +33,7 @@ pub(crate) struct LayerOverview {
     pub(crate) rare: Option<usize>,
     /// The first neuron by the first measure.
     pub(crate) best: Option<u32>,
-    with_value: [u32; N_RANKED],
+    n_ranked: [u32; N_RANKED],
     /// Keys of flags and facts of a scan that are known of some neuron.
     known: BTreeSet<&'static str>,
     /// Neurons that are among the first of the model, with their ranks.
@@ -45,7 +45,7 @@ impl ModelData {
         let mut population = [0; N_RANKED];
         let (mut top, mut known) = (Vec::new(), BTreeSet::new());
         for layer in &mut layers {
-            for (total, n) in population.iter_mut().zip(layer.with_value) {
+            for (total, n) in population.iter_mut().zip(layer.n_ranked) {
                 *total += n;
             }
             top.append(&mut layer.top);
@@ -85,7 +85,7 @@ impl LayerOverview {
                 .iter()
                 .find(|s| s.ranks(RANKED[0]).in_layer == Some(1))
                 .map(|s| s.neuron),
-            with_value: with_value(summaries),
+            n_ranked: n_ranked(summaries),
             known: flags
                 .map(|(key, _)| key)
                 .chain(known.map(|fact| fact.key))
