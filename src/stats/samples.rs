@@ -342,7 +342,7 @@ mod tests {
             per_band: 5,
             random: 10,
         };
-        let value = |at: u64| (at as f32 / 50_000.0 * 20.0 - 10.0).exp2();
+        let value = |at: u64| (at as f32 / 50_000.0 * 31.0 - 15.5).exp2();
         for parts in [1, 2, 4, 16] {
             let n = 50_000;
             let mut histogram = Histogram::default();

@@ -131,8 +131,9 @@ fn assert_close(found: &[f64], expected: &[f64], what: &str) {
 fn assert_same(found: &Neuron, expected: &Neuron, what: &str) {
     let (f, e) = (&found.stats, &expected.stats);
     let sums = |stats: &NeuronStats| {
-        let both = [stats.moments, stats.special.unwrap()];
-        let mut sums = both.map(|moments| moments.sums.unwrap()).concat();
+        let starts = stats.starts.unwrap().moments;
+        let all = [stats.moments, stats.special.unwrap(), starts];
+        let mut sums = all.map(|moments| moments.sums.unwrap()).concat();
         sums.extend(stats.sums.iter().flatten());
         sums
     };
@@ -143,6 +144,7 @@ fn assert_same(found: &Neuron, expected: &Neuron, what: &str) {
     same.stats.moments.sums = e.moments.sums;
     same.stats.sums = e.sums;
     same.stats.special.as_mut().unwrap().sums = e.special.unwrap().sums;
+    same.stats.starts.as_mut().unwrap().moments.sums = e.starts.unwrap().moments.sums;
     let cases = same
         .stats
         .cases

@@ -3,6 +3,7 @@
 use super::*;
 use crate::ids::TokenId;
 use crate::stats::hash;
+use crate::stats::starts::START_POSITIONS;
 use crate::stats::window::Window;
 use proptest::prelude::*;
 
@@ -149,6 +150,15 @@ fn reference(
                 continue;
             }
             out.stats.moments.push(post);
+            let starts = out.stats.starts.as_mut().unwrap();
+            // the row before the first is special, and the first of the window
+            match pos % (CONTEXT as usize) < START_POSITIONS {
+                true => starts.moments.push(post),
+                false => {
+                    starts.elsewhere_min = starts.elsewhere_min.min(post);
+                    starts.elsewhere_max = starts.elsewhere_max.max(post);
+                }
+            }
             *out.stats.sums[0].as_mut().unwrap() += f64::from(post.abs());
             out.stats.histogram.as_mut().unwrap().push(post);
             *out.stats.n_firing.as_mut().unwrap() += u64::from(pre > 0.0);
