@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::build::lock;
 use super::error::AtlasError;
+use super::line::LineWriter;
 use super::neurons::{self, LayerSummaries, NEURONS_FILE, Rules, Summary};
 use super::read::Atlas;
 use super::sides::{Peak, Side, is_start};
@@ -64,10 +65,11 @@ pub fn analyze(
         refactor_glu: scan.policy.refactor_glu,
         ..model.config.clone()
     };
+    let lines = LineWriter::new(model.store, model.vocabulary, old.windowing());
     let mut layers: Vec<Vec<Summary>> = Vec::new();
     let each = |layer: u32, found: Vec<NeuronWeights>| {
         weights::write_layer(&folder.path().join(layer_file(layer)), layer, &found)?;
-        let mut summaries = summaries(&old, layer)?;
+        let mut summaries = summaries(&old, layer, &lines, &found)?;
         neurons::measure(&mut summaries, &found);
         layers.push(summaries);
         Ok(())
@@ -89,8 +91,13 @@ pub fn analyze(
     Ok(manifest)
 }
 
-/// The summaries of a layer by the rules of now, from its statistics and examples.
-fn summaries(atlas: &Atlas, layer: u32) -> Result<Vec<Summary>, AtlasError> {
+/// The summaries of a layer by the rules of now, from its statistics, examples and weights.
+fn summaries(
+    atlas: &Atlas,
+    layer: u32,
+    lines: &LineWriter<'_>,
+    weights: &[NeuronWeights],
+) -> Result<Vec<Summary>, AtlasError> {
     let (folder, scan) = (atlas.folder(), &atlas.manifest().scan);
     let windowing = atlas.windowing();
     let mut peaks: Vec<Vec<Peak>> = vec![Vec::new(); scan.model.d_mlp as usize];
@@ -102,6 +109,7 @@ fn summaries(atlas: &Atlas, layer: u32) -> Result<Vec<Summary>, AtlasError> {
             peaks[row.neuron as usize].extend(side.map(|side| Peak {
                 side,
                 value: row.value,
+                place: (row.doc, row.pos),
                 at_start: is_start(&windowing, row.pos),
             }));
         }
@@ -110,6 +118,7 @@ fn summaries(atlas: &Atlas, layer: u32) -> Result<Vec<Summary>, AtlasError> {
     let stats = StatsReader::open(folder, layer, scan)?;
     for ((neuron, stats), peaks) in (0..).zip(stats).zip(&peaks) {
         summaries.push(layer, neuron, &stats?, peaks);
+        summaries.add_lines(lines, peaks, weights.get(neuron as usize))?;
     }
     Ok(summaries.finish())
 }

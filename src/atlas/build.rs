@@ -12,7 +12,9 @@ use crate::stats::examples::Example;
 use crate::stats::neuron::{Neuron, NeuronStats};
 use crate::stats::samples::{RANDOM, Sample, band_name};
 
+use super::corpus::ScannedCorpus;
 use super::error::AtlasError;
+use super::line::LineWriter;
 use super::neurons::{self, LayerSummaries, NEURONS_FILE, Rules};
 use super::read::windowing;
 use super::sides::peaks_of;
@@ -31,9 +33,11 @@ pub(super) fn lock(atlas: &Path) -> Result<Lock, AtlasError> {
     Ok(lock)
 }
 
-/// Merges the parts of a scan, as [`find_parts`] finds them, to the atlas folder `target`. `progress` is called with the layers done.
+/// Merges the parts of a scan, as [`find_parts`] finds them, to the atlas folder `target`. With the corpus at
+/// hand, neurons get their lines. `progress` is called with the layers done.
 pub fn build(
     parts: &[Part],
+    corpus: Option<&ScannedCorpus>,
     target: &Path,
     progress: &dyn Fn(u32) -> bool,
 ) -> Result<AtlasManifest, AtlasError> {
@@ -44,6 +48,7 @@ pub fn build(
     let scan = first.scan.clone();
     let folder = Folder::create(target)?;
     let windowing = windowing(&scan.policy);
+    let lines = corpus.map(|of| LineWriter::new(&of.store, of.tokenizer.vocabulary(), windowing));
     let mut names = Vec::new();
     let mut summaries = Vec::new();
     for layer in 0..scan.model.n_layers {
@@ -53,7 +58,11 @@ pub fn build(
         let mut writer = LayerWriter::create(folder.path(), layer, scan.kind())?;
         let mut of_layer = LayerSummaries::new(Rules::Sides);
         merge_layer(parts, &scan, layer, |neuron, stats, examples| {
-            of_layer.push(layer, neuron, &stats, &peaks_of(&examples, &windowing));
+            let peaks = peaks_of(&examples, &windowing);
+            of_layer.push(layer, neuron, &stats, &peaks);
+            if let Some(lines) = &lines {
+                of_layer.add_lines(lines, &peaks, None)?;
+            }
             Ok(writer.push(neuron, stats, examples)?)
         })?;
         names.extend(writer.finish()?);

@@ -10,6 +10,7 @@ use super::activity::{self, Activity, dead_and_rare};
 use super::error::AtlasError;
 use super::facts::{FREQUENCY_ABS, Fact, N_RANKED, N_SCANNED, RANKED, RARE_ONE_IN, SCANNED};
 use super::interest::{Ranks, ranks};
+use super::line::LineWriter;
 use super::sides::{FiresAtStarts, Orientation, Peak, Side, fires_at_starts, orientation};
 use super::weights::NeuronWeights;
 
@@ -33,6 +34,8 @@ pub struct Summary {
     pub orientation: Option<Orientation>,
     /// Whether it fires where windows start, if that is known.
     pub at_starts: Option<FiresAtStarts>,
+    /// A line about each side, in the order of [`Side::ALL`], if the text was at hand.
+    pub lines: [Option<String>; 2],
     /// Values of [`RANKED`].
     ranked: [Option<f64>; N_RANKED],
     /// Values of [`SCANNED`].
@@ -132,6 +135,7 @@ impl LayerSummaries {
             rare: n.map(is_rare),
             orientation,
             at_starts,
+            lines: Default::default(),
             ranked: RANKED.map(|fact| fact.of_stats(stats, side)),
             scanned: SCANNED.map(|fact| fact.of_stats(stats, side)),
             ranks: Default::default(),
@@ -139,6 +143,24 @@ impl LayerSummaries {
         if self.rules == Rules::Sides {
             self.activities.push(Activity::of(stats));
         }
+    }
+
+    /// Adds lines about the neuron that was added last.
+    pub(crate) fn add_lines(
+        &mut self,
+        lines: &LineWriter<'_>,
+        peaks: &[Peak],
+        weights: Option<&NeuronWeights>,
+    ) -> Result<(), AtlasError> {
+        let Some(row) = self.rows.last_mut() else {
+            return Ok(());
+        };
+        for (line, side) in row.lines.iter_mut().zip(Side::ALL) {
+            let own = peaks.iter().filter(|peak| peak.side == side);
+            let places: Vec<_> = own.map(|peak| peak.place).collect();
+            *line = lines.line(side, &places, weights)?;
+        }
+        Ok(())
     }
 
     /// The summaries of all neurons that were added.
@@ -271,6 +293,21 @@ pub(crate) fn neurons_table() -> Arc<Table<Summary>> {
         .about("the same, or by half of the first ten examples of the other sign; not ranked by variance and range")
         .since("0.3", "not known"),
     ]);
+    for (at, side) in Side::ALL.into_iter().enumerate() {
+        let column = Column::text(
+            format!("line_{}", side.name()),
+            move |s: &S| s.lines[at].as_deref(),
+            move |s, line| {
+                s.lines[at] = line.map(str::to_owned);
+                Ok(())
+            },
+        );
+        let about = format!(
+            "what its {} examples peak on, with counts, what it promotes with that sign, and where: made without a model",
+            side.name()
+        );
+        columns.push(column.about(about).since("0.3", "not known"));
+    }
     for (at, one) in RANKED.into_iter().enumerate() {
         let key = one.key;
         let value = Column::optional(

@@ -1,6 +1,6 @@
 //! On which side a neuron speaks, and whether it does so where windows start (DEFINITIONS 2 and 6).
 
-use crate::ids::Pos;
+use crate::ids::{DocId, Pos};
 use crate::shard::ExampleRow;
 use crate::stats::examples::ListKind;
 use crate::stats::starts::{START_POSITIONS, Starts};
@@ -85,6 +85,7 @@ pub struct FiresAtStarts {
 pub(crate) struct Peak {
     pub(crate) side: Side,
     pub(crate) value: f32,
+    pub(crate) place: (DocId, Pos),
     /// Whether a window starts there.
     pub(crate) at_start: bool,
 }
@@ -99,6 +100,7 @@ pub(crate) fn peaks_of(examples: &[ExampleRow], windowing: &Windowing) -> Vec<Pe
         Some(Peak {
             side: side(row)?,
             value: row.example.value,
+            place: (row.example.doc, row.example.pos),
             at_start: is_start(windowing, row.example.pos),
         })
     });
@@ -175,6 +177,7 @@ mod tests {
             let peak = |&value: &f32| Peak {
                 side,
                 value,
+                place: (DocId(0), Pos(0)),
                 at_start: value.abs() > 100.0,
             };
             values.iter().map(peak).collect::<Vec<_>>()

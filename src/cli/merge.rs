@@ -12,6 +12,9 @@ use serde_json::json;
 
 use super::{Context, analyze, model, shown};
 
+/// Unpacked tokens kept in memory.
+const CACHE_TOKENS: usize = 16 << 20;
+
 #[derive(Args)]
 pub(super) struct MergeArgs {
     /// Data folder with the parts of a scan in `parts`
@@ -47,10 +50,13 @@ pub(super) fn merge(
     model: Option<&ModelFiles>,
 ) -> Result<AtlasManifest> {
     let (parts, target) = (atlas::find_parts(&data.join("parts"))?, data.join("atlas"));
+    let mut text = None;
     // what does not belong together is found before an atlas is replaced
     if let Some((_, part)) = parts.first() {
         let corpus = data.join("corpus");
-        if corpus.join(MANIFEST).is_file() || model.is_some() {
+        if corpus.join(MANIFEST).is_file() {
+            text = Some(atlas::open_corpus(&corpus, &part.scan, CACHE_TOKENS)?);
+        } else if model.is_some() {
             atlas::check_corpus(&corpus, &part.scan)?;
         }
         if let Some(model) = model {
@@ -59,7 +65,7 @@ pub(super) fn merge(
     }
     let bar = context.report.bar("merge", 0, "layers");
     let progress = |layer: u32| bar.set(u64::from(layer));
-    let manifest = atlas::build(&parts, &target, &progress)?;
+    let manifest = atlas::build(&parts, text.as_ref(), &target, &progress)?;
     let summary = DataManifest {
         schema: DataManifest::SCHEMA.into(),
         neuroscope: env!("CARGO_PKG_VERSION").into(),

@@ -10,9 +10,9 @@ use super::manifests::Manifests;
 use super::stats::wrong_stats;
 use super::{Findings, TOKEN_ROWS, VerifyError};
 use crate::atlas::{
-    Atlas, AtlasError, LayerSummaries, NeuronWeights, Part, PeakIndex, Rules, Summary, TokenRow,
-    different_summaries, different_tokens, layer_file, measure, merge_layer, peaks_of, rank,
-    wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
+    Atlas, AtlasError, LayerSummaries, LineWriter, NeuronWeights, Part, PeakIndex, Rules, Summary,
+    TokenRow, different_summaries, different_tokens, layer_file, measure, merge_layer, peaks_of,
+    rank, wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
 };
 use crate::ids::{NeuronId, TokenId};
 use crate::scan::Positions;
@@ -78,7 +78,10 @@ pub(super) fn check(
         }
     }
     let layers = (0..scan.model.n_layers).into_par_iter();
-    let facts = layers.map(|layer| atlas_layer(atlas, &manifests.parts, layer, &whole));
+    let absent = atlas.absent_from_summaries()?;
+    let lines = LineWriter::new(store, tokenizer.vocabulary(), atlas.windowing());
+    let lines = (!absent.iter().any(|column| column == "line_positive")).then_some(&lines);
+    let facts = layers.map(|layer| atlas_layer(atlas, &manifests.parts, layer, &whole, lines));
     let facts = facts.collect::<Result<Vec<_>, _>>()?;
     let (mut summaries, mut index) = (
         Vec::new(),
@@ -143,6 +146,7 @@ fn atlas_layer(
     parts: &[Part],
     layer: u32,
     ground: &Ground<'_>,
+    lines: Option<&LineWriter<'_>>,
 ) -> Result<LayerFacts, VerifyError> {
     let scan = &atlas.manifest().scan;
     let names = [stats_file(layer), examples_file(layer)].map(|name| format!("atlas/{name}"));
@@ -156,6 +160,7 @@ fn atlas_layer(
         false => Rules::First,
     });
     let windowing = atlas.windowing();
+    let weights = atlas.weights(layer)?;
     for row in LayerReader::of(atlas.folder(), layer, scan)? {
         let (neuron, stats, examples) = row?;
         let id = NeuronId { layer, neuron };
@@ -163,6 +168,10 @@ fn atlas_layer(
         check_neuron(id, (&stats, &examples), both, &names, &mut facts.findings)?;
         let of_sides = peaks_of(&examples, &windowing);
         summaries.push(layer, neuron, &stats, &of_sides);
+        if let Some(lines) = lines {
+            let weights = weights.as_ref().and_then(|of| of.get(neuron as usize));
+            summaries.add_lines(lines, &of_sides, weights)?;
+        }
         let mut peaks = [Vec::new(), Vec::new()];
         for row in &examples {
             let end = match row.list.as_str() {

@@ -274,7 +274,7 @@ fn any_column_that_may_be_absent_may_be_absent_alone() {
                 }
                 let merged = project.join("merged");
                 let parts = find_parts(&data.join("parts")).unwrap();
-                let result = build(&parts, &merged, &|_| true);
+                let result = build(&parts, None, &merged, &|_| true);
                 match ["context", "duplicates"].contains(&column.as_str()) {
                     true => assert!(
                         result.unwrap_err().to_string().contains("near-duplicates"),

@@ -176,7 +176,7 @@ impl<R: Row> Column<R> {
 
     /// A column of texts that may be null. An error of `set` is reported with the row's place.
     pub fn text(
-        name: &str,
+        name: impl Into<String>,
         get: impl Fn(&R) -> Option<&str> + Send + Sync + 'static,
         set: impl Fn(&mut R, Option<&str>) -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
