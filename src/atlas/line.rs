@@ -90,7 +90,10 @@ impl<'a> LineWriter<'a> {
 
     fn token(&self, doc: DocId, pos: Pos) -> Result<Option<TokenId>, StoreError> {
         Ok(match self.windowing.token_at(pos) {
-            Some(at) => self.store.tokens(doc, at..at + 1)?.first().copied(),
+            Some(at) if at < self.store.len(doc) => {
+                self.store.tokens(doc, at..at + 1)?.first().copied()
+            }
+            Some(_) => None, // a table that is wrong
             None => self.windowing.bos,
         })
     }

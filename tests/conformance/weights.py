@@ -333,7 +333,7 @@ def share_below(x):
 
 # kurtosis, variance, share of the null space, share of the layers, share of shorter neurons, share of neurons of smaller variance
 THRESHOLDS = (10, 0.005, 0.4, 0.25, 0.9, 0.1)
-OTHER_THRESHOLDS = (3.1, 0.05, 0.1, 0.5, 0.3, 0.7)
+OTHER_THRESHOLDS = (3.1, 0.065, 0.1, 0.5, 0.3, 0.7)
 
 
 def roles(layer, n_layers, d_model, v_moments, share, norm_share, variance_share, thresholds=THRESHOLDS):
