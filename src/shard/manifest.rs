@@ -170,6 +170,11 @@ fn first_bands() -> Vec<(f64, f64)> {
 }
 
 impl Policy {
+    /// Whether examples were drawn of all the bands of now; a version before 0.3 drew of others.
+    pub fn has_all_bands(&self) -> bool {
+        self.bands != FIRST_BANDS
+    }
+
     /// The bands of which a merge draws examples, from the lowest: those of now of which enough positions were kept. A version
     /// before 0.3 kept only those of the upper half for certain.
     pub fn drawn_bands(&self) -> impl Iterator<Item = (f64, f64)> {

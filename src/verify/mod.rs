@@ -301,7 +301,10 @@ fn compare(
         let scan_options = scan_options(scan, options.device);
         let checked = Checked::new(files, &scan_options)?;
         let setup = Setup::new(&scan.model.name, checked, &manifests.corpus, &corpus_folder)?;
-        let but = ["model.source", "model.revision", "corpus.name"];
+        let mut but = vec!["model.source", "model.revision", "corpus.name"];
+        if !scan.policy.has_all_bands() {
+            but.push("policy.bands");
+        }
         let different = differences(setup.identity(), scan, &but);
         findings.all("atlas/manifest.json", different);
         // the weights are looked at as they were scanned, but in all their context

@@ -100,13 +100,33 @@ fn what_the_program_of_version_0_1_wrote_is_read_merged_verified_and_built() {
     let model = model("llama");
     let mut verify = data_command(&project, "verify", &data);
     succeed(verify.arg("--model").arg(&model));
+    let mut verify = data_command(&project, "verify", &data);
+    succeed(verify.arg("--model").arg(&model).arg("--full"));
     project.build(&[]);
     assert!(project.join("site/llama/2/36.html").is_file());
-    // merged and analysed again, it knows as much as it did
+    let lists = || -> BTreeSet<String> {
+        let layer = project.atlas("llama").layer(1).unwrap();
+        let rows = layer.flat_map(|neuron| neuron.unwrap().examples);
+        rows.map(|row| row.list).collect()
+    };
+    assert!(lists().contains("band_0_0.5"));
+    assert!(before.iter().all(|s| s.orientation.is_none()));
+    // analysed again, it knows the sides, but not more of the text
+    succeed(&mut analyze_command(&project, &data, &model));
+    let analysed = summaries(1);
+    assert!(analysed.iter().all(|s| s.orientation.is_some()));
+    assert!(analysed.iter().all(|s| s.at_starts.is_some()));
+    assert!(analysed.iter().all(|s| s.lines.iter().all(Option::is_some)));
+    // merged and analysed again, it knows as much; the band that is no longer drawn from is gone, those below are not there
     fs::remove_dir_all(data.join("atlas")).unwrap();
     succeed(&mut data_command(&project, "merge", &data));
     succeed(&mut analyze_command(&project, &data, &model));
-    assert_eq!(summaries(1), before);
+    assert_eq!(summaries(1), analysed);
+    let bands = lists().into_iter().filter(|list| list.starts_with("band"));
+    let bands: Vec<String> = bands.collect();
+    assert_eq!(bands, ["band_0.5_0.9", "band_0.99_0.999", "band_0.9_0.99"]);
+    let mut verify = data_command(&project, "verify", &data);
+    succeed(verify.arg("--model").arg(&model).arg("--full"));
 }
 
 #[test]

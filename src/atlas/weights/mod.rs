@@ -118,6 +118,26 @@ pub struct NeuronWeights {
     pub neighbours: [Vec<(NeuronId, f32)>; Relation::ALL.len()],
 }
 
+impl NeuronWeights {
+    /// Makes it what a version before 0.3 wrote: partition neurons however near to chance the threshold is, and a norm after the
+    /// MLP folded into `w_out` everywhere. Where such a norm changes neighbours, they are taken from `found`.
+    pub(crate) fn make_first(&mut self, info: &WeightsInfo, found: &Self) {
+        if self.cosines.in_written.is_some() {
+            for relation in [Relation::OutOutLayer, Relation::OutOutOthers] {
+                let at = relation as usize;
+                self.neighbours[at].clone_from(&found.neighbours[at]);
+            }
+        }
+        self.cosines.fold_norm();
+        self.class = self.cosines.class(self.norms.gate.is_some());
+        let is_free = self.role.is_none_or(|role| role == Role::Entropy);
+        let variance = self.v.variance.unwrap_or(0.0);
+        if is_free && variance > info.options.roles.variance {
+            self.role = Some(Role::Partition);
+        }
+    }
+}
+
 /// What holds for all neurons of a model, or of a layer: `weights.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WeightsInfo {
