@@ -46,17 +46,15 @@ impl<'a> Rows<'a> {
             .counts(row, self.vocabulary.is_special(token)))
     }
 
-    /// Counted positions of some documents.
-    pub(super) fn n_counted(&self, documents: Range<u32>) -> Result<u64, StoreError> {
-        let mut n = 0;
+    /// Counted positions of some documents, and how many of them are where windows start.
+    pub(super) fn n_counted(&self, documents: Range<u32>) -> Result<[u64; 2], StoreError> {
+        let mut n = [0; 2];
+        let count = |rows: &[bool]| rows.iter().filter(|counted| **counted).count() as u64;
         for doc in documents.map(DocId) {
             for window in self.windowing.windows(self.store.len(doc)) {
-                n += self
-                    .window(doc, &window, &[])?
-                    .counted
-                    .iter()
-                    .filter(|counted| **counted)
-                    .count() as u64;
+                let info = self.window(doc, &window, &[])?;
+                n[0] += count(&info.counted);
+                n[1] += count(&info.counted[..info.n_start]);
             }
         }
         Ok(n)

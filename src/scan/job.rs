@@ -44,8 +44,8 @@ impl<'a> Job<'a> {
     pub fn n_counted(&self) -> Result<u64, ScanError> {
         let n_documents = self.store.n_documents();
         match self.rows(0).n_counted(0..n_documents as u32)? {
-            0 => Err(ScanError::NothingCounted { n_documents }),
-            n => Ok(n),
+            [0, _] => Err(ScanError::NothingCounted { n_documents }),
+            [n, _] => Ok(n),
         }
     }
 

@@ -15,6 +15,8 @@ use super::batch::Rows;
 pub struct Counts {
     /// Counted positions.
     pub n_counted: u64,
+    /// Those of them at which windows start.
+    pub n_starts: u64,
     /// Rows that go through the model and do not count.
     pub n_special: u64,
     /// Documents with a counted position.
@@ -55,9 +57,10 @@ impl<'a> Positions<'a> {
         } = self.rows;
         let mut counts = Counts::default();
         for doc in documents {
-            let n_counted = self.rows.n_counted(doc..doc + 1)?;
+            let [n_counted, n_starts] = self.rows.n_counted(doc..doc + 1)?;
             let n_rows = windowing.n_rows(store.len(DocId(doc))) as u64;
             counts.n_counted += n_counted;
+            counts.n_starts += n_starts;
             counts.n_special += n_rows - n_counted;
             counts.n_documents += u64::from(n_counted > 0);
         }

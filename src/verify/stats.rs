@@ -7,6 +7,7 @@ use crate::stats::histogram::{bin, edges};
 use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
 use crate::stats::signs::{CaseStats, QUANTITIES, SignCase};
+use crate::stats::starts::Starts;
 use crate::stats::sums::SUMS;
 
 /// What rounding may change of a sum, as a share of the largest that it could be.
@@ -43,8 +44,12 @@ pub(super) fn wrong_stats(
             counts.n_special
         ));
     }
+    if let Some(starts) = &stats.starts {
+        wrong.extend(wrong_starts(starts, stats, counts));
+    }
     for (prefix, moments) in [
         ("", Some(moments)),
+        ("start_", stats.starts.as_ref().map(|starts| &starts.moments)),
         ("special_", stats.special.as_ref()),
         ("post_", stats.post.as_ref()),
     ] {
@@ -72,6 +77,49 @@ pub(super) fn wrong_stats(
     wrong.extend(wrong_histogram(stats, scan));
     if let Some(cases) = &stats.cases {
         wrong.extend(wrong_cases(cases, stats));
+    }
+    wrong
+}
+
+/// What is wrong with the values where windows start, next to all values.
+fn wrong_starts(starts: &Starts, stats: &NeuronStats, counts: &Counts) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let (of_starts, all) = (&starts.moments, &stats.moments);
+    let count = of_starts.count;
+    let is_complete = stats.not_finite == Some(0);
+    if count > counts.n_starts || (is_complete && count < counts.n_starts) {
+        let n = counts.n_starts;
+        wrong.push(format!("`start_count` is {count}; windows start at {n} counted positions"));
+    }
+    if count > all.count {
+        wrong.push(format!("`start_count` is {count} of {}", all.count));
+    }
+    for (name, found, expected) in [
+        ("min", starts.elsewhere_min.min(of_starts.min), all.min),
+        ("max", starts.elsewhere_max.max(of_starts.max), all.max),
+    ] {
+        if found != expected {
+            wrong.push(format!(
+                "`start_{name}` and `elsewhere_{name}` give {found}; `{name}` is {expected}"
+            ));
+        }
+    }
+    if (starts.elsewhere_min > starts.elsewhere_max) != (count == all.count) {
+        wrong.push("`elsewhere_min` does not fit `start_count`".into());
+    }
+    // what is left to the other positions must lie between their extremes
+    if let (Some(sums), Some(own)) = (all.sums, of_starts.sums) {
+        let rest = Moments {
+            count: all.count.saturating_sub(count),
+            sums: Some(std::array::from_fn(|at| sums[at] - own[at])),
+            min: starts.elsewhere_min,
+            max: starts.elsewhere_max,
+        };
+        // what is left over by many values, or by far larger ones, is mostly rounding
+        if rest.count > count && of_starts.largest() < 30.0 * rest.largest() {
+            let what = wrong_moments(&rest);
+            wrong.extend(what.map(|what| format!("elsewhere, `{what}")));
+        }
     }
     wrong
 }
