@@ -10,7 +10,7 @@ use crate::ids::TokenId;
 use crate::mark;
 
 use super::error::TokenizerError;
-use super::ggml::token_name;
+use super::json::token_name;
 use super::long::{Encoded, Encoder, Sizes, Spans};
 use super::vocabulary::Vocabulary;
 

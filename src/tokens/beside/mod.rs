@@ -17,7 +17,7 @@ use tokenizers::AddedToken;
 use crate::mark;
 
 use super::error::TokenizerError;
-use super::ggml::{byte_level_json, token_name};
+use super::json::{byte_level_json, token_name};
 
 /// The special tokens that have names of their own, in transformers' order.
 const NAMED: [&str; 7] = [
