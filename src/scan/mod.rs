@@ -22,7 +22,7 @@ pub use part::{Watch, check_split, scan_part};
 pub use plan::{Disk, Memory, Plan, plan, resident_memory};
 pub use positions::{Counts, Positions};
 pub use setup::{Checked, Setup};
-pub use tokenize::{Tokenized, With, tokenize};
+pub use tokenize::{CorpusSetup, Tokenized, tokenize};
 
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
