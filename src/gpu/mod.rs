@@ -18,4 +18,4 @@ pub use choice::{DeviceError, DeviceName};
 #[cfg(any(feature = "cuda", test))]
 pub use device::Gpu;
 #[cfg(any(feature = "cuda", test))]
-pub use neurons::{BatchRows, Counted, FURTHER, Found, HookTensors, LayerState, Wanted};
+pub use neurons::{BatchRows, Counted, FURTHER, HookTensors, LayerState, PeakCandidate, Wanted};

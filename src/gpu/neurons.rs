@@ -196,7 +196,7 @@ impl BatchRows {
 
 /// A peak that beats a list's threshold: the best of a piece of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Found {
+pub struct PeakCandidate {
     /// The neuron.
     pub neuron: u32,
     /// Index of the list.
@@ -307,7 +307,7 @@ impl LayerState {
         hooks: HookTensors<'_>,
         rows: &mut BatchRows,
         thresholds: &[f32],
-    ) -> Result<(Tensor, Vec<Found>)> {
+    ) -> Result<(Tensor, Vec<PeakCandidate>)> {
         let (gpu, d) = (self.gpu.clone(), self.d);
         assert_eq!(thresholds.len(), self.n_lists * d);
         let mut thresholds = gpu.upload(thresholds)?;
@@ -359,7 +359,7 @@ impl LayerState {
         })?;
         let n = n_found.download(1)?[0] as usize;
         let words = found.download(4 * n)?;
-        let found = words.chunks_exact(4).map(|words| Found {
+        let found = words.chunks_exact(4).map(|words| PeakCandidate {
             neuron: words[0],
             list: words[1],
             row: words[2],

@@ -87,7 +87,7 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    /// With weights as they are multiplied.
+    /// Prepares its weights for products.
     pub(super) fn prepared(self, ops: &Ops) -> Result<Self> {
         Ok(Self {
             query: ops.prepare(self.query, 1)?,

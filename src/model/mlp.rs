@@ -19,7 +19,7 @@ pub(super) struct Mlp {
 }
 
 impl Mlp {
-    /// With weights as they are multiplied.
+    /// Prepares its weights for products.
     pub(super) fn prepared(self, ops: &Ops) -> Result<Self> {
         let gate = self.gate.map(|gate| ops.prepare(gate, 1));
         Ok(Self {

@@ -12,7 +12,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::gpu::{BatchRows, Counted, FURTHER, Found, Gpu, HookTensors, LayerState, Wanted};
+use crate::gpu::{
+    BatchRows, Counted, FURTHER, Gpu, HookTensors, LayerState, PeakCandidate, Wanted,
+};
 use crate::ids::Pos;
 use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
 use crate::model::{Activation, Entry, MlpProducts, Model, ModelError};
@@ -119,7 +121,7 @@ impl OnDevice {
         blocks: &mut [Vec<Block>],
         context: &ScanContext<'_>,
     ) -> Result<(), ModelError> {
-        let rows = Layout::of(batch);
+        let rows = BatchIndex::of(batch);
         let lengths: Vec<usize> = batch.iter().map(|window| window.ids.len()).collect();
         let counted = batch
             .iter()
@@ -222,7 +224,7 @@ struct OnBatch<'a, 'c> {
     layers: &'a mut [LayerState],
     blocks: &'a mut [Vec<Block>],
     batch: &'a mut BatchRows,
-    rows: &'a Layout<'a>,
+    rows: &'a BatchIndex<'a>,
     /// Positions to be kept, each with its rank.
     drawn: &'a [(Place, u32)],
     context: &'a ScanContext<'c>,
@@ -242,31 +244,31 @@ impl Visitor for OnBatch<'_, '_> {
         let (post, found) = state.observe(values, self.batch, &thresholds(blocks))?;
         // the device goes on while the host makes its lists
         let written = hooks.write(vec![post])?;
-        let seen = Seen {
+        let activations = LayerOnDevice {
             gpu: self.gpu,
             hooks: values,
             rows: self.rows,
             context: self.context,
         };
-        seen.list(blocks, found)?;
+        activations.list(blocks, found)?;
         for drawn in self.drawn.chunks(DRAWN) {
-            seen.draw(blocks, drawn)?;
+            activations.draw(blocks, drawn)?;
         }
         Ok(written)
     }
 }
 
 /// A layer's activations while they are on the device.
-struct Seen<'a> {
+struct LayerOnDevice<'a> {
     gpu: &'a Gpu,
     hooks: HookTensors<'a>,
-    rows: &'a Layout<'a>,
+    rows: &'a BatchIndex<'a>,
     context: &'a ScanContext<'a>,
 }
 
-impl Seen<'_> {
+impl LayerOnDevice<'_> {
     /// Offers what beats the lists.
-    fn list(&self, blocks: &mut [Block], found: Vec<Found>) -> candle_core::Result<()> {
+    fn list(&self, blocks: &mut [Block], found: Vec<PeakCandidate>) -> candle_core::Result<()> {
         let (rows, options) = (self.rows, self.context.options);
         let Some(lists) = blocks
             .first()
@@ -407,7 +409,7 @@ struct Peak {
 }
 
 /// What the rows of a batch of whole documents are.
-struct Layout<'a> {
+struct BatchIndex<'a> {
     batch: &'a [BatchWindow],
     /// First row of each window.
     starts: Vec<usize>,
@@ -416,7 +418,7 @@ struct Layout<'a> {
     n_rows: usize,
 }
 
-impl<'a> Layout<'a> {
+impl<'a> BatchIndex<'a> {
     fn of(batch: &'a [BatchWindow]) -> Self {
         let (mut starts, mut n_rows) = (Vec::with_capacity(batch.len()), 0);
         for window in batch {
@@ -455,17 +457,17 @@ impl<'a> Layout<'a> {
     }
 
     /// The best peak of each document, list and neuron, the first of equals; by neuron.
-    fn best(&self, mut found: Vec<Found>) -> Vec<Peak> {
+    fn best(&self, mut found: Vec<PeakCandidate>) -> Vec<Peak> {
         found.par_sort_unstable_by_key(|peak| (peak.neuron, peak.list, peak.row));
-        let with_place: Vec<(Found, Place)> = found
+        let with_place: Vec<(PeakCandidate, Place)> = found
             .par_iter()
             .map(|peak| (*peak, self.place(peak.row as usize)))
             .collect();
-        let same = |a: &(Found, Place), b: &(Found, Place)| {
+        let same = |a: &(PeakCandidate, Place), b: &(PeakCandidate, Place)| {
             let doc = |place: Place| self.documents[place.0].start;
             (a.0.neuron, a.0.list, doc(a.1)) == (b.0.neuron, b.0.list, doc(b.1))
         };
-        let best = |peaks: &[(Found, Place)]| {
+        let best = |peaks: &[(PeakCandidate, Place)]| {
             let first = peaks[0];
             let (best, place) = peaks.iter().fold(first, |best, peak| {
                 if peak.0.score > best.0.score {
