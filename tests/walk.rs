@@ -10,7 +10,7 @@ use neuroscope::model::{
     Stream, Unembedding,
 };
 
-use crate::conformance::{Expected, FAMILIES, largest_error};
+use crate::conformance::{Expected, FAMILIES, Reader, largest_error};
 use crate::support;
 
 /// A fixture with its unembedding and its text.
@@ -305,6 +305,20 @@ fn a_cache_is_of_one_window_and_as_many_layers_as_are_walked() {
             &next(&mut fresh),
             "after a cancelled walk",
         );
+    }
+}
+
+/// A layer past the last one means the last one.
+#[test]
+fn a_walk_stops_after_the_layer_that_it_is_given() {
+    let fixture = Fixture::load("llama", Compute::on(&Device::Cpu));
+    let n_layers = fixture.model.config().n_layers;
+    for (layer, n_walked) in [(0, 1), (1, 2), (n_layers, n_layers), (usize::MAX, n_layers)] {
+        let mut reader = Reader::default();
+        let walk = Walk::new(&fixture.model).stop_after(layer);
+        walk.visit(&[Entry::Ids(&[&fixture.ids])], &mut reader)
+            .unwrap();
+        assert_eq!(reader.layers.len(), n_walked, "stopped after {layer}");
     }
 }
 

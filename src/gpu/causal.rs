@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// Which keys queries see, and how their scores become a pattern.
+/// The keys that queries see, and the scale of their scores.
 #[derive(Clone, Copy, Debug)]
 pub struct Causal {
     /// Queries of a head; row `r` of the scores is of query `r % n_queries`.

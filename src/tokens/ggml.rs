@@ -13,10 +13,10 @@ const USER_DEFINED: i32 = 4;
 /// The longest token of a GGUF vocabulary, in bytes.
 const MOST_TOKEN: usize = 4 << 10;
 
-/// The sum of the squares of the lengths of SentencePiece's tokens, which is what finding their merges costs.
+/// Largest sum of the squared lengths of SentencePiece's tokens; the time to find their merges is proportional to it.
 const MOST_SPLIT: usize = 1 << 30;
 
-/// Contractions, words, numbers and the rest, as most tokenizers after GPT-2 split them.
+/// Contractions, as most tokenizers after GPT-2 split them off.
 const CONTRACTIONS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 
 /// A vocabulary as a GGUF file has it (`tokenizer.ggml.*`).
@@ -36,7 +36,7 @@ pub struct GgmlVocabulary {
     pub merges: Vec<String>,
     /// Id of the BOS.
     pub bos: Option<u32>,
-    /// Id that stands for what has no token.
+    /// Id of the token for characters without one.
     pub unknown: Option<u32>,
     /// Whether texts begin with a BOS.
     pub add_bos: Option<bool>,
@@ -97,8 +97,8 @@ impl GgmlVocabulary {
         }))
     }
 
-    /// Where the file does not say, llama.cpp puts a BOS in front for SentencePiece's vocabularies and for those of
-    /// Llama 3 and Mistral's Tekken.
+    /// Whether texts begin with a BOS. Where the file does not say, llama.cpp adds one for SentencePiece's vocabularies and for
+    /// those of Llama 3 and Mistral's Tekken.
     fn adds_bos(&self) -> bool {
         let with_bos = ["llama3", "llama-v3", "llama-bpe", "tekken"];
         let pre_tokenizer = self.pre_tokenizer.as_deref().unwrap_or_default();
@@ -113,7 +113,7 @@ impl GgmlVocabulary {
             .collect()
     }
 
-    /// Normalizer, pre-tokenizer, and whether a whole word that is a token is taken as one whatever the merges are.
+    /// Normalizer, pre-tokenizer, and whether a word that is a token stays one whatever the merges are.
     fn byte_level(&self) -> Result<(Value, Value, bool), TokenizerError> {
         let split = |pattern: String| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
         let by_regex = |pattern: String| json!({"type": "Sequence", "pretokenizers": [split(pattern), byte_level(false)]});
@@ -160,8 +160,8 @@ impl GgmlVocabulary {
         })
     }
 
-    /// Normalizer, pre-tokenizer, decoder and model of a SentencePiece vocabulary: byte pairs whose merges follow from
-    /// the scores of what they give.
+    /// Normalizer, pre-tokenizer, decoder and model of a SentencePiece vocabulary: BPE whose merges are ordered by the scores of
+    /// the tokens that they make.
     fn sentence_piece(&self) -> Result<(Value, Value, Value, Value), TokenizerError> {
         if self.scores.len() != self.tokens.len() {
             let (scores, tokens) = (self.scores.len(), self.tokens.len());

@@ -22,7 +22,7 @@ pub(crate) const GROUP_ROWS: usize = 128;
 /// Most rows of a tile.
 const MOST_ROWS: usize = 32;
 
-/// What enters a product.
+/// Type of the operands of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operands {
     F32,
@@ -67,7 +67,7 @@ impl Method {
         }
     }
 
-    /// What the number of inputs is rounded up to.
+    /// The number of inputs is rounded up to a multiple of this.
     pub(super) fn step(self) -> usize {
         match self {
             Self::Plain => 1,
@@ -123,7 +123,7 @@ impl Packed {
         packed
     }
 
-    /// Weights of a shape that is not yet known.
+    /// Memory for weights of any shape.
     pub(super) fn empty(isa: Isa, operands: Operands) -> Self {
         Self {
             isa,
@@ -203,7 +203,7 @@ impl Packed {
         }
     }
 
-    /// Tiles of so many rows that are multiplied at one go, with the rows of each group.
+    /// Groups of tiles of `n_rows` rows that are multiplied together, each with its rows.
     pub(crate) fn groups(
         &self,
         n_rows: usize,
