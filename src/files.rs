@@ -1,5 +1,6 @@
-//! Names, bounds and links: how every stage reads a stranger's file, and writes without touching anybody's.
+//! Names, bounds, links and hashes: how every stage reads a stranger's file, and writes without touching anybody's.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Component, Path};
@@ -70,6 +71,17 @@ pub fn create_anew(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => File::create_new(path),
     }
+}
+
+/// SHA-256 of the files of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelHashes {
+    /// SHA-256 of the weights' files, by name.
+    pub weights: BTreeMap<String, String>,
+    /// SHA-256 of `config.json`.
+    pub config: String,
+    /// SHA-256 of `tokenizer.json`.
+    pub tokenizer: String,
 }
 
 /// Bytes in hexadecimal.

@@ -11,7 +11,7 @@
 //! | module | holds | imports |
 //! |---|---|---|
 //! | [`ids`] | newtypes, names, and the largest sizes of a model | hint |
-//! | [`files`] | names, bounds and links of files | nothing |
+//! | [`files`] | names, bounds, links and hashes of files | nothing |
 //! | [`mark`] | the byte-order mark before a text | nothing |
 //! | [`guard`] | panics of other crates, as errors | nothing |
 //! | [`hint`] | what a reader can do about an error | nothing |
@@ -22,7 +22,7 @@
 //! | [`model`] | config, weights, hooks, the walk through the layers; bytes, not paths | hint, lanes, gpu, mark |
 //! | [`tokens`] | tokenizer, windows, the token store | hint, corpus, files, guard, mark |
 //! | [`demo`] | the embedded model and corpus | corpus |
-//! | [`load`] | where models come from | hint, files, model, corpus, shard, tokens, demo |
+//! | [`load`] | where models come from | hint, files, model, corpus, tokens, demo |
 //! | [`shard`] | the files of a scan | hint, files, guard, stats |
 //! | [`scan`] | drives batches through a model into statistics | hint, files, lanes, gpu, corpus, tokens, model, stats, shard, load |
 //! | [`atlas`] | parts merged and ranked; what the weights say | hint, files, lanes, shard, stats, tokens, model |

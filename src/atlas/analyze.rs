@@ -7,11 +7,12 @@ use super::error::AtlasError;
 use super::neurons::{self, NEURONS_FILE, Summary};
 use super::read::Atlas;
 use super::weights::{self, AnalysisOptions, NeuronWeights, TOKENS_FILE, TokenIndex, layer_file};
+use crate::files::ModelHashes;
 use crate::ids::{NeuronId, TokenId};
 use crate::model::Config;
 use crate::model::weights::Checkpoint;
 use crate::shard::{
-    AtlasManifest, FileEntry, Folder, ModelHashes, PeakReader, PeakRow, ScanIdentity, WEIGHTS_FILE,
+    AtlasManifest, FileEntry, Folder, PeakReader, PeakRow, ScanIdentity, WEIGHTS_FILE,
 };
 use crate::stats::examples::ListKind;
 use crate::tokens::Vocabulary;

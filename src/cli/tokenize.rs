@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use neuroscope::corpus::{CorpusOptions, LeftOut, Source};
 use neuroscope::load::{LoadError, ModelFiles};
-use neuroscope::scan::{self, Tokenized, With};
+use neuroscope::scan::{self, CorpusSetup, Tokenized};
 use neuroscope::tokens::{BosPolicy, TokenizerError};
 use serde_json::json;
 
@@ -148,7 +148,7 @@ pub(super) fn tokenize(
         more => format!("{} paths", more.len()),
     };
     let tokenizer = model.tokenizer()?;
-    let with = With {
+    let setup = CorpusSetup {
         name: &name,
         options,
         tokenizer: &tokenizer,
@@ -161,7 +161,7 @@ pub(super) fn tokenize(
         n_bytes.store(done, Ordering::Relaxed);
         bar.set(done)
     };
-    let tokenized = scan::tokenize(&sources, &with, &data.join("corpus"), &progress)?;
+    let tokenized = scan::tokenize(&sources, &setup, &data.join("corpus"), &progress)?;
     let manifest = &tokenized.manifest;
     if manifest.corpus.n_skipped > 0 {
         context.report.note(&format!(

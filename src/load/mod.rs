@@ -17,10 +17,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::files::{hash_file, hex};
+use crate::files::{ModelHashes, hash_file, hex};
 use crate::model::weights::{Checkpoint, SafetensorsFile, TensorFile};
 use crate::model::{Config, ModelError};
-use crate::shard::ModelHashes;
 use crate::tokens::{Tokenizer, TokenizerError};
 
 pub use error::LoadError;
@@ -61,14 +60,14 @@ pub struct ModelFiles {
 }
 
 impl ModelFiles {
-    /// Opens a model: `demo` is the one in the program (`./demo` a folder of that name), else a folder or a `.gguf`
-    /// file, else what the Hugging Face Hub calls so, with `@revision`. Weights are mapped into memory, and must not be
-    /// changed while in use.
+    /// Opens a model by its name: `demo` for the one in the program, the path of a folder or of a `.gguf` file (`./demo` for a
+    /// folder called `demo`), or a name on the Hugging Face Hub, with `@revision` if wanted. Weights are mapped into
+    /// memory, and must not be changed while in use.
     pub fn open(model: &str) -> Result<Self, LoadError> {
         Self::open_with(model, &|_, _, _| true)
     }
 
-    /// The same, telling of what is fetched.
+    /// Opens a model like [`open`](Self::open), and reports to `progress` what it fetches.
     pub fn open_with(model: &str, progress: Progress<'_>) -> Result<Self, LoadError> {
         let path = Path::new(model);
         if model == "demo" {
@@ -99,7 +98,7 @@ impl ModelFiles {
         Err(LoadError::NotThere(path.to_owned()))
     }
 
-    /// `tokenizer` is the folder of the tokenizer, where it is not the model's own.
+    /// Opens a model's folder. `tokenizer` is the folder of the tokenizer, if that is another one.
     fn folder(model: &str, folder: &Path, tokenizer: Option<&Path>) -> Result<Self, LoadError> {
         folder::check_adapter(folder)?;
         let Some(config) = folder::read(&folder.join("config.json"))? else {
@@ -196,7 +195,7 @@ impl ModelFiles {
         &self.origin
     }
 
-    /// Where the model comes from, as others can know it: its path on the Hub, or the name of the folder or file.
+    /// The model's public origin: its path on the Hub, or the name of the folder or file.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -206,7 +205,7 @@ impl ModelFiles {
         self.revision.as_deref()
     }
 
-    /// What the user should know: that the cache stood in for the Hub.
+    /// A note for the user: that the model comes from the cache because the Hub could not be reached.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
@@ -231,7 +230,7 @@ impl ModelFiles {
         Ok(tokenizer)
     }
 
-    /// `tokenizer.json`, with what the files beside it add
+    /// `tokenizer.json`, with the changes from the files beside it.
     pub fn tokenizer_json(&self) -> Result<&[u8], LoadError> {
         let json = self.tokenizer.as_deref();
         json.ok_or_else(|| LoadError::Tokenizer {
@@ -347,7 +346,7 @@ impl ModelFiles {
     }
 }
 
-/// The last part of a path, also of one that ends in `..`.
+/// The last component of a path, even if it ends in `..`.
 fn file_name(path: &Path) -> String {
     let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // a file of the Hub's cache is a link to one that is named by its hash

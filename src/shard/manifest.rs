@@ -13,7 +13,7 @@ use super::difference::{Difference, differences};
 use super::error::ShardError;
 use super::files::{FileEntry, MANIFEST};
 use super::{examples_file, stats_file};
-use crate::files::{is_plain_name, read_at_most};
+use crate::files::{ModelHashes, is_plain_name, read_at_most};
 
 /// Name of the file of an atlas that says how its weights were analysed.
 pub const WEIGHTS_FILE: &str = "weights.json";
@@ -59,17 +59,6 @@ pub struct ModelInfo {
     pub config_sha256: String,
     /// SHA-256 of `tokenizer.json`.
     pub tokenizer_sha256: String,
-}
-
-/// SHA-256 of the files of a model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelHashes {
-    /// SHA-256 of the weights' files, by name.
-    pub weights: BTreeMap<String, String>,
-    /// SHA-256 of `config.json`.
-    pub config: String,
-    /// SHA-256 of `tokenizer.json`.
-    pub tokenizer: String,
 }
 
 /// The beginning of a hash, as errors show it.

@@ -1,14 +1,14 @@
-//! What can be wrong with a tokenizer.
+//! Errors of tokenizers.
 
 use std::borrow::Cow;
 
 use crate::hint::Hint;
 
-/// What can be wrong with a tokenizer.
+/// An error in a tokenizer's files, or in its use.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
-    /// There is none.
+    /// The model has no tokenizer.
     #[error("there is no tokenizer: neither `tokenizer.json` nor `vocab.json` with `merges.txt`")]
     Missing,
     /// A GGUF file names a pre-tokenizer that is not known.
@@ -20,7 +20,7 @@ pub enum TokenizerError {
     /// A file beside the tokenizer cannot be used.
     #[error("`{0}` cannot be read: {1}")]
     Beside(&'static str, String),
-    /// Special tokens in a text are to be split, which a `tokenizer.json` cannot say.
+    /// The tokenizer splits special tokens in a text, which a `tokenizer.json` cannot express.
     #[error(
         "`tokenizer_config.json` says `\"split_special_tokens\": true`, so special tokens in a text would be split into pieces; a `tokenizer.json` cannot say this"
     )]
@@ -28,7 +28,7 @@ pub enum TokenizerError {
     /// A text could not be encoded.
     #[error("a text cannot be tokenized: {0}")]
     Encode(String),
-    /// A BOS was asked for that the model does not name.
+    /// A BOS is wanted, but the model does not name one.
     #[error(
         "the model names no BOS token (`bos_token_id` in `config.json`, `bos_token` in `tokenizer_config.json`), and its tokenizer adds none"
     )]

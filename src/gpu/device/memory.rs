@@ -12,12 +12,9 @@ use super::Gpu;
 
 /// A number.
 #[cfg(feature = "cuda")]
-pub(in crate::gpu) trait Plain:
-    Copy + Default + DeviceRepr + ValidAsZeroBits + 'static
-{
-}
+pub(crate) trait Plain: Copy + Default + DeviceRepr + ValidAsZeroBits + 'static {}
 #[cfg(not(feature = "cuda"))]
-pub(in crate::gpu) trait Plain: Copy + Default {}
+pub(crate) trait Plain: Copy + Default {}
 
 impl Plain for u8 {}
 impl Plain for u32 {}
@@ -34,10 +31,10 @@ enum Memory<T> {
 
 /// An array. Kernels change it through its address.
 #[derive(Debug)]
-pub(in crate::gpu) struct Buffer<T>(Memory<T>);
+pub(crate) struct Buffer<T>(Memory<T>);
 
 impl<T: Plain> Buffer<T> {
-    pub(in crate::gpu) fn zeros(gpu: &Gpu, n: usize) -> Result<Self> {
+    pub(crate) fn zeros(gpu: &Gpu, n: usize) -> Result<Self> {
         Ok(Self(match gpu {
             #[cfg(feature = "cuda")]
             Gpu::Cuda(device) => Memory::Cuda(device.clone(), device.alloc_zeros(n.max(1))?),
@@ -46,7 +43,7 @@ impl<T: Plain> Buffer<T> {
         }))
     }
 
-    pub(in crate::gpu) fn of(gpu: &Gpu, values: &[T]) -> Result<Self> {
+    pub(crate) fn of(gpu: &Gpu, values: &[T]) -> Result<Self> {
         if values.is_empty() {
             return Self::zeros(gpu, 0);
         }
@@ -58,7 +55,7 @@ impl<T: Plain> Buffer<T> {
         }))
     }
 
-    pub(in crate::gpu) fn address(&mut self) -> u64 {
+    pub(crate) fn address(&mut self) -> u64 {
         match &mut self.0 {
             #[cfg(feature = "cuda")]
             Memory::Cuda(device, slice) => address_of(device, slice),
@@ -68,7 +65,7 @@ impl<T: Plain> Buffer<T> {
     }
 
     /// The first `n` values, once all that is under way is done.
-    pub(in crate::gpu) fn download(&self, n: usize) -> Result<Vec<T>> {
+    pub(crate) fn download(&self, n: usize) -> Result<Vec<T>> {
         match &self.0 {
             _ if n == 0 => Ok(Vec::new()),
             #[cfg(feature = "cuda")]
@@ -86,7 +83,7 @@ impl<T: Plain> Buffer<T> {
 
 /// Address of an array.
 #[cfg(feature = "cuda")]
-pub(in crate::gpu) fn address_of<T>(device: &CudaDevice, slice: &CudaSlice<T>) -> u64 {
+pub(crate) fn address_of<T>(device: &CudaDevice, slice: &CudaSlice<T>) -> u64 {
     let stream = device.cuda_stream();
     let (address, _in_use) = slice.device_ptr(&stream);
     address

@@ -34,7 +34,7 @@ impl Words {
 
 /// The bf16 nearest to an f32, ties to even; NaN stays NaN.
 #[inline(always)]
-pub(super) fn bf16(x: f32) -> u32 {
+fn bf16(x: f32) -> u32 {
     let bits = x.to_bits();
     let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
     match x.is_nan() {
