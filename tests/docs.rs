@@ -92,7 +92,7 @@ fn the_facts_are_those_of_the_catalogue() {
 }
 
 #[test]
-fn the_schema_of_records_has_every_fact() {
+fn the_schema_of_records_has_every_fact_that_is_ranked_or_scanned() {
     let mut lines = String::new();
     let of_record = RANKED
         .into_iter()
@@ -118,4 +118,18 @@ fn the_schema_of_records_has_every_fact() {
         "        \"frequency_abs\": {",
     ];
     check("schema/neuron.json", marks, &lines);
+
+    let schema = neuroscope::site::schema("neuron.json").unwrap();
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let ranked: Vec<&str> = RANKED.iter().map(|fact| fact.key).collect();
+    assert_eq!(
+        schema["properties"]["interest"]["required"],
+        serde_json::json!(ranked)
+    );
+    let stats = &schema["properties"]["stats"]["properties"];
+    let missing: Vec<&str> = facts()
+        .filter(|fact| fact.is_scanned() && !fact.is_ranked() && stats.get(fact.key).is_none())
+        .map(|fact| fact.key)
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -1,28 +1,14 @@
-//! The integration tests: one binary, a module per subject.
+//! The integration tests: one binary, a folder per subject.
 #![allow(unreachable_pub, clippy::unwrap_used)]
 
-mod api;
-mod bad_input;
-mod builds;
-mod candle_models;
-mod checkpoints;
+mod atlas;
 mod cli;
 mod conformance;
-mod content;
 mod docs;
-mod format;
-mod hub;
-mod identity;
-mod interrupted;
-mod lacking;
-mod pipeline;
-mod project;
-mod records;
-mod scale;
-mod serve;
-mod smollm2;
+mod model;
+mod scan;
+mod site;
 mod support;
-mod texts;
+mod text;
 mod verify;
 mod walk;
-mod weights;

@@ -32,7 +32,7 @@ pub struct ScannedModel<'a> {
     pub vocabulary: &'a Vocabulary,
 }
 
-/// Analyses the weights of the model of an atlas, in place of an earlier analysis. `progress` is told the floating-point
+/// Analyses the weights of the model of an atlas, in place of an earlier analysis. `progress` is called with the floating-point
 /// operations done, of [`super::work`]. Until it is done the atlas stays as it was.
 pub fn analyze(
     atlas: &Path,

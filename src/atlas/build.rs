@@ -30,7 +30,7 @@ pub(super) fn lock(atlas: &Path) -> Result<Lock, AtlasError> {
     Ok(lock)
 }
 
-/// Merges the parts of a scan, as [`find_parts`] finds them, to the atlas folder `target`. `progress` is told the layers done.
+/// Merges the parts of a scan, as [`find_parts`] finds them, to the atlas folder `target`. `progress` is called with the layers done.
 pub fn build(
     parts: &[Part],
     target: &Path,
@@ -236,6 +236,7 @@ fn final_rows(neuron: &Neuron, options: &StatsOptions) -> Vec<ExampleRow> {
                 rank,
                 example,
                 knows_context: true,
+                tokens: None,
             });
         }
     };

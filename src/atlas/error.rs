@@ -72,7 +72,7 @@ pub enum AtlasError {
     },
     /// The model that was given is not the one that was scanned.
     #[error(
-        "this is not the model that was scanned: other {what} (expected {expected}, found {found})"
+        "this is not the model that was scanned: different {what} (expected {expected}, found {found})"
     )]
     OtherModel {
         /// What differs.
@@ -84,7 +84,7 @@ pub enum AtlasError {
     },
     /// The corpus that is there is not the one that was scanned.
     #[error(
-        "`{path}` is not of the corpus that was scanned: other {what} (expected {expected}, found {found})"
+        "`{path}` does not describe the corpus that was scanned: different {what} (expected {expected}, found {found})"
     )]
     OtherCorpus {
         /// Manifest of the corpus.

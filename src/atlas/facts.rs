@@ -1,4 +1,4 @@
-//! The catalogue of facts: every number that is said of a neuron, once. Statistics cards, explore, rankings, records, the
+//! The catalogue of facts: every number of a neuron, once. Statistics cards, explore, rankings, records, the
 //! schemas, the pages' definitions and the table in docs/definitions.md are made from it; a new number is one entry here,
 //! and a place in one of the lists at the end.
 

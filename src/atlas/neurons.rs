@@ -197,6 +197,12 @@ pub(super) fn write(path: &Path, layers: &[Vec<Summary>]) -> Result<(), AtlasErr
     Ok(writer.finish()?)
 }
 
+/// Names of the columns that the table does not have, or that hold nothing but null.
+pub(super) fn absent(path: &Path) -> Result<Vec<String>, AtlasError> {
+    let reader = TableReader::open(path, neurons_table(), 1)?;
+    Ok(reader.absent().to_vec())
+}
+
 /// Reads one layer's rows.
 pub(super) fn read(
     path: &Path,

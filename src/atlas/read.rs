@@ -97,6 +97,11 @@ impl Atlas {
         neurons::read(&self.folder.join(NEURONS_FILE), layer, &self.manifest.scan)
     }
 
+    /// Names of the columns that the table of summaries does not have, or that hold nothing but null.
+    pub(crate) fn absent_from_summaries(&self) -> Result<Vec<String>, AtlasError> {
+        neurons::absent(&self.folder.join(NEURONS_FILE))
+    }
+
     /// What holds for the weights of all neurons, if they were analysed.
     pub fn weights_info(&self) -> Option<&WeightsInfo> {
         self.weights.as_ref()

@@ -107,11 +107,16 @@ struct Hooks {
 
 struct Values { float pre, act, in, ranked; };
 
+#define SILU 0
+#define GELU 1
+#define GELU_TANH 2 // the approximation of GELU
+#define RELU 3
+
 __device__ inline float activated(u32 act_fn, float x) {
     switch (act_fn) {
-        case 0: return x / (1.f + expf(-x));
-        case 1: return 0.5f * x * erfcf(-0.70710678f * x);
-        case 2: return x / (1.f + expf(-1.59576912f * x * (1.f + 0.044715f * x * x)));
+        case SILU: return x / (1.f + expf(-x));
+        case GELU: return 0.5f * x * erfcf(-0.70710678f * x);
+        case GELU_TANH: return x / (1.f + expf(-1.59576912f * x * (1.f + 0.044715f * x * x)));
         default: return x < 0.f ? 0.f : x;
     }
 }

@@ -12,10 +12,14 @@ mod device;
 mod emulated;
 #[cfg(any(feature = "cuda", test))]
 mod neurons;
+#[cfg(any(feature = "cuda", test))]
+mod source;
 
 pub use causal::{Causal, causal_softmax};
 pub use choice::{DeviceError, DeviceName};
 #[cfg(any(feature = "cuda", test))]
 pub use device::Gpu;
 #[cfg(any(feature = "cuda", test))]
-pub use neurons::{BatchRows, Counted, FURTHER, HookTensors, LayerState, PeakCandidate, Wanted};
+pub use neurons::{
+    ActFn, BatchRows, Counted, FURTHER, HookTensors, LayerState, PeakCandidate, Wanted,
+};

@@ -6,6 +6,7 @@
 use candle_core::{Result, Tensor};
 
 use super::device::{Buffer, Gpu, address, arguments};
+use super::source::defined;
 
 /// Sums of a neuron that are neither powers nor of a sign case.
 pub const FURTHER: usize = defined("FURTHER");
@@ -20,39 +21,18 @@ const BINS: usize = defined("BINS");
 /// Rows for one thread, about.
 const RUN_ROWS: usize = 512;
 
-/// A number that the kernels' source defines, so that it stands in one place.
-const fn defined(name: &str) -> usize {
-    let (text, name) = (include_str!("kernels.cu").as_bytes(), name.as_bytes());
-    let head = b"#define ";
-    let mut at = 0;
-    while at + head.len() + name.len() < text.len() {
-        if is_at(text, at, head) && is_at(text, at + head.len(), name) {
-            let mut digit = at + head.len() + name.len();
-            if text[digit] == b' ' {
-                digit += 1;
-                let mut number = 0;
-                assert!(text[digit].is_ascii_digit());
-                while text[digit].is_ascii_digit() {
-                    number = number * 10 + (text[digit] - b'0') as usize;
-                    digit += 1;
-                }
-                return number;
-            }
-        }
-        at += 1;
-    }
-    panic!("the kernels define no such number")
-}
-
-const fn is_at(text: &[u8], at: usize, wanted: &[u8]) -> bool {
-    let mut i = 0;
-    while i < wanted.len() {
-        if text[at + i] != wanted[i] {
-            return false;
-        }
-        i += 1;
-    }
-    true
+/// The activation functions that the kernels know.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum ActFn {
+    /// SiLU.
+    Silu = defined("SILU") as u32,
+    /// GELU.
+    Gelu = defined("GELU") as u32,
+    /// The approximation of GELU by tanh.
+    GeluTanh = defined("GELU_TANH") as u32,
+    /// ReLU.
+    Relu = defined("RELU") as u32,
 }
 
 arguments!(Hooks {
@@ -118,8 +98,8 @@ pub struct HookTensors<'a> {
     pub pre: &'a Tensor,
     /// `hook_pre_linear`, if gated.
     pub pre_linear: Option<&'a Tensor>,
-    /// The activation function: 0 SiLU, 1 GELU, 2 its tanh approximation, 3 ReLU.
-    pub act_fn: u32,
+    /// The activation function.
+    pub act_fn: ActFn,
 }
 
 impl HookTensors<'_> {
@@ -128,7 +108,7 @@ impl HookTensors<'_> {
             pre: address(self.pre)?,
             in_: self.pre_linear.map_or(Ok(0), address)?,
             d: self.pre.dim(1)? as u32,
-            act_fn: self.act_fn,
+            act_fn: self.act_fn as u32,
         })
     }
 

@@ -139,11 +139,24 @@ pub(super) fn examples(rows: &[ExampleRow], n_documents: u64) -> Result<(), Stri
             return Err(format!("the ranks of list `{list}` are not in order"));
         }
         for row in of_list {
-            let place = |reason| format!("list `{list}`, rank {}: {reason}", row.rank);
+            let place = |reason: String| format!("list `{list}`, rank {}: {reason}", row.rank);
             example(&row.example, n_documents).map_err(place)?;
+            tokens(row).map_err(place)?;
         }
     }
     Ok(())
+}
+
+/// Texts of tokens belong to the values one by one.
+fn tokens(row: &ExampleRow) -> Result<(), String> {
+    let n_values = row.example.window.steps.len();
+    match &row.tokens {
+        Some(tokens) if tokens.len() != n_values => Err(format!(
+            "`tokens` has {} texts and `steps` {n_values} values",
+            tokens.len()
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn example(of: &Example, n_documents: u64) -> Result<(), String> {

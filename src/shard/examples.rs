@@ -25,6 +25,8 @@ pub struct ExampleRow {
     pub example: Example,
     /// Whether its context and duplicates are known: without them near-duplicates cannot be told.
     pub knows_context: bool,
+    /// The texts of the window's tokens; `None` where the corpus has them.
+    pub tokens: Option<Vec<String>>,
 }
 
 /// An example with the neuron that it belongs to.
@@ -56,6 +58,7 @@ impl Default for NeuronExample {
                 rank: 0,
                 example,
                 knows_context: false,
+                tokens: None,
             },
             has_duplicates: false,
         }
@@ -149,6 +152,13 @@ pub(super) fn examples_table(kind: MlpKind) -> Arc<Table<NeuronExample>> {
             },
         )
         .about("value i is `steps[i] · scale`; −128 stands for NaN or infinity"),
+        Column::texts(
+            "tokens",
+            |e: &E| e.row.tokens.as_deref(),
+            |e, tokens| e.row.tokens = Some(tokens),
+        )
+        .since("0.2", "null")
+        .about("the token at each value as text, in an atlas whose corpus is not there"),
     ];
     if kind == MlpKind::Solu {
         let post = Column::optional(
@@ -218,6 +228,7 @@ pub fn rows_of(neuron: &Neuron) -> Vec<ExampleRow> {
             rank,
             example,
             knows_context: true,
+            tokens: None,
         })
     });
     let samples = neuron.samples.kept().iter().map(|sample| ExampleRow {
@@ -233,6 +244,7 @@ pub fn rows_of(neuron: &Neuron) -> Vec<ExampleRow> {
             duplicates: Vec::new(),
         },
         knows_context: true,
+        tokens: None,
     });
     lists.chain(samples).collect()
 }
@@ -255,8 +267,14 @@ pub fn neuron_from_rows(
         rank,
         example,
         knows_context,
+        tokens,
     } in rows
     {
+        if tokens.is_some() {
+            return Err(format!(
+                "list `{list}` has `tokens`, which a merge would lose"
+            ));
+        }
         if list == SAMPLE_LIST {
             let Example {
                 doc,

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use proptest::prelude::*;
 
-use super::examples::{ExampleRow, NeuronExample, examples_table};
+use super::examples::{ExampleRow, NeuronExample, examples_table, neuron_from_rows};
 use super::stats::{StatsRow, stats_table};
 use super::table::{Row, Table};
+use super::{LayerReader, LayerWriter};
 use crate::ids::{DocId, Pos};
-use crate::stats::MlpKind;
 use crate::stats::examples::Example;
 use crate::stats::histogram::Histogram;
 use crate::stats::moments::Moments;
@@ -17,6 +17,7 @@ use crate::stats::neuron::NeuronStats;
 use crate::stats::signs::CaseStats;
 use crate::stats::sums::N_SUMS;
 use crate::stats::window::Window;
+use crate::stats::{MlpKind, StatsOptions};
 
 fn moments() -> impl Strategy<Value = Moments> {
     prop::collection::vec(-1e3f32..1e3, 0..5).prop_map(|values| {
@@ -67,8 +68,9 @@ fn row(kind: MlpKind) -> impl Strategy<Value = ExampleRow> {
     let duplicates = prop::collection::vec(-9f32..9.0, 0..3);
     let place = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
     let both = (-9f32..9.0, -9f32..9.0);
-    ("[a-z+_.0-9-]{1,12}", place, both, duplicates, values).prop_map(
-        move |(list, (rank, doc, pos, context), (value, post), duplicates, values)| {
+    let texts = prop::option::of(prop::collection::vec(".{0,3}", 0..8));
+    ("[a-z+_.0-9-]{1,12}", place, both, duplicates, values, texts).prop_map(
+        move |(list, (rank, doc, pos, context), (value, post), duplicates, values, tokens)| {
             let window = Window::new(pos, &values);
             let (doc, pos) = (DocId(doc), Pos(pos));
             ExampleRow {
@@ -84,6 +86,7 @@ fn row(kind: MlpKind) -> impl Strategy<Value = ExampleRow> {
                     duplicates,
                 },
                 knows_context: true,
+                tokens,
             }
         },
     )
@@ -168,6 +171,64 @@ proptest! {
             prop_assert_eq!(&again[0], &merged);
         }
     }
+}
+
+/// An atlas that comes from elsewhere has the texts of tokens in the table, and its files are read like any other's.
+#[test]
+fn texts_of_tokens_stand_in_the_table_and_fit_their_values() {
+    let texts = |n: usize| {
+        (0..n)
+            .map(|at| format!("t\u{e9}xt {at}"))
+            .collect::<Vec<_>>()
+    };
+    let example = Example {
+        value: 3.0,
+        post: None,
+        doc: DocId(0),
+        pos: Pos(1),
+        context: 0,
+        window: Window::new(0, &[1.0, 3.0, 2.0]),
+        duplicates: Vec::new(),
+    };
+    let row = |tokens| ExampleRow {
+        list: "top".into(),
+        rank: 0,
+        example: example.clone(),
+        knows_context: true,
+        tokens,
+    };
+    let write = |folder: &std::path::Path, tokens| {
+        let mut stats = NeuronStats::new(MlpKind::Plain);
+        for x in [1.0, 3.0, 2.0] {
+            stats.moments.push(x);
+        }
+        let mut writer = LayerWriter::create(folder, 0, MlpKind::Plain).unwrap();
+        writer.push(0, stats, [row(tokens)]).unwrap();
+        writer.finish().unwrap();
+        let mut reader = LayerReader::open(folder, 0, MlpKind::Plain).unwrap();
+        let absent = reader.absent();
+        let read = reader.next().unwrap();
+        (absent, read.map(|(_, _, rows)| rows))
+    };
+    for tokens in [Some(texts(3)), None] {
+        let folder = tempfile::tempdir().unwrap();
+        let (absent, rows) = write(folder.path(), tokens.clone());
+        assert_eq!(rows.unwrap(), [row(tokens.clone())]);
+        assert_eq!(absent.contains(&"tokens".to_owned()), tokens.is_none());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let error = write(folder.path(), Some(texts(2))).1.unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("neuron 0: list `top`, rank 0: `tokens` has 2 texts and `steps` 3 values"),
+        "{error}"
+    );
+    // the lists of parts are merged by their contexts, and their texts have no place there
+    let stats = NeuronStats::new(MlpKind::Plain);
+    let options = StatsOptions::default();
+    let merged = neuron_from_rows(stats, vec![row(Some(texts(3)))], &options, MlpKind::Plain);
+    let error = merged.unwrap_err();
+    assert_eq!(error, "list `top` has `tokens`, which a merge would lose");
 }
 
 #[test]

@@ -13,11 +13,13 @@ use crate::stats::samples::{BANDS, RANDOM, band_name};
 use crate::stats::signs::SignCase;
 use crate::stats::window::Window;
 use crate::stats::{MlpKind, StatsOptions};
+use crate::tokens::Vocabulary;
 use crate::tokens::store::StoreError;
 
 /// What examples are compared with.
 pub(super) struct Ground<'a> {
     pub(super) positions: &'a Positions<'a>,
+    pub(super) vocabulary: &'a Vocabulary,
     pub(super) options: &'a StatsOptions,
     pub(super) kind: MlpKind,
     /// The documents that were scanned, and what they have.
@@ -152,6 +154,15 @@ fn wrong_row(
         wrong.push(format!(
             "`post` is {value}, beyond `post_min` and `post_max`"
         ));
+    }
+    if let Some(tokens) = &row.tokens {
+        for (pos, text) in (window.start..end).zip(tokens) {
+            let token = ground.positions.token(example.doc, Pos(pos))?;
+            if token.is_none_or(|token| ground.vocabulary.text(token) != *text) {
+                wrong.push(format!("`tokens` has another text for position {pos}"));
+                break;
+            }
+        }
     }
     match ListKind::from_name(&row.list) {
         _ if !row.knows_context => {}

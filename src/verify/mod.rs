@@ -34,7 +34,7 @@ const CACHE_TOKENS: usize = 64 << 20;
 /// Rows of the token index that are read at one go.
 const TOKEN_ROWS: usize = 4096;
 
-/// Most findings that are told.
+/// Most findings that are listed.
 const MOST_FINDINGS: usize = 100;
 
 /// What is to be computed again.
@@ -70,7 +70,7 @@ pub struct Finding {
     pub what: String,
 }
 
-/// What is wrong, as far as it is told.
+/// What is wrong: the first findings, and how many there are.
 #[derive(Debug, Default)]
 struct Findings {
     told: Vec<Finding>,
@@ -171,7 +171,7 @@ pub enum VerifyError {
     #[error(transparent)]
     Option(#[from] OptionError),
     /// The folder holds something that is not of the scan.
-    #[error("`{path}` is of another {what} (expected {expected}, found {found})")]
+    #[error("`{path}` is from a different {what} (expected {expected}, found {found})")]
     Other {
         /// Where.
         path: PathBuf,

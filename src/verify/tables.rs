@@ -1,5 +1,6 @@
 //! Whether the tables of an atlas agree with each other, with the corpus and with the parts.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -48,6 +49,7 @@ pub(super) fn check(
     let ground = |documents, is_merged| -> Result<Ground<'_>, VerifyError> {
         Ok(Ground {
             positions: &positions,
+            vocabulary: tokenizer.vocabulary(),
             options,
             kind: scan.kind(),
             counts: positions.counts(std::ops::Range::clone(&documents))?,
@@ -342,15 +344,25 @@ fn check_summaries(
         found.push(own);
     }
     rank(&mut expected);
+    let absent = atlas.absent_from_summaries()?;
+    let mut lacking = BTreeSet::new();
     for (expected, found) in expected.iter().flatten().zip(found.iter().flatten()) {
-        if expected != found {
+        if expected == found {
+            continue;
+        }
+        let columns = different_summaries(expected, found).into_iter();
+        let (unknown, columns): (Vec<_>, Vec<_>) = columns.partition(|one| absent.contains(one));
+        lacking.extend(unknown);
+        if !columns.is_empty() {
             let (layer, neuron) = (found.layer, found.neuron);
-            let columns = quoted(&different_summaries(expected, found));
+            let columns = quoted(&columns);
             findings.add(
                 NEURONS,
                 format!("neuron {layer}.{neuron}: {columns} differ from what was computed"),
             );
         }
     }
+    let lacks = |column| format!("it lacks `{column}`, which the other tables give");
+    findings.all(NEURONS, lacking.into_iter().map(lacks));
     Ok(())
 }

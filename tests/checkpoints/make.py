@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the GGUF files of tests/checkpoints.rs with the package `gguf` (0.19), and the values that it reads from them.
+"""Makes the GGUF files of tests/model/checkpoints.rs with the package `gguf` (0.19), and the values that it reads from them.
 
 usage: make.py
 

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::attack::{Attack, Outcome};
 use crate::mutate::{self, Random};
-use crate::support::{self, files, model};
+use crate::support::{self, Project, copy, files, model};
 
 /// How data folders are verified.
 const VERIFY: VerifyOptions = VerifyOptions {
@@ -41,11 +41,10 @@ const MOST: usize = 128 << 20;
 
 /// A data folder with parts, atlas and corpus, of a gated model.
 fn data() -> &'static Path {
-    static PROJECT: OnceLock<tempfile::TempDir> = OnceLock::new();
     static DATA: OnceLock<PathBuf> = OnceLock::new();
-    let project = PROJECT.get_or_init(|| {
-        let project = tempfile::tempdir().unwrap();
+    let make = |project: &Project| {
         let few = [
+            "--rank-pre",
             "--top-k",
             "3",
             "--case-k",
@@ -55,23 +54,9 @@ fn data() -> &'static Path {
             "--random",
             "3",
         ];
-        support::scan(
-            project.path(),
-            "llama",
-            8,
-            &[&["--rank-pre"][..], &few].concat(),
-        );
-        project
-    });
-    DATA.get_or_init(|| project.path().join("data/llama"))
-}
-
-fn copy(from: &Path, to: &Path) {
-    for (name, bytes) in files(from) {
-        let path = to.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
+        project.scan_here("llama", 8, &few);
+    };
+    DATA.get_or_init(|| Project::shared("fuzz", make).data("llama"))
 }
 
 /// Puts the sizes and hashes of a folder's manifest right.

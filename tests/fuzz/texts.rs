@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use neuroscope::config::Project;
+use neuroscope::config;
 use neuroscope::corpus::{Corpus, CorpusOptions, Source};
 use neuroscope::site::{self, Inputs, SiteOptions};
 use serde_json::json;
 
 use crate::attack::{Attack, Outcome};
 use crate::mutate::{self, Random};
-use crate::support;
+use crate::support::{self, Project};
 
 /// Bytes that reading a small corpus may take.
 const MOST: usize = 32 << 20;
@@ -76,10 +76,9 @@ fn corpora() {
     }
 }
 
-/// A small data folder, scanned once.
-fn data(project: &Path) -> PathBuf {
-    support::scan(project, "gpt2", 6, &["--top-k", "2", "--random", "1"]);
-    project.join("data/gpt2")
+/// A project with a small atlas, `gpt2`.
+fn project() -> Project {
+    Project::new().scan("gpt2", 6, &["--top-k", "2", "--random", "1"])
 }
 
 fn build(project: &Path, data: &Path, content: Option<&Path>, out: &Path) -> Outcome {
@@ -116,9 +115,9 @@ order = 3
 
 #[test]
 fn content() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = data(dir.path());
-    let content = dir.path().join("content");
+    let dir = project();
+    let data = dir.data("gpt2");
+    let content = dir.join("content");
     let explanation = "{\"layer\": 0, \"neuron\": 1, \"text\": \"speaks of \u{202e}rivers\", \"score\": 0.5, \"url\": \"https://example.org/\"}\n";
     for (file, seed) in [
         ("about.md", NOTE),
@@ -140,8 +139,8 @@ fn content() {
             },
             |input| {
                 fs::write(&path, input).unwrap();
-                let site = dir.path().join("site");
-                build(dir.path(), &data, Some(&content), &site)
+                let site = dir.join("site");
+                build(&dir, &data, Some(&content), &site)
             },
         );
         fs::remove_file(&path).unwrap();
@@ -170,18 +169,18 @@ fn project_file() {
         |random| mutate::bytes(seed.as_bytes(), random),
         |input| {
             fs::write(dir.path().join("neuroscope.toml"), input).unwrap();
-            Project::read(dir.path()).into()
+            config::Project::read(dir.path()).into()
         },
     );
 }
 
 #[test]
 fn list_of_a_sites_files() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = data(dir.path());
-    let site = dir.path().join("out/site");
-    assert_eq!(build(dir.path(), &data, None, &site), Outcome::Read);
-    let beside = dir.path().join("out/mine.txt");
+    let dir = project();
+    let data = dir.data("gpt2");
+    let site = dir.join("out/site");
+    assert_eq!(build(&dir, &data, None, &site), Outcome::Read);
+    let beside = dir.join("out/mine.txt");
     fs::write(&beside, "mine").unwrap();
     let built = support::files(&site);
     let list = ".neuroscope-build.json";
@@ -210,7 +209,7 @@ fn list_of_a_sites_files() {
         },
         |input| {
             fs::write(site.join(list), input).unwrap();
-            let outcome = build(dir.path(), &data, None, &site);
+            let outcome = build(&dir, &data, None, &site);
             // a list that can be read, but does not name what is there, makes that somebody else's
             let is_list = serde_json::from_slice::<serde_json::Value>(input).is_ok();
             assert!(

@@ -10,7 +10,7 @@ use serde_json::Value;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::{files, model};
+use super::{change_json, copy, model};
 
 /// A tensor outside of a file.
 #[derive(Clone)]
@@ -36,20 +36,14 @@ impl Stored {
 
 /// A copy of a fixture that a test may change.
 pub fn copy_of(name: &str, folder: &Path) -> PathBuf {
-    let copy = folder.join(name);
-    fs::create_dir_all(&copy).unwrap();
-    for (name, bytes) in files(&model(name)) {
-        fs::write(copy.join(name), bytes).unwrap();
-    }
-    copy
+    let to = folder.join(name);
+    copy(&model(name), &to);
+    to
 }
 
 /// Changes the config of a model.
 pub fn change_config(folder: &Path, change: impl FnOnce(&mut Value)) {
-    let path = folder.join("config.json");
-    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    change(&mut config);
-    fs::write(path, config.to_string()).unwrap();
+    change_json(&folder.join("config.json"), change);
 }
 
 /// The tensors of a safetensors file.

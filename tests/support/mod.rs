@@ -1,12 +1,15 @@
-//! What the tests share: the program, the small models, a corpus that is hard to show.
+//! What the tests share: projects, the program, the small models, a corpus that is hard to show.
 
 pub mod checkpoint;
+mod project;
 pub mod tables;
 pub mod weights;
 
+pub use project::Project;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Output};
 
 use assert_cmd::cargo::CommandCargoExt;
 use base64::Engine;
@@ -34,14 +37,42 @@ pub struct Said {
     pub stderr: String,
 }
 
+impl Said {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// What a command said in JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Said {
-    let output = command.output().unwrap();
-    Said {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Said::of(command.output().unwrap())
+}
+
+/// Waits for the end of a command.
+pub fn wait(child: Child) -> Said {
+    Said::of(child.wait_with_output().unwrap())
+}
+
+/// Runs a command that must find its options wrong, with exit code 2 and an error that names `what`.
+pub fn misused(command: &mut Command, what: &[&str]) -> Said {
+    let said = run(command);
+    assert_eq!(said.code, Some(2), "{command:?}\n{}", said.stderr);
+    assert_names(&said, what);
+    said
+}
+
+fn assert_names(said: &Said, what: &[&str]) {
+    let missing = what.iter().find(|what| !said.stderr.contains(**what));
+    assert_eq!(missing, None, "is not in:\n{}", said.stderr);
 }
 
 /// Runs a command that must succeed.
@@ -69,13 +100,7 @@ pub fn fail(command: &mut Command, what: &[&str]) -> Said {
     );
     assert!(said.stderr.contains("error: "), "{}", said.stderr);
     assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
-    for what in what {
-        assert!(
-            said.stderr.contains(what),
-            "`{what}` is not in:\n{}",
-            said.stderr
-        );
-    }
+    assert_names(&said, what);
     said
 }
 
@@ -102,19 +127,55 @@ pub fn corpus(path: &Path, n: usize) {
     fs::write(path, lines).unwrap();
 }
 
-/// Scans a fixture model over such a corpus into `project/data/<model>`.
-pub fn scan(project: &Path, name: &str, documents: usize, more: &[&str]) {
-    let file = project.join("corpus.jsonl");
-    corpus(&file, documents);
+/// The command that scans a model over a corpus.
+pub fn scan_command(project: &Path, model: &Path, corpus: &Path) -> Command {
+    with_corpus(project, "scan", model, corpus)
+}
+
+/// The command that tokenizes a corpus.
+pub fn tokenize_command(project: &Path, model: &Path, corpus: &Path) -> Command {
+    with_corpus(project, "tokenize", model, corpus)
+}
+
+fn with_corpus(project: &Path, name: &str, model: &Path, corpus: &Path) -> Command {
     let mut command = neuroscope(project);
+    command.arg(name).arg("--model").arg(model);
+    command.arg("--corpus").arg(corpus);
     command
-        .arg("scan")
-        .arg("--model")
-        .arg(model(name))
-        .arg("--corpus")
-        .arg(file)
-        .args(more);
-    succeed(&mut command);
+}
+
+/// The command of this name for a data folder: `merge`, `verify`.
+pub fn data_command(project: &Path, name: &str, data: &Path) -> Command {
+    let mut command = neuroscope(project);
+    command.arg(name).arg(data);
+    command
+}
+
+/// The command that analyses an atlas with its model.
+pub fn analyze_command(project: &Path, data: &Path, model: &Path) -> Command {
+    let mut command = data_command(project, "analyze", data);
+    command.arg("--model").arg(model);
+    command
+}
+
+/// Copies what is in a folder.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in walkdir::WalkDir::new(from).min_depth(1) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        match entry.file_type().is_dir() {
+            true => fs::create_dir_all(target).unwrap(),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+/// Changes a JSON file.
+pub fn change_json(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut value: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
 }
 
 /// Every file below a folder with its bytes, sorted by name.
@@ -206,8 +267,7 @@ pub fn tokens(text: &Value, lengths: &Value, bytes: &Value) -> Vec<Vec<u8>> {
 }
 
 /// The record that a neuron's page embeds.
-pub fn record(page: &Path) -> Value {
-    let html = fs::read_to_string(page).unwrap();
+fn embedded_record(html: &str) -> Value {
     let (_, rest) = html
         .split_once("<script type=\"application/json\" id=\"neuron\">")
         .unwrap();

@@ -1,15 +1,15 @@
 //! Tables that tests change, and the manifests that belong to them.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use neuroscope::files::hash_file;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::files;
+use super::{change_json, files};
 
 /// The row groups of a table.
 pub fn groups(path: &Path) -> Vec<RecordBatch> {
@@ -36,12 +36,6 @@ pub fn write(path: &Path, groups: &[Vec<RecordBatch>]) {
         writer.flush().unwrap();
     }
     writer.close().unwrap();
-}
-
-pub fn change_json(path: &Path, change: impl FnOnce(&mut Value)) {
-    let mut value: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
-    change(&mut value);
-    fs::write(path, serde_json::to_vec_pretty(&value).unwrap()).unwrap();
 }
 
 /// Puts the length and the checksum of a file right in its folder's manifest.

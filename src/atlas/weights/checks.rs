@@ -486,7 +486,7 @@ fn length(
     (low > 0.0 && high.is_finite()).then_some((low, high))
 }
 
-/// What is wrong with what is said of a whole layer.
+/// What is wrong with a layer's own numbers.
 pub(crate) fn wrong_info(info: &WeightsInfo, scan: &ScanIdentity) -> Vec<String> {
     let mut wrong = Vec::new();
     let n_layers = f64::from(scan.model.n_layers);

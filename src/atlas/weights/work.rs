@@ -27,7 +27,7 @@ const COLUMN_BYTES: usize = 2 << 30;
 /// Bytes of the weights of layers that are looked at together.
 const LAYER_BYTES: usize = 1 << 30;
 
-/// Share of the layers, from the first, of which it is said which tokens their neurons read.
+/// Share of the layers, from the first, whose neurons get lists of the tokens that they read.
 const EARLY_LAYERS: f64 = 0.25;
 
 /// How many floating-point operations an analysis takes.
@@ -303,7 +303,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// What the neurons of a layer read; empty where that is not said.
+/// What the neurons of a layer read; empty in layers without such lists.
 type LayerReads = Vec<Reads<(u32, f32)>>;
 
 /// What is known of a layer before it is put together.

@@ -9,13 +9,14 @@ use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor};
 use super::Causal;
 #[cfg(test)]
 use super::emulated;
+use super::source::defined;
 pub(super) use memory::Buffer;
 use memory::Plain;
 #[cfg(feature = "cuda")]
 use memory::address_of;
 
 /// Threads of a group.
-const LANES: usize = 32;
+const LANES: usize = defined("LANES");
 
 /// A device with our kernels.
 #[derive(Clone, Debug)]

@@ -12,12 +12,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::gpu::{
-    BatchRows, Counted, FURTHER, Gpu, HookTensors, LayerState, PeakCandidate, Wanted,
+    ActFn, BatchRows, Counted, FURTHER, Gpu, HookTensors, LayerState, PeakCandidate, Wanted,
 };
 use crate::ids::Pos;
 use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
 use crate::model::{Activation, Entry, MlpProducts, Model, ModelError};
-use crate::stats::block::{Around, Block, More, Quantity, ScanContext, quantity_of};
+use crate::stats::block::{Block, PositionWindow, Quantity, ScanContext, Tally, quantity_of};
 use crate::stats::moments::Moments;
 use crate::stats::signs::CaseStats;
 use crate::stats::sums::N_SUMS;
@@ -158,7 +158,7 @@ impl OnDevice {
                     let histogram = counted.histogram.chunks_exact(counted.d);
                     block.add(
                         lane,
-                        &more(&counted, neuron),
+                        &tally(&counted, neuron),
                         histogram.map(|bin| bin[neuron]),
                     );
                 }
@@ -341,19 +341,17 @@ impl LayerOnDevice<'_> {
     }
 }
 
-/// The statistics of one neuron.
-fn more(counted: &Counted, neuron: usize) -> More {
+/// What was counted of one neuron.
+fn tally(counted: &Counted, neuron: usize) -> Tally {
     let d = counted.d;
     let count = |at: usize| counted.counts[at * d + neuron];
     let sum = |at: usize| counted.sums[at * d + neuron];
     let extreme = |at: usize| counted.extremes[at * d + neuron];
-    More {
-        moments: Moments {
-            count: u64::from(count(0)),
-            sums: Some(std::array::from_fn(sum)),
-            min: -extreme(1),
-            max: extreme(0),
-        },
+    Tally {
+        count: count(0),
+        powers: std::array::from_fn(sum),
+        min: -extreme(1),
+        max: extreme(0),
         sums: std::array::from_fn(|at| sum(4 + at)),
         n_firing: count(1),
         n_above_tau: count(2),
@@ -379,10 +377,10 @@ fn hooks_of(products: &MlpProducts) -> HookTensors<'_> {
         pre: &products.pre,
         pre_linear: products.pre_linear.as_ref(),
         act_fn: match products.act_fn {
-            Activation::Silu => 0,
-            Activation::Gelu => 1,
-            Activation::GeluTanh => 2,
-            Activation::Relu => 3,
+            Activation::Silu => ActFn::Silu,
+            Activation::Gelu => ActFn::Gelu,
+            Activation::GeluTanh => ActFn::GeluTanh,
+            Activation::Relu => ActFn::Relu,
             Activation::SoluLn => unreachable!("SoLU neurons are observed on the host"),
         },
     }
@@ -531,8 +529,13 @@ impl<'a> BatchIndex<'a> {
         })
     }
 
-    fn at<'v>(&self, place: Place, values: &'v [f32], options: &StatsOptions) -> Around<'v> {
-        Around {
+    fn at<'v>(
+        &self,
+        place: Place,
+        values: &'v [f32],
+        options: &StatsOptions,
+    ) -> PositionWindow<'v> {
+        PositionWindow {
             doc: self.batch[place.0].info.doc,
             pos: Pos(self.pos(place)),
             start: self.positions(place, options).start,

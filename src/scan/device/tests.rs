@@ -18,7 +18,7 @@ use crate::scan::batch::Cursor;
 use crate::scan::engine::Engine;
 use crate::scan::job::{Job, Prepared};
 use crate::scan::{Checked, CorpusSetup, ScanOptions, Setup, tokenize};
-use crate::stats::histogram::bin;
+use crate::stats::histogram::{BINS, bin};
 use crate::stats::neuron::Neuron;
 use crate::stats::neuron::NeuronStats;
 use weights::change_tensor;
@@ -222,7 +222,7 @@ fn values_are_read_and_activated_as_they_should_be() {
                 n_rows: n as u32,
             })
             .collect();
-        for act_fn in 0..4 {
+        for act_fn in [ActFn::Silu, ActFn::Gelu, ActFn::GeluTanh, ActFn::Relu] {
             let hooks = HookTensors {
                 pre,
                 pre_linear: None,
@@ -232,22 +232,22 @@ fn values_are_read_and_activated_as_they_should_be() {
             for (at, found) in found.iter().enumerate() {
                 let x = f64::from(expected[at % n * d + at / n]);
                 let y = match act_fn {
-                    0 => x / (1.0 + (-x).exp()),
-                    1 => 0.5 * x * erfc(-x / 2f64.sqrt()),
-                    2 => {
+                    ActFn::Silu => x / (1.0 + (-x).exp()),
+                    ActFn::Gelu => 0.5 * x * erfc(-x / 2f64.sqrt()),
+                    ActFn::GeluTanh => {
                         x / (1.0
                             + (-2.0
                                 * (2.0 / std::f64::consts::PI).sqrt()
                                 * (x + 0.044715 * x.powi(3)))
                             .exp())
                     }
-                    _ => x.max(0.0),
+                    ActFn::Relu => x.max(0.0),
                 };
                 let moderate = x.abs() < 8.0;
                 let close = (f64::from(*found) - y).abs() <= 2e-5 * y.abs() + 1e-30;
                 assert!(
                     !moderate || close,
-                    "{:?} {act_fn} of {x}: {found}, not {y}",
+                    "{:?} {act_fn:?} of {x}: {found}, not {y}",
                     pre.dtype()
                 );
             }
@@ -258,14 +258,14 @@ fn values_are_read_and_activated_as_they_should_be() {
         let hooks = HookTensors {
             pre,
             pre_linear: None,
-            act_fn: 3,
+            act_fn: ActFn::Relu,
         };
         let (post, _) = state
             .observe(hooks, &mut rows, &vec![f32::INFINITY; 2 * d])
             .unwrap();
         let post = values(&post);
         let counted = state.take().unwrap();
-        let mut bins = vec![0; 256];
+        let mut bins = vec![0; BINS];
         for (x, post) in expected.iter().zip(post) {
             let relu = if *x < 0.0 { 0.0 } else { *x };
             assert!(

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow_array::builder::{ListBuilder, PrimitiveBuilder};
+use arrow_array::builder::{ListBuilder, PrimitiveBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, UInt8Type, UInt32Type, UInt64Type,
@@ -76,15 +76,24 @@ pub const FIRST: &str = "0.1";
 type Write<R> = Box<dyn Fn(&[R]) -> ArrayRef + Send + Sync>;
 type Read<R> = Box<dyn Fn(&ArrayRef, &mut [R]) -> Result<(), String> + Send + Sync>;
 
+/// Whether a row may be without a value of a column.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// Every row has a value.
+    Required,
+    /// Every file has the column; a value may be null.
+    Nullable,
+    /// A file may lack the column, and a value may be null; the text says what holds then.
+    Optional(&'static str),
+}
+
 /// A column of a table whose rows are `R`s.
 pub struct Column<R> {
     name: String,
     data_type: DataType,
-    is_nullable: bool,
+    presence: Presence,
     /// The version of the program that it came with.
     since: &'static str,
-    /// What holds where a file does not have it; `None` if every file must.
-    without: Option<&'static str>,
     about: Cow<'static, str>,
     write: Write<R>,
     read: Read<R>,
@@ -100,9 +109,8 @@ impl<R: Row> Column<R> {
         Self {
             name: name.into(),
             data_type,
-            is_nullable: false,
+            presence: Presence::Required,
             since: FIRST,
-            without: None,
             about: "".into(),
             write: Box::new(write),
             read: Box::new(read),
@@ -166,7 +174,7 @@ impl<R: Row> Column<R> {
         Self::new(name, DataType::Boolean, write, read).nullable()
     }
 
-    /// A column of texts that may be null. What cannot be set is said with the row's place.
+    /// A column of texts that may be null. An error of `set` is reported with the row's place.
     pub fn text(
         name: &str,
         get: impl Fn(&R) -> Option<&str> + Send + Sync + 'static,
@@ -213,6 +221,39 @@ impl<R: Row> Column<R> {
                 let [from, until] = [n, n + 1].map(|n| lists.value_offsets()[n] as usize);
                 set(row, &values[from..until]).map_err(|reason| at(row, reason))
             })
+        };
+        Self::new(name, data_type, write, read)
+    }
+
+    /// A column of lists of texts. A list that is null is not set.
+    pub fn texts(
+        name: &str,
+        get: impl Fn(&R) -> Option<&[String]> + Send + Sync + 'static,
+        set: impl Fn(&mut R, Vec<String>) + Send + Sync + 'static,
+    ) -> Self {
+        let item = Arc::new(Field::new("item", DataType::Utf8, false));
+        let data_type = DataType::List(item.clone());
+        let write = move |rows: &[R]| -> ArrayRef {
+            let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item.clone());
+            for row in rows {
+                let list = get(row);
+                for text in list.unwrap_or_default() {
+                    lists.values().append_value(text);
+                }
+                lists.append(list.is_some());
+            }
+            Arc::new(lists.finish())
+        };
+        let read = move |values: &ArrayRef, rows: &mut [R]| {
+            let lists = values.as_list::<i32>();
+            let texts = lists.values().as_string::<i32>();
+            let rows = rows.iter_mut().enumerate();
+            for (n, row) in rows.filter(|(n, _)| lists.is_valid(*n)) {
+                let [from, until] = [n, n + 1].map(|n| lists.value_offsets()[n] as usize);
+                let list = (from..until).map(|at| texts.value(at).to_owned());
+                set(row, list.collect());
+            }
+            Ok(())
         };
         Self::new(name, data_type, write, read)
     }
@@ -270,12 +311,12 @@ impl<R: Row> Column<R> {
     }
 
     fn may_be_null(&self) -> bool {
-        self.is_nullable || self.without.is_some()
+        self.presence != Presence::Required
     }
 
     fn nullable(self) -> Self {
         Self {
-            is_nullable: true,
+            presence: Presence::Nullable,
             ..self
         }
     }
@@ -283,7 +324,7 @@ impl<R: Row> Column<R> {
     /// Makes the column one that is never null.
     pub fn required(self) -> Self {
         Self {
-            is_nullable: false,
+            presence: Presence::Required,
             ..self
         }
     }
@@ -292,7 +333,7 @@ impl<R: Row> Column<R> {
     pub fn since(self, version: &'static str, without: &'static str) -> Self {
         Self {
             since: version,
-            without: Some(without),
+            presence: Presence::Optional(without),
             ..self
         }
     }
@@ -300,7 +341,7 @@ impl<R: Row> Column<R> {
     /// Says that a table that was not scanned may lack the column; `without` is what holds then.
     pub fn may_lack(self, without: &'static str) -> Self {
         Self {
-            without: Some(without),
+            presence: Presence::Optional(without),
             ..self
         }
     }
@@ -326,12 +367,12 @@ impl<R: Row> Column<R> {
     /// Its line in a table of docs/format.md.
     pub fn line(&self) -> String {
         let mut about = self.about.trim_end_matches('.').to_owned();
-        match self.without {
-            Some(without) if self.since != FIRST => {
+        match self.presence {
+            Presence::Optional(without) if self.since != FIRST => {
                 about += &format!("; since {}, {without} in older files", self.since);
             }
-            Some(without) => about += &format!("; {without} where it is absent"),
-            None => {}
+            Presence::Optional(without) => about += &format!("; {without} where it is absent"),
+            Presence::Required | Presence::Nullable => {}
         }
         let null = if self.may_be_null() { " or null" } else { "" };
         let type_name = type_name(&self.data_type);
@@ -370,9 +411,11 @@ impl<R: Row> Column<R> {
     }
 
     pub(super) fn check_absent(&self) -> Result<(), String> {
-        match self.without {
-            Some(_) => Ok(()),
-            None => Err(format!("column `{}` is missing", self.name)),
+        match self.presence {
+            Presence::Optional(_) => Ok(()),
+            Presence::Required | Presence::Nullable => {
+                Err(format!("column `{}` is missing", self.name))
+            }
         }
     }
 }

@@ -13,11 +13,17 @@ use super::super::sums::N_SUMS;
 use super::super::window::Window;
 use super::{Block, ScanContext, larger};
 
-/// Statistics of a neuron at some positions.
-#[derive(Clone, Debug, Default)]
-pub struct More {
-    /// Moments of the ranked value.
-    pub moments: Moments,
+/// A neuron's statistics at some positions.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// Positions that are counted.
+    pub count: u32,
+    /// Σx, Σx², Σx³, Σx⁴ of the ranked value.
+    pub powers: [f64; 4],
+    /// Smallest ranked value; `+∞` when `count` is 0.
+    pub min: f32,
+    /// Largest ranked value; `−∞` when `count` is 0.
+    pub max: f32,
     /// Further sums.
     pub sums: [f64; N_SUMS],
     /// Positions with `hook_pre` > 0.
@@ -34,7 +40,7 @@ pub struct More {
 
 /// A position and the values around it.
 #[derive(Clone, Copy, Debug)]
-pub struct Around<'a> {
+pub struct PositionWindow<'a> {
     /// The document.
     pub doc: DocId,
     /// The position.
@@ -45,7 +51,7 @@ pub struct Around<'a> {
     pub values: &'a [f32],
 }
 
-impl Around<'_> {
+impl PositionWindow<'_> {
     fn value(&self) -> f32 {
         self.values[(self.pos.0 - self.start) as usize] + 0.0
     }
@@ -72,7 +78,7 @@ impl Block {
     }
 
     /// Offers the best peak of a whole document to a list. `context` is the hash of the tokens up to it.
-    pub fn offer(&mut self, list: usize, lane: usize, peak: &Around<'_>, context: u64) {
+    pub fn offer(&mut self, list: usize, lane: usize, peak: &PositionWindow<'_>, context: u64) {
         let peaks = &mut self.peaks[list];
         peaks.lists[lane].insert(Example {
             value: peak.value(),
@@ -94,7 +100,13 @@ impl Block {
     }
 
     /// Adds a drawn position that is wanted.
-    pub fn draw(&mut self, lane: usize, rank: u32, at: &Around<'_>, context: &ScanContext<'_>) {
+    pub fn draw(
+        &mut self,
+        lane: usize,
+        rank: u32,
+        at: &PositionWindow<'_>,
+        context: &ScanContext<'_>,
+    ) {
         let sample = Sample {
             rank,
             doc: at.doc,
@@ -109,31 +121,30 @@ impl Block {
     }
 
     /// Adds statistics, and counts by bin.
-    pub fn add(&mut self, lane: usize, more: &More, histogram: impl Iterator<Item = u32>) {
-        let own = &more.moments;
-        self.count[lane] += own.count as u32;
-        for (sums, more) in self.sums.iter_mut().zip(own.sums.into_iter().flatten()) {
-            sums[lane] += more;
+    pub fn add(&mut self, lane: usize, tally: &Tally, histogram: impl Iterator<Item = u32>) {
+        self.count[lane] += tally.count;
+        for (sums, sum) in self.sums.iter_mut().zip(tally.powers) {
+            sums[lane] += sum;
         }
-        for (sums, more) in self.further.iter_mut().zip(more.sums) {
-            sums[lane] += more;
+        for (sums, sum) in self.further.iter_mut().zip(tally.sums) {
+            sums[lane] += sum;
         }
-        self.max[lane] = larger(self.max[lane], own.max);
-        self.min[lane] = -larger(-self.min[lane], -own.min);
-        self.firing[lane] += more.n_firing;
-        self.above[lane] += more.n_above_tau;
-        self.not_finite[lane] += more.not_finite;
-        self.special[lane].merge(&more.special);
+        self.max[lane] = larger(self.max[lane], tally.max);
+        self.min[lane] = -larger(-self.min[lane], -tally.min);
+        self.firing[lane] += tally.n_firing;
+        self.above[lane] += tally.n_above_tau;
+        self.not_finite[lane] += tally.not_finite;
+        self.special[lane].merge(&tally.special);
         let bins = &mut self.histogram[lane * BINS..(lane + 1) * BINS];
-        for (count, more) in bins.iter_mut().zip(histogram) {
-            *count += more;
+        for (count, n) in bins.iter_mut().zip(histogram) {
+            *count += n;
         }
-        for (case, more) in self.cases.iter_mut().flatten().zip(&more.cases) {
-            case.count[lane] += more.count as u32;
+        for (case, counted) in self.cases.iter_mut().flatten().zip(&tally.cases) {
+            case.count[lane] += counted.count as u32;
             for quantity in 0..4 {
-                case.sums[quantity][lane] += more.sums[quantity];
+                case.sums[quantity][lane] += counted.sums[quantity];
                 let extreme = &mut case.extremes[quantity][lane];
-                *extreme = SignCase::larger(*extreme, more.extremes[quantity]);
+                *extreme = SignCase::larger(*extreme, counted.extremes[quantity]);
             }
         }
     }

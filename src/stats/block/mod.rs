@@ -31,7 +31,7 @@ use super::signs::{CaseStats, SignCase};
 use super::sums::{self, N_SUMS};
 use super::{MlpKind, StatsOptions};
 use document::{Carry, Pending, Segment};
-pub use found::{Around, More};
+pub use found::{PositionWindow, Tally};
 pub use saved::Progress;
 use strip::{Best, Strip, StripRows, StripState};
 

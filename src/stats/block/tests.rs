@@ -17,7 +17,7 @@ struct TestWindow {
     columns: [Vec<f32>; 4],
 }
 
-/// Cuts documents into windows of `CONTEXT` rows, each behind one special row.
+/// Cuts documents into windows of `CONTEXT` rows, each after one special row.
 fn windows(documents: &[Document]) -> Vec<TestWindow> {
     let mut out = Vec::new();
     for (doc, document) in documents.iter().enumerate() {

@@ -5,20 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
-use neuroscope::gpu::DeviceName;
 use neuroscope::load::ModelFiles;
-use neuroscope::shard::Lock;
-use neuroscope::verify::{VerifyOptions, VerifyReport, verify};
+use neuroscope::verify::verify;
 use serde_json::{Value, json};
 
-use crate::support::tables::{change_json, groups, put_right, tables, write};
-use crate::support::{fail, files, model, neuroscope, scan, succeed};
+use super::{found, options, project};
+use crate::support::tables::{groups, put_right, tables, write};
+use crate::support::{change_json, data_command, fail, files, model, succeed};
 
 /// Numbers that look random and are always the same.
 struct Draw(u64);
@@ -34,36 +33,6 @@ impl Draw {
 
     fn of<'a, T>(&mut self, some: &'a [T]) -> &'a T {
         &some[self.next(some.len())]
-    }
-}
-
-fn options(full: bool) -> VerifyOptions {
-    VerifyOptions {
-        neurons: 2,
-        examples: 1,
-        tolerance: 1e-3,
-        seed: 0,
-        full,
-        device: DeviceName::Cpu,
-    }
-}
-
-/// What `verify` says of a data folder: nothing, or the first thing that is wrong.
-fn found(data: &Path, model: Option<&ModelFiles>) -> Option<String> {
-    match verify(data, model, &options(model.is_some()), &|_| true) {
-        Ok(VerifyReport {
-            n_wrong,
-            wrong,
-            recomputed,
-            ..
-        }) => match wrong.first() {
-            Some(first) => Some(format!("{n_wrong}: {}: {}", first.file, first.what)),
-            None => {
-                let off = recomputed.map(|again| again.off).unwrap_or_default();
-                off.first().map(|off| format!("{off} does not reproduce"))
-            }
-        },
-        Err(error) => Some(error.to_string()),
     }
 }
 
@@ -317,26 +286,6 @@ fn is_long() -> bool {
     std::env::var_os("NEUROSCOPE_LONG").is_some()
 }
 
-/// Scans a model in two parts and merges them; without the parts, if they are not wanted.
-fn atlas(project: &Path, name: &str, with_parts: bool, more: &[&str]) -> PathBuf {
-    let data = project.join("data").join(name);
-    for part in ["0/2", "1/2"] {
-        scan(project, name, 40, &[more, &["--part", part]].concat());
-    }
-    let mut merge = neuroscope(project);
-    succeed(
-        merge
-            .arg("merge")
-            .arg(&data)
-            .arg("--model")
-            .arg(model(name)),
-    );
-    if !with_parts {
-        fs::remove_dir_all(data.join("parts")).unwrap();
-    }
-    data
-}
-
 #[test]
 fn single_changes_are_found() {
     let all: [(&str, bool, &[&str]); 5] = [
@@ -349,8 +298,8 @@ fn single_changes_are_found() {
     let (share, n_atlases) = if is_long() { (1, all.len()) } else { (10, 2) };
     let mut sum: BTreeMap<&str, Rate> = BTreeMap::new();
     for (seed, (name, with_parts, more)) in (1..).zip(&all[..n_atlases]) {
-        let dir = tempfile::tempdir().unwrap();
-        let data = atlas(dir.path(), name, *with_parts, more);
+        let project = project(name, *with_parts, more);
+        let data = project.data(name);
         let parts = if *with_parts { "with" } else { "without" };
         println!("{name} {more:?}, {parts} its parts");
         let rates = change(&data, name, share, seed);
@@ -400,8 +349,8 @@ fn values_that_no_row_has_are_refused_by_name() {
     use arrow_array::{Float32Array, Float64Array, StringArray, UInt32Array, UInt64Array};
     use arrow_schema::{DataType, Field};
 
-    let dir = tempfile::tempdir().unwrap();
-    let data = atlas(dir.path(), "llama", true, &["--name", "llama"]);
+    let project = project("llama", true, &[]);
+    let data = project.data("llama");
     let before = files(&data);
     let item = |data_type| Field::new("item", data_type, false);
     let steps = |values: &[i8]| -> arrow_array::ArrayRef {
@@ -468,21 +417,16 @@ fn values_that_no_row_has_are_refused_by_name() {
     ] {
         let path = data.join("atlas").join(table);
         put(&path, column, 1, value);
-        for command in ["build", "verify"] {
-            let mut command_line = neuroscope(dir.path());
-            command_line.arg(command);
-            if command == "verify" {
-                command_line.arg(&data);
-            }
-            // what a table does not say with the name of its column, it says with what it is
-            let what = match column {
-                "layer" => "neuron",
-                "neuron" | "token" | "list" | "class" | "role" | "rank" => column,
-                "start" => "`pos`",
-                column => &format!("`{column}`"),
-            };
-            fail(&mut command_line, &[table, what.trim_end_matches('s')]);
-        }
+        // what a table does not say with the name of its column, it says with what it is
+        let what = match column {
+            "layer" => "neuron",
+            "neuron" | "token" | "list" | "class" | "role" | "rank" => column,
+            "start" => "`pos`",
+            column => &format!("`{column}`"),
+        };
+        let what = [table, what.trim_end_matches('s')];
+        project.build_refused(&[], &what);
+        fail(&mut data_command(&project, "verify", &data), &what);
         restore(&data, &before);
     }
     // one row group where there is one for each layer
@@ -490,7 +434,7 @@ fn values_that_no_row_has_are_refused_by_name() {
     let all = groups(&path);
     write(&path, &[all]);
     put_right(&path);
-    fail(neuroscope(dir.path()).arg("build"), &["neurons.parquet"]);
+    project.build_refused(&[], &["neurons.parquet"]);
     restore(&data, &before);
     // fewer rows than neurons
     for table in [stats, weights, "neurons.parquet", "tokens.parquet"] {
@@ -500,121 +444,23 @@ fn values_that_no_row_has_are_refused_by_name() {
         last[0] = last[0].slice(0, last[0].num_rows() - 1);
         write(&path, &all);
         put_right(&path);
-        fail(neuroscope(dir.path()).arg("build"), &[table, "expected"]);
+        project.build_refused(&[], &[table, "expected"]);
         restore(&data, &before);
     }
     // a part is read by the same rules
     let path = data.join("parts/part-00001-of-00002").join(examples);
     put(&path, "doc", 1, u32s(0));
-    fail(
-        neuroscope(dir.path()).arg("verify").arg(&data),
-        &["`doc` is 0"],
-    );
+    let mut verify = data_command(&project, "verify", &data);
+    fail(&mut verify, &["`doc` is 0"]);
     restore(&data, &before);
-    succeed(neuroscope(dir.path()).arg("verify").arg(&data));
-}
-
-/// Atlases of several models, types, options, splits and versions, of which nothing is wrong.
-#[test]
-fn good_atlases_are_not_accused() {
-    let v1 = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v1");
-    for name in ["llama", "gpt2", "solu", "llama_weights", "gpt2_weights"] {
-        assert_eq!(found(&v1.join(name), None), None, "{name}");
-    }
-    let all: [(&str, &[&str]); 7] = [
-        ("llama", &[]),
-        (
-            "llama",
-            &["--dtype", "bf16", "--refactor-glu", "--rank-pre"],
-        ),
-        (
-            "gpt2",
-            &["--count-special", "--n-ctx", "16", "--dtype", "f16"],
-        ),
-        (
-            "gpt2",
-            &[
-                "--window-before",
-                "3",
-                "--window-after",
-                "0",
-                "--context-tokens",
-                "2",
-            ],
-        ),
-        (
-            "gpt2",
-            &["--random", "200", "--per-band", "30", "--top-k", "60"],
-        ),
-        (
-            "llama",
-            &[
-                "--random",
-                "0",
-                "--per-band",
-                "0",
-                "--case-k",
-                "0",
-                "--tau",
-                "0",
-            ],
-        ),
-        ("solu", &["--top-k", "1", "--seed", "7"]),
-    ];
-    for (at, (name, more)) in all.into_iter().enumerate() {
-        let dir = tempfile::tempdir().unwrap();
-        scan(dir.path(), name, 30, more);
-        let data = dir.path().join("data").join(name);
-        assert_eq!(found(&data, None), None, "{name} {more:?}");
-        let files = ModelFiles::open(model(name).to_str().unwrap()).unwrap();
-        let said = verify(&data, Some(&files), &options(false), &|_| true).unwrap();
-        assert!(said.is_right(), "{name} {more:?}: {:?}", said.wrong);
-        if at % 2 == 0 {
-            let said = verify(&data, Some(&files), &options(true), &|_| true).unwrap();
-            assert!(said.is_right(), "{name} {more:?}: {:?}", said.wrong);
-            assert!(said.full.unwrap().exact);
-        }
-    }
-}
-
-/// In parts, without an analysis of the weights, without its parts; and scanned elsewhere, where bits are others.
-#[test]
-fn what_is_not_there_is_not_missed() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data/llama");
-    for part in ["0/3", "1/3", "2/3"] {
-        scan(dir.path(), "llama", 30, &["--part", part]);
-    }
-    succeed(neuroscope(dir.path()).arg("merge").arg(&data));
-    let files = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
-    assert_eq!(found(&data, None), None);
-    assert_eq!(found(&data, Some(&files)), None);
-    for part in 0..3 {
-        let folder = data.join(format!("parts/part-{part:05}-of-00003"));
-        change_json(&folder.join("manifest.json"), |manifest| {
-            manifest["device"] = json!("cuda:0");
-        });
-    }
-    let said = verify(&data, Some(&files), &options(true), &|_| true).unwrap();
-    assert!(said.is_right(), "{:?}", said.wrong);
-    let full = said.full.unwrap();
-    assert!(!full.exact && full.because.unwrap().contains("cuda:0"));
-    fs::remove_dir_all(data.join("parts")).unwrap();
-    assert_eq!(found(&data, None), None);
-    let mut verify = neuroscope(dir.path());
-    verify.arg("verify").arg(&data).arg("--full");
-    let said = succeed(verify.arg("--model").arg(model("llama")));
-    assert!(said.stdout.contains("bit for bit"), "{}", said.stdout);
-    let left = fs::read_dir(&data).unwrap().flatten();
-    let left = left.filter(|entry| entry.file_name().to_str().unwrap().starts_with(".verify"));
-    assert_eq!(left.count(), 0);
+    succeed(&mut verify);
 }
 
 /// A position near the last number, and a window that ends there, which a row may have as far as the row itself tells.
 #[test]
 fn a_position_past_its_document_is_found() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = atlas(dir.path(), "llama", false, &[]);
+    let project = project("llama", false, &[]);
+    let data = project.data("llama");
     let path = data.join("atlas/layer-000.examples.parquet");
     let n = u32::try_from(
         groups(&path)[0]
@@ -626,25 +472,17 @@ fn a_position_past_its_document_is_found() {
     );
     let start = u32::MAX - n.unwrap();
     for (column, value) in [("start", start), ("pos", u32::MAX - 1)] {
-        let mut all: Vec<_> = groups(&path).into_iter().map(|group| vec![group]).collect();
-        let batch = all[0][0].clone();
-        let mut columns = batch.slice(1, 1).columns().to_vec();
-        columns[batch.schema().index_of(column).unwrap()] =
-            Arc::new(arrow_array::UInt32Array::from(vec![value]));
-        let changed = RecordBatch::try_new(batch.schema(), columns).unwrap();
-        let after = batch.slice(2, batch.num_rows() - 2);
-        all[0] = vec![batch.slice(0, 1), changed, after];
-        write(&path, &all);
+        let value = arrow_array::UInt32Array::from(vec![value]);
+        put(&path, column, 1, Arc::new(value));
     }
-    put_right(&path);
     let found = found(&data, None).unwrap();
     assert!(found.contains("`pos` is 4294967294; document"), "{found}");
 }
 
 #[test]
 fn every_damaged_file_is_listed() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = atlas(dir.path(), "llama", true, &[]);
+    let project = project("llama", true, &[]);
+    let data = project.data("llama");
     let damaged = [
         "atlas/layer-000.stats.parquet",
         "corpus/index.bin",
@@ -666,42 +504,7 @@ fn every_damaged_file_is_listed() {
     expected.sort_unstable();
     assert_eq!((told, report.n_wrong), (expected, 4));
     fail(
-        neuroscope(dir.path()).arg("verify").arg(&data),
+        &mut data_command(&project, "verify", &data),
         &["has 4 problems", "damaged: its length is 7"],
     );
-}
-
-#[test]
-fn a_tolerance_that_is_none_is_refused_before_anything_is_read() {
-    let dir = tempfile::tempdir().unwrap();
-    for tolerance in ["1.5", "NaN", "inf"] {
-        let mut command = neuroscope(dir.path());
-        command.arg("verify").arg("nothing-here");
-        let output = command.args(["--tolerance", tolerance]).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains("`tolerance` is"), "{said}");
-    }
-}
-
-/// What a killed process left goes; what one that is at work has written stays.
-#[test]
-fn what_a_killed_full_check_left_is_removed() {
-    let dir = tempfile::tempdir().unwrap();
-    scan(dir.path(), "llama", 12, &[]);
-    let data = dir.path().join("data/llama");
-    let [left, used, mine] = [".verify-aB3dE6", ".verify-000000", ".verify-notes"];
-    for name in [left, used, mine] {
-        fs::create_dir_all(data.join(name).join("parts")).unwrap();
-    }
-    let lock = Lock::try_take(&data.join(used).join("verify")).unwrap();
-    let model = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
-    assert_eq!(found(&data, Some(&model)), None);
-    assert!(!data.join(left).exists());
-    assert!(data.join(used).exists() && data.join(mine).exists());
-    drop(lock);
-    assert_eq!(found(&data, Some(&model)), None);
-    let left = fs::read_dir(&data).unwrap().flatten();
-    let left = left.filter(|entry| entry.file_name().to_str().unwrap().starts_with(".verify"));
-    assert_eq!(left.count(), 1);
 }

@@ -13,7 +13,7 @@ use neuroscope::load::ModelFiles;
 use serde_json::{Map, Value, json};
 
 use crate::conformance::{Expected, compute, largest_error};
-use crate::support::{files, model};
+use crate::support::{copy, model};
 
 type Config = Map<String, Value>;
 
@@ -24,9 +24,7 @@ fn check(
     theirs: impl FnOnce(Value, VarBuilder<'_>, &Tensor) -> Result<Tensor>,
 ) {
     let dir = tempfile::tempdir().unwrap();
-    for (name, bytes) in files(&model(fixture)) {
-        fs::write(dir.path().join(name), bytes).unwrap();
-    }
+    copy(&model(fixture), dir.path());
     let config = fs::read(dir.path().join("config.v4.json")).unwrap();
     let mut config: Config = serde_json::from_slice(&config).unwrap();
     change(&mut config);

@@ -1,4 +1,5 @@
-//! Text as it comes: encodings, packings, folders, odd lines, long documents, tokens without an embedding.
+//! Text as it comes: encodings, packings, folders, odd lines, long documents, tokens without an embedding, and the corpora
+//! made of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -10,20 +11,18 @@ use neuroscope::ids::DocId;
 use neuroscope::tokens::store::TokenStore;
 use serde_json::{Value, json};
 
-use crate::support::{fail, files, model, neuroscope, succeed};
+use crate::support::{
+    Project, change_json, copy, corpus, fail, model, neuroscope, scan_command, succeed,
+    tokenize_command,
+};
 
 fn tokenize(project: &Path, corpus: impl AsRef<Path>) -> Command {
     tokenize_with(project, &model("gpt2"), corpus)
 }
 
 fn tokenize_with(project: &Path, model: &Path, corpus: impl AsRef<Path>) -> Command {
-    let mut command = neuroscope(project);
-    command.args(["tokenize", "--model"]).arg(model);
-    command
-        .arg("--corpus")
-        .arg(corpus.as_ref())
-        .args(["--data"]);
-    command.arg(project.join("data"));
+    let mut command = tokenize_command(project, model, corpus.as_ref());
+    command.arg("--data").arg(project.join("data"));
     command
 }
 
@@ -314,17 +313,13 @@ fn folders_are_read_with_links_and_any_case_and_say_what_is_left_out() {
 
 /// A copy of a fixture model whose tokenizer has one token more than the model.
 fn with_image_token(dir: &Path, special: bool) -> PathBuf {
-    let copy = dir.join("model");
-    fs::create_dir_all(&copy).unwrap();
-    for (name, bytes) in files(&model("llama")) {
-        fs::write(copy.join(name), bytes).unwrap();
-    }
-    let path = copy.join("tokenizer.json");
-    let mut json: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let folder = dir.join("model");
+    copy(&model("llama"), &folder);
     let token = json!({"id": 290, "content": "<image>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": special});
-    json["added_tokens"].as_array_mut().unwrap().push(token);
-    fs::write(path, json.to_string()).unwrap();
-    copy
+    change_json(&folder.join("tokenizer.json"), |json| {
+        json["added_tokens"].as_array_mut().unwrap().push(token);
+    });
+    folder
 }
 
 #[test]
@@ -343,10 +338,8 @@ fn a_token_without_an_embedding_is_found_before_the_scan() {
         ];
         fail(&mut tokenize_with(project, &model, &path), &what);
         for more in [&["--plan"][..], &[]] {
-            let mut scan = neuroscope(project);
-            scan.args(["scan", "--name", "m", "--model"]).arg(&model);
-            scan.arg("--corpus").arg(&path).args(more);
-            fail(&mut scan, &what);
+            let mut scan = scan_command(project, &model, &path);
+            fail(scan.args(["--name", "m"]).args(more), &what);
         }
         let mut command = tokenize_with(project, &model, &path);
         let said = succeed(command.arg("--skip-invalid"));
@@ -393,8 +386,7 @@ fn many_special_tokens_are_not_all_listed() {
     let said = succeed(&mut command);
     assert!(said.stdout.len() < 2000, "{} bytes", said.stdout.len());
     assert!(said.stdout.contains("... and 6232 more"), "{}", said.stdout);
-    let all = succeed(command.arg("--json")).stdout;
-    let all: Value = serde_json::from_str(&all).unwrap();
+    let all = succeed(command.arg("--json")).json();
     assert_eq!(all["added_tokens"].as_array().unwrap().len(), 6244);
 }
 
@@ -425,4 +417,129 @@ fn one_long_document_takes_little_memory() {
         "{}",
         said.stderr
     );
+}
+
+/// The corpus is known by its content, whatever folder it lies in.
+#[test]
+fn a_corpus_is_tokenized_once() {
+    let project = Project::new();
+    let tokenize =
+        |corpus: &Path| succeed(&mut tokenize_command(&project, &model("llama"), corpus)).stderr;
+    let [here, there] = ["here", "there"].map(|folder| project.join(folder).join("corpus.jsonl"));
+    for path in [&here, &there] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        corpus(path, 9);
+    }
+    let said = tokenize(&here);
+    let bytes = said
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap();
+    assert!(bytes > 100 && said.contains(" bytes in "), "{said}");
+    let manifest = project.join("data/llama/corpus/manifest.json");
+    let first = fs::read_to_string(&manifest).unwrap();
+    assert_eq!(tokenize(&there), "");
+    assert_eq!(fs::read_to_string(&manifest).unwrap(), first);
+    corpus(&there, 10);
+    assert!(tokenize(&there).contains("tokenize: "));
+    assert_ne!(fs::read_to_string(&manifest).unwrap(), first);
+}
+
+#[test]
+fn corpora_of_all_kinds_are_read_in_a_stable_order() {
+    let project = Project::new();
+    let folder = project.join("texts");
+    fs::create_dir_all(folder.join("inner")).unwrap();
+    corpus(&folder.join("a.jsonl"), 3);
+    let lines = fs::read(folder.join("a.jsonl")).unwrap();
+    fs::write(
+        folder.join("b.jsonl.zst"),
+        zstd::encode_all(&lines[..], 3).unwrap(),
+    )
+    .unwrap();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, b"a text file").unwrap();
+    fs::write(folder.join("inner/c.txt.gz"), gz.finish().unwrap()).unwrap();
+    fs::write(folder.join("inner/empty.txt"), "").unwrap();
+    fs::write(folder.join("README"), "not a document").unwrap();
+    let tokenize = |paths: &[&Path]| {
+        let mut command = tokenize_command(&project, &model("llama"), paths[0]);
+        succeed(command.args(&paths[1..]).arg("--json")).json()
+    };
+    let whole = tokenize(&[&folder]);
+    assert_eq!(whole["n_documents"], 8);
+    let files = [
+        folder.join("a.jsonl"),
+        folder.join("b.jsonl.zst"),
+        folder.join("inner/c.txt.gz"),
+        folder.join("inner/empty.txt"),
+    ];
+    let listed = tokenize(&files.iter().map(|f| f.as_path()).collect::<Vec<_>>());
+    assert_eq!(whole["sha256"], listed["sha256"]);
+    let turned = tokenize(&files.iter().rev().map(|f| f.as_path()).collect::<Vec<_>>());
+    assert_ne!(whole["sha256"], turned["sha256"]);
+}
+
+#[test]
+fn corpora_that_cannot_be_read() {
+    let project = Project::new();
+    let tokenize = |name: &str, bytes: &[u8], more: &[&str]| {
+        project.write(name, bytes);
+        let mut command = tokenize_command(&project, &model("llama"), &project.join(name));
+        command.args(more);
+        command
+    };
+    fail(
+        &mut tokenize("empty.jsonl", b"", &[]),
+        &["no text in corpus `empty.jsonl`"],
+    );
+    fail(&mut tokenize("empty.txt", b"", &[]), &["no text"]);
+    fail(&mut tokenize("blank.jsonl", b"\n\n  \n", &[]), &["no text"]);
+    fail(
+        &mut tokenize("a.jsonl", b"{\"text\":\"x\"}\nnot json\n", &[]),
+        &["a.jsonl` line 2: not a JSON object", "--skip-invalid"],
+    );
+    fail(
+        &mut tokenize("b.jsonl", b"{\"text\":\"x\"}\n{\"body\":\"y\"}\n", &[]),
+        &["b.jsonl` line 2: missing field `text`", "--text-field"],
+    );
+    fail(
+        &mut tokenize("c.jsonl", b"{\"text\":\"\xff\"}\n", &[]),
+        &["c.jsonl` line 1: not valid UTF-8"],
+    );
+    fail(
+        &mut tokenize("d.txt", b"good \xff bad", &[]),
+        &["d.txt` is not valid UTF-8: byte 5"],
+    );
+    fail(
+        &mut tokenize("e.pdf", b"x", &[]),
+        &["e.pdf` is neither .jsonl nor .txt"],
+    );
+    fail(
+        &mut tokenize("f.jsonl.zst", b"not zstd at all", &[]),
+        &["f.jsonl.zst"],
+    );
+    fail(
+        &mut tokenize("g.jsonl.gz", b"not gzip at all", &[]),
+        &["g.jsonl.gz"],
+    );
+    fail(
+        &mut tokenize_command(&project, &model("llama"), Path::new("nowhere.txt")),
+        &["nowhere.txt"],
+    );
+    assert!(!project.join("data/llama/corpus").exists());
+
+    let lines =
+        b"{\"text\":\"x\"}\nnot json\n{\"text\":5}\n{\"text\":\"\xff\"}\n{\"text\":\"the text\"}\n";
+    let said = succeed(&mut tokenize("a.jsonl", lines, &["--skip-invalid"]));
+    assert!(said.stderr.contains("skipped 3 texts"), "{}", said.stderr);
+    assert!(said.stdout.contains("2 documents"), "{}", said.stdout);
+    let said = succeed(&mut tokenize(
+        "b.jsonl",
+        b"{\"body\":\"y y y\"}\n",
+        &["--text-field", "body"],
+    ));
+    assert!(said.stdout.contains("1 documents"), "{}", said.stdout);
 }

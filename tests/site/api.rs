@@ -1,37 +1,32 @@
 //! What programs read of a site: every file is as its schema says, and the description names every file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{examples, files, neuroscope, record, scan, succeed};
+use crate::support::{Project, examples, files};
 
 fn schema(name: &str) -> Value {
     serde_json::from_str(neuroscope::site::schema(name).unwrap()).unwrap()
 }
 
-fn built(project: &Path) {
-    for name in ["llama", "gpt2", "solu"] {
-        scan(
-            project,
-            name,
-            20,
-            &["--rank-pre"][..usize::from(name == "llama")],
-        );
-    }
-    succeed(neuroscope(project).args(["build", "--neuron-json", "--deepdecipher"]));
+/// A site of three models with every file that a site can have.
+fn whole_site() -> &'static Project {
+    Project::shared("every file", |project| {
+        project.scan_here("llama", 20, &["--rank-pre"]);
+        project.scan_here("gpt2", 20, &[]);
+        project.scan_here("solu", 20, &[]);
+        project.build(&["--neuron-json", "--deepdecipher"]);
+    })
 }
 
 #[test]
 fn every_file_is_as_its_schema_says() {
-    let dir = tempfile::tempdir().unwrap();
-    built(dir.path());
     let mut validators = BTreeMap::new();
     let mut n = BTreeMap::new();
-    for (name, bytes) in files(&dir.path().join("site")) {
+    for (name, bytes) in files(&whole_site().site()) {
         let is_shape = name.starts_with("api/") && name.contains("/all/");
         if name.starts_with("api/v1/schema") || name == "api/v1/openapi.json" {
             continue;
@@ -78,8 +73,6 @@ fn every_file_is_as_its_schema_says() {
 /// Each file that programs read has a path in the description, and each path a file.
 #[test]
 fn the_description_names_every_file() {
-    let dir = tempfile::tempdir().unwrap();
-    built(dir.path());
     let openapi = schema("openapi.json");
     let paths: Vec<(String, regex::Regex)> = openapi["paths"]
         .as_object()
@@ -97,7 +90,7 @@ fn the_description_names_every_file() {
         })
         .collect();
     let mut seen = BTreeSet::new();
-    for (name, _) in files(&dir.path().join("site")) {
+    for (name, _) in files(&whole_site().site()) {
         let address = format!("/{name}");
         let is_data = [".json", ".csv", ".bin.gz"]
             .iter()
@@ -125,13 +118,8 @@ fn the_description_names_every_file() {
 
 #[test]
 fn deepdeciphers_shape_has_the_largest_activations() {
-    let dir = tempfile::tempdir().unwrap();
-    scan(dir.path(), "llama", 20, &[]);
-    succeed(neuroscope(dir.path()).args(["build", "--deepdecipher"]));
-    let site = dir.path().join("site");
-    let record = record(&site.join("llama/1/5.html"));
-    let shape = fs::read(site.join("api/llama/all/1/5")).unwrap();
-    let shape: Value = serde_json::from_slice(&shape).unwrap();
+    let record = whole_site().record("llama/1/5.html");
+    let shape = whole_site().json("api/llama/all/1/5");
     assert_eq!(
         (&shape["model"], &shape["layer"], &shape["neuron"]),
         (&"llama".into(), &1.into(), &5.into())

@@ -3,46 +3,57 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow_array::RecordBatch;
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_schema::{DataType, Field};
 use neuroscope::atlas::facts::MEAN_ABS;
 use neuroscope::atlas::{Atlas, Moments, build, find_parts};
 use neuroscope::gpu::DeviceName;
+use neuroscope::load::ModelFiles;
+use neuroscope::tokens::store::TokenStore;
 use neuroscope::verify::{VerifyOptions, verify};
 
-use crate::support::tables::{groups, leave_out, tables};
-use crate::support::{fail, files, neuroscope, record, scan, succeed};
+use crate::support::tables::{groups, leave_out, put_right, tables, write};
+use crate::support::{Project, data_command, files, model, succeed};
 
-fn index(project: &Path, model: &str) -> serde_json::Value {
-    let path = project.join("site").join(model).join("index.json");
-    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
-}
+const OPTIONS: VerifyOptions = VerifyOptions {
+    neurons: 1,
+    examples: 1,
+    tolerance: 1e-3,
+    seed: 0,
+    full: false,
+    device: DeviceName::Cpu,
+};
 
 #[test]
 fn an_atlas_without_a_later_column_does_not_know_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "llama", 8, &[]);
-    let data = project.join("data/llama");
-    let known = Atlas::open(&data.join("atlas")).unwrap();
+    let project = Project::new().scan("llama", 12, &[]);
+    let data = project.data("llama");
+    let known = project.atlas("llama");
     let of_first = known.summaries(0).unwrap()[0].value(&MEAN_ABS);
     assert!(of_first.unwrap() > 0.0);
-    succeed(neuroscope(project).arg("build"));
-    assert_eq!(index(project, "llama")["missing"], serde_json::json!([]));
-    let with = record(&project.join("site/llama/0/0.html"));
+    project.build(&[]);
+    assert_eq!(
+        project.json("llama/index.json")["missing"],
+        serde_json::json!([])
+    );
+    let with = project.record("llama/0/0.html");
     assert!(with["stats"]["mean_abs"].as_f64().unwrap() > 0.0);
 
     for path in tables(&data).into_iter().chain(tables_of_part(&data)) {
         leave_out(&path, |name| ["sum_abs", "mean_abs"].contains(&name));
     }
-    succeed(neuroscope(project).args(["verify"]).arg(&data));
-    succeed(neuroscope(project).arg("build"));
+    succeed(&mut data_command(&project, "verify", &data));
+    project.build(&[]);
     assert_eq!(
-        index(project, "llama")["missing"],
+        project.json("llama/index.json")["missing"],
         serde_json::json!(["mean_abs"])
     );
-    let page = fs::read_to_string(project.join("site/llama/index.html")).unwrap();
+    let page = project.page("llama/index.html");
     assert_eq!(page.matches("Not known in this atlas.").count(), 1);
-    let mut without = record(&project.join("site/llama/0/0.html"));
+    let mut without = project.record("llama/0/0.html");
     assert_eq!(without["stats"]["mean_abs"], serde_json::Value::Null);
     without["stats"]["mean_abs"] = with["stats"]["mean_abs"].clone();
     assert_eq!(without, with, "everything else is what it was");
@@ -50,10 +61,8 @@ fn an_atlas_without_a_later_column_does_not_know_it() {
 
 #[test]
 fn an_atlas_that_was_not_scanned_may_know_little() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "llama", 8, &[]);
-    let data = project.join("data/llama");
+    let project = Project::new().scan("llama", 12, &[]);
+    let data = project.data("llama");
     let is_out = |name: &str| {
         [
             "sum",
@@ -92,8 +101,8 @@ fn an_atlas_that_was_not_scanned_may_know_little() {
     );
     assert!(neuron.stats.special.is_none() && neuron.stats.cases.is_none());
     assert!(neuron.stats.moments.count > 0 && neuron.stats.moments.max > neuron.stats.moments.min);
-    succeed(neuroscope(project).arg("build"));
-    let stats = &record(&project.join("site/llama/1/0.html"))["stats"];
+    project.build(&[]);
+    let stats = &project.record("llama/1/0.html")["stats"];
     for name in ["mean", "variance", "not_finite", "special", "histogram"] {
         assert!(stats[name].is_null(), "{name}: {}", stats[name]);
     }
@@ -107,29 +116,19 @@ fn an_atlas_that_was_not_scanned_may_know_little() {
     assert!(stats["max"].as_f64().unwrap() > 0.0);
     // a part that knows less makes an atlas that knows less
     fs::remove_dir_all(data.join("atlas")).unwrap();
-    succeed(neuroscope(project).arg("merge").arg(&data));
-    assert!(
-        Atlas::open(&data.join("atlas"))
-            .unwrap()
-            .layer(0)
-            .unwrap()
-            .next()
-            .unwrap()
-            .unwrap()
-            .stats
-            .histogram
-            .is_some()
-    );
+    succeed(&mut data_command(&project, "merge", &data));
+    let first = |atlas: &Atlas| atlas.layer(0).unwrap().next().unwrap().unwrap().stats;
+    assert!(first(&project.atlas("llama")).histogram.is_some());
     for path in tables_of_part(&data) {
         leave_out(&path, |name| {
             name.starts_with("histogram") || name == "sum2"
         });
     }
     fs::remove_dir_all(data.join("atlas")).unwrap();
-    succeed(neuroscope(project).arg("merge").arg(&data));
-    let atlas = Atlas::open(&data.join("atlas")).unwrap();
-    let neuron = atlas.layer(0).unwrap().next().unwrap().unwrap();
-    assert!(neuron.stats.histogram.is_none() && neuron.stats.moments.sums.is_none());
+    succeed(&mut data_command(&project, "merge", &data));
+    let atlas = project.atlas("llama");
+    let stats = first(&atlas);
+    assert!(stats.histogram.is_none() && stats.moments.sums.is_none());
     assert_eq!(
         atlas.summaries(0).unwrap()[0].value(&neuroscope::atlas::facts::KURTOSIS),
         None
@@ -138,10 +137,81 @@ fn an_atlas_that_was_not_scanned_may_know_little() {
     for path in tables(&data) {
         leave_out(&path, |name| name == "count");
     }
-    fail(
-        neuroscope(project).arg("build"),
-        &["neurons.parquet", "column `count` is missing"],
-    );
+    project.build_refused(&[], &["neurons.parquet", "column `count` is missing"]);
+}
+
+/// What one table lacks and others give is one problem for each column, not one for each neuron.
+#[test]
+fn a_column_that_the_table_of_neurons_lacks_is_reported_once() {
+    let project = Project::new().scan("llama", 12, &[]);
+    let data = project.data("llama");
+    leave_out(&data.join("atlas/neurons.parquet"), |name| {
+        ["mean_abs", "skewness_rank_in_model"].contains(&name)
+    });
+    let report = verify(&data, None, &OPTIONS, &|_| true).unwrap();
+    let wrong = report.wrong.iter();
+    let wrong: Vec<_> = wrong
+        .map(|one| format!("{}: {}", one.file, one.what))
+        .collect();
+    let lacks =
+        |column| format!("atlas/neurons.parquet: it lacks `{column}`, which the other tables give");
+    assert_eq!(wrong, ["mean_abs", "skewness_rank_in_model"].map(lacks));
+}
+
+/// An atlas may have the texts of its tokens; where there is a corpus too, they are those of the corpus.
+#[test]
+fn texts_of_tokens_are_compared_with_the_corpus() {
+    let project = Project::new().scan("llama", 12, &[]);
+    let data = project.data("llama");
+    fs::remove_dir_all(data.join("parts")).unwrap();
+    let store = TokenStore::open(&data.join("corpus"), 1 << 16).unwrap();
+    let files = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
+    let tokenizer = files.tokenizer().unwrap();
+    let path = data.join("atlas/layer-001.examples.parquet");
+    let atlas = project.atlas("llama");
+    let neurons = atlas.layer(1).unwrap().map(Result::unwrap);
+    let rows: Vec<_> = neurons.flat_map(|neuron| neuron.examples).collect();
+    assert!(rows.iter().all(|row| row.tokens.is_none()));
+    let texts = rows.iter().map(|row| {
+        let window = &row.example.window;
+        let start = window.start as usize;
+        let ids = store.tokens(row.example.doc, start..start + window.steps.len());
+        let ids = ids.unwrap().into_iter();
+        let text = |id| tokenizer.vocabulary().text(id).into_owned();
+        ids.map(text).collect::<Vec<_>>()
+    });
+    let mut texts: Vec<Vec<String>> = texts.collect();
+    let put = |texts: &[Vec<String>]| {
+        let [batch] = groups(&path).try_into().unwrap();
+        let schema = batch.schema();
+        let item = Arc::new(Field::new("item", DataType::Utf8, false));
+        let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
+        for texts in texts {
+            lists.append_value(texts.iter().map(Some));
+        }
+        let mut columns = batch.columns().to_vec();
+        columns[schema.index_of("tokens").unwrap()] = Arc::new(lists.finish());
+        write(
+            &path,
+            &[vec![RecordBatch::try_new(schema, columns).unwrap()]],
+        );
+        put_right(&path);
+    };
+    put(&texts);
+    let report = || verify(&data, None, &OPTIONS, &|_| true).unwrap();
+    assert_eq!(report().wrong.first().map(|one| &one.what), None);
+    let atlas = project.atlas("llama");
+    let neuron = atlas.layer(1).unwrap().next().unwrap().unwrap();
+    assert_eq!(neuron.examples[0].tokens.as_ref(), texts.first());
+
+    texts[0][1].push('!');
+    put(&texts);
+    let report = report();
+    assert_eq!(report.n_wrong, 1);
+    let pos = rows[0].example.window.start + 1;
+    let expected = format!("`tokens` has another text for position {pos}");
+    let what = &report.wrong[0].what;
+    assert!(what.ends_with(&expected), "{what}");
 }
 
 /// Every column that a table may lack, in the atlas and in its parts: what is left is read, merged and verified, and no
@@ -149,9 +219,8 @@ fn an_atlas_that_was_not_scanned_may_know_little() {
 #[test]
 fn any_column_that_may_be_absent_may_be_absent_alone() {
     for name in ["llama", "gpt2", "solu"] {
-        let dir = tempfile::tempdir().unwrap();
-        scan(dir.path(), name, 6, &["--top-k", "3", "--case-k", "2"]);
-        let data = dir.path().join("data").join(name);
+        let project = Project::new().scan(name, 6, &["--top-k", "3", "--case-k", "2"]);
+        let data = project.data(name);
         let part = data.join("parts/part-00000-of-00001");
         let whole: Vec<_> = files(&data);
         let restore = || {
@@ -203,7 +272,7 @@ fn any_column_that_may_be_absent_may_be_absent_alone() {
                         );
                     }
                 }
-                let merged = dir.path().join("merged");
+                let merged = project.join("merged");
                 let parts = find_parts(&data.join("parts")).unwrap();
                 let result = build(&parts, &merged, &|_| true);
                 match ["context", "duplicates"].contains(&column.as_str()) {
@@ -213,15 +282,7 @@ fn any_column_that_may_be_absent_may_be_absent_alone() {
                     ),
                     false => {
                         result.unwrap();
-                        let options = VerifyOptions {
-                            neurons: 1,
-                            examples: 1,
-                            tolerance: 1e-3,
-                            seed: 0,
-                            full: false,
-                            device: DeviceName::Cpu,
-                        };
-                        let report = verify(&data, None, &options, &|_| true).unwrap();
+                        let report = verify(&data, None, &OPTIONS, &|_| true).unwrap();
                         let derived = report
                             .wrong
                             .iter()
@@ -253,9 +314,7 @@ fn is_less(found: Option<Moments>, before: Option<Moments>) -> bool {
 
 fn tables_of_part(data: &Path) -> Vec<std::path::PathBuf> {
     let part = data.join("parts/part-00000-of-00001");
-    let names = crate::support::files(&part)
-        .into_iter()
-        .map(|(name, _)| name);
+    let names = files(&part).into_iter().map(|(name, _)| name);
     let stats = names.filter(|name| name.ends_with("stats.parquet"));
     stats.map(|name| part.join(name)).collect()
 }

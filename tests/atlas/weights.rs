@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use neuroscope::atlas::{
-    AnalysisOptions, Atlas, Class, NeuronWeights, Reads, Region, Relation, Role, RoleThresholds,
+    AnalysisOptions, Class, NeuronWeights, Reads, Region, Relation, Role, RoleThresholds,
     TokenIndex, WeightsInfo, weights,
 };
 use neuroscope::ids::{DocId, NeuronId, Pos, TokenId};
@@ -17,7 +17,10 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
 use crate::support::weights::{change_tensor, change_tensors};
-use crate::support::{examples, fail, files, model, neuroscope, record, run, scan, succeed};
+use crate::support::{
+    Project, analyze_command, change_json, copy, corpus, data_command, examples, fail, files,
+    misused, model, scan_command, succeed,
+};
 
 struct Analysis {
     layers: Vec<Vec<NeuronWeights>>,
@@ -364,14 +367,11 @@ fn turned_signs_change_no_class() {
     assert!(n_turned > 20, "{n_turned}");
 }
 
-/// Copies a fixture, to be changed.
-fn copied(name: &str, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-        if model(name).join(file).is_file() {
-            fs::copy(model(name).join(file), to.join(file)).unwrap();
-        }
-    }
+/// Scans a changed copy of the Llama fixture.
+fn scan_copy(project: &Project, folder: &Path) {
+    let text = project.join("corpus.jsonl");
+    corpus(&text, 12);
+    succeed(&mut scan_command(project, folder, &text));
 }
 
 fn floats(data: &mut [u8], change: impl FnOnce(&mut Vec<f32>)) {
@@ -392,7 +392,7 @@ const N: usize = 37; // its d_mlp
 
 /// In layer 0 neuron 2 reads nothing. In layer 1 neuron 3 writes nothing, 4 reads nothing, 5 has no gate, 7 is 6 again, 8 and 9 are large and small.
 fn degenerate(folder: &Path) {
-    copied("llama", folder);
+    copy(&model("llama"), folder);
     let file = folder.join("model.safetensors");
     let rows = |values: &mut Vec<f32>| {
         let row = values[6 * D..7 * D].to_vec();
@@ -519,12 +519,11 @@ fn degenerate_weights_have_defined_results() {
 /// Nothing that is not a number gets as far as a page.
 #[test]
 fn pages_of_degenerate_weights_have_no_nan() {
-    let dir = tempfile::tempdir().unwrap();
-    degenerate(&dir.path().join("odd"));
-    let odd = dir.path().join("odd");
-    scan(dir.path(), odd.to_str().unwrap(), 12, &["--name", "odd"]);
-    succeed(neuroscope(dir.path()).args(["build", "--neuron-json"]));
-    for (name, bytes) in files(&dir.path().join("site")) {
+    let project = Project::new();
+    degenerate(&project.join("odd"));
+    scan_copy(&project, &project.join("odd"));
+    project.build(&["--neuron-json"]);
+    for (name, bytes) in files(&project.site()) {
         let text = String::from_utf8_lossy(&bytes);
         let shows = !name.starts_with("api/v1/")
             && [".html", ".json", ".csv"]
@@ -535,8 +534,7 @@ fn pages_of_degenerate_weights_have_no_nan() {
             .find(|word| text.contains(word));
         assert!(!shows || nan.is_none(), "{nan:?} in {name}");
     }
-    let json = fs::read_to_string(dir.path().join("site/odd/1/3.json")).unwrap();
-    let record: Value = serde_json::from_str(&json).unwrap();
+    let record = project.json("odd/1/3.json");
     assert_eq!(record["weights"]["class"], Value::Null);
     assert_eq!(record["weights"]["cosines"]["in_out"]["value"], Value::Null);
     assert_eq!(record["weights"]["v"]["histogram"], Value::Null);
@@ -545,7 +543,7 @@ fn pages_of_degenerate_weights_have_no_nan() {
 #[test]
 fn weights_that_are_no_numbers_are_named() {
     let dir = tempfile::tempdir().unwrap();
-    copied("llama", dir.path());
+    copy(&model("llama"), dir.path());
     let tensor = "model.layers.2.mlp.up_proj.weight";
     change_tensor(&dir.path().join("model.safetensors"), tensor, |data| {
         floats(data, |values| values[5] = f32::NAN);
@@ -567,11 +565,10 @@ fn weights_that_are_no_numbers_are_named() {
 #[test]
 fn layers_of_one_neuron() {
     let dir = tempfile::tempdir().unwrap();
-    copied("llama", dir.path());
-    let config = dir.path().join("config.json");
-    let mut json: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
-    json["intermediate_size"] = 1.into();
-    fs::write(&config, json.to_string()).unwrap();
+    copy(&model("llama"), dir.path());
+    change_json(&dir.path().join("config.json"), |config| {
+        config["intermediate_size"] = 1.into();
+    });
     change_tensors(
         &dir.path().join("model.safetensors"),
         |name, shape, data| {
@@ -608,11 +605,10 @@ fn layers_of_one_neuron() {
 fn tied_embeddings() {
     let tied = analysis_of(&model("llama3"), |config| assert!(config.tied));
     let dir = tempfile::tempdir().unwrap();
-    copied("llama3", dir.path());
-    let config = dir.path().join("config.json");
-    let mut json: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
-    json["tie_word_embeddings"] = false.into();
-    fs::write(&config, json.to_string()).unwrap();
+    copy(&model("llama3"), dir.path());
+    change_json(&dir.path().join("config.json"), |config| {
+        config["tie_word_embeddings"] = false.into();
+    });
     let file = dir.path().join("model.safetensors");
     let bytes = fs::read(&file).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
@@ -628,12 +624,9 @@ fn tied_embeddings() {
 
 #[test]
 fn classes_occur_in_the_columns_and_on_the_pages() {
-    let dir = tempfile::tempdir().unwrap();
-    scan(dir.path(), "llama", 20, &[]);
-    succeed(neuroscope(dir.path()).args(["build", "--neuron-json"]));
-    let site = dir.path().join("site/llama");
-    let read = |name: &str| fs::read_to_string(site.join(name)).unwrap();
-    let atlas = Atlas::open(&dir.path().join("data/llama/atlas")).unwrap();
+    let project = Project::tiny("llama");
+    let read = |name: &str| project.page(&format!("tiny/{name}"));
+    let atlas = project.atlas("tiny");
     let classes = read("figures/classes.csv");
     let mut rows = classes.lines();
     assert_eq!(rows.next(), Some("layer,class,typical,n,share"));
@@ -655,7 +648,7 @@ fn classes_occur_in_the_columns_and_on_the_pages() {
         let id = format!("class-{}", class.name().replace(' ', "-"));
         assert!(page.contains(&format!("href=\"../index.html#{id}\"")));
         assert!(read("index.html").contains(&format!("id=\"{id}\"")));
-        let record = record(&dir.path().join(format!("site/llama/{layer}/0.html")));
+        let record = project.record(&format!("tiny/{layer}/0.html"));
         let found = record["weights"]["neighbours"]["out_out_others"]
             .as_array()
             .unwrap();
@@ -665,7 +658,7 @@ fn classes_occur_in_the_columns_and_on_the_pages() {
         let expected = neurons[0].neighbours[Relation::OutOutOthers as usize].iter();
         let expected = expected.map(|(id, _)| [id.layer, id.neuron].map(u64::from));
         assert!(found.eq(expected));
-        let index: Value = serde_json::from_str(&read(&format!("{layer}/index.json"))).unwrap();
+        let index = project.json(&format!("tiny/{layer}/index.json"));
         for (neuron, of) in neurons.iter().enumerate() {
             let cosine = index["columns"]["cos_in_out"][neuron].as_f64().unwrap();
             assert!((cosine - f64::from(of.cosines.in_out.unwrap())).abs() < 1e-5);
@@ -680,13 +673,7 @@ fn classes_occur_in_the_columns_and_on_the_pages() {
 /// A token's neurons are those whose examples peak on it.
 #[test]
 fn the_token_index_knows_where_examples_peak() {
-    let dir = tempfile::tempdir().unwrap();
-    scan(dir.path(), "llama", 20, &[]);
-    succeed(neuroscope(dir.path()).args(["build", "--neuron-json"]));
-    let read = |name: &str| -> Value {
-        serde_json::from_str(&fs::read_to_string(dir.path().join("site/llama").join(name)).unwrap())
-            .unwrap()
-    };
+    let read = |name: &str| Project::tiny("llama").json(&format!("tiny/{name}"));
     let mut ids: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for start in read("docs/index.json")["starts"].as_array().unwrap() {
         let file = read(&format!("docs/{:06}.json", start.as_u64().unwrap()));
@@ -760,64 +747,45 @@ fn atlas_files(data: &Path) -> BTreeMap<String, Vec<u8>> {
 /// Merging alone leaves the weights out, analysing adds them, and doing it again changes nothing.
 #[test]
 fn analyze_completes_an_atlas() {
-    let dir = tempfile::tempdir().unwrap();
-    scan(dir.path(), "llama", 20, &[]);
-    let data = dir.path().join("data/llama");
+    let project = Project::new().scan("llama", 12, &[]);
+    let data = project.data("llama");
     let whole = atlas_files(&data);
     assert!(whole.contains_key("weights.json") && whole.contains_key("tokens.parquet"));
 
-    succeed(neuroscope(dir.path()).arg("merge").arg(&data));
+    succeed(&mut data_command(&project, "merge", &data));
     assert!(!atlas_files(&data).contains_key("weights.json"));
-    let said = succeed(neuroscope(dir.path()).args(["build", "--neuron-json"]));
+    let said = project.build(&["--neuron-json"]);
     assert!(
         said.stderr.contains("neuroscope analyze"),
         "{}",
         said.stderr
     );
-    let json = fs::read_to_string(dir.path().join("site/llama/0/0.json")).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Value>(&json).unwrap()["weights"],
-        Value::Null
-    );
-    assert!(!dir.path().join("site/llama/tokens.html").exists());
+    assert_eq!(project.json("llama/0/0.json")["weights"], Value::Null);
+    assert!(!project.join("site/llama/tokens.html").exists());
 
     let before = atlas_files(&data);
-    fail(
-        neuroscope(dir.path()).arg("analyze").arg(&data),
-        &["--model"],
-    );
-    let other = dir.path().join("other");
-    copied("llama", &other);
+    fail(&mut data_command(&project, "analyze", &data), &["--model"]);
+    let other = project.join("other");
+    copy(&model("llama"), &other);
     let file = other.join("model.safetensors");
     change_tensor(&file, "model.norm.weight", <[u8]>::reverse);
-    let mut analyze = neuroscope(dir.path());
-    let analyze = analyze.arg("analyze").arg(&data).arg("--model").arg(&other);
-    fail(analyze, &["other weights"]);
+    let analyze = |model: &Path| analyze_command(&project, &data, model);
+    fail(&mut analyze(&other), &["different weights"]);
     // the same weights in another config are another model
-    let other = dir.path().join("other-config");
-    copied("llama", &other);
+    let other = project.join("other-config");
+    copy(&model("llama"), &other);
     let config = fs::read_to_string(other.join("config.json")).unwrap();
     fs::write(other.join("config.json"), config + "\n").unwrap();
-    let mut analyze = neuroscope(dir.path());
-    let analyze = analyze.arg("analyze").arg(&data).arg("--model").arg(&other);
-    fail(analyze, &["other config"]);
+    fail(&mut analyze(&other), &["different config"]);
     assert_eq!(atlas_files(&data), before);
 
     // nor does a merge with another model touch what is there
-    let mut merge = neuroscope(dir.path());
-    let merge = merge.arg("merge").arg(&data).arg("--model").arg(&other);
-    fail(merge, &["other config"]);
+    let mut merge = data_command(&project, "merge", &data);
+    fail(merge.arg("--model").arg(&other), &["different config"]);
     assert_eq!(atlas_files(&data), before);
 
     for _ in 0..2 {
-        let mut analyze = neuroscope(dir.path());
-        succeed(
-            analyze
-                .arg("analyze")
-                .arg(&data)
-                .arg("--model")
-                .arg(model("llama")),
-        );
+        succeed(&mut analyze(&model("llama")));
         assert_eq!(atlas_files(&data), whole);
     }
     let hidden = fs::read_dir(&data)
@@ -826,22 +794,17 @@ fn analyze_completes_an_atlas() {
         .map(|entry| entry.file_name().into_string().unwrap());
     let left: Vec<_> = hidden.filter(|name| name.starts_with(".atlas-")).collect();
     assert!(left.is_empty(), "{left:?}");
-    succeed(neuroscope(dir.path()).arg("verify").arg(&data));
+    succeed(&mut data_command(&project, "verify", &data));
 }
 
 /// Thresholds are options, and are written down.
 #[test]
 fn thresholds_can_be_chosen() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(
-        dir.path().join("neuroscope.toml"),
-        "[weights.roles]\nvariance = 0.5\n",
-    )
-    .unwrap();
-    scan(dir.path(), "llama", 12, &[]);
-    let data = dir.path().join("data/llama");
+    let project = Project::new();
+    project.write("neuroscope.toml", "[weights.roles]\nvariance = 0.5\n");
+    project.scan_here("llama", 12, &[]);
     let roles = || {
-        let atlas = Atlas::open(&data.join("atlas")).unwrap();
+        let atlas = project.atlas("llama");
         let layers = (0..3).map(|layer| atlas.weights(layer).unwrap().unwrap());
         let n = layers
             .flatten()
@@ -850,36 +813,25 @@ fn thresholds_can_be_chosen() {
         (n, atlas.weights_info().unwrap().options.roles.variance)
     };
     assert_eq!(roles(), (0, 0.5));
-    let mut analyze = neuroscope(dir.path());
-    let analyze = analyze
-        .arg("analyze")
-        .arg(&data)
-        .arg("--model")
-        .arg(model("llama"));
-    succeed(analyze.args(["--role-variance", "0.04"]));
+    let analyze = || analyze_command(&project, &project.data("llama"), &model("llama"));
+    succeed(analyze().args(["--role-variance", "0.04"]));
     let (n, variance) = roles();
     assert!(n > 0 && variance == 0.04, "{n}");
-    let mut analyze = neuroscope(dir.path());
-    let analyze = analyze
-        .arg("analyze")
-        .arg(&data)
-        .arg("--model")
-        .arg(model("llama"));
-    let said = run(analyze.args(["--role-kurtosis", "nan"]));
-    assert_eq!(said.code, Some(2));
-    assert!(said.stderr.contains("`roles.kurtosis` is NaN"));
+    misused(
+        analyze().args(["--role-kurtosis", "nan"]),
+        &["`roles.kurtosis` is NaN"],
+    );
     assert_eq!(roles(), (n, 0.04));
 }
 
 /// A model of random weights with more neurons than one thread takes at a time.
 fn wide(folder: &Path) {
     const WIDE: usize = 300;
-    copied("llama", folder);
-    let config = folder.join("config.json");
-    let mut json: Value = serde_json::from_str(&fs::read_to_string(&config).unwrap()).unwrap();
-    json["intermediate_size"] = WIDE.into();
-    json["mlp_bias"] = false.into();
-    fs::write(&config, json.to_string()).unwrap();
+    copy(&model("llama"), folder);
+    change_json(&folder.join("config.json"), |config| {
+        config["intermediate_size"] = WIDE.into();
+        config["mlp_bias"] = false.into();
+    });
     change_tensors(&folder.join("model.safetensors"), |name, shape, data| {
         if !name.contains("mlp.") {
             return;
@@ -924,9 +876,9 @@ fn the_analysis_does_not_depend_on_the_threads() {
 /// Neurons of layer 1 whose weights make them what their names say.
 #[test]
 fn atypical_neurons_are_said_to_be() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = dir.path().join("made");
-    copied("llama", &folder);
+    let project = Project::new();
+    let folder = project.join("made");
+    copy(&model("llama"), &folder);
     let file = folder.join("model.safetensors");
     // neuron by neuron: the directions of in, gate and out in a plane
     let h = 0.5f32.sqrt();
@@ -1002,26 +954,20 @@ fn atypical_neurons_are_said_to_be() {
             }
         });
     });
-    scan(
-        dir.path(),
-        folder.to_str().unwrap(),
-        12,
-        &["--name", "made"],
-    );
-    succeed(neuroscope(dir.path()).arg("build"));
-    let atlas = Atlas::open(&dir.path().join("data/made/atlas")).unwrap();
+    scan_copy(&project, &folder);
+    project.build(&[]);
+    let atlas = project.atlas("made");
     let neurons = atlas.weights(1).unwrap().unwrap();
     for (neuron, (_, _, _, class, typical)) in made.iter().enumerate() {
         let found = neurons[neuron].class.unwrap();
         assert_eq!((found.class, found.typical), (*class, *typical), "{neuron}");
-        let page = dir.path().join(format!("site/made/1/{neuron}.html"));
-        let page = fs::read_to_string(page).unwrap();
+        let page = project.page(&format!("made/1/{neuron}.html"));
         assert_eq!(page.contains(">atypical</a>"), !typical);
         assert!(page.contains(&format!(">{}</a>", class.name())));
     }
-    let figures = fs::read_to_string(dir.path().join("site/made/figures/classes.csv")).unwrap();
+    let figures = project.page("made/figures/classes.csv");
     assert!(figures.contains("\n1,strengthening,false,1,"), "{figures}");
-    let index = fs::read_to_string(dir.path().join("site/made/index.html")).unwrap();
+    let index = project.page("made/index.html");
     assert!(index.contains("typical and atypical") && index.contains("id=\"typical\""));
 }
 

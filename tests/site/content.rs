@@ -1,77 +1,51 @@
 //! What people write into `content/`, as they write it: front matter, marks of bytes, links, pictures, odd characters.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Said, fail, files, model, neuroscope, scan, succeed};
+use crate::support::{Project, files, model, scan_command, succeed};
 
-struct Project(tempfile::TempDir);
+/// Content does not change with what the weights say.
+const NO_WEIGHTS: &[&str] = &["--no-analyze"];
 
-impl Project {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        scan(dir.path(), "llama", 6, &["--name", "tiny"]);
-        Self(dir)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
-
-    fn build(&self) -> Said {
-        succeed(neuroscope(self.0.path()).args(["build", "--no-analyze"]))
-    }
-
-    fn refused(&self, what: &[&str]) {
-        fail(
-            neuroscope(self.0.path()).args(["build", "--no-analyze"]),
-            what,
-        );
-    }
-
-    fn page(&self, name: &str) -> String {
-        fs::read_to_string(self.path("site").join(name)).unwrap()
-    }
+fn project() -> Project {
+    Project::new().scan("llama", 12, &["--name", "tiny"])
 }
 
 #[test]
 fn front_matter_in_yaml_is_refused_with_what_to_write() {
-    let project = Project::new();
+    let project = project();
     for text in [
         "---\ntitle: About us\nmenu: 1\n---\n\nWords.\n",
         "\u{feff}---\r\ntitle: About us\r\nmenu: 1\r\n---\r\n\r\nWords.\r\n",
         "---\n# a comment\ntitle: \"About us\"\nmenu: 1\n...\nWords.\n",
     ] {
         project.write("content/about.md", text);
-        project.refused(&[
-            "about.md",
-            "YAML",
-            "+++\n    title = \"About us\"\n    menu = 1\n    +++",
-        ]);
+        project.build_refused(
+            NO_WEIGHTS,
+            &[
+                "about.md",
+                "YAML",
+                "+++\n    title = \"About us\"\n    menu = 1\n    +++",
+            ],
+        );
         assert!(
-            !project.path("site/index.html").exists(),
+            !project.join("site/index.html").exists(),
             "said before the work"
         );
     }
     // a rule above a text is a rule
     project.write("content/about.md", "---\n\nSome *words*.\n\n---\n");
-    project.build();
+    project.build(NO_WEIGHTS);
     let page = project.page("about.html");
     assert!(page.contains("<hr") && page.contains("Some <em>words</em>."));
 }
 
 #[test]
 fn dates_are_read_and_unknown_keys_are_named() {
-    let project = Project::new();
+    let project = project();
     project.write(
         "content/a.md",
         "+++\ntitle = \"A\"\ndate = 2024-05-01\nmneu = 2\n+++\nWords.",
@@ -88,7 +62,7 @@ fn dates_are_read_and_unknown_keys_are_named() {
         "theme/templates/page.html",
         "\u{feff}{% extends \"neuroscope/page.html\" %}",
     );
-    let said = project.build();
+    let said = project.build(NO_WEIGHTS);
     assert!(
         said.stderr.contains("a.md")
             && said.stderr.contains("`mneu`")
@@ -104,12 +78,12 @@ fn dates_are_read_and_unknown_keys_are_named() {
     );
     assert!(!b.contains('\u{feff}') && b.contains("B</h1>"));
     project.write("content/a.md", "+++\ntitle = \"A\"\n");
-    project.refused(&["a.md", "+++"]);
+    project.build_refused(NO_WEIGHTS, &["a.md", "+++"]);
 }
 
 #[test]
 fn links_between_markdown_files_lead_to_pages() {
-    let project = Project::new();
+    let project = project();
     project.write(
         "content/guide/start.md",
         "# Start\n\n[home](../index.md) [next](next.md#two) [it](../notes/tiny/0/1.md)",
@@ -124,7 +98,7 @@ fn links_between_markdown_files_lead_to_pages() {
         "[start](../../../guide/start.md)",
     );
     project.write("content/footer.md", "[start](guide/start.md)");
-    let said = project.build();
+    let said = project.build(NO_WEIGHTS);
     assert!(
         said.stderr.contains("missing.md") && said.stderr.matches("leads to no file").count() == 1,
         "{}",
@@ -158,28 +132,28 @@ fn links_between_markdown_files_lead_to_pages() {
 #[cfg(unix)]
 fn links_of_the_file_system_are_followed_in_content() {
     use std::os::unix::fs::symlink;
-    let project = Project::new();
+    let project = project();
     project.write("about.md", "# About");
     project.write("more/deep.md", "# Deep");
-    fs::create_dir(project.path("content")).unwrap();
-    symlink(project.path("about.md"), project.path("content/about.md")).unwrap();
-    symlink(project.path("more"), project.path("content/more")).unwrap();
-    project.build();
+    fs::create_dir(project.join("content")).unwrap();
+    symlink(project.join("about.md"), project.join("content/about.md")).unwrap();
+    symlink(project.join("more"), project.join("content/more")).unwrap();
+    project.build(NO_WEIGHTS);
     assert!(
         project.page("about.html").contains("About")
             && project.page("more/deep.html").contains("Deep")
     );
     // one that leads nowhere, and a circle, are named
-    symlink(project.path("nowhere.md"), project.path("content/lost.md")).unwrap();
-    project.refused(&["lost.md"]);
-    fs::remove_file(project.path("content/lost.md")).unwrap();
-    symlink(project.path("content"), project.path("content/circle")).unwrap();
-    project.refused(&["circle"]);
+    symlink(project.join("nowhere.md"), project.join("content/lost.md")).unwrap();
+    project.build_refused(NO_WEIGHTS, &["lost.md"]);
+    fs::remove_file(project.join("content/lost.md")).unwrap();
+    symlink(project.join("content"), project.join("content/circle")).unwrap();
+    project.build_refused(NO_WEIGHTS, &["circle"]);
 }
 
 #[test]
 fn nothing_of_other_hosts_is_loaded_and_no_text_turns_others() {
-    let project = Project::new();
+    let project = project();
     let text = "![x](https://a.invalid/x.png) <img src=\"//a.invalid/y.png\"> <b style=\"background:url(https://a.invalid/z)\">b</b> \
         [j](javascript:alert(1)) <a href=\"JaVaScRiPt:x\">j</a> <script src=\"https://a.invalid/s.js\"></script> \u{202e}turned &#x202e;too";
     project.write(
@@ -191,7 +165,7 @@ fn nothing_of_other_hosts_is_loaded_and_no_text_turns_others() {
         "content/explanations/tiny.jsonl",
         "\u{feff}{\"layer\": 0, \"neuron\": 2, \"text\": \"fires\u{202e} on \\u2066x\", \"author\": \"a\u{202d}b\"}\n",
     );
-    let said = project.build();
+    let said = project.build(NO_WEIGHTS);
     assert!(said.stderr.contains("a.invalid/x.png"), "{}", said.stderr);
     for page in ["tiny/0/1.html", "about.html"] {
         let html = project.page(page).to_lowercase();
@@ -209,7 +183,7 @@ fn nothing_of_other_hosts_is_loaded_and_no_text_turns_others() {
         }
     }
     let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    for (name, bytes) in files(&project.path("site")) {
+    for (name, bytes) in files(&project.join("site")) {
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains(turns) && !text.contains("&#x202e"), "{name}");
     }
@@ -219,7 +193,7 @@ fn nothing_of_other_hosts_is_loaded_and_no_text_turns_others() {
 
 #[test]
 fn a_text_that_would_take_too_long_is_refused() {
-    let project = Project::new();
+    let project = project();
     for (text, said) in [
         (">".repeat(100_000), "100 quotes"),
         (format!("words\n\n{}", "> - ".repeat(30_000)), "100 quotes"),
@@ -231,8 +205,8 @@ fn a_text_that_would_take_too_long_is_refused() {
         project.write("content/notes/tiny/0/1.md", text);
         let started = Instant::now();
         match said {
-            "" => drop(project.build()),
-            said => project.refused(&["notes/tiny/0/1.md", said]),
+            "" => drop(project.build(NO_WEIGHTS)),
+            said => drop(project.build_refused(NO_WEIGHTS, &["notes/tiny/0/1.md", said])),
         }
         assert!(started.elapsed() < Duration::from_secs(20), "{said}");
     }
@@ -242,14 +216,14 @@ fn a_text_that_would_take_too_long_is_refused() {
         "a".repeat(1_000_000)
     );
     project.write("content/explanations/tiny.jsonl", long);
-    project.refused(&["tiny.jsonl` line 1", "1,000,000 bytes"]);
+    project.build_refused(NO_WEIGHTS, &["tiny.jsonl` line 1", "1,000,000 bytes"]);
     project.write("content/explanations/tiny.jsonl", "[".repeat(100_000));
-    project.refused(&["tiny.jsonl` line 1"]);
+    project.build_refused(NO_WEIGHTS, &["tiny.jsonl` line 1"]);
 }
 
 #[test]
 fn addresses_that_are_one_file_somewhere_are_refused() {
-    let project = Project::new();
+    let project = project();
     for (one, other) in [
         ("About.md", "about.md"),
         ("a/x.txt", "A/x.txt"),
@@ -258,10 +232,10 @@ fn addresses_that_are_one_file_somewhere_are_refused() {
         let both = [format!("content/{one}"), format!("content/{other}")];
         both.iter().for_each(|name| project.write(name, "x"));
         // where these are one file already, there is nothing to refuse
-        if files(&project.path("content")).len() == 2 {
-            project.refused(&["one file on some systems"]);
+        if files(&project.join("content")).len() == 2 {
+            project.build_refused(NO_WEIGHTS, &["one file on some systems"]);
         }
-        fs::remove_dir_all(project.path("content")).unwrap();
+        fs::remove_dir_all(project.join("content")).unwrap();
     }
     for (name, said) in [
         ("TINY/x.txt", "among the files of a model"),
@@ -269,14 +243,14 @@ fn addresses_that_are_one_file_somewhere_are_refused() {
         ("assets/x.css", "of the site itself"),
     ] {
         project.write(&format!("content/{name}"), "x");
-        project.refused(&[name, said]);
-        fs::remove_dir_all(project.path("content")).unwrap();
+        project.build_refused(NO_WEIGHTS, &[name, said]);
+        fs::remove_dir_all(project.join("content")).unwrap();
     }
 }
 
 #[test]
 fn two_files_for_one_place_are_refused() {
-    let project = Project::new();
+    let project = project();
     for [one, other] in [
         ["notes/tiny/0/1.md", "notes/tiny/0/01.md"],
         ["index.md", "index.markdown"],
@@ -287,23 +261,23 @@ fn two_files_for_one_place_are_refused() {
             project.write(&format!("content/{name}"), "x");
         }
         // where the case of letters does not count, the two may be one file
-        if files(&project.path("content")).len() == 2 {
-            project.refused(&[one, other, "for the same place"]);
+        if files(&project.join("content")).len() == 2 {
+            project.build_refused(NO_WEIGHTS, &[one, other, "for the same place"]);
         }
-        fs::remove_dir_all(project.path("content")).unwrap();
+        fs::remove_dir_all(project.join("content")).unwrap();
     }
     project.write(
         "content/explanations/tiny.JSONL",
         "{\"layer\": 0, \"neuron\": 1, \"text\": \"zebras\"}\n",
     );
-    project.build();
+    project.build(NO_WEIGHTS);
     assert!(project.page("tiny/0/1.html").contains("zebras"));
-    assert!(!project.path("site/explanations").exists());
+    assert!(!project.join("site/explanations").exists());
 }
 
 /// Every word of a site's files of words.
-fn words(project: &Path, name: &str) -> Vec<String> {
-    let found = files(&project.join("site").join(name).join("words")).into_iter();
+fn words(project: &Project, name: &str) -> Vec<String> {
+    let found = files(&project.site().join(name).join("words")).into_iter();
     let found = found.flat_map(|(_, bytes)| {
         let file: Value = serde_json::from_slice(&bytes).unwrap();
         file["words"].as_array().cloned().unwrap_or_default()
@@ -315,7 +289,7 @@ fn words(project: &Path, name: &str) -> Vec<String> {
 
 #[test]
 fn words_are_found_however_they_are_written() {
-    let dir = tempfile::tempdir().unwrap();
+    let project = Project::new();
     let texts = [
         "a re\u{301}sume\u{301} of the net",
         "the CAF\u{c9} at the corner",
@@ -328,18 +302,12 @@ fn words_are_found_however_they_are_written() {
     let lines = texts
         .iter()
         .map(|text| serde_json::json!({ "text": text }).to_string() + "\n");
-    let corpus = dir.path().join("corpus.jsonl");
+    let corpus = project.join("corpus.jsonl");
     fs::write(&corpus, lines.collect::<String>().repeat(3)).unwrap();
-    let mut command = neuroscope(dir.path());
-    command
-        .arg("scan")
-        .arg("--model")
-        .arg(model("llama"))
-        .arg("--corpus")
-        .arg(corpus);
-    succeed(command.args(["--name", "tiny"]));
-    succeed(neuroscope(dir.path()).args(["build", "--no-analyze"]));
-    let words = words(dir.path(), "tiny");
+    let mut scan = scan_command(&project, &model("llama"), &corpus);
+    succeed(scan.args(["--name", "tiny"]));
+    project.build(NO_WEIGHTS);
+    let words = words(&project, "tiny");
     for word in [
         "resume",
         "cafe",

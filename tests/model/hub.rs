@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::{Said, fail, files, model, neuroscope, succeed};
+use crate::support::{fail, files, model, neuroscope, succeed};
 
 /// A repository: its files at one commit.
 #[derive(Clone, Default)]
@@ -308,10 +308,6 @@ fn sha256(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn json_of(said: &Said) -> Value {
-    serde_json::from_str(&said.stdout).unwrap()
-}
-
 /// The config that the program reads from a fixture's own folder.
 fn local_config(name: &str) -> Value {
     let dir = tempfile::tempdir().unwrap();
@@ -321,14 +317,14 @@ fn local_config(name: &str) -> Value {
             .arg(model(name))
             .arg("--json"),
     );
-    json_of(&said)["config"].clone()
+    said.json()["config"].clone()
 }
 
 #[test]
 fn a_model_is_fetched_once_and_then_needs_no_network() {
     let hub = Hub::start();
     hub.add("test/mistral", "ab", &model("mistral"));
-    let found = json_of(&succeed(&mut hub.model("test/mistral")));
+    let found = succeed(&mut hub.model("test/mistral")).json();
     assert_eq!(found["config"], local_config("mistral"));
     assert_eq!(
         (&found["name"], &found["source"]),
@@ -339,16 +335,16 @@ fn a_model_is_fetched_once_and_then_needs_no_network() {
     assert_eq!(fetched, 3, "each of three shards once");
 
     // what is there is not fetched again
-    assert_eq!(json_of(&succeed(&mut hub.model("test/mistral"))), found);
+    assert_eq!(succeed(&mut hub.model("test/mistral")).json(), found);
     assert_eq!(hub.state().starts.len(), fetched);
     // without a network, or without leave to use it, what is there does
     let requests = hub.state().requests;
     let mut offline = hub.model("test/mistral");
-    assert_eq!(json_of(&succeed(offline.env("HF_HUB_OFFLINE", "1"))), found);
+    assert_eq!(succeed(offline.env("HF_HUB_OFFLINE", "1")).json(), found);
     assert_eq!(hub.state().requests, requests);
     let mut nowhere = hub.model("test/mistral");
     assert_eq!(
-        json_of(&succeed(nowhere.env("HF_ENDPOINT", "http://127.0.0.1:9"))),
+        succeed(nowhere.env("HF_ENDPOINT", "http://127.0.0.1:9")).json(),
         found
     );
     // what is not there cannot be had
@@ -369,7 +365,7 @@ fn a_model_is_fetched_once_and_then_needs_no_network() {
 fn revisions_are_kept_apart() {
     let hub = Hub::start();
     let mut repository = hub.add("test/llama", "01", &model("llama3"));
-    let first = json_of(&succeed(&mut hub.model("test/llama")));
+    let first = succeed(&mut hub.model("test/llama")).json();
     // the branch moves on; the earlier commit is still to be had
     repository = Repository {
         commit: "02".repeat(20),
@@ -377,12 +373,12 @@ fn revisions_are_kept_apart() {
         ..repository
     };
     hub.put("test/llama", &repository);
-    let second = json_of(&succeed(&mut hub.model("test/llama")));
+    let second = succeed(&mut hub.model("test/llama")).json();
     assert_eq!(second["revision"], "02".repeat(20));
     assert_ne!(first["config"], second["config"]);
     let earlier = format!("test/llama@{}", "01".repeat(20));
     assert_eq!(
-        json_of(&succeed(&mut hub.model(&earlier)))["config"],
+        succeed(&mut hub.model(&earlier)).json()["config"],
         first["config"]
     );
     fail(
@@ -441,7 +437,7 @@ fn a_hub_that_fails_for_a_while_and_programs_side_by_side() {
     fail(&mut hub.model("test/llama"), &["has no weights"]);
     let mut offline = hub.model("test/llama");
     let said = succeed(offline.env("HF_HUB_OFFLINE", "1"));
-    assert_eq!(json_of(&said)["revision"], "ab".repeat(20));
+    assert_eq!(said.json()["revision"], "ab".repeat(20));
     assert!(
         said.stderr
             .contains("note: using commit abababababab of `test/llama` from the cache")
@@ -458,7 +454,7 @@ fn damaged_files_are_refused_and_forgotten() {
         &["arrived damaged: its SHA-256 is", "hint: "],
     );
     hub.state().damages = false;
-    let found = json_of(&succeed(&mut hub.model("test/llama")));
+    let found = succeed(&mut hub.model("test/llama")).json();
     assert_eq!(found["config"], local_config("llama"));
 }
 
@@ -496,7 +492,7 @@ fn files_and_tokenizers_of_other_repositories() {
     let bytes = fs::read(model("qwen3").join("model.gguf")).unwrap();
     gguf.files.insert("tiny.gguf".into(), bytes);
     hub.put("test/gguf", &gguf);
-    let found = json_of(&succeed(&mut hub.model("test/gguf/tiny.gguf")));
+    let found = succeed(&mut hub.model("test/gguf/tiny.gguf")).json();
     assert_eq!(
         (&found["name"], &found["config"]["family"]),
         (&json!("tiny"), &json!("qwen3"))
@@ -529,7 +525,7 @@ fn files_and_tokenizers_of_other_repositories() {
         .files
         .insert("tokenizer_config.json".into(), named.to_vec());
     hub.put("test/tokenizer", &other);
-    let found = json_of(&succeed(&mut hub.model("test/solu")));
+    let found = succeed(&mut hub.model("test/solu")).json();
     assert_eq!(found["bos"], json!({"id": 0, "token": "<|bos|>"}));
     assert_eq!(found["ranking_hook"], "hook_mid");
 }
@@ -925,7 +921,7 @@ fn gguf_in_parts_and_what_is_not_a_model_are_told_before_they_are_fetched() {
     hub.put("test/parts", &parts);
     for number in [1, 3] {
         let name = format!("test/parts/parts-{number:05}-of-00003.gguf");
-        let found = json_of(&succeed(&mut hub.model(&name)));
+        let found = succeed(&mut hub.model(&name)).json();
         assert_eq!(
             (&found["name"], &found["config"]["d_mlp"]),
             (&json!("parts"), &json!(256))

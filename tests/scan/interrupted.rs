@@ -8,32 +8,32 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::support::{Said, corpus, fail, files, model, neuroscope, run, succeed};
+use crate::support::{
+    Project, Said, corpus, fail, files, model, run, scan_command, succeed, tokenize_command, wait,
+};
 
 const DOCUMENTS: usize = 120;
 
 /// A scan with a checkpoint after every batch, of which there are many.
 fn scan(project: &Path) -> Command {
-    let mut command = neuroscope(project);
-    command.arg("scan").arg("--model").arg(model("llama"));
-    command.arg("--corpus").arg(project.join("corpus.jsonl"));
+    let mut command = scan_command(project, &model("llama"), &project.join("corpus.jsonl"));
     command.args(["--batch-tokens", "64", "--checkpoint-every", "0"]);
     command
 }
 
-fn project() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    corpus(&dir.path().join("corpus.jsonl"), DOCUMENTS);
-    dir
+fn project() -> Project {
+    let project = Project::new();
+    corpus(&project.join("corpus.jsonl"), DOCUMENTS);
+    project
 }
 
 /// The atlas of a scan that nobody disturbed, and how long it took.
 fn undisturbed() -> (Vec<(String, Vec<u8>)>, Duration) {
     let dir = project();
     let start = Instant::now();
-    succeed(&mut scan(dir.path()));
+    succeed(&mut scan(&dir));
     let taken = start.elapsed();
-    (files(&dir.path().join("data/llama/atlas")), taken)
+    (files(&dir.data("llama").join("atlas")), taken)
 }
 
 fn assert_undisturbed(project: &Path, expected: &[(String, Vec<u8>)]) {
@@ -66,13 +66,8 @@ fn stopped(project: &Path, after: Duration, signal: &str) -> Option<Said> {
         let sent = Command::new("kill").args([signal, &id]).status();
         assert!(sent.unwrap().success());
     }
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (!ended).then(|| Said {
-        code: output.status.code(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
-    })
+    let said = wait(child);
+    (!ended).then_some(said)
 }
 
 #[test]
@@ -85,7 +80,7 @@ fn a_scan_that_is_killed_again_and_again_gives_the_same_atlas() {
         let share = (seed >> 40) as f64 / f64::from(1 << 24);
         // often early, sometimes as long as a whole scan takes
         let after = taken.mul_f64(0.02 + 1.2 * share * share * share);
-        match stopped(dir.path(), after, "-KILL") {
+        match stopped(&dir, after, "-KILL") {
             Some(said) => {
                 n_killed += 1;
                 n_resumed += usize::from(said.stderr.contains("going on after"));
@@ -93,8 +88,8 @@ fn a_scan_that_is_killed_again_and_again_gives_the_same_atlas() {
             None => break,
         }
     }
-    succeed(&mut scan(dir.path()));
-    assert_undisturbed(dir.path(), &expected);
+    succeed(&mut scan(&dir));
+    assert_undisturbed(&dir, &expected);
     assert!(n_killed >= 2 && n_resumed >= 1, "{n_killed} {n_resumed}");
 }
 
@@ -105,10 +100,10 @@ fn a_scan_that_is_asked_to_stop_goes_on_where_it_was() {
         let dir = project();
         let mut n_stopped = 0;
         for _ in 0..50 {
-            let Some(said) = stopped(dir.path(), taken.mul_f64(0.4), signal) else {
+            let Some(said) = stopped(&dir, taken.mul_f64(0.4), signal) else {
                 break;
             };
-            if checkpoint(dir.path()).exists() {
+            if checkpoint(&dir).exists() {
                 assert_eq!(said.code, Some(130), "{}", said.stderr);
                 assert!(
                     said.stderr.contains("goes on where it stopped"),
@@ -118,8 +113,8 @@ fn a_scan_that_is_asked_to_stop_goes_on_where_it_was() {
                 n_stopped += 1;
             }
         }
-        succeed(&mut scan(dir.path()));
-        assert_undisturbed(dir.path(), &expected);
+        succeed(&mut scan(&dir));
+        assert_undisturbed(&dir, &expected);
         assert!(n_stopped >= 1);
     }
 }
@@ -131,7 +126,7 @@ fn a_full_disk_is_an_error_and_no_loss() {
     let (mut n_failed, mut n_noted) = (0, 0);
     for blocks in [1, 8, 24, 40, 64, 96, 128, 200] {
         let dir = project();
-        let scan = scan(dir.path());
+        let scan = scan(&dir);
         let mut command = Command::new("sh");
         // blocks of 512 bytes; the signal is ignored, so that the write fails instead
         let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
@@ -148,8 +143,8 @@ fn a_full_disk_is_an_error_and_no_loss() {
             }
         }
         n_noted += usize::from(said.stderr.contains("no checkpoint"));
-        succeed(&mut self::scan(dir.path()));
-        assert_undisturbed(dir.path(), &expected);
+        succeed(&mut self::scan(&dir));
+        assert_undisturbed(&dir, &expected);
     }
     assert!(n_failed >= 3 && n_noted >= 1, "{n_failed} {n_noted}");
 }
@@ -170,21 +165,21 @@ fn a_torn_checkpoint_is_not_used() {
     ];
     for damage in damage {
         let dir = project();
-        let path = checkpoint(dir.path());
+        let path = checkpoint(&dir);
         for share in [0.3, 0.5, 0.7, 0.9] {
             if path.exists() {
                 break;
             }
-            stopped(dir.path(), taken.mul_f64(share), "-KILL");
+            stopped(&dir, taken.mul_f64(share), "-KILL");
         }
         let mut bytes = fs::read(&path).expect("one of the scans was killed under way");
         damage(&mut bytes);
         fs::write(&path, bytes).unwrap();
         // what a torn write leaves beside it is in nobody's way either
         fs::write(path.with_extension("checkpoint-new"), b"NSCK").unwrap();
-        let said = succeed(&mut scan(dir.path()));
+        let said = succeed(&mut scan(&dir));
         assert!(said.stderr.contains("beginning again"), "{}", said.stderr);
-        assert_undisturbed(dir.path(), &expected);
+        assert_undisturbed(&dir, &expected);
     }
 }
 
@@ -193,10 +188,10 @@ fn a_torn_checkpoint_is_not_used() {
 fn a_checkpoint_of_another_version_is_kept_unless_the_scan_is_to_begin_again() {
     let (expected, taken) = undisturbed();
     let dir = project();
-    let path = checkpoint(dir.path());
+    let path = checkpoint(&dir);
     for share in [0.3, 0.5, 0.7, 0.9] {
         if !path.exists() {
-            stopped(dir.path(), taken.mul_f64(share), "-KILL");
+            stopped(&dir, taken.mul_f64(share), "-KILL");
         }
     }
     let mut bytes = fs::read(&path).expect("one of the scans was killed under way");
@@ -210,18 +205,15 @@ fn a_checkpoint_of_another_version_is_kept_unless_the_scan_is_to_begin_again() {
     let hash = Sha256::digest(&bytes);
     bytes.extend_from_slice(&hash);
     fs::write(&path, &bytes).unwrap();
-    let said = fail(
-        &mut scan(dir.path()),
-        &["was begun by neuroscope", "--restart"],
-    );
+    let said = fail(&mut scan(&dir), &["was begun by neuroscope", "--restart"]);
     assert!(!said.stderr.contains("beginning again"), "{}", said.stderr);
     assert!(fs::read(&path).unwrap() == bytes, "nothing is lost");
-    succeed(scan(dir.path()).arg("--restart"));
-    assert_undisturbed(dir.path(), &expected);
+    succeed(scan(&dir).arg("--restart"));
+    assert_undisturbed(&dir, &expected);
     // a part that is there is scanned again, too
-    let said = succeed(scan(dir.path()).arg("--restart"));
+    let said = succeed(scan(&dir).arg("--restart"));
     assert!(!said.stderr.contains("is there already"), "{}", said.stderr);
-    assert_undisturbed(dir.path(), &expected);
+    assert_undisturbed(&dir, &expected);
 }
 
 /// A checkpoint of another scan is not gone on with.
@@ -230,8 +222,8 @@ fn a_checkpoint_of_other_options_is_not_used() {
     let (expected, taken) = undisturbed();
     let dir = project();
     for share in [0.3, 0.5, 0.7, 0.9] {
-        if !checkpoint(dir.path()).exists() {
-            let mut command = scan(dir.path());
+        if !checkpoint(&dir).exists() {
+            let mut command = scan(&dir);
             command.args(["--top-k", "3"]).stderr(Stdio::null());
             let mut child = command.spawn().unwrap();
             std::thread::sleep(taken.mul_f64(share));
@@ -239,33 +231,27 @@ fn a_checkpoint_of_other_options_is_not_used() {
             child.wait().unwrap();
         }
     }
-    assert!(checkpoint(dir.path()).exists());
-    let said = succeed(&mut scan(dir.path()));
+    assert!(checkpoint(&dir).exists());
+    let said = succeed(&mut scan(&dir));
     assert!(said.stderr.contains("another policy"), "{}", said.stderr);
-    assert_undisturbed(dir.path(), &expected);
+    assert_undisturbed(&dir, &expected);
 }
 
 /// Two processes do not scan the same part at the same time.
 #[test]
 fn a_part_in_work_is_left_alone() {
     let dir = project();
-    succeed(
-        neuroscope(dir.path())
-            .arg("tokenize")
-            .arg("--model")
-            .arg(model("llama"))
-            .arg("--corpus")
-            .arg(dir.path().join("corpus.jsonl")),
-    );
-    let parts = dir.path().join("data/llama/parts");
+    let text = dir.join("corpus.jsonl");
+    succeed(&mut tokenize_command(&dir, &model("llama"), &text));
+    let parts = dir.data("llama").join("parts");
     fs::create_dir_all(&parts).unwrap();
     let lock = fs::File::create(parts.join(".part-00000-of-00001.lock")).unwrap();
     lock.lock().unwrap();
-    let said = run(&mut scan(dir.path()));
+    let said = run(&mut scan(&dir));
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("another process"), "{}", said.stderr);
     drop(lock);
-    succeed(&mut scan(dir.path()));
+    succeed(&mut scan(&dir));
 }
 
 /// Scans with standard error (and output) that cannot be written end as any other.
@@ -281,14 +267,14 @@ fn messages_that_nobody_can_read_stop_nothing() {
     ] {
         for format in ["text", "json"] {
             let dir = project();
-            let mut scan = scan(dir.path());
+            let mut scan = scan(&dir);
             scan.args(["--log-format", format]);
             let mut command = Command::new("bash");
             command.args(["-c", &format!("{how}; exec \"$@\""), "bash"]);
             command.arg(scan.get_program()).args(scan.get_args());
             let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
             assert!(status.unwrap().success(), "{how}");
-            assert_undisturbed(dir.path(), &expected);
+            assert_undisturbed(&dir, &expected);
         }
     }
 }
@@ -299,7 +285,7 @@ fn messages_that_nobody_can_read_stop_nothing() {
 fn a_terminal_that_goes_away_loses_no_work() {
     let (expected, taken) = undisturbed();
     let dir = project();
-    let child = scan(dir.path()).stderr(Stdio::null()).spawn();
+    let child = scan(&dir).stderr(Stdio::null()).spawn();
     let mut child = child.unwrap();
     std::thread::sleep(taken / 4);
     for _ in 0..2 {
@@ -310,11 +296,11 @@ fn a_terminal_that_goes_away_loses_no_work() {
     }
     let code = child.wait().unwrap().code();
     assert!(matches!(code, Some(130 | 0)), "{code:?}");
-    succeed(&mut scan(dir.path()));
-    assert_undisturbed(dir.path(), &expected);
+    succeed(&mut scan(&dir));
+    assert_undisturbed(&dir, &expected);
 
     let dir = project();
-    let scan = scan(dir.path());
+    let scan = scan(&dir);
     let mut nohup = Command::new("nohup");
     nohup.arg(scan.get_program()).args(scan.get_args());
     nohup
@@ -328,5 +314,5 @@ fn a_terminal_that_goes_away_loses_no_work() {
         .status();
     assert!(sent.is_ok());
     assert!(child.wait().unwrap().success());
-    assert_undisturbed(dir.path(), &expected);
+    assert_undisturbed(&dir, &expected);
 }

@@ -5,30 +5,23 @@
 //! CORPUS being 12 documents of `support::corpus`; the models were those of the conformance fixtures at the time. The folders
 //! `*_weights`, without their parts, are of the time when `weights.json` and `tokens.parquet` came; earlier analyses are not read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use neuroscope::atlas::Atlas;
 use neuroscope::atlas::facts::{KURTOSIS, MEAN_ABS};
 use neuroscope::shard::{PartManifest, read_manifest, verify_files};
 use neuroscope::tokens::store::TokenStore;
+use serde_json::Value;
 
-use crate::support::{files, neuroscope, succeed};
+use crate::support::{Project, analyze_command, copy, data_command, files, model, succeed};
 
 fn v1(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/format/v1")
         .join(name)
-}
-
-/// A copy of a folder that may be written to.
-fn copy(from: &Path, to: &Path) {
-    for (name, bytes) in files(from) {
-        let path = to.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, bytes).unwrap();
-    }
 }
 
 #[test]
@@ -96,59 +89,37 @@ fn version_1_is_read() {
 /// `format/v0.1/` was written by the last commit before tables could grow.
 #[test]
 fn what_the_program_of_version_0_1_wrote_is_read_merged_verified_and_built() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data/llama");
+    let project = Project::new();
+    let data = project.data("llama");
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/format/v0.1/llama");
     copy(&from, &data);
-    let summaries = |layer| {
-        let atlas = Atlas::open(&data.join("atlas")).unwrap();
-        atlas.summaries(layer).unwrap()
-    };
+    let summaries = |layer| project.atlas("llama").summaries(layer).unwrap();
     let before = summaries(1);
     assert!(before.iter().all(|s| s.value(&KURTOSIS).is_some()));
     assert!(before.iter().all(|s| s.value(&MEAN_ABS).is_none()));
-    let model = crate::support::model("llama");
-    succeed(
-        neuroscope(dir.path())
-            .arg("verify")
-            .arg(&data)
-            .arg("--model")
-            .arg(&model),
-    );
-    succeed(neuroscope(dir.path()).arg("build"));
-    assert!(dir.path().join("site/llama/2/36.html").is_file());
+    let model = model("llama");
+    let mut verify = data_command(&project, "verify", &data);
+    succeed(verify.arg("--model").arg(&model));
+    project.build(&[]);
+    assert!(project.join("site/llama/2/36.html").is_file());
     // merged and analysed again, it knows as much as it did
     fs::remove_dir_all(data.join("atlas")).unwrap();
-    succeed(neuroscope(dir.path()).arg("merge").arg(&data));
-    succeed(
-        neuroscope(dir.path())
-            .arg("analyze")
-            .arg(&data)
-            .arg("--model")
-            .arg(&model),
-    );
+    succeed(&mut data_command(&project, "merge", &data));
+    succeed(&mut analyze_command(&project, &data, &model));
     assert_eq!(summaries(1), before);
 }
 
 #[test]
 fn version_1_is_merged_and_built_as_it_always_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
+    let project = Project::new();
     for name in ["llama", "gpt2"] {
-        let data = project.join("data").join(name);
-        copy(&v1(&format!("{name}_weights")), &data);
+        copy(&v1(&format!("{name}_weights")), &project.data(name));
     }
-    succeed(neuroscope(project).args([
-        "build",
-        "--title",
-        "Golden",
-        "--base-url",
-        "https://example.org/",
-    ]));
+    project.build(&["--title", "Golden", "--base-url", "https://example.org/"]);
     // the hashes in names of assets would change every page with every line of a style
     let hashes = regex::bytes::Regex::new(r"([./][\w-]+)\.[0-9a-f]{8}\.(js|css|svg)\b").unwrap();
     let plain = |bytes: &[u8]| hashes.replace_all(bytes, &b"$1.$2"[..]).into_owned();
-    let site = files(&project.join("site")).into_iter();
+    let site = files(&project.site()).into_iter();
     let site = site.map(|(name, bytes)| {
         let name = String::from_utf8(plain(name.as_bytes())).unwrap();
         let is_text = !name.ends_with(".gz");
@@ -158,9 +129,10 @@ fn version_1_is_merged_and_built_as_it_always_was() {
     let list: Vec<String> = site
         .iter()
         .filter(|(name, _)| *name != ".neuroscope-build.json")
-        .map(|(name, bytes)| format!("{} {name}", hash(bytes)))
+        .map(|(name, bytes)| format!("{} {:>7} {name}", hash(bytes), bytes.len()))
         .collect();
-    insta::with_settings!({ snapshot_path => "golden", prepend_module_to_snapshot => false }, {
+    insta::with_settings!({ snapshot_path => "../golden", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("outlines", outlines(&site));
         insta::assert_snapshot!("files", list.join("\n"));
         for page in ["index.html", "llama/index.html", "llama/1/index.html", "llama/1/5.html", "gpt2/0/0.html", "llama/index.json", "llama/1/index.json"] {
             let bytes = &site[page];
@@ -170,11 +142,11 @@ fn version_1_is_merged_and_built_as_it_always_was() {
 
     // merging the parts of that time gives the atlas of that time
     for name in ["llama", "gpt2"] {
-        let data = project.join("data").join(name);
+        let data = project.data(name);
         fs::remove_dir_all(&data).unwrap();
         copy(&v1(name), &data);
         fs::remove_dir_all(data.join("atlas")).unwrap();
-        succeed(neuroscope(project).arg("merge").arg(&data));
+        succeed(&mut data_command(&project, "merge", &data));
         let tables = |folder: &Path| -> Vec<_> {
             let atlas = Atlas::open(folder).unwrap();
             (0..2)
@@ -189,6 +161,94 @@ fn version_1_is_merged_and_built_as_it_always_was() {
         };
         assert_eq!(tables(&data.join("atlas")), tables(&v1(name).join("atlas")));
     }
+}
+
+/// What is in the first file of each kind, so that a change of many files can be read off one of them. Files are of a kind if
+/// their names differ in numbers only. The description and the schemas are in `schema/` as they are.
+fn outlines(site: &BTreeMap<String, Vec<u8>>) -> String {
+    let number = regex::Regex::new(r"[0-9]+").unwrap();
+    let mut kinds = BTreeSet::new();
+    let mut out = String::new();
+    for (name, bytes) in site {
+        let is_new = kinds.insert(number.replace_all(name, "0").into_owned());
+        if !is_new || name.starts_with("api/v1/schema/") || name.ends_with("openapi.json") {
+            continue;
+        }
+        let lines = match name.rsplit('.').next().unwrap() {
+            "html" => outline_of_html(std::str::from_utf8(bytes).unwrap()),
+            "json" if !name.starts_with('.') => outline_of_json(bytes),
+            "gz" => {
+                let mut unpacked = Vec::new();
+                let mut packed = flate2::read::GzDecoder::new(&bytes[..]);
+                packed.read_to_end(&mut unpacked).unwrap();
+                let length = u32::from_le_bytes(unpacked[..4].try_into().unwrap()) as usize;
+                let mut lines = outline_of_json(&unpacked[4..4 + length]);
+                lines.push(format!("{} bytes", unpacked.len() - 4 - length));
+                lines
+            }
+            "csv" => {
+                let text = std::str::from_utf8(bytes).unwrap();
+                let mut lines: Vec<String> = text.lines().take(3).map(str::to_owned).collect();
+                lines.push(format!("{} lines", text.lines().count()));
+                lines
+            }
+            _ => continue,
+        };
+        out += &format!("{name}\n");
+        lines
+            .iter()
+            .for_each(|line| out += &format!("    {line}\n"));
+    }
+    out
+}
+
+/// The title, the headings, and how many elements of each name there are.
+fn outline_of_html(html: &str) -> Vec<String> {
+    let heading = regex::Regex::new(r"(?s)<(title|h[1-6])\b[^>]*>(.*?)</").unwrap();
+    let lines = heading.captures_iter(html).map(|found| {
+        let text: Vec<&str> = found[2].split_whitespace().collect();
+        format!("{}: {}", &found[1], text.join(" "))
+    });
+    let mut lines: Vec<String> = lines.collect();
+    let mut elements: BTreeMap<&str, usize> = BTreeMap::new();
+    for element in regex::Regex::new(r"<([a-z][a-z0-9]*)")
+        .unwrap()
+        .captures_iter(html)
+    {
+        *elements
+            .entry(element.get(1).unwrap().as_str())
+            .or_default() += 1;
+    }
+    let elements = elements.iter().map(|(name, n)| format!("{n} {name}"));
+    lines.push(elements.collect::<Vec<_>>().join(", "));
+    lines
+}
+
+/// Every field; of lists their length and first item.
+fn outline_of_json(bytes: &[u8]) -> Vec<String> {
+    fn add(place: &str, value: &Value, out: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) if fields.len() <= 40 => {
+                for (name, value) in fields {
+                    add(&format!("{place}.{name}"), value, out);
+                }
+            }
+            Value::Object(fields) => out.push(format!("{place}: {} fields", fields.len())),
+            Value::Array(items) => {
+                out.push(format!("{place}: {} items", items.len()));
+                if let Some(first) = items.first() {
+                    add(&format!("{place}[0]"), first, out);
+                }
+            }
+            other => {
+                let text: String = other.to_string().chars().take(100).collect();
+                out.push(format!("{place}: {text}"));
+            }
+        }
+    }
+    let mut out = Vec::new();
+    add("", &serde_json::from_slice(bytes).unwrap(), &mut out);
+    out
 }
 
 fn hash(bytes: &[u8]) -> String {

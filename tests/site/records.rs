@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Example, examples, files, neuroscope, record, scan, succeed, tokens};
+use crate::support::{Example, Project, examples, files, tokens};
 
 fn numbers_are_finite(value: &Value, at: &str) {
     match value {
@@ -19,19 +18,6 @@ fn numbers_are_finite(value: &Value, at: &str) {
     }
 }
 
-fn built(name: &str, documents: usize) -> (tempfile::TempDir, std::path::PathBuf) {
-    let dir = tempfile::tempdir().unwrap();
-    scan(dir.path(), name, documents, &["--name", "tiny"]);
-    succeed(neuroscope(dir.path()).args([
-        "build",
-        "--base-url",
-        "https://example.org/atlas",
-        "--neuron-json",
-    ]));
-    let site = dir.path().join("site");
-    (dir, site)
-}
-
 #[test]
 fn every_record_is_valid_and_agrees_with_itself() {
     let schema = neuroscope::site::schema("neuron.json").unwrap();
@@ -42,21 +28,18 @@ fn every_record_is_valid_and_agrees_with_itself() {
         ("gpt2", false, 2, 33),
         ("solu", false, 3, 37),
     ] {
-        let (_dir, site) = built(name, 60);
+        let project = Project::tiny(name);
         for layer in 0..n_layers {
             for neuron in 0..d_mlp {
-                let page = site.join(format!("tiny/{layer}/{neuron}.html"));
-                let record = record(&page);
+                let page = format!("tiny/{layer}/{neuron}");
+                let record = project.record(&format!("{page}.html"));
                 let errors: Vec<String> = validator
                     .iter_errors(&record)
                     .map(|e| format!("{}: {e}", e.instance_path()))
                     .collect();
-                assert!(errors.is_empty(), "{}: {errors:?}", page.display());
-                numbers_are_finite(&record, &page.display().to_string());
-                let file: Value =
-                    serde_json::from_slice(&fs::read(page.with_extension("json")).unwrap())
-                        .unwrap();
-                assert_eq!(file, record);
+                assert!(errors.is_empty(), "{page}: {errors:?}");
+                numbers_are_finite(&record, &page);
+                assert_eq!(project.json(&format!("{page}.json")), record);
                 check_record(&record, gated);
                 // SoLU neurons are ranked before their norm, and what multiplies W_out stands beside it
                 let solu = name == "solu";
@@ -161,7 +144,7 @@ fn links(html: &str) -> Vec<String> {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let (_dir, site) = built("llama", 30);
+    let site = Project::tiny("llama").site();
     let mut n = 0;
     for (name, bytes) in files(&site)
         .into_iter()
@@ -213,8 +196,8 @@ fn every_link_leads_somewhere() {
 
 #[test]
 fn the_first_and_last_neurons_have_no_dead_ends() {
-    let (_dir, site) = built("llama", 9);
-    let read = |name: &str| fs::read_to_string(site.join("tiny").join(name)).unwrap();
+    let project = Project::tiny("llama");
+    let read = |name: &str| project.page(&format!("tiny/{name}"));
     let rel = |html: &str, rel: &str| {
         let (_, rest) = html.split_once(&format!("<a rel=\"{rel}\" href=\""))?;
         Some(rest[..rest.find('"').unwrap()].to_owned())
@@ -230,10 +213,8 @@ fn the_first_and_last_neurons_have_no_dead_ends() {
 
 #[test]
 fn the_indexes_agree_with_the_records() {
-    let (_dir, site) = built("gpt2", 30);
-    let json = |name: &str| -> Value {
-        serde_json::from_slice(&fs::read(site.join("tiny").join(name)).unwrap()).unwrap()
-    };
+    let project = Project::tiny("gpt2");
+    let json = |name: &str| project.json(&format!("tiny/{name}"));
     let model = json("index.json");
     assert_eq!(
         (&model["n_layers"], &model["d_mlp"], &model["n_neurons"]),
@@ -263,8 +244,8 @@ fn the_indexes_agree_with_the_records() {
 /// Pages say themselves whether they are listed, so none is forgotten.
 #[test]
 fn the_sitemap_has_every_page_but_those_that_lead_elsewhere() {
-    let (_dir, site) = built("gpt2", 30);
-    let sitemap = fs::read_to_string(site.join("sitemap.xml")).unwrap();
+    let project = Project::tiny("gpt2");
+    let sitemap = project.page("sitemap.xml");
     let listed = sitemap.split("<loc>https://example.org/atlas/").skip(1);
     let listed: Vec<&str> = listed
         .map(|rest| rest.split_once("</loc>").unwrap().0)
@@ -274,7 +255,7 @@ fn the_sitemap_has_every_page_but_those_that_lead_elsewhere() {
         name.ends_with(".html")
             && !["404.html", "random.html", "model.html", "card.html"].contains(&file)
     };
-    let pages = files(&site)
+    let pages = files(&project.site())
         .into_iter()
         .map(|(name, _)| name)
         .filter(is_listed);
@@ -299,17 +280,15 @@ fn the_sitemap_has_every_page_but_those_that_lead_elsewhere() {
 
 #[test]
 fn documents_are_the_corpus() {
-    let (dir, site) = built("llama", 30);
-    let index: Value =
-        serde_json::from_slice(&fs::read(site.join("tiny/docs/index.json")).unwrap()).unwrap();
-    assert_eq!(index["n_documents"], 30);
-    let corpus = fs::read_to_string(dir.path().join("corpus.jsonl")).unwrap();
+    let project = Project::tiny("llama");
+    let index = project.json("tiny/docs/index.json");
+    assert_eq!(index["n_documents"], 60);
+    let corpus = fs::read_to_string(project.join("corpus.jsonl")).unwrap();
     let mut texts = corpus
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap());
     for start in index["starts"].as_array().unwrap() {
-        let file = site.join(format!("tiny/docs/{:06}.json", start.as_u64().unwrap()));
-        let file: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        let file = project.json(&format!("tiny/docs/{:06}.json", start.as_u64().unwrap()));
         for document in file["documents"].as_array().unwrap() {
             let tokens = tokens(&document["text"], &document["lengths"], &document["bytes"]);
             assert_eq!(tokens.len(), document["ids"].as_array().unwrap().len());
@@ -327,7 +306,7 @@ fn documents_are_the_corpus() {
 
 #[test]
 fn hard_texts_cannot_become_markup() {
-    let (_dir, site) = built("llama", 30);
+    let site = Project::tiny("llama").site();
     for (name, bytes) in files(&site.join("tiny"))
         .into_iter()
         .filter(|(name, _)| name.ends_with(".html"))
@@ -361,14 +340,8 @@ fn hard_texts_cannot_become_markup() {
 
 #[test]
 fn a_theme_overrides_blocks_and_notes_are_merged() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "llama", 9, &["--name", "tiny"]);
-    let write = |name: &str, text: &str| {
-        let path = project.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
+    let project = Project::new().scan("llama", 12, &["--name", "tiny"]);
+    let write = |name: &str, text: &str| project.write(name, text);
     write(
         "theme/templates/base.html",
         "{% extends \"neuroscope/base.html\" %}{% block footer %}<p>our own footer</p>{% endblock %}",
@@ -388,9 +361,9 @@ fn a_theme_overrides_blocks_and_notes_are_merged() {
         "+++\ntitle = \"A note\"\nauthor = \"R. Reader\"\n+++\nIt fires on **text**.",
     );
     write("content/notes/tiny/9/5.md", "No such layer.");
-    let said = succeed(neuroscope(project).arg("build"));
+    let said = project.build(&[]);
     assert!(said.stderr.contains("notes/tiny/9/5.md"), "{}", said.stderr);
-    let read = |name: &str| fs::read_to_string(project.join("site").join(name)).unwrap();
+    let read = |name: &str| project.page(name);
     let page = read("tiny/1/5.html");
     assert!(page.contains("no cards for 1.5") && !page.contains("class=\"cards\""));
     assert!(page.contains("our own footer") && page.contains("id=\"neuron\""));
@@ -409,21 +382,18 @@ fn a_theme_overrides_blocks_and_notes_are_merged() {
         "theme/templates/neuron.html",
         "{% extends \"neuroscope/neuron.html\" %}{% block cards %}{{ nothing.at.all }}{% endblock %}",
     );
-    let before = files(&project.join("site"));
-    crate::support::fail(neuroscope(project).arg("build"), &["neuron.html"]);
+    let before = files(&project.site());
+    project.build_refused(&[], &["neuron.html"]);
     assert!(before.iter().all(|(name, bytes)| {
-        fs::read(project.join("site").join(name)).is_ok_and(|now| now == *bytes)
+        fs::read(project.site().join(name)).is_ok_and(|now| now == *bytes)
     }));
 }
 
 #[test]
 fn the_site_of_two_models_is_complete() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "llama", 9, &[]);
-    scan(project, "gpt2", 9, &[]);
-    succeed(neuroscope(project).arg("build"));
-    let home = fs::read_to_string(project.join("site/index.html")).unwrap();
+    let project = Project::new().scan("llama", 12, &[]);
+    let project = project.scan("gpt2", 12, &[]).built(&[]);
+    let home = project.page("index.html");
     assert!(home.contains("llama/index.html") && home.contains("gpt2/index.html"));
     for file in [
         "llama/0/0.html",
@@ -434,21 +404,9 @@ fn the_site_of_two_models_is_complete() {
         "api/v1/schema/neuron.json",
         "llama/0/0/card.html",
     ] {
-        assert!(
-            project.join("site").join(Path::new(file)).is_file(),
-            "{file}"
-        );
+        assert!(project.site().join(file).is_file(), "{file}");
     }
-    let data = project.join("data/llama");
-    let twice = [
-        "build",
-        "--data",
-        data.to_str().unwrap(),
-        "--data",
-        data.to_str().unwrap(),
-    ];
-    crate::support::fail(
-        neuroscope(project).args(twice),
-        &["two atlases are named `llama`"],
-    );
+    let data = project.data("llama");
+    let twice = ["--data", data.to_str().unwrap()].repeat(2);
+    project.build_refused(&twice, &["two atlases are named `llama`"]);
 }

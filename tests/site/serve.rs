@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{neuroscope, scan};
+use crate::support::{Project, neuroscope};
 
 struct Preview {
     child: Child,
@@ -92,22 +92,22 @@ impl Drop for Preview {
     }
 }
 
+fn project() -> Project {
+    Project::new().scan("llama", 12, &["--name", "tiny"])
+}
+
 #[test]
 fn the_preview_rebuilds_on_change_and_stays_in_its_folder() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "llama", 6, &["--name", "tiny"]);
-    fs::create_dir_all(project.join("content")).unwrap();
-    fs::write(project.join("content/index.md"), "# First").unwrap();
-    let template = project.join("theme/templates/base.html");
+    let project = project();
+    project.write("content/index.md", "# First");
+    let template = "theme/templates/base.html";
     let footer = |text: &str| {
         format!(
             "{{% extends \"neuroscope/base.html\" %}}{{% block footer %}}{text}{{% endblock %}}"
         )
     };
-    fs::create_dir_all(template.parent().unwrap()).unwrap();
-    fs::write(&template, footer("old foot")).unwrap();
-    let preview = Preview::start(project);
+    project.write(template, footer("old foot"));
+    let preview = Preview::start(&project);
 
     let (status, body) = preview.get("/");
     assert!(status == 200 && body.contains("First") && body.contains("reload.js"));
@@ -133,25 +133,20 @@ fn the_preview_rebuilds_on_change_and_stays_in_its_folder() {
         );
     }
 
-    fs::write(project.join("content/index.md"), "# Second").unwrap();
+    project.write("content/index.md", "# Second");
     preview.wait("/", "Second", true);
-    fs::write(&template, footer("new foot")).unwrap();
+    project.write(template, footer("new foot"));
     preview.wait("/", "new foot", true);
     // a mistake does not take the site away
-    fs::write(
-        project.join("content/index.md"),
-        "+++\nnonsense\n+++\n# Third",
-    )
-    .unwrap();
+    project.write("content/index.md", "+++\nnonsense\n+++\n# Third");
     std::thread::sleep(Duration::from_millis(700));
     assert!(preview.get("/").1.contains("Second"));
 }
 
 #[test]
 fn nobody_is_sent_to_another_host() {
-    let dir = tempfile::tempdir().unwrap();
-    scan(dir.path(), "llama", 6, &["--name", "tiny"]);
-    let preview = Preview::start(dir.path());
+    let project = project();
+    let preview = Preview::start(&project);
     let location = |path: &str| {
         let host = &preview.address;
         let answer = preview.ask(&format!(
@@ -211,9 +206,8 @@ fn nobody_is_sent_to_another_host() {
 
 #[test]
 fn heads_are_bounded_and_slow_clients_are_in_nobodys_way() {
-    let dir = tempfile::tempdir().unwrap();
-    scan(dir.path(), "llama", 6, &["--name", "tiny"]);
-    let preview = Preview::start(dir.path());
+    let project = project();
+    let preview = Preview::start(&project);
     let head = |line: &str, n: usize| {
         format!(
             "GET / HTTP/1.1\r\nHost: {}\r\n{}\r\n",
@@ -250,13 +244,8 @@ fn heads_are_bounded_and_slow_clients_are_in_nobodys_way() {
 
 #[test]
 fn folders_that_are_removed_and_made_again_are_noticed() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    let write = |name: &str, text: &str| {
-        let path = project.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
+    let project = project();
+    let write = |name: &str, text: &str| project.write(name, text);
     let footer = |text: &str| {
         write(
             "theme/templates/base.html",
@@ -265,8 +254,7 @@ fn folders_that_are_removed_and_made_again_are_noticed() {
             ),
         );
     };
-    scan(project, "llama", 6, &["--name", "tiny"]);
-    let preview = Preview::start(project);
+    let preview = Preview::start(&project);
     // folders that were not there at the start
     write("content/index.md", "# First");
     preview.wait("/", "First", true);
@@ -288,10 +276,10 @@ fn folders_that_are_removed_and_made_again_are_noticed() {
     write("neuroscope.toml", "[site]\ntitle = \"A title\"\n");
     preview.wait("/", "A title", true);
     // atlases that come and go
-    scan(project, "llama", 6, &["--name", "other"]);
+    project.scan_here("llama", 12, &["--name", "other"]);
     preview.wait("/", "other/", true);
     fs::remove_dir_all(project.join("data/tiny")).unwrap();
     preview.wait("/", "tiny/", false);
-    scan(project, "llama", 9, &["--name", "tiny"]);
+    project.scan_here("llama", 12, &["--name", "tiny"]);
     preview.wait("/", "tiny/", true);
 }

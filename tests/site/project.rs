@@ -6,26 +6,14 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{fail, files, neuroscope, scan, succeed};
-
-fn write(project: &Path, name: &str, text: &str) {
-    let path = project.join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
+use crate::support::{Project, files, neuroscope, succeed};
 
 #[test]
 fn init_writes_a_project_that_builds() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path().join("atlas");
-    write(&project, "content/index.md", "# Mine\n");
-    let said = succeed(
-        neuroscope(dir.path())
-            .arg("--json")
-            .arg("init")
-            .arg(&project),
-    );
-    let said: Value = serde_json::from_str(&said.stdout).unwrap();
+    let (elsewhere, project) = (Project::new(), Project::new());
+    project.write("content/index.md", "# Mine\n");
+    let mut init = neuroscope(&elsewhere);
+    let said = succeed(init.arg("--json").arg("init").arg(&project)).json();
     assert_eq!(said["kept"], serde_json::json!(["content/index.md"]));
     assert_eq!(
         fs::read_to_string(project.join("content/index.md")).unwrap(),
@@ -35,52 +23,41 @@ fn init_writes_a_project_that_builds() {
     let version = format!("--version {} ", env!("CARGO_PKG_VERSION"));
     assert!(workflow.contains(&version) && workflow.contains("path: site"));
     assert!(workflow.contains("--base-url"));
-    scan(&project, "gpt2", 9, &[]);
-    succeed(neuroscope(&project).arg("build"));
-    let home = fs::read_to_string(project.join("site/index.html")).unwrap();
+    let project = project.scan("gpt2", 12, &[]).built(&[]);
+    let home = project.page("index.html");
     assert!(home.contains("Mine") && home.contains("Neuron atlas"));
 }
 
 #[test]
 fn content_adds_a_menu_a_logo_a_footer_and_files() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "gpt2", 9, &[]);
-    write(
-        project,
+    let project = Project::new().scan("gpt2", 12, &[]);
+    project.write(
         "content/logo.svg",
         "<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
     );
-    write(
-        project,
-        "content/footer.md",
+    project.write("content/footer.md",
         "Questions: *ask us*, [the guide](guide.html#one), [others](https://example.org/) or [by letter](mailto:us@example.org).",
     );
-    write(project, "content/figures/one.txt", "one");
-    write(project, "content/.notebook/state.json", "{}");
-    write(project, "theme/assets/.DS_Store", "x");
-    write(project, "content/c# & more.md", "+++\nmenu = 3\n+++\n# C#");
-    write(
-        project,
+    project.write("content/figures/one.txt", "one");
+    project.write("content/.notebook/state.json", "{}");
+    project.write("theme/assets/.DS_Store", "x");
+    project.write("content/c# & more.md", "+++\nmenu = 3\n+++\n# C#");
+    project.write(
         "content/guide.md",
         "+++\ntitle = \"Guide\"\nmenu = 2\n+++\nSee [one](figures/one.txt).",
     );
-    write(
-        project,
-        "content/explanations/gpt2.jsonl",
+    project.write("content/explanations/gpt2.jsonl",
         concat!(
             "{\"layer\": 1, \"neuron\": 5, \"text\": \"fires on <zebras>\", \"author\": \"a model\", \"method\": \"from examples\", \"score\": 0.25, \"score_kind\": \"Pearson\"}\n",
             "\n",
             "{\"layer\": 1, \"neuron\": 5, \"text\": \"and on quaggas\", \"author\": null, \"method\": null, \"score\": null, \"score_kind\": null, \"url\": \"https://example.org/why\"}\n",
         ),
     );
-    write(
-        project,
-        "neuroscope.toml",
+    project.write("neuroscope.toml",
         "[[site.menu]]\nlabel = \"Explore\"\nhref = \"gpt2/explore.html\"\n[[site.menu]]\nlabel = \"Code\"\nhref = \"https://example.org/code\"\n",
     );
-    succeed(neuroscope(project).arg("build"));
-    let read = |name: &str| fs::read_to_string(project.join("site").join(name)).unwrap();
+    project.build(&[]);
+    let read = |name: &str| project.page(name);
     let page = read("gpt2/1/5.html");
     for text in [
         "<img src=\"../../logo.svg\" alt=\"\"",
@@ -105,23 +82,16 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
     });
     let zebras = words.into_iter().find(|word| word[0] == "zebras").unwrap();
     assert_eq!(zebras[3], serde_json::json!([38]));
-    let lines: Value = serde_json::from_str(&read("gpt2/lines/0000032.json")).unwrap();
+    let lines = project.json("gpt2/lines/0000032.json");
     assert_eq!(lines["lines"][6][4], "fires on <zebras>");
 
     // explanations of neurons that are not there are said once, and a project may have its own robots.txt
-    write(
-        project,
-        "content/explanations/other.jsonl",
-        &"{\"layer\": 1, \"neuron\": 5, \"text\": \"x\"}\n{\"layer\": 2, \"neuron\": 5, \"text\": \"x\"}\n".repeat(2),
+    project.write("content/explanations/other.jsonl",
+        "{\"layer\": 1, \"neuron\": 5, \"text\": \"x\"}\n{\"layer\": 2, \"neuron\": 5, \"text\": \"x\"}\n".repeat(2),
     );
-    write(
-        project,
-        "content/robots.txt",
-        "User-agent: *\nDisallow: /\n",
-    );
-    let address = ["build", "--base-url", "https://example.org/atlas"];
-    let said = succeed(neuroscope(project).args(address).arg("--json"));
-    let report: Value = serde_json::from_str(&said.stdout).unwrap();
+    project.write("content/robots.txt", "User-agent: *\nDisallow: /\n");
+    let address = ["--base-url", "https://example.org/atlas", "--json"];
+    let report = project.build(&address).json();
     assert_eq!(
         report["stray_explanations"],
         serde_json::json!({"explanations/other.jsonl": 2})
@@ -140,44 +110,26 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
         read("sitemap.xml").contains("<loc>https://example.org/atlas/c%23%20%26%20more.html</loc>")
     );
 
-    write(project, "content/gpt2/one.txt", "one");
-    fail(
-        neuroscope(project).arg("build"),
-        &["gpt2/one.txt", "among the files of a model"],
-    );
+    project.write("content/gpt2/one.txt", "one");
+    project.build_refused(&[], &["gpt2/one.txt", "among the files of a model"]);
     fs::remove_dir_all(project.join("content/gpt2")).unwrap();
-    write(
-        project,
+    project.write(
         "content/explanations/gpt2.jsonl",
         "{\"layer\": 1, \"neuron\": 5, \"text\": \"x\", \"url\": \"javascript:x\"}\n",
     );
-    fail(
-        neuroscope(project).arg("build"),
-        &["gpt2.jsonl` line 1", "`url`"],
-    );
-    write(
-        project,
-        "content/explanations/gpt2.jsonl",
-        "{\"layer\": 1}\n",
-    );
-    fail(
-        neuroscope(project).arg("build"),
-        &["gpt2.jsonl` line 1", "missing field"],
-    );
-    write(project, "content/explanations/gpt2.jsonl", "");
-    write(project, "content/compare.md", "# Ours");
-    fail(
-        neuroscope(project).arg("build"),
-        &["`compare.html` would be two pages"],
-    );
+    project.build_refused(&[], &["gpt2.jsonl` line 1", "`url`"]);
+    project.write("content/explanations/gpt2.jsonl", "{\"layer\": 1}\n");
+    project.build_refused(&[], &["gpt2.jsonl` line 1", "missing field"]);
+    project.write("content/explanations/gpt2.jsonl", "");
+    project.write("content/compare.md", "# Ours");
+    project.build_refused(&[], &["`compare.html` would be two pages"]);
 }
 
 /// Names of the files that a change of the project makes a build write.
-fn rewritten(project: &Path) -> BTreeSet<String> {
-    let site = project.join("site");
+fn rewritten(project: &Project) -> BTreeSet<String> {
+    let site = project.site();
     let before = files(&site);
-    let said = succeed(neuroscope(project).args(["--json", "build"]));
-    let said: Value = serde_json::from_str(&said.stdout).unwrap();
+    let said = project.build(&["--json"]).json();
     let after = files(&site).into_iter();
     let changed = after.filter(|file| !before.contains(file) && !file.0.starts_with('.'));
     let changed: BTreeSet<String> = changed.map(|(name, _)| name).collect();
@@ -187,14 +139,11 @@ fn rewritten(project: &Path) -> BTreeSet<String> {
 
 #[test]
 fn a_changed_note_rewrites_only_what_shows_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "llama", 20, &[]);
-    let note = |text: &str| write(project, "content/notes/llama/1/5.md", text);
+    let project = &Project::new().scan("llama", 12, &[]);
+    let note = |text: &str| project.write("content/notes/llama/1/5.md", text);
     note("+++\ntitle = \"Title\"\n+++\nIt fires on xyzzy.");
-    succeed(neuroscope(project).args(["build", "--base-url", "https://example.org"]));
-    write(
-        project,
+    project.build(&["--base-url", "https://example.org"]);
+    project.write(
         "neuroscope.toml",
         "[site]\nbase_url = \"https://example.org\"\n",
     );
@@ -227,20 +176,17 @@ fn a_changed_note_rewrites_only_what_shows_it() {
 /// A theme of three files: its own colours, one block and one frame for all pages.
 #[test]
 fn a_small_theme_takes_the_place_of_what_it_names() {
-    let dir = tempfile::tempdir().unwrap();
-    let project = dir.path();
-    scan(project, "llama", 9, &[]);
+    let project = Project::new().scan("llama", 12, &[]);
     let theme = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/theme"));
     for (name, bytes) in files(theme) {
-        write(
-            project,
+        project.write(
             &format!("theme/{name}"),
             std::str::from_utf8(&bytes).unwrap(),
         );
     }
-    let said = succeed(neuroscope(project).arg("build"));
+    let said = project.build(&[]);
     assert!(!said.stderr.contains("theme"), "{}", said.stderr);
-    let read = |name: &str| fs::read_to_string(project.join("site").join(name)).unwrap();
+    let read = |name: &str| project.page(name);
     for (page, own) in [
         ("index.html", "class=\"plain\""),
         ("llama/index.html", "class=\"plain\""),
@@ -266,18 +212,13 @@ fn a_small_theme_takes_the_place_of_what_it_names() {
     assert!(read(&format!("assets/plain.{hash}")).contains("--positive"));
 
     // what overrides nothing is there, and said; what overrides a script imports others from where they are
-    write(project, "theme/assets/neuron.js", "import \"./dom.js\";");
-    write(
-        project,
+    project.write("theme/assets/neuron.js", "import \"./dom.js\";");
+    project.write(
         "theme/assets/random/page.js",
         "import { here } from \"../base/address.js\"; import \"../own/deep.js\";",
     );
-    write(
-        project,
-        "theme/assets/own/deep.js",
-        "import \"../base/dom.js\"",
-    );
-    let said = succeed(neuroscope(project).arg("build"));
+    project.write("theme/assets/own/deep.js", "import \"../base/dom.js\"");
+    let said = project.build(&[]);
     for warning in [
         "`assets/neuron.js` of the theme takes the place of no built-in file",
         "`assets/neuron.js` of the theme imports `./dom.js`",

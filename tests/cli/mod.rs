@@ -1,0 +1,4 @@
+//! The program's own behaviour: its options, and what it describes.
+
+mod describe;
+mod options;

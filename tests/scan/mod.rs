@@ -1,0 +1,7 @@
+//! Scans: what they store, in parts and batches, interrupted, of any size.
+
+mod interrupted;
+mod parts;
+mod plan;
+mod scale;
+mod values;
