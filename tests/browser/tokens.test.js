@@ -177,7 +177,7 @@ test("cases that fold unlike their letters, and long answers", () => {
   const files = filesOf(["α", keyOf("ΟΔΟΣ"), keyOf("ΟΔΟΣΑ"), "ω"], parseQuery("ΟΔΟΣ"));
   assert.ok(files.includes(1) && files.includes(2) && !files.includes(3));
   assert.equal(summary({ n: 12345, searched: 2, of: 2 }, {}), "12\u202f345 tokens begin with this, the first 200 shown");
-  assert.equal(summary({ n: 0, searched: 8, of: 9 }, {}), "No token so far; 8 of 9 files were searched, type more for the others");
+  assert.equal(summary({ n: 0, searched: 8, of: 9 }, {}), "No token found so far; 8 of 9 files were searched, type more to search the others");
   assert.equal(summary({ n: 2, searched: 1, of: 1 }, { whole: true }), "2 tokens are this");
 });
 
