@@ -407,7 +407,7 @@ fn broken_downloads_go_on_where_they_broke() {
     again.state().breaks = 6;
     fail(
         &mut again.model("test/llama"),
-        &["cannot fetch `test/llama/", "the command can be run again"],
+        &["cannot fetch `test/llama/", "run the command again"],
     );
     again.state().breaks = 0;
     again.state().starts.clear();
@@ -455,7 +455,7 @@ fn damaged_files_are_refused_and_forgotten() {
     hub.state().damages = true;
     fail(
         &mut hub.model("test/llama"),
-        &["arrived damaged: its SHA-256 is", "hint: "],
+        &["was damaged on the way: its SHA-256 is", "hint: "],
     );
     hub.state().damages = false;
     let found = json_of(&succeed(&mut hub.model("test/llama")));
@@ -472,7 +472,7 @@ fn gated_models_need_a_token() {
     };
     hub.put("test/gated", &gated);
     let denied = [
-        "does not give out `test/gated` (HTTP status 401)",
+        "denies access to `test/gated` (HTTP status 401)",
         "HF_TOKEN",
     ];
     fail(&mut hub.model("test/gated"), &denied);

@@ -78,7 +78,11 @@ fn documents_of_one_token() {
         .args(["--bos", "never"]);
     fail(
         command.arg("--corpus").arg(&path),
-        &["50 documents", "no position that counts", "--count-special"],
+        &[
+            "50 documents",
+            "not one position is counted",
+            "--count-special",
+        ],
     );
     command.arg("--count-special");
     succeed(&mut command);
@@ -210,7 +214,7 @@ fn an_atlas_is_verified_and_its_examples_are_computed_again() {
         let other = if name == "llama" { "gpt2" } else { "llama" };
         let said = succeed(&mut verify());
         assert!(
-            said.stdout.contains("nothing was computed again"),
+            said.stdout.contains("nothing was recomputed"),
             "{}",
             said.stdout
         );
