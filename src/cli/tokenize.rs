@@ -19,13 +19,13 @@ const MOST_LISTED: usize = 12;
 
 #[derive(Args)]
 pub(super) struct TokenizeArgs {
-    /// The model whose tokenizer is used: a folder, a `.gguf` file, a name on the Hugging Face Hub, or `demo`
+    /// The model whose tokenizer to use: a folder, a `.gguf` file, a name on the Hugging Face Hub, or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
     /// Files (.jsonl, .txt, each also .gz or .zst) and folders of them, or `demo`
     #[arg(long, value_name = "PATH", required_unless_present = "show", num_args = 1..)]
     corpus: Vec<PathBuf>,
-    /// Only show what the tokenizer is: its special and added tokens, its BOS, and the tokens of a text
+    /// Only describe the tokenizer: its special and added tokens, its BOS, and the tokens of TEXT
     #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with = "corpus")]
     show: Option<String>,
     /// Data folder [default: data/NAME]

@@ -12,7 +12,7 @@ pub enum TokenizerError {
     #[error("there is no tokenizer: neither `tokenizer.json` nor `vocab.json` with `merges.txt`")]
     Missing,
     /// A GGUF file names a pre-tokenizer that is not known.
-    #[error("its vocabulary is split by the pre-tokenizer `{0}`, which is not known")]
+    #[error("it names the pre-tokenizer `{0}`, which is not known")]
     UnknownPreTokenizer(String),
     /// The file is not a tokenizer.
     #[error("the tokenizer cannot be read: {0}")]
@@ -22,7 +22,7 @@ pub enum TokenizerError {
     Beside(&'static str, String),
     /// The tokenizer splits special tokens in a text, which a `tokenizer.json` cannot express.
     #[error(
-        "`tokenizer_config.json` says `\"split_special_tokens\": true`, so special tokens in a text would be split into pieces; a `tokenizer.json` cannot say this"
+        "`tokenizer_config.json` says `\"split_special_tokens\": true`, so special tokens in a text would be split into pieces, which a `tokenizer.json` cannot express"
     )]
     SplitsSpecialTokens,
     /// A text could not be encoded.
@@ -59,18 +59,18 @@ impl Hint for TokenizerError {
     fn own_hint(&self) -> Option<Cow<'static, str>> {
         let hint: Option<&'static str> = match self {
             Self::Missing => Some(
-                "`AutoTokenizer.from_pretrained(…).save_pretrained(…)` of transformers writes `tokenizer.json`",
+                "in transformers, `AutoTokenizer.from_pretrained(…).save_pretrained(…)` writes a `tokenizer.json`",
             ),
             Self::UnknownPreTokenizer(_) => {
                 Some("put the model's `tokenizer.json` beside the `.gguf` file")
             }
             Self::SplitsSpecialTokens => Some(
-                "set it to false in `tokenizer_config.json`; a special token in a text is then one token",
+                "set it to false in `tokenizer_config.json`; then a special token in a text is one token",
             ),
             Self::BosTooLarge { .. } => Some(
-                "check that the files come from one checkpoint; `--bos never` does without a BOS",
+                "check that the files come from one checkpoint; `--bos never` runs without a BOS",
             ),
-            Self::NoBos => Some("`--bos never` does without one"),
+            Self::NoBos => Some("`--bos never` runs without one"),
             Self::TooLarge { .. } => {
                 Some("check that `tokenizer.json` and `config.json` come from one checkpoint")
             }
