@@ -8,7 +8,9 @@ use candle_core::{DType, Device, Tensor};
 use neuroscope::lanes::Isa;
 use neuroscope::load::ModelFiles;
 use neuroscope::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
-use neuroscope::model::{Compute, Config, Entry, Hook, MlpActivations, Model, ModelError};
+use neuroscope::model::{
+    Compute, Config, Entry, Hook, MlpActivations, Model, ModelError, Position, RopeScaling,
+};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -76,10 +78,9 @@ impl Visitor for Reader {
     type Error = ModelError;
 
     fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ModelError> {
-        let found = hooks.activations()?.remove(0);
-        let post = found.post.clone();
-        self.layers.push(found);
-        hooks.write(vec![post])
+        let activations = hooks.activations()?;
+        self.layers.extend(activations.first().cloned());
+        hooks.write_activations(activations)
     }
 }
 
@@ -261,6 +262,43 @@ fn configs_of_transformers_4_and_5_are_the_same() {
         }
     }
     assert!(n > 15);
+}
+
+/// LongRoPE has two lists of factors: those for windows of the original length, and those for longer ones.
+#[test]
+fn the_length_of_a_window_decides_which_factors_of_longrope_count() {
+    fn factors(config: &mut Config) -> (&mut Vec<f64>, &mut Vec<f64>, usize) {
+        match &mut config.position {
+            Position::Rotary { rope, .. } => match &mut rope.scaling {
+                RopeScaling::Long {
+                    short,
+                    long,
+                    original,
+                    ..
+                } => (short, long, *original),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+    for (name, is_long) in [("phi3", false), ("phi3_long", true)] {
+        let files = ModelFiles::open(model(name).to_str().unwrap()).unwrap();
+        let expected = Expected::read(name);
+        // how far the logits are off where a list of factors is another
+        let error = |changes_long: bool| {
+            let mut config = files.config().unwrap();
+            let (short, long, original) = factors(&mut config);
+            assert_eq!(expected.ids.len() > original, is_long, "{name}");
+            let changed = if changes_long { long } else { short };
+            changed.iter_mut().for_each(|factor| *factor *= 3.0);
+            let on = Compute::on(&Device::Cpu);
+            let found = compute_as(&files, config, &expected.ids, DType::F32, on);
+            largest_error(&found["logits"], expected.of("logits"))
+        };
+        let (counts, does_not) = (error(is_long), error(!is_long));
+        assert!(counts > 1e-2, "{name}: off by {counts} only");
+        assert!(does_not <= 1e-4, "{name}: off by {does_not}");
+    }
 }
 
 /// Turning the signs of gated neurons (DEFINITIONS 7) changes the sign of what is read out and not one bit of what is

@@ -1,5 +1,7 @@
 //! What a walk through a model's layers can do besides reading: continue, change, differentiate, load as it goes.
 
+use std::collections::BTreeSet;
+
 use candle_core::{DType, Device, Tensor, Var};
 use neuroscope::load::ModelFiles;
 use neuroscope::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
@@ -8,7 +10,7 @@ use neuroscope::model::{
     Stream, Unembedding,
 };
 
-use crate::conformance::{Expected, FAMILIES, largest_error};
+use crate::conformance::{Expected, FAMILIES, Reader, largest_error};
 use crate::support;
 
 /// A fixture with its unembedding and its text.
@@ -75,6 +77,17 @@ impl Fixture {
     }
 }
 
+/// The length up to which the short factors of LongRoPE count.
+fn original_length(config: &Config) -> Option<usize> {
+    let Position::Rotary { rope, .. } = &config.position else {
+        return None;
+    };
+    match rope.scaling {
+        RopeScaling::Long { original, .. } => Some(original),
+        _ => None,
+    }
+}
+
 fn both() -> [Compute; 2] {
     [Compute::on(&Device::Cpu), Compute::Tensors(Device::Cpu)]
 }
@@ -92,7 +105,11 @@ fn a_window_read_in_steps_has_the_logits_of_the_whole() {
     for name in FAMILIES {
         for compute in both() {
             let what = format!("{name} on {compute:?}");
-            let fixture = Fixture::load(name, compute);
+            let mut fixture = Fixture::load(name, compute);
+            // with LongRoPE, a cache cannot be continued past the original length
+            if let Some(original) = original_length(fixture.model.config()) {
+                fixture.ids.truncate(original);
+            }
             let (ids, mut cache) = (fixture.ids.as_slice(), KvCache::new());
             let whole = fixture.whole(ids);
             let mut steps = [3, 1, 1, 4, 1, 2].into_iter();
@@ -115,20 +132,22 @@ fn a_window_read_in_steps_has_the_logits_of_the_whole() {
     }
 }
 
-/// Windows that are read side by side are turned by their own lengths.
+/// Makes LongRoPE's original length 8.
+fn shorten(config: &mut Config) {
+    let Position::Rotary { rope, .. } = &mut config.position else {
+        panic!("no rotation");
+    };
+    let RopeScaling::Long { original, .. } = &mut rope.scaling else {
+        panic!("no LongRoPE");
+    };
+    *original = 8;
+}
+
+/// Each window is rotated by the angles of its own length, whatever windows are computed with it.
 #[test]
 fn a_windows_angles_do_not_depend_on_its_neighbours() {
-    let short = |config: &mut Config| {
-        let Position::Rotary { rope, .. } = &mut config.position else {
-            panic!("no rotation");
-        };
-        let RopeScaling::Long { original, .. } = &mut rope.scaling else {
-            panic!("no LongRoPE");
-        };
-        *original = 8;
-    };
     for compute in both() {
-        let fixture = Fixture::load_first(usize::MAX, "phi3_long", compute, short);
+        let fixture = Fixture::load_first(usize::MAX, "phi3_long", compute, shorten);
         let ids = fixture.ids.as_slice();
         let windows = [&ids[..6], &ids[..12], &ids[3..9]];
         let entries: Vec<_> = windows
@@ -195,20 +214,11 @@ fn a_hook_of_another_shape_is_refused() {
     }
 }
 
-/// With LongRoPE, all positions have other angles once a window is longer than those that the model was first made for.
+/// With LongRoPE, all positions get other angles once a window is longer than the original length, so cached keys are of no use.
 #[test]
 fn a_window_that_outgrows_its_angles_must_be_read_anew() {
-    let short = |config: &mut Config| {
-        let Position::Rotary { rope, .. } = &mut config.position else {
-            panic!("no rotation");
-        };
-        let RopeScaling::Long { original, .. } = &mut rope.scaling else {
-            panic!("no LongRoPE");
-        };
-        *original = 8;
-    };
     for compute in both() {
-        let fixture = Fixture::load_first(usize::MAX, "phi3_long", compute, short);
+        let fixture = Fixture::load_first(usize::MAX, "phi3_long", compute, shorten);
         let (ids, mut cache) = (fixture.ids.as_slice(), KvCache::new());
         let refuses = |cache: &mut KvCache, until: usize| {
             let kept = cache.len();
@@ -267,16 +277,14 @@ fn a_cache_is_of_one_window_and_as_many_layers_as_are_walked() {
         let error = walk(&[&vec![1; n_ctx - 6]], 1, &mut cache).unwrap_err();
         assert!(matches!(error, ModelError::TooLong { found, .. } if found == n_ctx + 1));
 
-        // what a cancelled walk has added does not count
+        // a cancelled walk adds nothing to the cache
         let layer = std::cell::Cell::new(0);
         let cancelled = || layer.replace(layer.get() + 1) == 1;
-        let walk_on = Walk::new(&fixture.model)
+        let error = Walk::new(&fixture.model)
             .continuing(&mut cache)
-            .stop_after(1);
-        let entry = [Entry::Ids(&[&ids[9..12]])];
-        let error = walk_on
+            .stop_after(1)
             .cancel_if(&cancelled)
-            .visit(&entry, &mut ())
+            .visit(&[Entry::Ids(&[&ids[9..12]])], &mut ())
             .unwrap_err();
         assert!(
             matches!(error, ModelError::Cancelled { layer: 1 }),
@@ -297,6 +305,20 @@ fn a_cache_is_of_one_window_and_as_many_layers_as_are_walked() {
             &next(&mut fresh),
             "after a cancelled walk",
         );
+    }
+}
+
+/// A layer past the last one means the last one.
+#[test]
+fn a_walk_stops_after_the_layer_that_it_is_given() {
+    let fixture = Fixture::load("llama", Compute::on(&Device::Cpu));
+    let n_layers = fixture.model.config().n_layers;
+    for (layer, n_walked) in [(0, 1), (1, 2), (n_layers, n_layers), (usize::MAX, n_layers)] {
+        let mut reader = Reader::default();
+        let walk = Walk::new(&fixture.model).stop_after(layer);
+        walk.visit(&[Entry::Ids(&[&fixture.ids])], &mut reader)
+            .unwrap();
+        assert_eq!(reader.layers.len(), n_walked, "stopped after {layer}");
     }
 }
 
@@ -425,8 +447,73 @@ fn neurons_and_streams_that_are_changed_are_so_on_kernels_and_tensors() {
     }
 }
 
-/// What is differentiated: the last layer's `hook_pre` of some neuron, and a logit, each at the last position of each window.
-struct Scalars {
+/// What gradients are taken with respect to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Input {
+    /// The rows of the embedding.
+    Embeddings,
+    /// The residual stream before layer 1, as [`Stream::replace`] takes it.
+    Residual,
+    /// `hook_post` of layer 0, as [`LayerHooks::write`] takes it.
+    Post,
+}
+
+impl Input {
+    const ALL: [Self; 3] = [Self::Embeddings, Self::Residual, Self::Post];
+
+    /// Differences are taken at every so many values; the number has no factor in common with any width.
+    fn step(self) -> usize {
+        match self {
+            Self::Embeddings => 1,
+            Self::Residual | Self::Post => 7,
+        }
+    }
+
+    /// Its values in a walk through the fixture's text.
+    fn values(self, fixture: &Fixture) -> Tensor {
+        #[derive(Default)]
+        struct Recorder {
+            residual: Option<Tensor>,
+            post: Option<Tensor>,
+        }
+        impl Visitor for Recorder {
+            type Error = ModelError;
+
+            fn residual(&mut self, layer: usize, streams: &mut [Stream]) -> Result<(), ModelError> {
+                if layer == 1 {
+                    self.residual = Some(streams[0].tensor().clone());
+                }
+                Ok(())
+            }
+
+            fn hooks<E: Executor>(
+                &mut self,
+                hooks: LayerHooks<'_, E>,
+            ) -> Result<Written, ModelError> {
+                if hooks.layer() == 0 {
+                    self.post = Some(hooks.activations()?.remove(0).post);
+                }
+                hooks.pass()
+            }
+        }
+        let mut recorder = Recorder::default();
+        let walk = Walk::new(&fixture.model).stop_after(1);
+        let entry = [Entry::Ids(&[&fixture.ids])];
+        walk.visit(&entry, &mut recorder).unwrap();
+        match self {
+            Self::Embeddings => fixture.rows(),
+            Self::Residual => recorder.residual.unwrap(),
+            Self::Post => recorder.post.unwrap(),
+        }
+    }
+}
+
+/// The outputs that are differentiated: the last layer's `hook_pre` of some neuron, and a logit, each at the last position of
+/// each window.
+struct Outputs<'a> {
+    input: Input,
+    /// The values of the input, `[windows * pos, d]`.
+    values: &'a Tensor,
     last: usize,
     n_windows: usize,
     pre: Option<Tensor>,
@@ -435,25 +522,33 @@ struct Scalars {
 const NEURON: usize = 5;
 const TOKEN: usize = 11;
 
-impl Scalars {
-    /// `[2, windows]`, of windows that all have the fixture's length: `[windows * pos, d_embed]`
-    fn of(fixture: &Fixture, rows: &Tensor) -> Tensor {
+impl<'a> Outputs<'a> {
+    /// `[2, windows]`, of windows that all have the fixture's length, given the values of an input: `[windows * pos, d]`
+    fn compute(fixture: &Fixture, input: Input, values: &'a Tensor) -> Tensor {
         let length = fixture.ids.len();
-        let n_windows = rows.dim(0).unwrap() / length;
-        let mut scalars = Self {
+        let n_windows = values.dim(0).unwrap() / length;
+        let mut outputs = Self {
+            input,
+            values,
             last: fixture.model.config().n_layers - 1,
             n_windows,
             pre: None,
         };
-        let lengths = vec![length; n_windows];
-        let entry = [Entry::Embeddings(rows, &lengths)];
+        let (windows, lengths) = (
+            vec![fixture.ids.as_slice(); n_windows],
+            vec![length; n_windows],
+        );
+        let entry = match input {
+            Input::Embeddings => Entry::Embeddings(values, &lengths),
+            Input::Residual | Input::Post => Entry::Ids(&windows),
+        };
         let streams = Walk::new(&fixture.model)
-            .through(&entry, &mut scalars)
+            .through(&[entry], &mut outputs)
             .unwrap();
-        let logits = scalars.last_rows(&fixture.model.final_hidden(&streams[0]).unwrap());
+        let logits = outputs.last_rows(&fixture.model.final_hidden(&streams[0]).unwrap());
         let logits = fixture.model.logits(&fixture.unembedding, &logits).unwrap();
         let logits = logits.narrow(1, TOKEN, 1).unwrap().flatten_all().unwrap();
-        Tensor::stack(&[scalars.pre.unwrap(), logits], 0).unwrap()
+        Tensor::stack(&[outputs.pre.unwrap(), logits], 0).unwrap()
     }
 
     /// `[windows * pos, d]` → `[windows, d]`
@@ -467,32 +562,47 @@ impl Scalars {
     }
 }
 
-impl Visitor for Scalars {
+impl Visitor for Outputs<'_> {
     type Error = ModelError;
 
+    fn residual(&mut self, layer: usize, streams: &mut [Stream]) -> Result<(), ModelError> {
+        match (self.input, layer) {
+            (Input::Residual, 1) => streams[0].replace(self.values),
+            _ => Ok(()),
+        }
+    }
+
     fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ModelError> {
+        if (self.input, hooks.layer()) == (Input::Post, 0) {
+            return hooks.write(vec![self.values.clone()]);
+        }
         if hooks.layer() != self.last {
             return hooks.pass();
         }
-        let found = hooks.activations()?.remove(0);
-        let pre = self.last_rows(&found.pre);
+        let activations = hooks.activations()?;
+        let pre = self.last_rows(&activations[0].pre);
         self.pre = Some(pre.narrow(1, NEURON, 1)?.flatten_all()?);
-        hooks.write(vec![found.post])
+        hooks.write_activations(activations)
     }
 }
 
-/// Steps of the differences, as shares of the root mean square of an embedding. What is lost to rounding shrinks with a step,
-/// and what is lost to curvature grows, so that each suits some models.
+/// Sizes of the steps that differences are taken with, as shares of the root mean square of the values. Rounding errors are
+/// smaller for a large step and the error from curvature for a small one, so some models need the one and some the other.
 const STEPS: [f32; 2] = [0.005, 0.02];
 
 /// Distance of a gradient from the nearer differences, as a share of its length.
 const TOLERANCE: f64 = 2e-2;
 
+/// The places of an input's values at which differences are taken.
+fn places(input: Input, values: &Tensor) -> Vec<usize> {
+    (0..values.elem_count()).step_by(input.step()).collect()
+}
+
 /// Central differences with a step and twice the step, extrapolated (Richardson): the error is of the fourth order. For each
-/// scalar and each step, `[pos * d_embed]`.
-fn differences(fixture: &Fixture, rows: &Tensor) -> [[Vec<f64>; 2]; 2] {
-    let (n_rows, d) = rows.dims2().unwrap();
-    let x: Vec<f32> = rows.flatten_all().unwrap().to_vec1().unwrap();
+/// output and each step, one for every place.
+fn differences(fixture: &Fixture, input: Input, values: &Tensor) -> [[Vec<f64>; 2]; 2] {
+    let (n_rows, d) = values.dims2().unwrap();
+    let x: Vec<f32> = values.flatten_all().unwrap().to_vec1().unwrap();
     let mean_square = x.iter().map(|x| x * x).sum::<f32>() / x.len() as f32;
     let times = [-2.0, -1.0, 1.0, 2.0].map(|times: f32| times * mean_square.sqrt());
     let steps: Vec<f32> = STEPS
@@ -501,25 +611,26 @@ fn differences(fixture: &Fixture, rows: &Tensor) -> [[Vec<f64>; 2]; 2] {
         .collect();
     let mut found: [[Vec<f64>; 2]; 2] = Default::default();
     const AT_ONCE: usize = 64;
-    for first in (0..x.len()).step_by(AT_ONCE) {
-        let places = first..x.len().min(first + AT_ONCE);
+    for places in places(input, values).chunks(AT_ONCE) {
         let moved = |(at, step): (usize, f32)| {
             let mut x = x.clone();
             x[at] += step;
             x
         };
-        let each = places.clone();
-        let each = each.flat_map(|at| steps.iter().map(move |step| (at, *step)));
+        let each = places.iter();
+        let each = each.flat_map(|&at| steps.iter().map(move |step| (at, *step)));
         let windows: Vec<f32> = each.flat_map(moved).collect();
         let shape = (places.len() * steps.len() * n_rows, d);
         let windows = Tensor::from_vec(windows, shape, &Device::Cpu).unwrap();
-        let values: Vec<Vec<f32>> = Scalars::of(fixture, &windows).to_vec2().unwrap();
-        for (found, values) in found.iter_mut().zip(values) {
-            for (at, values) in places.clone().zip(values.chunks_exact(steps.len())) {
+        let outputs: Vec<Vec<f32>> = Outputs::compute(fixture, input, &windows)
+            .to_vec2()
+            .unwrap();
+        for (found, outputs) in found.iter_mut().zip(outputs) {
+            for (&at, outputs) in places.iter().zip(outputs.chunks_exact(steps.len())) {
                 for (way, found) in found.iter_mut().enumerate() {
                     // the steps as they were taken, rounded to f32
                     let taken = |i: usize| f64::from(x[at] + steps[4 * way + i]);
-                    let value = |i: usize| f64::from(values[4 * way + i]);
+                    let value = |i: usize| f64::from(outputs[4 * way + i]);
                     let slope = |low, high| (value(high) - value(low)) / (taken(high) - taken(low));
                     found.push((4.0 * slope(1, 2) - slope(0, 3)) / 3.0);
                 }
@@ -533,41 +644,49 @@ fn length(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|x| x * x).sum::<f64>().sqrt()
 }
 
+fn check_gradients(fixture: &Fixture, input: Input, name: &str) {
+    let values = Var::from_tensor(&input.values(fixture)).unwrap();
+    let outputs = Outputs::compute(fixture, input, values.as_tensor());
+    let expected = differences(fixture, input, &values.as_detached_tensor());
+    let (places, d) = (places(input, &values), values.dim(1).unwrap());
+    for (at, what) in ["hook_pre", "logit"].into_iter().enumerate() {
+        let gradients = outputs.get(at).unwrap().sum_all().unwrap().backward();
+        let gradients = gradients.unwrap();
+        let found = gradients.get(&values).expect("a gradient").flatten_all();
+        let found: Vec<f32> = found.unwrap().to_vec1().unwrap();
+        let found: Vec<f32> = places.iter().map(|&place| found[place]).collect();
+        let error = |expected: &Vec<f64>| {
+            let apart = found.iter().zip(expected);
+            let apart = length(apart.map(|(f, e)| f64::from(*f) - e));
+            apart / length(expected.iter().copied())
+        };
+        let error = expected[at].iter().map(error).fold(f64::INFINITY, f64::min);
+        println!("{name:22} {input:12?} {what:8} {error:.1e}");
+        assert!(
+            error <= TOLERANCE,
+            "{name}: the gradient of {what} with respect to {input:?} is off by {error}"
+        );
+        // windows of attention may not reach back to the first positions
+        let reached = |is_zero: &dyn Fn(usize) -> bool| -> BTreeSet<usize> {
+            let places = places.iter().enumerate();
+            let places = places.filter(|(i, _)| !is_zero(*i));
+            places.map(|(_, place)| place / d).collect()
+        };
+        assert_eq!(
+            reached(&|i| found[i] == 0.0),
+            reached(&|i| expected[at][1][i] == 0.0),
+            "{name}: positions where {what} has a gradient with respect to {input:?}"
+        );
+    }
+}
+
 #[test]
 fn gradients_are_what_differences_say() {
     for name in FAMILIES {
         let mut fixture = Fixture::load(name, Compute::Tensors(Device::Cpu));
         fixture.ids.truncate(12);
-        let rows = Var::from_tensor(&fixture.rows()).unwrap();
-        let scalars = Scalars::of(&fixture, rows.as_tensor());
-        let expected = differences(&fixture, &rows.as_detached_tensor());
-        for (at, what) in ["hook_pre", "logit"].into_iter().enumerate() {
-            let gradients = scalars.get(at).unwrap().sum_all().unwrap().backward();
-            let gradients = gradients.unwrap();
-            let found = gradients.get(&rows).expect("a gradient").flatten_all();
-            let found: Vec<f32> = found.unwrap().to_vec1().unwrap();
-            let error = |expected: &Vec<f64>| {
-                let apart = found.iter().zip(expected);
-                let apart = length(apart.map(|(f, e)| f64::from(*f) - e));
-                apart / length(expected.iter().copied())
-            };
-            let error = expected[at].iter().map(error).fold(f64::INFINITY, f64::min);
-            println!("{name:22} {what:8} {error:.1e}");
-            assert!(
-                error <= TOLERANCE,
-                "{name}: the gradient of {what} is off by {error}"
-            );
-            // windows of attention may not reach back to the first positions
-            let d = fixture.model.config().d_embed;
-            let idle = found
-                .chunks_exact(d)
-                .map(|row| row.iter().all(|x| *x == 0.0));
-            let unreached = expected[at][1].chunks_exact(d);
-            let unreached = unreached.map(|row| row.iter().all(|x| *x == 0.0));
-            assert!(
-                idle.eq(unreached),
-                "{name}: {what} has no gradient at some positions"
-            );
+        for input in Input::ALL {
+            check_gradients(&fixture, input, name);
         }
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct AnalyzeArgs {
     /// Data folder with an atlas
     #[arg(value_name = "DIR")]
     data: PathBuf,
-    /// The model that was scanned [default: as the atlas names it, where that is `demo` or on the Hub]
+    /// The model that was scanned [default: the one that the atlas names, if it is `demo` or on the Hub]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: &AnalyzeArgs) -> Result<()> {
         let (data, source) = (shown(&args.data), &manifest.scan.model.source);
         return Err(Advice::error(
             format!("`{data}` was scanned from `{source}`, which is a folder or a file"),
-            "say where it is with `--model`",
+            "give it with `--model`",
         ));
     };
     let options = args.options.over(&context.project.weights)?;
@@ -45,7 +45,7 @@ pub(super) fn run(context: &Context, args: &AnalyzeArgs) -> Result<()> {
     let flops = analyze(context, &args.data, &model, &options)?;
     let seconds = started.elapsed().as_secs_f64();
     let words = format!(
-        "what the weights say is in {}: {:.1} s, {:.0} GFLOP/s",
+        "wrote what the weights say into {}: {:.1} s, {:.0} GFLOP/s",
         shown(&args.data.join("atlas")),
         seconds,
         flops as f64 / seconds / 1e9
@@ -107,7 +107,7 @@ pub(super) fn complete(context: &Context, data: &Path) -> Result<()> {
     match found {
         Err(error) if !interrupt::asked() => {
             context.report.note(&format!(
-                "note: what the weights of {} say is missing ({error}); `neuroscope analyze {} --model MODEL` finds it",
+                "note: the weights of {} were not analysed ({error}); to do so, run `neuroscope analyze {} --model MODEL`",
                 info.name,
                 shown(data)
             ));

@@ -15,15 +15,15 @@ use super::{Context, model, tokenize};
 
 #[derive(Subcommand)]
 pub(super) enum BenchCommand {
-    /// A scan beside the bare forward pass, in turns on the same text
+    /// Compare a scan with the bare forward pass, in turns on the same text
     Scan(ScanBench),
-    /// The analysis of weights beside bare products of the same sizes
+    /// Compare the analysis of weights with bare products of the same sizes
     Weights(WeightsBench),
 }
 
 #[derive(Args)]
 pub(super) struct WeightsBench {
-    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (with @REVISION), or `demo`
+    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (optionally with @REVISION), or `demo`
     #[arg(long, value_name = "MODEL", default_value = "demo")]
     model: String,
     /// Rounds, after one to warm up
@@ -33,23 +33,22 @@ pub(super) struct WeightsBench {
 
 #[derive(Args)]
 pub(super) struct ScanBench {
-    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (with @REVISION), or `demo`
+    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (optionally with @REVISION), or `demo`
     #[arg(long, value_name = "MODEL", default_value = "demo")]
     model: String,
     /// Text to scan, tokenized into a temporary folder
     #[arg(long, value_name = "PATH", num_args = 1.., default_value = "demo")]
     corpus: Vec<PathBuf>,
-    /// Tokens of a round
+    /// Tokens in each round
     #[arg(long, value_name = "N", default_value_t = 8192)]
     tokens: u64,
     /// Rounds, after one to warm up
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
-    /// Tokens that are scanned first, so that what is timed is a scan under way
+    /// Tokens to scan before timing begins
     #[arg(long, value_name = "N", default_value_t = 0)]
     after: u64,
-    /// Waits for a line of input before each round and prints the round's figures after it, so that something else can be
-    /// measured in turns
+    /// Wait for a line of input before each round, and print the round's figures after it, to take turns with another program
     #[arg(long)]
     in_turns: bool,
     #[command(flatten)]

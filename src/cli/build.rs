@@ -14,13 +14,13 @@ use super::{Context, analyze, folders, scan, shown};
 
 #[derive(Args)]
 pub(super) struct BuildArgs {
-    /// Data folder with an atlas, may be given several times [default: all in data/]
+    /// Data folder with an atlas; can be repeated [default: all in data/]
     #[arg(long, value_name = "DIR")]
     data: Vec<PathBuf>,
-    /// Folder that the website is written to [default: site]
+    /// Folder to write the website to [default: site]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Build without what the weights say where that is missing, instead of analysing them first
+    /// Do not analyse weights that were not analysed yet; build without what they say
     #[arg(long)]
     no_analyze: bool,
     #[command(flatten)]
@@ -74,7 +74,7 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
         sizes(&output.largest_pages),
     );
     if plan.options.base_url.is_none() {
-        words.push_str("\n\nno sitemap was written, since the site's address is not known: `--base-url URL` or neuroscope.toml says it");
+        words.push_str("\n\nno sitemap was written, since the site's address is not known; set it with `--base-url URL` or in neuroscope.toml");
     }
     let report = Printed {
         report: &report,
@@ -192,19 +192,19 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
     if let Some(list) = &report.output.unreadable {
         let list = shown(list);
         context.report.note(&format!(
-            "warning: `{list}` cannot be read, so it is not known what the last build wrote: files that the site no longer has were left"
+            "warning: `{list}` cannot be read, so it is not known what the last build wrote; files that are no longer part of the site were kept"
         ));
     }
     if let Some(kept) = &report.output.kept {
         let kept = shown(kept);
         context.report.note(&format!(
-            "warning: files in the place of pages were moved to `{kept}`; remove it if none of them is your own"
+            "warning: files that were where pages should be were moved to `{kept}`; remove it if none of them is yours"
         ));
     }
     for name in &report.output.left {
         let path = shown(&plan.out.join(name));
         context.report.note(&format!(
-            "warning: `{path}` is no longer part of the site; it was kept because somebody changed it"
+            "warning: `{path}` is no longer part of the site, but was kept because it has been changed"
         ));
     }
     for note in &report.stray_notes {

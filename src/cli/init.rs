@@ -66,7 +66,10 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<()> {
         report.written.join(", ")
     );
     if !report.kept.is_empty() {
-        words += &format!("\nkept as they are: {}", report.kept.join(", "));
+        words += &format!(
+            "\nalready there, kept unchanged: {}",
+            report.kept.join(", ")
+        );
     }
     words += &format!(
         "\n\n  scan      {program} scan --model MODEL --corpus TEXTS {project}\n  build     {program} build {project}\n  preview   {program} serve {project}\n  publish   push it to GitHub: .github/workflows/pages.yml builds the site there"

@@ -20,7 +20,7 @@ pub(super) struct MergeArgs {
     /// Data folder with the parts of a scan in `parts`
     #[arg(value_name = "DIR")]
     data: PathBuf,
-    /// The model, whose weights are analysed as well
+    /// The model that was scanned, to analyse its weights as well
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
 }

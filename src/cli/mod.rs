@@ -24,7 +24,7 @@ use neuroscope::config::Project;
 
 use report::{LogFormat, Report};
 
-/// Makes a browsable atlas of every MLP neuron of a language model.
+/// Make a browsable atlas of every MLP neuron of a language model.
 #[derive(Parser)]
 #[command(name = "neuroscope", version, max_term_width = 100)]
 struct Cli {
@@ -34,7 +34,7 @@ struct Cli {
     /// Print the result as JSON
     #[arg(long, global = true)]
     json: bool,
-    /// How progress and messages are printed on standard error
+    /// Format of progress and messages on standard error
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, hide_possible_values = true, value_name = "text|json")]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -43,26 +43,26 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write the folder of a new project: options, content, a workflow for GitHub Pages
+    /// Create the folder of a new project: options, content, a workflow for GitHub Pages
     Init(init::InitArgs),
     /// Describe a model: its sizes, norms, positions, parameters
     Model(model::ModelArgs),
-    /// Turn a corpus into tokens, for a model's tokenizer
+    /// Tokenize a corpus with a model's tokenizer
     Tokenize(tokenize::TokenizeArgs),
-    /// Run a model over a corpus once and keep what excites each neuron
+    /// Run a model over a corpus once, and keep each neuron's statistics and examples
     Scan(scan::ScanArgs),
     /// Join the parts of a scan into an atlas
     Merge(merge::MergeArgs),
     /// Find what the weights say: logit weights, roles, input-output classes, neighbours, tokens
     Analyze(analyze::AnalyzeArgs),
-    /// Build the website; without any scan, of the embedded demo model
+    /// Build the website; if nothing was scanned, that of the embedded demo model
     Build(build::BuildArgs),
-    /// Check an atlas: its files, and examples computed again from weights and corpus
+    /// Check an atlas: its files, and examples recomputed from weights and corpus
     Verify(verify::VerifyArgs),
-    /// Measure how fast a scan is here
+    /// Measure how fast neuroscope is on this machine
     #[command(subcommand)]
     Bench(bench::BenchCommand),
-    /// Preview the website, rebuilding it when theme or content change
+    /// Preview the website, and rebuild it when theme or content change
     Serve(serve::ServeArgs),
 }
 

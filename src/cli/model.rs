@@ -13,7 +13,7 @@ use super::{Context, interrupt};
 
 #[derive(Args)]
 pub(super) struct ModelArgs {
-    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (with @REVISION), or `demo`
+    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (optionally with @REVISION), or `demo`
     #[arg(value_name = "MODEL")]
     model: String,
 }
@@ -93,7 +93,7 @@ pub(super) fn run(context: &Context, args: &ModelArgs) -> Result<()> {
         .collect();
     let bos = match bos {
         Err(error) => format!("not known: {error}"),
-        Ok(None) => "windows begin without one".to_owned(),
+        Ok(None) => "windows begin without a BOS".to_owned(),
         Ok(Some(id)) => {
             format!(
                 "windows begin with `{}` ({})",
@@ -174,8 +174,8 @@ fn norm(config: &Config) -> String {
         Layout::PreNorm => "before attention and MLP",
         Layout::Parallel => "before attention and MLP, which run side by side",
         Layout::ParallelSharedNorm => "one before attention and MLP, which run side by side",
-        Layout::PostNorm => "behind attention and MLP",
-        Layout::Sandwich => "before and behind attention and MLP",
+        Layout::PostNorm => "after attention and MLP",
+        Layout::Sandwich => "before and after attention and MLP",
         Layout::ResidualNorm => "after each addition to the stream",
     };
     let last = match config.final_norm {

@@ -60,7 +60,9 @@ impl Report {
         // a reader that has enough closes the pipe, which is no failure
         match writeln!(std::io::stdout(), "{text}") {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => bail!("all is done, but standard output cannot be written: {error}"),
+            Err(error) => bail!(
+                "the work is done, but its result cannot be written to standard output: {error}"
+            ),
             Ok(()) => Ok(()),
         }
     }

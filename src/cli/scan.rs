@@ -23,7 +23,7 @@ pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
 
 #[derive(Args)]
 pub(super) struct ScanArgs {
-    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (with @REVISION), or `demo`
+    /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (optionally with @REVISION), or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
     /// Files (.jsonl, .txt, each also .gz or .zst) and folders of them, or `demo`
@@ -38,13 +38,13 @@ pub(super) struct ScanArgs {
     /// Scan one part only, such as 0/8 for the first of eight; `neuroscope merge` joins them
     #[arg(long, value_name = "I/N")]
     part: Option<Part>,
-    /// Only say what the scan will take: tokens, memory, disk, time
+    /// Only predict what the scan will take: tokens, memory, disk, time
     #[arg(long)]
     plan: bool,
-    /// Begin from the start, and discard what an earlier run left
+    /// Start over, and discard what an earlier run left
     #[arg(long)]
     restart: bool,
-    /// Time between two checkpoints, such as 30s, 10m or 2h; 0 writes one after every batch
+    /// Time between checkpoints, such as 30s, 10m or 2h; 0 writes one after every batch
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     checkpoint_every: Duration,
     #[command(flatten, next_help_heading = "Corpus")]
@@ -161,7 +161,9 @@ fn check_free(context: &Context, name: &ModelName, data: &Path) -> Result<()> {
         if known.into_iter().any(|other| other.is_same_folder(name)) {
             let other = shown(&other);
             return Err(Advice::error(
-                format!("`{other}` holds a scan whose name differs from `{name}` at most in case"),
+                format!(
+                    "`{other}` holds a scan named `{name}`, or so except for upper and lower case"
+                ),
                 "choose another name with `--name`, or remove that scan",
             ));
         }

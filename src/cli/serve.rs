@@ -15,13 +15,13 @@ use super::{Context, build, interrupt, shown};
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
-    /// Data folder with an atlas, may be given several times [default: all in data/]
+    /// Data folder with an atlas; can be repeated [default: all in data/]
     #[arg(long, value_name = "DIR")]
     data: Vec<PathBuf>,
     /// Folder of the website [default: site]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Port on this machine, 0 for any that is free
+    /// Port on this machine; 0 for any free one
     #[arg(long, default_value_t = 8000)]
     port: u16,
     /// Serve the folder as it is, without building
@@ -89,7 +89,7 @@ fn build_again(
     let data = data(given, &context.folder)?;
     if data.is_empty() {
         bail!(
-            "no scan in {} any more",
+            "there is no longer a scan in {}",
             shown(&context.folder.join("data"))
         );
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use neuroscope::corpus::{CorpusOptions, LeftOut, Source};
 use neuroscope::load::{LoadError, ModelFiles};
-use neuroscope::scan::{self, Tokenized, With};
+use neuroscope::scan::{self, CorpusSetup, Tokenized};
 use neuroscope::tokens::{BosPolicy, TokenizerError};
 use serde_json::json;
 
@@ -19,13 +19,13 @@ const MOST_LISTED: usize = 12;
 
 #[derive(Args)]
 pub(super) struct TokenizeArgs {
-    /// The model whose tokenizer is used: a folder, a `.gguf` file, a name on the Hugging Face Hub, or `demo`
+    /// The model whose tokenizer to use: a folder, a `.gguf` file, a name on the Hugging Face Hub, or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
     /// Files (.jsonl, .txt, each also .gz or .zst) and folders of them, or `demo`
     #[arg(long, value_name = "PATH", required_unless_present = "show", num_args = 1..)]
     corpus: Vec<PathBuf>,
-    /// Only show what the tokenizer is: its special and added tokens, its BOS, and the tokens of a text
+    /// Only describe the tokenizer: its special and added tokens, its BOS, and the tokens of TEXT
     #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with = "corpus")]
     show: Option<String>,
     /// Data folder [default: data/NAME]
@@ -148,7 +148,7 @@ pub(super) fn tokenize(
         more => format!("{} paths", more.len()),
     };
     let tokenizer = model.tokenizer()?;
-    let with = With {
+    let setup = CorpusSetup {
         name: &name,
         options,
         tokenizer: &tokenizer,
@@ -161,7 +161,7 @@ pub(super) fn tokenize(
         n_bytes.store(done, Ordering::Relaxed);
         bar.set(done)
     };
-    let tokenized = scan::tokenize(&sources, &with, &data.join("corpus"), &progress)?;
+    let tokenized = scan::tokenize(&sources, &setup, &data.join("corpus"), &progress)?;
     let manifest = &tokenized.manifest;
     if manifest.corpus.n_skipped > 0 {
         context.report.note(&format!(

@@ -19,25 +19,25 @@ pub(super) struct VerifyArgs {
     /// Data folder with an atlas
     #[arg(value_name = "DIR")]
     data: PathBuf,
-    /// The model, to compute examples again
+    /// The model that was scanned, to recompute examples
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// Scan and analyse everything again, and compare it field by field
     #[arg(long, requires = "model")]
     full: bool,
-    /// Where that is computed: `cpu`, `cuda` or `cuda:N`
+    /// Device to recompute on: `cpu`, `cuda` or `cuda:N`
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceName::default())]
     device: DeviceName,
-    /// Neurons that are drawn to have examples computed again
+    /// Number of random neurons whose examples are recomputed
     #[arg(long, value_name = "N", default_value_t = 10)]
     neurons: usize,
-    /// Examples of each of their lists
+    /// Examples recomputed from each of their lists
     #[arg(long, value_name = "N", default_value_t = 3)]
     examples: usize,
-    /// By how much a value may differ, relative to the neuron's largest
+    /// How much a value may differ, relative to the neuron's largest value
     #[arg(long, value_name = "SHARE", default_value_t = 1e-3)]
     tolerance: f64,
-    /// Seed of the draw
+    /// Seed for choosing the neurons
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }
@@ -75,7 +75,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
         };
         return Err(Advice::error(
             what,
-            "merge the parts or analyse the weights again, or scan again; what was published of it should be taken back",
+            "merge the parts or analyse the weights again, or scan again; if a site was built from it, withdraw that site",
         ));
     }
     if let Some(again) = &report.recomputed
@@ -90,7 +90,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
         );
         return Err(Advice::error(
             what,
-            "check that it was scanned with this version, in this type, and on this kind of machine",
+            "check that it was scanned with this version and dtype, and on this kind of machine",
         ));
     }
     Ok(())
@@ -104,7 +104,7 @@ fn words(report: &VerifyReport) -> String {
     };
     let mut lines = vec![match report.n_neurons {
         0 => format!(
-            "{} files are what their manifests say; nothing else was checked, since others are not",
+            "{} files are what their manifests say; others are not, so nothing else was checked",
             report.n_files
         ),
         n => format!(
@@ -116,9 +116,9 @@ fn words(report: &VerifyReport) -> String {
         lines.push("the tables, the manifests and the corpus agree with each other".into());
     }
     match &report.recomputed {
-        None => lines.push("nothing was computed again: `--model MODEL` does it".into()),
+        None => lines.push("nothing was recomputed; to do so, give the model with `--model MODEL`".into()),
         Some(again) => lines.push(format!(
-            "{} examples of {} neurons computed again: {} values, at peaks within {:.1e} of the neuron's largest, around them within {:.1e}",
+            "{} examples of {} neurons recomputed: {} values, at peaks within {:.1e} of the neuron's largest, around them within {:.1e}",
             again.n_examples,
             again.neurons.len(),
             again.n_values,

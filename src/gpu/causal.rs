@@ -1,10 +1,10 @@
-//! Softmax under a causal mask that is nowhere written down.
+//! Causal softmax; its kernel needs no mask in memory.
 
 use std::ops::Range;
 
 use candle_core::{D, DType, Result, Tensor};
 
-/// Which keys queries see, and how their scores become a pattern.
+/// The keys that queries see, and the scale of their scores.
 #[derive(Clone, Copy, Debug)]
 pub struct Causal {
     /// Queries of a head; row `r` of the scores is of query `r % n_queries`.
@@ -46,24 +46,25 @@ pub fn causal_softmax(scores: &Tensor, causal: Causal) -> Result<Tensor> {
     pattern.to_dtype(scores.dtype())
 }
 
-/// By candle's own operations, all of which have gradients.
+/// Causal softmax by candle's own operations, all of which have gradients.
 fn composed(scores: &Tensor, causal: Causal) -> Result<Tensor> {
     let (n_rows, n_keys) = (scores.dim(D::Minus2)?, scores.dim(D::Minus1)?);
-    let mask = |at: usize| {
+    let is_seen = |at: usize| {
         let (query, key) = (at / n_keys % causal.n_queries, at % n_keys);
-        match causal.seen(query).contains(&key) {
-            true => 0.0,
-            false => f32::NEG_INFINITY,
-        }
+        u8::from(causal.seen(query).contains(&key))
     };
-    let mask: Vec<f32> = (0..n_rows * n_keys).map(mask).collect();
-    let mask = Tensor::from_vec(mask, (n_rows, n_keys), scores.device())?;
+    let is_seen: Vec<u8> = (0..n_rows * n_keys).map(is_seen).collect();
+    let is_seen = Tensor::from_vec(is_seen, (n_rows, n_keys), scores.device())?;
     let wide = (scores.to_dtype(DType::F32)? * f64::from(causal.scale))?;
     let wide = match causal.softcap.map(f64::from) {
         Some(cap) => ((wide / cap)?.tanh()? * cap)?,
         None => wide,
     };
-    let pattern = candle_nn::ops::softmax(&wide.broadcast_add(&mask)?, D::Minus1)?;
+    let unseen = Tensor::new(f32::NEG_INFINITY, scores.device())?.broadcast_as(wide.shape())?;
+    // chosen and not added, since a score that is NaN would stay NaN
+    let is_seen = is_seen.broadcast_as(wide.shape())?;
+    let wide = is_seen.where_cond(&wide, &unseen)?;
+    let pattern = candle_nn::ops::softmax(&wide, D::Minus1)?;
     pattern.to_dtype(scores.dtype())
 }
 
@@ -86,7 +87,7 @@ fn softmax(row: &mut [f32], query: usize, causal: Causal) {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use candle_core::{Device, Var};
 
     use super::*;
     use crate::gpu::Gpu;
@@ -138,25 +139,31 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_stays_so() {
-        let scores = Tensor::new(&[[1f32, f32::NAN], [f32::NAN, f32::NAN]], &Device::Cpu).unwrap();
-        let causal = Causal {
-            n_queries: 2,
-            first_query: 0,
-            sees: 9,
-            scale: 1.0,
-            softcap: None,
-        };
-        for pattern in [
-            causal_softmax(&scores, causal),
-            Gpu::Emulated.causal_softmax(&scores, causal),
-        ] {
-            let rows = pattern.unwrap().to_vec2::<f32>().unwrap();
-            assert_eq!(
-                rows[0],
-                [1.0, 0.0],
-                "a key that is not seen does not matter"
-            );
-            assert!(rows[1].iter().all(|x| x.is_nan()), "{rows:?}");
+        let scores = [
+            [1f32, f32::NAN, f32::NAN],
+            [1.0, 1.0, f32::NAN],
+            [f32::NAN, 1.0, 1.0],
+        ];
+        let scores = Tensor::new(&scores, &Device::Cpu).unwrap();
+        let tracked = Var::from_tensor(&scores).unwrap();
+        for softcap in [None, Some(2.5)] {
+            let causal = Causal {
+                n_queries: 3,
+                first_query: 0,
+                sees: 9,
+                scale: 1.0,
+                softcap,
+            };
+            for pattern in [
+                causal_softmax(&scores, causal),
+                causal_softmax(&tracked, causal),
+                Gpu::Emulated.causal_softmax(&scores, causal),
+            ] {
+                let rows = pattern.unwrap().to_vec2::<f32>().unwrap();
+                // a key that is not seen does not matter
+                assert_eq!(rows[..2], [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]]);
+                assert!(rows[2].iter().all(|x| x.is_nan()), "{rows:?}");
+            }
         }
     }
 }

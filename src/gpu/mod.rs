@@ -1,8 +1,8 @@
-//! Kernels of our own on a CUDA device, and the portable twins of those that have one here: causal softmax, and everything that is
-//! read from the activations of neurons, whose twin is [`crate::stats::block::Block`].
+//! This crate's kernels for a CUDA device: causal softmax, with a portable twin here, and the statistics of neurons, whose twin is
+//! [`crate::stats::block::Block`].
 //!
 //! `kernels.cu` is compiled when the crate is built with the feature `cuda`. In unit tests the same source is compiled as C++
-//! and run in the host's memory, over tensors of the CPU, so that what is around it can be tested where there is no GPU.
+//! and runs on tensors in the host's memory, so that the code around it can be tested without a GPU.
 
 mod causal;
 mod choice;
@@ -21,6 +21,6 @@ pub use choice::{DeviceError, DeviceName};
 pub use device::Gpu;
 #[cfg(any(feature = "cuda", test))]
 pub use neurons::{
-    ActFn, BatchRows, Counted, Counting, FURTHER, Found, HookTensors, LayerState, RowsCounted,
-    Wanted,
+    ActFn, BatchRows, Counted, Counting, FURTHER, HookTensors, LayerState, PeakCandidate,
+    RowsCounted, Wanted,
 };

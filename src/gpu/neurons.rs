@@ -1,7 +1,7 @@
-//! What is read from the activations of a layer's neurons, while they are in the device's memory.
+//! Observes the activations of a layer's neurons while they are in the device's memory.
 //!
-//! Statistics add up on the device until they are taken. What may be listed comes back at once, and with it, on demand, the
-//! values around it.
+//! Statistics add up on the device until they are taken. Peaks that may be listed come back for every batch; the host then fetches
+//! the values around them.
 
 use candle_core::{Result, Tensor};
 
@@ -18,7 +18,7 @@ const EXTREMES: usize = defined("EXTREMES");
 const COUNTS: usize = defined("COUNTS");
 /// Bins of a histogram.
 const BINS: usize = defined("BINS");
-/// Rows that a thread goes through, about.
+/// Rows for one thread, about.
 const RUN_ROWS: usize = 512;
 
 /// The activation functions that the kernels know.
@@ -92,7 +92,7 @@ arguments!(Gather {
     n_wanted: u32,
 });
 
-/// The hooks of a layer: what its products left.
+/// Results of a layer's products, from which its hooks are computed.
 #[derive(Clone, Copy, Debug)]
 pub struct HookTensors<'a> {
     /// `hook_pre`, `[rows, d_mlp]`
@@ -124,7 +124,7 @@ impl HookTensors<'_> {
     }
 }
 
-/// What the rows of a batch are; the same for all layers.
+/// Description of the rows of a batch; the same for all layers.
 #[derive(Debug)]
 pub struct BatchRows {
     counted: Buffer<u8>,
@@ -193,7 +193,7 @@ impl BatchRows {
 
 /// A peak that beats a list's threshold: the best of a piece of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Found {
+pub struct PeakCandidate {
     /// The neuron.
     pub neuron: u32,
     /// Index of the list.
@@ -217,7 +217,7 @@ pub struct Wanted {
     pub n_rows: u32,
 }
 
-/// What was counted of a layer's neurons, each `[.., d_mlp]`.
+/// Statistics of a layer's neurons, each `[.., d_mlp]`.
 #[derive(Debug)]
 pub struct Counted {
     /// Number of neurons.
@@ -336,7 +336,7 @@ impl LayerState {
         })
     }
 
-    /// Bytes that it has on the device.
+    /// Bytes that it takes on the device.
     pub const fn bytes(d: usize) -> usize {
         d * (SUMS * 8 + EXTREMES * 4 + COUNTS * 4 + BINS * 4) + 2 * RowsState::bytes(d)
     }
@@ -350,14 +350,14 @@ impl LayerState {
     /// Rows of a window, where memory is planned.
     pub const WINDOW_ROWS: usize = 64;
 
-    /// Adds the rows of a batch. Returns `hook_post` and what may be listed: for each piece of a window its best, if above
-    /// the threshold, `[list, d_mlp]`; in no order.
+    /// Adds the rows of a batch. Returns `hook_post` and the peaks that may be listed: the best of each piece of a window that is
+    /// above the threshold, `[list, d_mlp]`; in no order.
     pub fn observe(
         &mut self,
         hooks: HookTensors<'_>,
         rows: &mut BatchRows,
         thresholds: &[f32],
-    ) -> Result<(Tensor, Vec<Found>)> {
+    ) -> Result<(Tensor, Vec<PeakCandidate>)> {
         let (gpu, d) = (self.gpu.clone(), self.d);
         assert_eq!(thresholds.len(), self.n_lists * d);
         let mut thresholds = gpu.upload(thresholds)?;
@@ -412,7 +412,7 @@ impl LayerState {
         })?;
         let n = n_found.download(1)?[0] as usize;
         let words = found.download(4 * n)?;
-        let found = words.chunks_exact(4).map(|words| Found {
+        let found = words.chunks_exact(4).map(|words| PeakCandidate {
             neuron: words[0],
             list: words[1],
             row: words[2],
@@ -421,7 +421,7 @@ impl LayerState {
         Ok((post, found.collect()))
     }
 
-    /// What was counted since this was called before.
+    /// Returns the statistics since the last call, and begins anew.
     pub fn take(&mut self) -> Result<Counted> {
         let d = self.d;
         let counted = Counted {
@@ -454,7 +454,7 @@ impl Gpu {
         values.download(rows.len() * d)
     }
 
-    /// The values of all that is wanted, one after the other.
+    /// Fetches the wanted values, one after the other.
     pub fn gather(&self, hooks: HookTensors<'_>, wanted: &[Wanted]) -> Result<Vec<f32>> {
         let (mut words, mut n) = (Vec::with_capacity(5 * wanted.len()), 0);
         for w in wanted {

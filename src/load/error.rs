@@ -59,7 +59,7 @@ pub enum LoadError {
     )]
     NoWeights(PathBuf),
     /// The index of sharded weights is not what it should be.
-    #[error("`{path}` is not an index of weights: {reason}")]
+    #[error("`{path}` cannot be read as an index of weights: {reason}")]
     Index {
         /// The file.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum LoadError {
         what: String,
     },
     /// The Hub does not let us have the model.
-    #[error("the Hub at {endpoint} does not give out `{what}` (HTTP status {status})")]
+    #[error("the Hub at {endpoint} denies access to `{what}` (HTTP status {status})")]
     HubDenied {
         /// Address of the Hub.
         endpoint: String,
@@ -95,7 +95,7 @@ pub enum LoadError {
         reason: String,
     },
     /// What the Hub sent is not what it says it has.
-    #[error("`{what}` arrived damaged: its SHA-256 is {found}, not {expected}")]
+    #[error("`{what}` was damaged on the way: its SHA-256 is {found}; expected {expected}")]
     HubChecksum {
         /// The file.
         what: String,
@@ -144,28 +144,30 @@ impl Hint for LoadError {
                 Some(MODEL_HINT)
             }
             Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => Some(
-                "make room, or name a folder on another disk in HF_HUB_CACHE; what was fetched so far is kept",
+                "free some space, or set HF_HUB_CACHE to a folder on another disk; what was fetched so far is kept",
             ),
-            Self::Write { .. } => {
-                Some("the Hub's cache must be writable; HF_HUB_CACHE names another folder for it")
-            }
+            Self::Write { .. } => Some(
+                "the Hub's cache must be writable; to use another folder for it, set HF_HUB_CACHE",
+            ),
             Self::Kind { kind, .. } => Some(kind.hint()),
             Self::GgufPartMissing { .. } => {
-                Some("keep all parts in one folder, under the names that they were given")
+                Some("keep all parts in one folder, under their original names")
             }
-            Self::HubSetting { .. } => Some(
-                "correct it or unset it; docs/models.md lists what is read from the environment",
-            ),
+            Self::HubSetting { .. } => {
+                Some("correct it or unset it; docs/models.md lists the environment variables")
+            }
             Self::HubMissing { .. } => {
-                Some("check its spelling; a folder or file of this name is not here either")
+                Some("check its spelling; there is no folder or file of this name here either")
             }
             Self::HubDenied { .. } => Some(
-                "check its spelling (the Hub says the same of what does not exist); if it is private or gated, ask for access on its page and give your token in HF_TOKEN or with `hf auth login`",
+                "check its spelling (the Hub also says this of what does not exist); if it is private or gated, ask for access on its page and give your token in HF_TOKEN or with `hf auth login`",
             ),
             Self::Hub { .. } => Some(
-                "what was fetched so far is kept, so the command can be run again; what is in the cache needs no network",
+                "run the command again: what was fetched so far is kept, and files in the cache need no network",
             ),
-            Self::HubChecksum { .. } => Some("it was not kept: run the command again"),
+            Self::HubChecksum { .. } => {
+                Some("run the command again; the damaged file was not kept")
+            }
             _ => None,
         };
         hint.map(Cow::from)

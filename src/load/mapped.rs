@@ -1,4 +1,4 @@
-//! Files mapped into memory, whose pages are given back once a tensor was copied out of them.
+//! Files mapped into memory, whose pages are released once a tensor has been copied out of them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,7 @@ impl Mapped {
     }
 }
 
-/// Tensors of some files, after each of which the pages of the files are given back: they are on disk, and the copy is
-/// the one that is used.
+/// Tensors of some files. After each is read, the pages of the files are released: only the copy is used.
 pub(super) struct Releasing<'m, T> {
     pub(super) maps: Vec<&'m Mapped>,
     pub(super) tensors: T,

@@ -98,7 +98,7 @@ impl ModelFiles {
         Err(LoadError::NotThere(path.to_owned()))
     }
 
-    /// `tokenizer` is the folder of the tokenizer, where it is not the model's own.
+    /// Opens a model's folder. `tokenizer` is the folder of the tokenizer, if that is another one.
     fn folder(model: &str, folder: &Path, tokenizer: Option<&Path>) -> Result<Self, LoadError> {
         folder::check_adapter(folder)?;
         let Some(config) = folder::read(&folder.join("config.json"))? else {
@@ -195,7 +195,7 @@ impl ModelFiles {
         &self.origin
     }
 
-    /// Where the model comes from, as others can know it: its path on the Hub, or the name of the folder or file.
+    /// The model's public origin: its path on the Hub, or the name of the folder or file.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -205,7 +205,7 @@ impl ModelFiles {
         self.revision.as_deref()
     }
 
-    /// What the user should know: that the cache stood in for the Hub.
+    /// A note for the user: that the model comes from the cache because the Hub could not be reached.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
     }
@@ -230,7 +230,7 @@ impl ModelFiles {
         Ok(tokenizer)
     }
 
-    /// `tokenizer.json`, with what the files beside it add
+    /// `tokenizer.json`, with the changes from the files beside it.
     pub fn tokenizer_json(&self) -> Result<&[u8], LoadError> {
         let json = self.tokenizer.as_deref();
         json.ok_or_else(|| LoadError::Tokenizer {
@@ -346,7 +346,7 @@ impl ModelFiles {
     }
 }
 
-/// The last part of a path, also of one that ends in `..`.
+/// The last component of a path, even if it ends in `..`.
 fn file_name(path: &Path) -> String {
     let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     // a file of the Hub's cache is a link to one that is named by its hash

@@ -12,17 +12,17 @@ use super::windows::Windows;
 use crate::gpu::{Causal, causal_softmax};
 use crate::lanes::Isa;
 
-/// Queries whose scores are computed at one go, on tensors.
+/// Queries whose scores are computed together, on tensors.
 pub(super) const QUERIES: usize = 256;
 
-/// Scores that are computed at one go, about.
+/// Scores that are computed together, at most about so many.
 pub(super) const MOST_SCORES: usize = 1 << 27;
 
-/// What attention needs of positions, computed once for the longest window.
+/// Rotations of queries and keys, computed once for the longest window.
 #[derive(Clone, Debug)]
 pub(super) struct Positions {
     rotation: Option<Rotation>,
-    /// Rotation of the layers that see a window only.
+    /// Rotation of the layers whose queries see a window only.
     local: Option<Rotation>,
 }
 
@@ -47,7 +47,7 @@ impl Positions {
         Ok(Self { rotation, local })
     }
 
-    /// Whether windows of so many positions have angles of their own.
+    /// Whether windows of `n` positions are rotated by the angles of long windows.
     pub(super) fn is_long(&self, n: usize) -> bool {
         let rotations = [&self.rotation, &self.local];
         rotations.into_iter().flatten().any(|of| of.is_long(n))
@@ -87,7 +87,7 @@ pub(super) struct Attention {
 }
 
 impl Attention {
-    /// With weights as they are multiplied.
+    /// Prepares its weights for products.
     pub(super) fn prepared(self, ops: &Ops) -> Result<Self> {
         Ok(Self {
             query: ops.prepare(self.query, 1)?,

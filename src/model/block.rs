@@ -11,7 +11,7 @@ use super::ops::Ops;
 use super::panels::MlpOutput;
 use super::stream::Stream;
 
-/// A block. Which norms it has, and what they stand for, is its layout's.
+/// A block. Its layout says which norms it has, and where they are applied.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     pub(super) layout: Layout,
@@ -38,7 +38,7 @@ fn norm(ops: &Ops, norm: &Option<Norm>, x: &Tensor) -> Result<Tensor> {
 }
 
 impl Block {
-    /// With weights as they are multiplied.
+    /// Prepares its weights for products.
     pub(super) fn prepared(self, ops: &Ops) -> Result<Self> {
         Ok(Self {
             attention: self.attention.prepared(ops)?,
@@ -87,7 +87,7 @@ impl Block {
         self.add_written(ops, attended, &written)
     }
 
-    /// The same, given what was computed panel by panel.
+    /// The residual stream after the block, given `hook_post` as it was computed panel by panel.
     pub(super) fn write_panels(
         &self,
         ops: &Ops,
@@ -95,7 +95,7 @@ impl Block {
         post: &MlpOutput,
     ) -> Result<Stream> {
         let Some(rows) = post.rows() else {
-            candle_core::bail!("nothing was written");
+            candle_core::bail!("no panel has been computed");
         };
         let written = ops.linear_packed(rows, &self.mlp.out)?;
         self.add_written(ops, attended, &written)

@@ -1,14 +1,17 @@
-//! Keys and values of what a model has read, so that what follows can be read by itself.
+//! Keys and values of the positions that a model has read, so that a window can be continued.
 
 use candle_core::{Result, Tensor};
 
-/// Keys and values of the positions of one window, layer by layer. A walk that continues a cache reads only what follows these
-/// positions, and adds its own.
+/// Keys and values of the positions of one window, layer by layer. A walk that continues a cache computes only the positions
+/// that follow, and adds them to it.
+///
+/// Clones share their tensors, so a clone costs almost nothing. Every walk that continues a cache copies all keys and values in
+/// it: 2 · `n_key_value_heads` · `d_head` numbers for each position and layer.
 #[derive(Clone, Debug, Default)]
 pub struct KvCache {
     n_positions: usize,
-    /// Whether the angles of its keys are those of long windows (LongRoPE).
-    pub(super) is_long: bool,
+    /// Whether its keys are rotated by the angles of long windows (LongRoPE).
+    is_long: bool,
     layers: Vec<LayerCache>,
 }
 
@@ -28,7 +31,7 @@ impl KvCache {
         self.n_positions == 0
     }
 
-    /// Forgets all but the first `n_positions`.
+    /// Forgets all but the first `n_positions`. The memory of the others is freed by the next walk.
     pub fn trim(&mut self, n_positions: usize) {
         self.n_positions = self.n_positions.min(n_positions);
     }
@@ -36,6 +39,11 @@ impl KvCache {
     /// Number of layers whose keys and values it holds.
     pub(super) fn n_layers(&self) -> usize {
         self.layers.len()
+    }
+
+    /// Whether its keys are rotated by the angles of long windows (LongRoPE).
+    pub(super) fn is_long(&self) -> bool {
+        self.is_long
     }
 
     pub(super) fn layer(&mut self, layer: usize) -> &mut LayerCache {
@@ -47,13 +55,14 @@ impl KvCache {
 
     /// Counts the positions that a walk through the first `n_layers` has added. Those of a walk that failed are never counted;
     /// the next walk overwrites them.
-    pub(super) fn extend(&mut self, n_layers: usize, n_positions: usize) {
+    pub(super) fn extend(&mut self, n_layers: usize, n_positions: usize, is_long: bool) {
         self.layers.truncate(n_layers);
         self.n_positions += n_positions;
+        self.is_long = is_long;
     }
 }
 
-/// Keys and values of one layer, positions already in the keys.
+/// Keys and values of one layer; the keys are already rotated.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LayerCache(Option<(Tensor, Tensor)>);
 

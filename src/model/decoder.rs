@@ -38,8 +38,8 @@ impl Model {
         Self::load_first(n_blocks, config, checkpoint, n_ctx, dtype, compute)
     }
 
-    /// Loads the first `n_blocks` blocks only: enough to see what one costs, or as many as there is memory for, where walks load
-    /// the others ([`Walk::load_from`](super::walk::Walk::load_from)).
+    /// Loads the first `n_blocks` blocks only: enough to time one, or as many as there is memory for, if walks load the others
+    /// ([`Walk::load_from`](super::walk::Walk::load_from)).
     pub fn load_first(
         n_blocks: usize,
         mut config: Config,
@@ -76,7 +76,7 @@ impl Model {
         self.blocks.get(layer)
     }
 
-    /// Loads a block that is not.
+    /// Loads a block that the model does not hold.
     pub(super) fn load_block(
         &self,
         layer: usize,
@@ -133,7 +133,7 @@ impl Model {
         &self.embedding.tokens
     }
 
-    /// Whether windows of so many positions have other angles than short ones (LongRoPE).
+    /// Whether windows of `n_positions` positions are rotated by the angles of long windows (LongRoPE).
     pub(super) fn is_long(&self, n_positions: usize) -> bool {
         self.positions.is_long(n_positions)
     }
@@ -161,7 +161,7 @@ impl Model {
         let mut windows = Windows::new(&lengths, past);
         if let Compute::Tensors(device) = &self.ops.compute {
             let most_rows = MOST_SCORES / (self.config.attention.n_heads * QUERIES);
-            // LongRoPE turns windows by their own lengths
+            // with LongRoPE, the length of a window decides its angles
             windows = windows.in_buckets(most_rows, device, |n| self.is_long(past + n))?;
         }
         let x = (self.embedding).stream(&self.ops, &self.config, &rows, &windows)?;

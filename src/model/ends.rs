@@ -6,7 +6,7 @@ use super::config::{Config, Position};
 use super::ops::{Linear, Ops};
 use super::windows::Windows;
 
-/// What turns tokens into the residual stream.
+/// Turns tokens into the residual stream.
 #[derive(Clone, Debug)]
 pub(super) struct Embedding {
     pub(super) tokens: Tensor,            // [d_vocab, d_embed]
@@ -51,7 +51,7 @@ impl Embedding {
     }
 }
 
-/// What turns the last residual stream into logits.
+/// Turns the last residual stream into logits.
 #[derive(Clone, Debug)]
 pub struct Unembedding {
     pub(super) project: Option<Linear>, // d_model → d_embed

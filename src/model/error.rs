@@ -1,10 +1,10 @@
-//! What can be wrong with a model's files.
+//! Errors in a model's files, and in walks through its layers.
 
 use std::borrow::Cow;
 
 use crate::hint::Hint;
 
-/// What can be wrong with a model's files.
+/// An error in a model's files, or in a walk through its layers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -26,11 +26,11 @@ pub enum ModelError {
         key: String,
         /// The value found.
         found: String,
-        /// What would do.
+        /// What is expected.
         expected: String,
     },
-    /// The sizes do not fit each other.
-    #[error("`config.json` describes no model: {0}")]
+    /// The config contradicts itself, or a size in it is out of range.
+    #[error("`config.json` does not describe a model: {0}")]
     BadConfig(String),
     /// `model_type` names a family that is not known.
     #[error("`config.json` says `model_type` is `{found}`; known are {known}")]
@@ -45,19 +45,19 @@ pub enum ModelError {
     Weights {
         /// Name of the file.
         file: String,
-        /// What it should be.
+        /// Format that it should have.
         format: &'static str,
         /// Why.
         reason: String,
     },
-    /// A file of PyTorch is in its format of before version 1.6.
-    #[error("`{file}` is in PyTorch's format of before version 1.6, which is not read")]
+    /// A PyTorch file has the format of versions before 1.6.
+    #[error("`{file}` has the format of PyTorch before version 1.6, which is not read")]
     OldPytorch {
         /// Name of the file.
         file: String,
     },
-    /// A GGUF file cannot be read, or describes no model that is known.
-    #[error("it is not a GGUF file that can be used: {0}")]
+    /// A GGUF file cannot be read, or describes a model of an unknown kind.
+    #[error("the GGUF file cannot be used: {0}")]
     Gguf(String),
     /// A tensor of a GGUF file is stored in a type that is not read.
     #[error("tensor `{tensor}` is stored as {found}, which is not read; {read} are")]
@@ -74,7 +74,7 @@ pub enum ModelError {
     Quantised {
         /// The method.
         method: String,
-        /// Where it is seen.
+        /// What in the files shows it.
         sign: String,
     },
     /// The weights are those of an adapter.
@@ -85,7 +85,7 @@ pub enum ModelError {
         /// A tensor that no whole model has.
         tensor: String,
     },
-    /// Two files have the same tensor.
+    /// Two files hold the same tensor.
     #[error("tensor `{name}` is in `{}` and in `{}`", files[0], files[1])]
     TensorTwice {
         /// Its name in both.
@@ -153,43 +153,43 @@ pub enum ModelError {
         /// The layer that was not begun.
         layer: usize,
     },
-    /// A walk came to a layer that is not loaded, and was given no checkpoint to load it from.
+    /// A walk reached a layer that the model does not hold, and has no checkpoint to load it from.
     #[error("layer {layer} is not loaded")]
     NotLoaded {
         /// The layer.
         layer: usize,
     },
-    /// An entry of a walk holds no window with a token.
-    #[error("there are no tokens to walk with")]
+    /// An entry of a walk has no tokens.
+    #[error("an entry of the walk has no tokens")]
     NoTokens,
-    /// A visitor went on with `hook_post` of fewer or more entries than the walk has.
-    #[error("got `hook_post` of {found} entries; expected {expected}")]
+    /// A visitor wrote `hook_post` for fewer or more entries than the walk has.
+    #[error("`hook_post` was written for {found} entries; expected {expected}")]
     OtherEntries {
-        /// Entries that the visitor gave.
+        /// Entries that the visitor wrote.
         found: usize,
         /// Entries of the walk.
         expected: usize,
     },
-    /// A walk with a cache was given more than one window with tokens.
-    #[error("a cache keeps the keys and values of one window; found {found} windows")]
+    /// A walk that continues a cache has more than one window.
+    #[error("a cache holds the keys and values of one window; the walk has {found}")]
     OneWindow {
         /// Number of windows with tokens.
         found: usize,
     },
-    /// A cache is of a walk that stopped after fewer layers.
-    #[error("keys and values are kept of {found} layers; expected {expected}")]
+    /// A cache was filled by a walk that stopped after fewer layers.
+    #[error("the cache holds the keys and values of {found} layers; expected {expected}")]
     FewerLayers {
         /// Layers in the cache.
         found: usize,
         /// Layers that the walk goes through.
         expected: usize,
     },
-    /// A window has grown past the length from which on LongRoPE turns all its positions by other angles.
+    /// A window has grown past the original length of LongRoPE, or shrunk below it, so cached keys have the wrong angles.
     #[error(
-        "with {n_positions} positions in all, those that are kept have other angles (LongRoPE)"
+        "the keys in the cache cannot be used in a window of {n_positions} positions: LongRoPE rotates that length by other angles"
     )]
     OtherAngles {
-        /// Positions kept and new.
+        /// Positions in the cache and new ones.
         n_positions: usize,
     },
     /// The tensor library failed.
@@ -197,7 +197,7 @@ pub enum ModelError {
     Tensor(#[from] candle_core::Error),
 }
 
-/// What to do with an adapter.
+/// Hint for the weights of an adapter.
 pub(crate) const ADAPTER_HINT: &str = "merge it into its base model first: `AutoPeftModelForCausalLM.from_pretrained(adapter).merge_and_unload().save_pretrained(folder)`";
 
 impl Hint for ModelError {
@@ -222,8 +222,11 @@ impl Hint for ModelError {
             Self::TensorTwice { .. } => Some(
                 "keep only the files of one checkpoint in the folder, and the index that belongs to them",
             ),
+            Self::NotLoaded { .. } => Some(
+                "load all layers with `Model::load`, or give the walk the checkpoint with `Walk::load_from`",
+            ),
             Self::OtherAngles { .. } | Self::FewerLayers { .. } => {
-                Some("empty the cache, and walk the whole window")
+                Some("start again with an empty cache, and walk through the whole window")
             }
             Self::UnknownToken { .. } => Some("check that `tokenizer.json` belongs to this model"),
             Self::NotFinite { .. } => Some("the checkpoint is damaged or its training diverged"),

@@ -19,7 +19,7 @@ pub(super) struct Mlp {
 }
 
 impl Mlp {
-    /// With weights as they are multiplied.
+    /// Prepares its weights for products.
     pub(super) fn prepared(self, ops: &Ops) -> Result<Self> {
         let gate = self.gate.map(|gate| ops.prepare(gate, 1));
         Ok(Self {
@@ -30,7 +30,7 @@ impl Mlp {
         })
     }
 
-    /// `[rows, d_model]`, normalised → what the products leave, each `[rows, d_mlp]`
+    /// `[rows, d_model]`, normalised → the results of the products, each `[rows, d_mlp]`
     pub(super) fn products(&self, ops: &Ops, x: &Tensor) -> Result<MlpProducts> {
         let x = ops.operand(x, &self.input)?;
         let input = ops.linear(&x, &self.input)?;
@@ -45,7 +45,7 @@ impl Mlp {
         })
     }
 
-    /// `[rows, d_model]`, normalised → `hook_post` in the model's type, by as few operations as it takes: `[rows, d_mlp]`
+    /// `[rows, d_model]`, normalised → `hook_post` in the model's type, in as few operations as possible: `[rows, d_mlp]`
     pub(super) fn post(&self, ops: &Ops, x: &Tensor) -> Result<Tensor> {
         match self.mid_norm {
             Some(_) => Ok(self.activations(ops, x)?.post),
@@ -53,7 +53,8 @@ impl Mlp {
         }
     }
 
-    /// `[rows, d_model]`, normalised → hooks, each `[rows, d_mlp]`; but for SoLU, what the products leave is not rounded again.
+    /// `[rows, d_model]`, normalised → hooks, each `[rows, d_mlp]`. Except for SoLU, results of products are not rounded to the
+    /// model's type.
     pub(super) fn activations(&self, ops: &Ops, x: &Tensor) -> Result<MlpActivations> {
         let MlpProducts {
             pre, pre_linear, ..
@@ -90,19 +91,19 @@ impl Mlp {
     }
 }
 
-/// What the products of one layer's MLP leave, each `[rows, d_mlp]`.
+/// Results of the products of one layer's MLP, each `[rows, d_mlp]`.
 #[derive(Clone, Debug)]
 pub struct MlpProducts {
     /// `hook_pre`.
     pub pre: Tensor,
     /// `hook_pre_linear`; gated MLPs only.
     pub pre_linear: Option<Tensor>,
-    /// What makes `hook_post` of them.
+    /// The activation function.
     pub act_fn: Activation,
 }
 
 impl MlpProducts {
-    /// `hook_post` in the model's type, by as few operations as tensors take.
+    /// `hook_post` in the model's type, in as few operations on tensors as possible.
     pub fn post(&self) -> std::result::Result<Tensor, ModelError> {
         Ok(self.acted()?)
     }
@@ -144,7 +145,7 @@ impl MlpActivations {
 }
 
 impl Activation {
-    /// On tensors of any device.
+    /// Applies it to a tensor on any device.
     pub(super) fn forward(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Silu => x.silu(),

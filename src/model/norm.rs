@@ -14,7 +14,7 @@ pub(super) struct Norm {
 }
 
 impl Norm {
-    /// Weights that read what leaves this norm, `[rows, d]`, as if they read what enters it, but for its length.
+    /// Folds the norm into weights that multiply its output, `[rows, d]`: the result multiplies its input, up to the input's length.
     pub(super) fn fold_into(&self, w: &Tensor) -> Result<Tensor> {
         let w = w.broadcast_mul(&self.weight)?;
         match self.kind {
@@ -23,7 +23,7 @@ impl Norm {
         }
     }
 
-    /// Over the last dimension, in f32, on tensors of any device.
+    /// Normalises over the last dimension, in f32, on tensors of any device.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let dtype = x.dtype();
         let x = x.to_dtype(DType::F32)?;

@@ -1,11 +1,11 @@
-//! The operations that a forward pass is made of, each on tensors of any device and by the CPU's own kernels.
+//! The operations of a forward pass, each on tensors of any device and by the CPU's own kernels.
 //!
-//! Everything stands in rows: `[rows, d]`, the windows of a batch one after the other ([`Windows`](super::windows::Windows)). On kernels rows are f32
-//! whatever the model's type; in bf16 what enters a product is rounded on its way into it.
+//! All values are in rows: `[rows, d]`, the windows of a batch one after the other ([`Windows`](super::windows::Windows)). On
+//! kernels, rows are f32 whatever the model's type; for a bf16 model they are rounded when they are packed for a product.
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, DType, Device, DeviceLocation, Result, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, DeviceLocation, Error, Result, Storage, Tensor};
 
 use super::config::{Activation, NormKind};
 use super::cpu::{self, Operands, Packed, PackedRows};
@@ -98,7 +98,7 @@ pub(super) enum Operand {
     Packed(PackedRows),
 }
 
-/// Which implementation runs, and in which type the model is.
+/// The implementation of the operations, and the model's type.
 #[derive(Clone, Debug)]
 pub(super) struct Ops {
     pub(super) compute: Compute,
@@ -121,7 +121,7 @@ impl Ops {
         }
     }
 
-    /// Weights as they are multiplied. The inputs are padded to a multiple.
+    /// Prepares weights for products. The number of inputs is padded to a multiple of `multiple`.
     pub(super) fn prepare(&self, linear: Linear, multiple: usize) -> Result<Linear> {
         let Compute::Kernels(isa) = self.compute else {
             return Ok(linear);
@@ -140,7 +140,7 @@ impl Ops {
         })
     }
 
-    /// Rows for products with `like`, and with others of as many inputs.
+    /// Prepares rows for products with `like`, and with other weights that have as many inputs.
     pub(super) fn operand(&self, x: &Tensor, like: &Linear) -> Result<Operand> {
         match &like.weight {
             Matrix::Tensor(weight) => Ok(Operand::Tensor(x.to_dtype(weight.dtype())?)),
@@ -166,7 +166,7 @@ impl Ops {
         }
     }
 
-    /// The same, of packed rows.
+    /// Packed rows, `[rows, in]` → `[rows, out]`
     pub(super) fn linear_packed(&self, rows: &PackedRows, linear: &Linear) -> Result<Tensor> {
         let Matrix::Packed(weight) = &linear.weight else {
             candle_core::bail!("rows and weights are prepared in different ways");
@@ -178,17 +178,24 @@ impl Ops {
         Tensor::from_vec(y, (rows.n_rows(), weight.n_out()), &Device::Cpu)
     }
 
-    /// `x + y`, of one shape.
+    /// `x + y`; fails if their shapes differ.
     pub(super) fn add(&self, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         let Compute::Kernels(isa) = self.compute else {
             return x + y;
         };
+        if x.shape() != y.shape() {
+            return Err(Error::ShapeMismatchBinaryOp {
+                lhs: x.shape().clone(),
+                rhs: y.shape().clone(),
+                op: "add",
+            });
+        }
         let mut sum = to_vec(x)?;
         on_host(y, |y| cpu::add(isa, &mut sum, y))?;
         Tensor::from_vec(sum, x.dims(), &Device::Cpu)
     }
 
-    /// `[rows, in]` → `[rows, out]`, of rows that enter one product only.
+    /// `[rows, in]` → `[rows, out]`, for rows that are multiplied only once.
     pub(super) fn project(&self, x: &Tensor, linear: &Linear) -> Result<Tensor> {
         self.linear(&self.operand(x, linear)?, linear)
     }
@@ -245,7 +252,7 @@ pub(super) fn pack(x: &Tensor, weights: &Packed) -> Result<PackedRows> {
     Ok(rows)
 }
 
-/// Gives the values of a contiguous f32 tensor in the host's memory to `read`.
+/// Calls `read` with the values of a contiguous f32 tensor in the host's memory.
 pub(super) fn on_host<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Result<T> {
     if tensor.track_op() {
         candle_core::bail!(
@@ -264,4 +271,29 @@ pub(super) fn on_host<T>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> T) -> Res
 /// A copy of the values of an f32 tensor in the host's memory.
 pub(super) fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
     on_host(&tensor.contiguous()?, <[f32]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_tensors_of_one_shape_are_added() {
+        for compute in [
+            Compute::Kernels(Isa::Portable),
+            Compute::Tensors(Device::Cpu),
+        ] {
+            let ops = Ops {
+                compute,
+                dtype: DType::F32,
+            };
+            let ones = |shape: &[usize]| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+            let sum = ops.add(&ones(&[2, 3]), &ones(&[2, 3])).unwrap();
+            assert_eq!(sum.to_vec2::<f32>().unwrap(), [[2.0; 3]; 2]);
+            for other in [&[3][..], &[1, 3], &[3, 2], &[2, 1], &[4, 3]] {
+                let sum = ops.add(&ones(&[2, 3]), &ones(other));
+                assert!(sum.is_err(), "{other:?} on {:?}", ops.compute);
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 //! rows ──► MlpInput ──► PanelValues, by panel and tiles ──► MlpOutput ──► times W_out
 //! ```
 //!
-//! The values of a panel are gone when the next is computed; what stays of them is what multiplies `W_out`, packed for it.
+//! The next panel overwrites the values of a panel; only `hook_post` stays, packed for the product with `W_out`.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use crate::lanes::Isa;
 /// Neurons of a panel.
 pub const PANEL_NEURONS: usize = PANEL;
 
-/// The MLP of a block whose neurons can be computed apart.
+/// An MLP whose neurons can be computed independently.
 #[derive(Clone, Copy)]
 pub(super) struct Neurons<'m> {
     mlp: &'m Mlp,
@@ -27,18 +27,24 @@ pub(super) struct Neurons<'m> {
     isa: Isa,
 }
 
-/// What an MLP reads, packed.
+/// Rows that are computed together, and the tiles that hold them.
+pub(super) struct RowGroup {
+    pub(super) tiles: Range<usize>,
+    pub(super) rows: Range<usize>,
+}
+
+/// The input of an MLP, packed.
 pub(super) struct MlpInput(PackedRows);
 
-/// What multiplies `W_out`, packed.
+/// `hook_post` of an MLP, packed for the product with `W_out`.
 #[derive(Default)]
 pub(super) struct MlpOutput(Option<PackedRows>);
 
 /// The part of an output that one panel of neurons writes.
 pub(super) struct PanelOutput<'a>(PanelRows<'a>);
 
-/// Hooks of one panel of neurons at some rows, each `[rows, PANEL_NEURONS]`. Columns of neurons that do not exist and rows
-/// beyond [`PanelValues::n_rows`] mean nothing.
+/// Hooks of one panel of neurons at some rows, each `[rows, PANEL_NEURONS]`. The last panel of a layer may have columns without
+/// a neuron; their values mean nothing.
 pub struct PanelValues {
     n_rows: usize,
     pre: Vec<f32>,
@@ -86,7 +92,7 @@ impl PanelValues {
         &self.post[..self.n_rows * PANEL]
     }
 
-    /// `hook_post`, to be replaced: what stands here is what multiplies `W_out`.
+    /// `hook_post`, to be changed: `W_out` multiplies these values.
     pub fn post_mut(&mut self) -> &mut [f32] {
         &mut self.post[..self.n_rows * PANEL]
     }
@@ -116,14 +122,15 @@ impl<'m> Neurons<'m> {
         self.input.n_out()
     }
 
-    /// What the MLP reads, `[rows, d_model]`.
+    /// Packs the input of the MLP, `[rows, d_model]`.
     pub(super) fn input(&self, read: &Tensor) -> Result<MlpInput> {
         Ok(MlpInput(pack(read, self.input)?))
     }
 
-    /// Rows that are computed at one go, of so many.
-    pub(super) fn groups(&self, n_rows: usize) -> impl Iterator<Item = Range<usize>> {
-        self.input.groups(n_rows).map(|(_, rows)| rows)
+    /// Divides `n_rows` rows of input into groups.
+    pub(super) fn groups(&self, n_rows: usize) -> impl Iterator<Item = RowGroup> {
+        let groups = self.input.groups(n_rows);
+        groups.map(|(tiles, rows)| RowGroup { tiles, rows })
     }
 
     /// Computes the hooks of the neurons `PANEL_NEURONS · panel ..` at some tiles of rows.
@@ -178,22 +185,14 @@ impl<'m> Neurons<'m> {
     }
 }
 
-impl MlpInput {
-    /// Tiles that are computed at one go, each with its rows.
-    pub(super) fn groups(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
-        let groups = self.0.groups();
-        groups.map(|tiles| (tiles.clone(), self.0.rows_of(&tiles)))
-    }
-}
-
 impl MlpOutput {
-    /// Makes room for what an MLP computes from an input. All panels of it must then be written.
+    /// Makes room for the `hook_post` of an input. All its panels must then be written.
     pub(super) fn make_room(&mut self, input: &MlpInput, d_mlp: usize) {
         let rows = self.0.get_or_insert_with(|| input.0.alike());
         rows.in_blocks(input.0.n_rows(), d_mlp);
     }
 
-    /// Its parts, panel by panel, to be written side by side.
+    /// Its parts, panel by panel, to be written in parallel.
     pub(super) fn panels(&mut self) -> impl Iterator<Item = PanelOutput<'_>> {
         self.0
             .iter_mut()

@@ -1,4 +1,4 @@
-//! Products of many vectors with many others, panel by panel, for whoever looks at them while they are in the cache.
+//! Multiplies many vectors with many others, panel by panel, so that the products can be read while they are in the CPU's cache.
 
 use std::ops::Range;
 
@@ -48,14 +48,14 @@ impl Columns {
 }
 
 impl Rows {
-    /// Tiles that are multiplied at one go, each with its vectors.
+    /// Groups of tiles that are multiplied together, each with its vectors.
     pub fn groups(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + '_ {
         let groups = self.0.groups();
         groups.map(|tiles| (tiles.clone(), self.0.rows_of(&tiles)))
     }
 
-    /// Products of some tiles with a panel of columns: `[rows, Columns::PANEL]`. What belongs to columns that do not
-    /// exist is 0.
+    /// Multiplies some tiles with a panel of columns: `[rows, Columns::PANEL]`. The last panel may have fewer columns; the rest
+    /// is 0.
     pub fn multiply(&self, tiles: Range<usize>, columns: &Columns, panel: usize, to: &mut [f32]) {
         cpu::multiply_neurons(&self.0, tiles, &columns.packed, panel, to);
     }

@@ -77,7 +77,7 @@ impl Rotation {
         Ok((table.cos.narrow(0, past, n)?, table.sin.narrow(0, past, n)?))
     }
 
-    /// `[batch, heads, pos, d_head]`, after `past` other positions → the same, rotated.
+    /// Rotates queries or keys, `[batch, heads, pos, d_head]`, that come after `past` other positions.
     pub(super) fn rotate(&self, x: &Tensor, past: usize) -> Result<Tensor> {
         // candle's fused rotation leaves no trace for gradients
         let rope = match x.track_op() {
@@ -96,7 +96,7 @@ impl Rotation {
     }
 }
 
-/// Radians per position of each pair of dimensions, and what cos and sin are multiplied by.
+/// Radians per position of each pair of dimensions, and the factor of cos and sin.
 fn frequencies(rope: &Rope, n_dims: usize, long: bool) -> (Vec<f32>, f64) {
     let exponents = (0..n_dims / 2).map(|i| (2 * i) as f32 / n_dims as f32);
     let wavelengths: Vec<f32> = exponents.map(|e| (rope.theta as f32).powf(e)).collect();

@@ -10,8 +10,8 @@ use super::windows::Windows;
 pub enum Entry<'e> {
     /// Token ids, window by window.
     Ids(&'e [&'e [u32]]),
-    /// Rows of the token embedding or stand-ins for them, `[rows, d_embed]`, and how many rows each window has. Scale,
-    /// projection and positions are applied to them as they are to the model's own.
+    /// Rows of the token embedding or other rows in their place, `[rows, d_embed]`, and the length of each window. The model
+    /// scales and projects them and adds positions, as it does with its own embedding.
     Embeddings(&'e Tensor, &'e [usize]),
 }
 
@@ -38,7 +38,7 @@ impl Stream {
         &self.x
     }
 
-    /// Replaces its values by those of another tensor of the same shape.
+    /// Replaces its values with those of another tensor of the same shape.
     pub fn replace(&mut self, x: &Tensor) -> Result<(), ModelError> {
         check_shape(x, self.x.dims())?;
         self.x = x.to_dtype(self.x.dtype())?.contiguous()?;
@@ -46,7 +46,7 @@ impl Stream {
     }
 }
 
-/// Fails unless a tensor from outside has the shape that is wanted.
+/// Fails unless a tensor from a caller has the expected shape.
 pub(super) fn check_shape(x: &Tensor, expected: &[usize]) -> Result<(), ModelError> {
     match x.dims() == expected {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! The windows of a batch, and how those of about equal length are put side by side.
+//! The windows of a batch, and buckets of windows of similar length.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use candle_core::{Device, Result, Tensor};
 /// The windows of a batch, one after the other.
 #[derive(Clone, Debug)]
 pub(super) struct Windows {
-    /// How long each is; none is empty.
+    /// Length of each; none is empty.
     pub(super) lengths: Arc<[usize]>,
-    /// Positions that each of them continues.
+    /// Number of positions before each of them, in a cache.
     pub(super) past: usize,
-    /// How tensors attend to them; kernels take one window after the other.
+    /// Buckets for attention on tensors; the kernels take one window after the other.
     pub(super) buckets: Option<Arc<Buckets>>,
 }
 
-/// Windows that are attended together: rows of a batch, `[n, length]`.
+/// Windows whose attention is computed together: rows of a batch, `[n, length]`.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     /// Number of windows.
@@ -28,9 +28,9 @@ pub(super) struct Bucket {
 
 #[derive(Clone, Debug)]
 enum Rows {
-    /// Side by side from this one on.
+    /// Consecutive rows, the first of which is this one.
     From(usize),
-    /// `[n * length]`
+    /// Any rows, `[n * length]`.
     Chosen(Tensor),
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Buckets {
     order: Option<Tensor>, // [rows]
 }
 
-/// Windows share a bucket if their lengths, in so many rows, are the same.
+/// Windows can share a bucket if their lengths, rounded up to a multiple of this, are equal.
 const STEP: usize = 64;
 
 impl Windows {
@@ -65,8 +65,8 @@ impl Windows {
         self.lengths.iter().flat_map(positions).collect()
     }
 
-    /// Puts them into buckets of at most so many rows, but of one window at least.
-    /// `kind` says how windows of a length are attended to; those of two kinds are apart.
+    /// Sorts them into buckets of at most `most_rows` rows, but at least one window. Windows whose lengths are of different
+    /// `kind` never share a bucket.
     pub(super) fn in_buckets(
         self,
         most_rows: usize,
@@ -107,7 +107,7 @@ impl Windows {
                         if at < own {
                             order[start + at] = (n_before + rows.len()) as u32;
                         }
-                        // a repeated row comes after every row that could look at it, so nothing sees it
+                        // a repeated row comes after all rows of its window, so no query sees it
                         rows.push((start + at.min(own - 1)) as u32);
                     }
                 }
@@ -135,7 +135,7 @@ impl Windows {
 }
 
 impl Bucket {
-    /// Its rows of a batch's: `[rows, ..]` → `[n * length, ..]`
+    /// Picks its rows from those of the batch: `[rows, ..]` → `[n * length, ..]`
     pub(super) fn of(&self, x: &Tensor) -> Result<Tensor> {
         match &self.rows {
             Rows::From(first) => x.narrow(0, *first, self.n * self.length),
@@ -145,7 +145,7 @@ impl Bucket {
 }
 
 impl Buckets {
-    /// Does the same to every bucket, and puts the rows back in the order of the batch: `[n * length, d]` → `[rows, d]`
+    /// Calls `of` for every bucket, and puts the rows back in the order of the batch: `[n * length, d]` → `[rows, d]`
     pub(super) fn each(&self, of: impl FnMut(&Bucket) -> Result<Tensor>) -> Result<Tensor> {
         let done = self.buckets.iter().map(of).collect::<Result<Vec<_>>>()?;
         let y = match done.as_slice() {

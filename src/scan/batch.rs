@@ -1,4 +1,4 @@
-//! Windows of the corpus in batches, with what each row is.
+//! Windows of the corpus in batches, with a description of each row.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::stats::{StatsOptions, hash};
 use crate::tokens::store::{StoreError, TokenStore};
 use crate::tokens::{Vocabulary, Window, Windowing};
 
-/// How rows of a corpus are told apart.
+/// The corpus, and the rules by which its rows are described.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     pub(super) store: &'a TokenStore,
@@ -190,7 +190,7 @@ pub(super) struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// Behind the last batch.
+    /// After the last batch.
     pub(super) fn cursor(&self) -> &Cursor {
         &self.cursor
     }

@@ -1,4 +1,4 @@
-//! How fast a scan is beside the bare forward pass, side by side on the same windows.
+//! Times a scan and the forward pass alone, in turns on the same windows.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -23,7 +23,7 @@ pub struct Round {
     pub scan_s: f64,
 }
 
-/// What is to be measured.
+/// Amounts of text to measure with.
 #[derive(Clone, Copy, Debug)]
 pub struct BenchOptions {
     /// Tokens of a round.
@@ -35,10 +35,10 @@ pub struct BenchOptions {
 }
 
 /// Runs batches of text without statistics and with them, round by round. The corpus is cut into full windows, each of which
-/// stands for a document, so that what is measured depends on the length of windows and on nothing else of the corpus. Every
-/// round has other text, so what is timed is a scan as it comes along; the first one only warms up. At the beginning of a
-/// scan nearly every document beats the lists, so a round costs less the later it comes. `turn` is called before every round
-/// with those done, so that others can be measured in turns, and answers whether to go on.
+/// counts as a document, so that times depend on the length of windows and on nothing else in the corpus. Every round has new
+/// text, as in a scan; the first one only warms up. At the beginning of a scan nearly every document beats the lists, so later
+/// rounds cost less. `turn` is called before every round with the rounds done, so that other programs can be measured in turns;
+/// it returns whether to go on.
 pub fn bench(
     job: &Job<'_>,
     identity: &ScanIdentity,
@@ -93,7 +93,7 @@ pub fn bench(
     Ok(rounds)
 }
 
-/// The tokens of a corpus in windows that are all full.
+/// The tokens of a corpus, cut into full windows.
 struct FullWindows<'a> {
     rows: Rows<'a>,
     window: Window,
@@ -120,7 +120,7 @@ impl<'a> FullWindows<'a> {
         }
     }
 
-    /// At least so many tokens, or what is left.
+    /// Windows with at least `n_wanted` tokens, or the rest.
     fn next_batch(&mut self, n_wanted: u64) -> Result<Vec<BatchWindow>, ScanError> {
         let mut batch = Vec::new();
         while n_tokens(&batch) < n_wanted {

@@ -1,4 +1,4 @@
-//! Runs batches wherever the model is.
+//! Runs batches on the model's device.
 
 #[cfg(any(feature = "cuda", test))]
 use crate::gpu::Gpu;
@@ -13,10 +13,10 @@ use super::error::ScanError;
 use super::forward::{BLOCK, forward};
 use super::job::Prepared;
 
-/// Tokens of a batch on a CPU, and of what goes through a layer of which all activations come to the host.
+/// Tokens of a batch on a CPU, and of a batch whose activations all come to the host.
 const BATCH_TOKENS: usize = 8192;
 
-/// Tokens of a batch: on a GPU, as many as its memory takes beside the model, of which `missing` bytes are not there yet.
+/// Tokens of a batch: on a GPU, as many as fit into its memory beside the model, `missing` bytes of which are still to be loaded.
 pub(super) fn batch_tokens(
     model: &Model,
     kind: MlpKind,
@@ -31,7 +31,7 @@ pub(super) fn batch_tokens(
     Ok(BATCH_TOKENS)
 }
 
-/// Bytes that statistics and a batch of so many rows take on a GPU; 0 on a CPU.
+/// Bytes that statistics and a batch of `n_rows` rows take on a GPU; 0 on a CPU.
 pub(super) fn bytes_on_gpu(
     model: &Model,
     kind: MlpKind,
@@ -46,7 +46,7 @@ pub(super) fn bytes_on_gpu(
     0
 }
 
-/// A model, and where its neurons are observed.
+/// A model, with the place where its neurons are observed: the host, or a GPU.
 pub(super) struct Engine<'a> {
     model: &'a Model,
     context: ScanContext<'a>,
@@ -68,7 +68,7 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// With a GPU's kernels.
+    /// Observes with a GPU's kernels.
     #[cfg(any(feature = "cuda", test))]
     pub(super) fn on(
         gpu: Gpu,
@@ -83,7 +83,7 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// Adds a batch to the blocks of every layer; what adds up on a device comes when it is settled.
+    /// Adds a batch to the blocks of every layer; statistics on a GPU are added by [`settle`](Self::settle).
     pub(super) fn scan(
         &mut self,
         batch: &[BatchWindow],
@@ -117,7 +117,7 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Runs a batch through the model, and looks at nothing.
+    /// Runs a batch through the model without observing it.
     pub(super) fn forward(&self, batch: &[BatchWindow]) -> Result<(), ScanError> {
         #[cfg(any(feature = "cuda", test))]
         if self.device.is_some() {
@@ -128,7 +128,7 @@ impl<'a> Engine<'a> {
         forward(self.model, batch, &mut nobody, &|(), _| {})
     }
 
-    /// Brings what adds up on a device.
+    /// Adds the statistics on a GPU to the blocks.
     pub(super) fn settle(&mut self, layers: &mut [Vec<Block>]) -> Result<(), ScanError> {
         #[cfg(any(feature = "cuda", test))]
         if let Some(device) = &mut self.device {

@@ -61,13 +61,13 @@ pub enum ScanError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// Windows have no room for text.
-    #[error("a context of {n_ctx} tokens has no room for text")]
+    #[error("a window of {n_ctx} tokens has no room for text")]
     ContextTooShort {
         /// Tokens of a window.
         n_ctx: usize,
     },
     /// The corpus has nothing to count.
-    #[error("the corpus has {n_documents} documents, but no position that counts")]
+    #[error("the corpus has {n_documents} documents, but not one position is counted")]
     NothingCounted {
         /// Number of documents.
         n_documents: usize,
@@ -100,7 +100,7 @@ pub enum ScanError {
     },
     /// A part beside the one to be scanned was scanned in another way.
     #[error(
-        "`{path}` has another {what} (expected {expected}, found {found}), so the parts could not be merged"
+        "`{path}` has another {what} (expected {expected}, found {found}), so this part could not be merged with it"
     )]
     OtherPart {
         /// The other part.
@@ -114,7 +114,7 @@ pub enum ScanError {
     },
     /// Another corpus would take the place of one that a scan in the same folder needs.
     #[error(
-        "`{store}` holds the corpus that `{needed_by}` was scanned on; the one given here has other {what}"
+        "`{store}` holds the corpus that `{needed_by}` was scanned on; the one given here has different {what}"
     )]
     CorpusInUse {
         /// The token store.
@@ -125,7 +125,7 @@ pub enum ScanError {
         what: &'static str,
     },
     /// Another process reads the store that would be replaced.
-    #[error("`{0}` is of another corpus, and a scan that is running reads it")]
+    #[error("`{0}` holds another corpus, which a running scan is using")]
     CorpusInWork(PathBuf),
     /// An unfinished scan was begun by another version of the program, whose state this one does not read.
     #[error("`{path}` was begun by neuroscope {found}; this is {}", env!("CARGO_PKG_VERSION"))]
@@ -159,18 +159,18 @@ impl Hint for ScanError {
                 Some("split the scan with `--part i/n` and join the parts with `neuroscope merge`")
             }
             Self::OtherSplit { .. } | Self::OtherPart { .. } => {
-                Some("remove it if it is not wanted, or scan into another folder with `--data`")
+                Some("remove it if you do not need it, or scan into another folder with `--data`")
             }
             Self::CorpusInWork(_) => Some(
-                "wait until it has ended, or scan under another name with `--name`, or into another folder with `--data`",
+                "wait until that scan has ended, or scan under another name with `--name` or into another folder with `--data`",
             ),
             Self::CorpusInUse { .. } => Some(
-                "scan it under another name with `--name`, or into another folder with `--data`; or remove this one first",
+                "scan under another name with `--name` or into another folder with `--data`, or remove the old data first",
             ),
             Self::OtherVersion { .. } => Some(
-                "finish the scan with that version, or begin again with `--restart`, which discards what was done",
+                "finish the scan with that version, or start over with `--restart`, which discards what was done",
             ),
-            Self::Interrupted => Some("nothing is lost; the same command goes on where it stopped"),
+            Self::Interrupted => Some("nothing is lost; run the same command again to continue"),
             _ => None,
         };
         hint.map(Cow::from)

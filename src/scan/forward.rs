@@ -1,13 +1,14 @@
-//! One batch of windows through all layers of a model, shown to whoever looks at its neurons.
+//! Runs one batch of windows through all layers of a model, and shows the neurons' activations to observers.
 //!
-//! The windows go through a layer in chunks, which are the entries of one walk. On the CPU's kernels its neurons are looked at
-//! panel by panel; otherwise whole matrices of activations are brought to the host. What a row becomes does not depend on the
-//! rows beside it, so no split of the corpus changes its activations.
+//! The windows go through a layer in chunks, which are the entries of one walk. On the CPU's kernels, neurons are observed panel
+//! by panel; otherwise whole matrices of activations are brought to the host. A row's results do not depend on the rows beside
+//! it, so no split of the corpus changes its activations.
 
-use std::ops::Range;
+use std::convert::Infallible;
+use std::ops::{Deref, Range};
 
 use candle_core::{CpuStorage, DType, Storage, Tensor};
-use parking_lot::RwLockReadGuard;
+use parking_lot::{MappedRwLockReadGuard, RwLockReadGuard};
 use rayon::prelude::*;
 
 use crate::model::walk::{Executor, LayerHooks, LayerPanels, Visitor, Walk, Written};
@@ -17,12 +18,12 @@ use crate::stats::block::{self, GatedRows, LayerBatch, WindowInfo, WindowRows};
 use super::batch::BatchWindow;
 use super::error::ScanError;
 
-/// Neurons that are looked at together: a panel.
+/// Neurons that are observed together: a panel.
 pub(super) const BLOCK: usize = block::WIDTH;
 
 const _: () = assert!(BLOCK == PANEL_NEURONS);
 
-/// Side by side, on the threads of rayon's pool.
+/// Runs tasks in parallel, on the threads of rayon's pool.
 #[derive(Clone, Copy)]
 struct Rayon;
 
@@ -38,7 +39,7 @@ impl Executor for Rayon {
 }
 
 /// Runs a batch through the model. `layers` holds, for each layer, one observer for every [`BLOCK`] neurons, to which
-/// `observe` shows what they did.
+/// `observe` shows their activations.
 pub(super) fn forward<B: Send>(
     model: &Model,
     batch: &[BatchWindow],
@@ -48,7 +49,7 @@ pub(super) fn forward<B: Send>(
     let n_rows: usize = batch.iter().map(|window| window.ids.len()).sum();
     let chunks = match model.compute() {
         Compute::Kernels(_) => Chunk::cut(batch, chunk_rows(n_rows)),
-        // a device goes side by side by itself
+        // a device runs in parallel by itself
         Compute::Tensors(_) => Chunk::cut(batch, n_rows),
     };
     let windows: Vec<Vec<&[u32]>> = chunks.iter().map(Chunk::ids).collect();
@@ -56,7 +57,7 @@ pub(super) fn forward<B: Send>(
     let Some(last) = layers.len().checked_sub(1) else {
         return Ok(());
     };
-    let walk = Walk::new(model).by(Rayon).stop_after(last);
+    let walk = Walk::new(model).with_executor(Rayon).stop_after(last);
     let is_whole = layers.len() == model.config().n_layers;
     let mut observers = Observers {
         model,
@@ -72,13 +73,13 @@ pub(super) fn forward<B: Send>(
     }
 }
 
-/// Those who look at the neurons of a model.
+/// The observers of a model's neurons, as a visitor of the walk.
 struct Observers<'a, B, F> {
     model: &'a Model,
     chunks: &'a [Chunk<'a>],
     layers: &'a mut [Vec<B>],
     observe: &'a F,
-    /// What the rows are that are visited together; the same in every layer.
+    /// The windows of each group of rows; the same in every layer.
     groups: Option<Vec<Vec<Group>>>,
 }
 
@@ -94,7 +95,7 @@ impl<B: Send, F: Fn(&mut B, &LayerBatch<'_>) + Sync> Visitor for Observers<'_, B
 }
 
 impl<B: Send, F: Fn(&mut B, &LayerBatch<'_>) + Sync> Observers<'_, B, F> {
-    /// Looks at panels while their values are in the cache.
+    /// Observes panels while their values are in the CPU's cache.
     fn by_panels(&mut self, panels: LayerPanels<'_, impl Executor>) -> Result<Written, ModelError> {
         let chunks = self.chunks;
         let groups = &*(self.groups).get_or_insert_with(|| groups_of(chunks, panels.groups()));
@@ -112,16 +113,16 @@ impl<B: Send, F: Fn(&mut B, &LayerBatch<'_>) + Sync> Observers<'_, B, F> {
         })
     }
 
-    /// Looks at whole matrices of activations.
+    /// Observes whole matrices of activations.
     fn by_matrices(&mut self, hooks: LayerHooks<'_, impl Executor>) -> Result<Written, ModelError> {
-        let found = hooks.activations()?;
+        let activations = hooks.activations()?;
         let d_mlp = self.model.config().d_mlp;
-        let host = found.iter().map(HostActivations::of);
+        let host = activations.iter().map(Observed::on_host);
         let host = host.collect::<Result<Vec<_>, _>>()?;
-        let guards: Vec<_> = host.iter().map(HostActivations::read).collect();
+        let matrices = host.iter().map(|host| host.map(values));
+        let matrices = matrices.collect::<Result<Vec<_>, _>>()?;
         let mut pieces = Vec::new();
-        for (chunk, guards) in self.chunks.iter().zip(&guards) {
-            let matrices = guards.rows()?;
+        for (chunk, matrices) in self.chunks.iter().zip(&matrices) {
             for (window, &start) in chunk.windows.iter().zip(&chunk.starts) {
                 for first in (0..window.ids.len()).step_by(PIECE_ROWS) {
                     let rows = first..(first + PIECE_ROWS).min(window.ids.len());
@@ -134,7 +135,7 @@ impl<B: Send, F: Fn(&mut B, &LayerBatch<'_>) + Sync> Observers<'_, B, F> {
         observers.for_each(|(at, observer)| {
             let columns = at * BLOCK..d_mlp.min((at + 1) * BLOCK);
             for (info, matrices, rows) in &pieces {
-                let panel = Panel::of(matrices, rows.clone(), columns.clone(), d_mlp);
+                let panel = matrices.panel(rows.clone(), columns.clone(), d_mlp);
                 let batch = LayerBatch {
                     windows: std::slice::from_ref(info),
                     rows: &[panel.rows()],
@@ -143,12 +144,12 @@ impl<B: Send, F: Fn(&mut B, &LayerBatch<'_>) + Sync> Observers<'_, B, F> {
             }
         });
         drop(pieces);
-        drop(guards);
-        hooks.write(found.into_iter().map(|found| found.post).collect())
+        drop(matrices);
+        hooks.write_activations(activations)
     }
 }
 
-/// Windows that go through the first half of a block together, on one thread.
+/// Windows whose attention is computed together, on one thread.
 struct Chunk<'a> {
     windows: &'a [BatchWindow],
     /// First row of each window.
@@ -156,7 +157,7 @@ struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// Cuts a batch into chunks of at least so many rows, but for the last.
+    /// Cuts a batch into chunks of at least `n_rows` rows; the last may have fewer.
     fn cut(mut windows: &'a [BatchWindow], n_rows: usize) -> Vec<Self> {
         let mut chunks = Vec::new();
         while !windows.is_empty() {
@@ -183,7 +184,7 @@ impl<'a> Chunk<'a> {
         windows.map(|window| window.ids.as_slice()).collect()
     }
 
-    /// What some of its rows are: pieces of windows, each with its rows in the chunk.
+    /// The pieces of windows in some of its rows, each with its rows in the chunk.
     fn pieces(&self, rows: Range<usize>) -> Vec<(WindowInfo, Range<usize>)> {
         let windows = self.windows.iter().zip(&self.starts);
         let pieces = windows.filter_map(|(window, &start)| {
@@ -201,12 +202,12 @@ struct Group {
     rows: Vec<Range<usize>>,
 }
 
-/// Rows of a chunk: enough for the products to be fast, few enough that every thread gets some.
+/// Rows of a chunk: enough for products to be fast, few enough that every thread gets some.
 pub(super) fn chunk_rows(n_rows: usize) -> usize {
     (n_rows / (2 * rayon::current_num_threads())).clamp(126, 1024)
 }
 
-/// What the rows of the chunks are that are visited together.
+/// The windows of the groups of rows of each chunk.
 fn groups_of(chunks: &[Chunk<'_>], groups: Vec<Vec<Range<usize>>>) -> Vec<Vec<Group>> {
     let of_chunk = |(chunk, groups): (&Chunk<'_>, Vec<Range<usize>>)| {
         let group = |rows: Range<usize>| {
@@ -234,60 +235,23 @@ fn panel_rows<'a>(values: &'a PanelValues, is_gated: bool, rows: &Range<usize>) 
     }
 }
 
-/// Rows of a matrix that are looked at together.
+/// Rows of a matrix that are observed together.
 const PIECE_ROWS: usize = 128;
 
-/// Some columns of activations that were computed whole, each `[rows, BLOCK]`.
-struct Panel {
-    pre: Vec<f32>,
-    ranked: Vec<f32>,
-    post: Option<Vec<f32>>,
-    gated: Option<(Vec<f32>, Vec<f32>)>,
+/// The hooks that are observed: matrices of activations in some form.
+struct Observed<T> {
+    pre: T,
+    ranked: T,
+    post: Option<T>,
+    gated: Option<(T, T)>,
 }
 
-impl Panel {
-    fn of(all: &WindowRows<'_>, rows: Range<usize>, columns: Range<usize>, d_mlp: usize) -> Self {
-        let part = |matrix: &[f32]| {
-            let mut panel = vec![0.0; rows.len() * BLOCK];
-            for (row, to) in rows.clone().zip(panel.chunks_exact_mut(BLOCK)) {
-                let from = &matrix[row * d_mlp..(row + 1) * d_mlp][columns.clone()];
-                to[..from.len()].copy_from_slice(from);
-            }
-            panel
-        };
-        Self {
-            pre: part(all.pre),
-            ranked: part(all.ranked),
-            post: all.post.map(part),
-            gated: (all.gated).map(|gated| (part(gated.pre_linear), part(gated.act))),
-        }
-    }
-
-    fn rows(&self) -> WindowRows<'_> {
-        WindowRows {
-            pre: &self.pre,
-            ranked: &self.ranked,
-            post: self.post.as_deref(),
-            gated: (self.gated.as_ref()).map(|(pre_linear, act)| GatedRows { pre_linear, act }),
-        }
-    }
-}
-
-/// Activations as contiguous f32 in the host's memory; on a CPU in f32 these are the tensors themselves.
-struct HostActivations {
-    pre: Tensor,
-    ranked: Tensor,
-    post: Option<Tensor>,
-    gated: Option<(Tensor, Tensor)>,
-}
-
-impl HostActivations {
-    fn of(activations: &MlpActivations) -> candle_core::Result<Self> {
+impl Observed<Tensor> {
+    /// Brings activations to the host's memory as contiguous f32; on a CPU in f32 these are the tensors themselves.
+    fn on_host(activations: &MlpActivations) -> candle_core::Result<Self> {
         let host = |tensor: &Tensor| {
-            tensor
-                .to_device(&candle_core::Device::Cpu)?
-                .to_dtype(DType::F32)?
-                .contiguous()
+            let tensor = tensor.to_device(&candle_core::Device::Cpu)?;
+            tensor.to_dtype(DType::F32)?.contiguous()
         };
         let gated = match (&activations.pre_linear, &activations.act) {
             (Some(pre_linear), Some(act)) => Some((host(pre_linear)?, host(act)?)),
@@ -305,69 +269,56 @@ impl HostActivations {
             gated,
         })
     }
-
-    fn read(&self) -> HostGuards<'_> {
-        let gated = self
-            .gated
-            .as_ref()
-            .map(|(pre_linear, act)| (Guard::of(pre_linear), Guard::of(act)));
-        HostGuards {
-            pre: Guard::of(&self.pre),
-            ranked: Guard::of(&self.ranked),
-            post: self.post.as_ref().map(Guard::of),
-            gated,
-        }
-    }
 }
 
-struct HostGuards<'a> {
-    pre: Guard<'a>,
-    ranked: Guard<'a>,
-    post: Option<Guard<'a>>,
-    gated: Option<(Guard<'a>, Guard<'a>)>,
-}
-
-impl HostGuards<'_> {
-    fn rows(&self) -> candle_core::Result<WindowRows<'_>> {
+impl<T> Observed<T> {
+    /// Converts each matrix.
+    fn map<'s, U, E>(&'s self, to: impl Fn(&'s T) -> Result<U, E>) -> Result<Observed<U>, E> {
         let gated = match &self.gated {
-            Some((pre_linear, act)) => Some(GatedRows {
-                pre_linear: pre_linear.values()?,
-                act: act.values()?,
-            }),
+            Some((pre_linear, act)) => Some((to(pre_linear)?, to(act)?)),
             None => None,
         };
-        Ok(WindowRows {
-            pre: self.pre.values()?,
-            ranked: self.ranked.values()?,
-            post: self.post.as_ref().map(Guard::values).transpose()?,
+        Ok(Observed {
+            pre: to(&self.pre)?,
+            ranked: to(&self.ranked)?,
+            post: self.post.as_ref().map(&to).transpose()?,
             gated,
         })
     }
 }
 
-/// Read access to a tensor's values.
-struct Guard<'a> {
-    storage: RwLockReadGuard<'a, Storage>,
-    offset: usize,
-    len: usize,
+impl<T: Deref<Target = [f32]>> Observed<T> {
+    /// Copies some rows and columns of each matrix, `[rows, d_mlp]` → `[rows, BLOCK]`.
+    fn panel(&self, rows: Range<usize>, columns: Range<usize>, d_mlp: usize) -> Observed<Vec<f32>> {
+        let copy = |matrix: &T| {
+            let mut panel = vec![0.0; rows.len() * BLOCK];
+            for (row, to) in rows.clone().zip(panel.chunks_exact_mut(BLOCK)) {
+                let from = &matrix[row * d_mlp..(row + 1) * d_mlp][columns.clone()];
+                to[..from.len()].copy_from_slice(from);
+            }
+            Ok::<_, Infallible>(panel)
+        };
+        let Ok(panel) = self.map(copy);
+        panel
+    }
+
+    fn rows(&self) -> WindowRows<'_> {
+        WindowRows {
+            pre: &self.pre,
+            ranked: &self.ranked,
+            post: self.post.as_deref(),
+            gated: (self.gated.as_ref()).map(|(pre_linear, act)| GatedRows { pre_linear, act }),
+        }
+    }
 }
 
-impl<'a> Guard<'a> {
-    fn of(tensor: &'a Tensor) -> Self {
-        let (storage, layout) = tensor.storage_and_layout();
-        Self {
-            storage,
-            offset: layout.start_offset(),
-            len: tensor.elem_count(),
-        }
-    }
-
-    fn values(&self) -> candle_core::Result<&[f32]> {
-        match &*self.storage {
-            Storage::Cpu(CpuStorage::F32(values)) => {
-                Ok(&values[self.offset..self.offset + self.len])
-            }
-            _ => candle_core::bail!("activations are not in the host's memory"),
-        }
-    }
+/// The values of a contiguous f32 tensor in the host's memory.
+fn values(tensor: &Tensor) -> candle_core::Result<MappedRwLockReadGuard<'_, [f32]>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let (first, n) = (layout.start_offset(), tensor.elem_count());
+    let values = RwLockReadGuard::try_map(storage, |storage| match storage {
+        Storage::Cpu(CpuStorage::F32(values)) => values.get(first..first + n),
+        _ => None,
+    });
+    values.map_err(|_| candle_core::Error::msg("activations are not in the host's memory"))
 }

@@ -1,4 +1,4 @@
-//! What the parts of a scan have in common, and what a part needs before its first batch.
+//! The inputs that the parts of a scan share, and the preparation of a part.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ use super::batch::Rows;
 use super::error::ScanError;
 use super::forward::BLOCK;
 
-/// What the parts of a scan have in common.
+/// The inputs that all parts of a scan share.
 #[derive(Clone, Copy)]
 pub struct Job<'a> {
     /// The model.
@@ -24,7 +24,7 @@ pub struct Job<'a> {
     pub store: &'a TokenStore,
     /// Its tokens.
     pub vocabulary: &'a Vocabulary,
-    /// How it is cut.
+    /// How it is cut into windows.
     pub windowing: Windowing,
     /// Tokens in a batch.
     pub batch_tokens: usize,
@@ -78,7 +78,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// What a scan needs before its first batch.
+/// A job with all that its first batch needs.
 pub(super) struct Prepared<'a> {
     pub(super) rows: Rows<'a>,
     plan: SamplePlan,

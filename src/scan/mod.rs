@@ -1,4 +1,4 @@
-//! Drives a model over a corpus once, and keeps of every neuron what DEFINITIONS asks for.
+//! Runs a corpus through a model once, and keeps the statistics and examples of every neuron that DEFINITIONS asks for.
 
 mod batch;
 mod bench;
@@ -22,7 +22,7 @@ pub use part::{Watch, check_split, scan_part};
 pub use plan::{Disk, Memory, Plan, plan, resident_memory};
 pub use positions::{Counts, Positions};
 pub use setup::{Checked, Setup};
-pub use tokenize::{Tokenized, With, tokenize};
+pub use tokenize::{CorpusSetup, Tokenized, tokenize};
 
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ impl ScanDtype {
         }
     }
 
-    /// The type of a name.
+    /// The type with a name.
     pub fn from_name(name: &str) -> Option<Self> {
         let all = [Self::F32, Self::Bf16, Self::F16];
         all.into_iter().find(|dtype| dtype.name() == name)
@@ -142,5 +142,5 @@ impl ScanOptions {
     }
 }
 
-/// Is called with how far a job is, and returns whether to go on.
+/// Is called with the progress of a job, and returns whether to go on.
 pub type Progress<'a> = &'a (dyn Fn(u64) -> bool + Sync);

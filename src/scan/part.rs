@@ -23,7 +23,7 @@ pub struct Watch<'a> {
     pub begin: &'a (dyn Fn(u64) + Sync),
     /// Is called with the tokens done.
     pub progress: Progress<'a>,
-    /// Is called with what is worth knowing and is not an error.
+    /// Is called with messages that are not errors.
     pub note: &'a (dyn Fn(&str) + Sync),
     /// Time between two checkpoints.
     pub checkpoint_every: Duration,
@@ -72,7 +72,7 @@ fn check_others(target: &Path, identity: &ScanIdentity) -> Result<(), ScanError>
     Ok(())
 }
 
-/// Scans one part of the corpus and writes it to the folder `target`. Where it was stopped before, it goes on.
+/// Scans one part of the corpus and writes it to the folder `target`. Continues where an earlier run stopped.
 pub fn scan_part(
     job: &Job<'_>,
     identity: &ScanIdentity,

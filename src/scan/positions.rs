@@ -10,7 +10,7 @@ use crate::tokens::{Vocabulary, Windowing};
 
 use super::batch::Rows;
 
-/// What some documents have.
+/// Numbers of positions and rows of some documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Counted positions.
@@ -50,7 +50,7 @@ impl<'a> Positions<'a> {
         })
     }
 
-    /// What some documents have.
+    /// Counts the positions and rows of some documents.
     pub fn counts(&self, documents: Range<u32>) -> Result<Counts, StoreError> {
         let Rows {
             store, windowing, ..

@@ -29,8 +29,8 @@ use super::error::ScanError;
 /// Text that is encoded at one go.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// What a corpus is to be tokenized with.
-pub struct With<'a> {
+/// How a corpus is tokenized.
+pub struct CorpusSetup<'a> {
     /// Name that the corpus is to have.
     pub name: &'a str,
     /// How its files are read.
@@ -58,14 +58,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// is not replaced by another. `progress` is told the bytes of text done.
 pub fn tokenize(
     sources: &[Source],
-    with: &With<'_>,
+    setup: &CorpusSetup<'_>,
     target: &Path,
     progress: Progress<'_>,
 ) -> Result<Tokenized, ScanError> {
-    let corpus = Corpus::open(sources, with.options.clone())?;
+    let corpus = Corpus::open(sources, setup.options.clone())?;
     let inputs = corpus.files().map(input).collect::<Result<Vec<_>, _>>()?;
-    let tokenizer_sha256 = hex(&Sha256::digest(with.tokenizer_json));
-    let options = serde_json::to_value(with.options).unwrap_or_default();
+    let tokenizer_sha256 = hex(&Sha256::digest(setup.tokenizer_json));
+    let options = serde_json::to_value(setup.options).unwrap_or_default();
     let same_inputs = |known: &CorpusManifest| {
         let mut pairs = known.inputs.iter().zip(&inputs);
         known.inputs.len() == inputs.len() && pairs.all(|(a, b)| is_same_file(a, b))
@@ -117,7 +117,7 @@ pub fn tokenize(
         schema: CorpusManifest::SCHEMA.into(),
         neuroscope: env!("CARGO_PKG_VERSION").into(),
         corpus: CorpusInfo {
-            name: with.name.into(),
+            name: setup.name.into(),
             ..Default::default()
         },
         tokenizer_sha256: tokenizer_sha256.clone(),
@@ -129,7 +129,7 @@ pub fn tokenize(
     if lock.is_held() {
         Folder::remove_unfinished(target)?;
     }
-    let (folder, manifest) = write_store(corpus, manifest, with, target, progress)?;
+    let (folder, manifest) = write_store(corpus, manifest, setup, target, progress)?;
     // without locks, another process may have done the same meanwhile, and others may be reading it
     if let (false, Some(manifest)) = (lock.is_held(), there()) {
         return Ok(Tokenized {
@@ -222,15 +222,15 @@ fn input(source: &Source) -> Result<FileEntry, ScanError> {
 fn check_embeddings(
     document: &Document,
     tokens: &[TokenId],
-    with: &With<'_>,
+    setup: &CorpusSetup<'_>,
 ) -> Result<(), ScanError> {
-    let without = tokens.iter().find(|id| id.0 as usize >= with.d_vocab);
+    let without = tokens.iter().find(|id| id.0 as usize >= setup.d_vocab);
     match without {
         Some(&id) => Err(ScanError::NoEmbedding {
             document: document.id.clone(),
-            token: with.tokenizer.vocabulary().text(id).into_owned(),
+            token: setup.tokenizer.vocabulary().text(id).into_owned(),
             id: id.0,
-            d_vocab: with.d_vocab,
+            d_vocab: setup.d_vocab,
         }),
         None => Ok(()),
     }
@@ -239,12 +239,12 @@ fn check_embeddings(
 fn write_store(
     mut corpus: Corpus,
     mut manifest: CorpusManifest,
-    with: &With<'_>,
+    setup: &CorpusSetup<'_>,
     target: &Path,
     progress: Progress<'_>,
 ) -> Result<(Folder, CorpusManifest), ScanError> {
     let folder = Folder::create(target)?;
-    let mut writer = StoreWriter::create(folder.path(), with.d_vocab)?;
+    let mut writer = StoreWriter::create(folder.path(), setup.d_vocab)?;
     let mut hash = Sha256::new();
     let mut sources: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
     let (mut n_documents, mut n_tokens, mut n_cuts) = (0u64, 0u64, 0u64);
@@ -262,7 +262,7 @@ fn write_store(
         if chunk.is_empty() {
             break;
         }
-        let encode = |document: &Document| with.tokenizer.encode_document(&document.text);
+        let encode = |document: &Document| setup.tokenizer.encode_document(&document.text);
         let encoded: Vec<_> = chunk.par_iter().map(encode).collect();
         for (document, encoded) in chunk.iter().zip(encoded) {
             let encoded = encoded.map_err(|source| ScanError::Tokenizer {
@@ -270,8 +270,8 @@ fn write_store(
                 source,
             })?;
             let tokens = encoded.tokens;
-            match check_embeddings(document, &tokens, with) {
-                Err(_) if with.options.skip_invalid => {
+            match check_embeddings(document, &tokens, setup) {
+                Err(_) if setup.options.skip_invalid => {
                     n_skipped += 1;
                     continue;
                 }
@@ -298,12 +298,12 @@ fn write_store(
         }
     }
     if n_tokens == 0 {
-        return Err(CorpusError::Empty(format!("corpus `{}`", with.name)).into());
+        return Err(CorpusError::Empty(format!("corpus `{}`", setup.name)).into());
     }
     let mut names = writer.finish()?;
     let path = folder.path().join(TOKENIZER_FILE);
     File::create_new(&path)
-        .and_then(|mut file| file.write_all(with.tokenizer_json))
+        .and_then(|mut file| file.write_all(setup.tokenizer_json))
         .map_err(|source| ShardError::io("write", &path, source))?;
     names.push(TOKENIZER_FILE.into());
     let sources = sources

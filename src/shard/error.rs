@@ -21,7 +21,7 @@ pub enum ShardError {
         source: io::Error,
     },
     /// A manifest is not what it should be.
-    #[error("`{path}` is not a manifest of this program: {reason}")]
+    #[error("`{path}` is not a manifest that can be read: {reason}")]
     Manifest {
         /// The file.
         path: PathBuf,
@@ -39,13 +39,13 @@ pub enum ShardError {
         expected: String,
     },
     /// A file is not there.
-    #[error("`{path}` is named by its manifest, but missing")]
+    #[error("`{path}` is listed in its manifest, but missing")]
     Missing {
         /// The file.
         path: PathBuf,
     },
     /// A file is needed that its manifest does not name.
-    #[error("`{path}` is not named by its manifest, which must name it")]
+    #[error("`{path}` is not listed in its manifest, but must be")]
     Unlisted {
         /// The file.
         path: PathBuf,
@@ -103,7 +103,7 @@ impl Hint for ShardError {
                 Some("use the version of neuroscope that wrote it, or a newer one")
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("nothing was half-written; free some space and run the same command again")
+                Some("free some space and run the same command again; no half-written file is left")
             }
             _ => None,
         };

@@ -32,7 +32,7 @@ pub enum SiteError {
     },
     /// An asset refers to itself by way of others.
     #[error(
-        "asset `{0}` refers to itself by way of others, so that none can be named by its bytes"
+        "asset `{0}` imports itself through others, so its name cannot contain a hash of its content"
     )]
     AssetCircle(String),
     /// A file cannot be read or written.
@@ -46,10 +46,12 @@ pub enum SiteError {
         source: io::Error,
     },
     /// A file of the site would take the place of somebody's own.
-    #[error("`{0}` was not written by neuroscope, and is in the place of a page")]
+    #[error("`{0}` was not written by neuroscope, but a page should be there")]
     Foreign(PathBuf),
     /// A file or folder of the site cannot be written, because something else has its name.
-    #[error("`{0}` is a link, or not what the site has in its place")]
+    #[error(
+        "`{0}` is in the way: it is a link, or a folder where a file should be, or the reverse"
+    )]
     InTheWay(PathBuf),
     /// Another process writes the folder.
     #[error("`{0}` is being written by another build")]
@@ -75,13 +77,13 @@ pub enum SiteError {
         instead: Cow<'static, str>,
     },
     /// A file cannot have this address.
-    #[error("`{}` cannot be the address of a file of the site", .0.escape_debug())]
+    #[error("`{}` cannot be the address of a file on the site", .0.escape_debug())]
     BadAddress(String),
     /// Two of the site's files would have one address where the case or the spelling of letters does not count.
-    #[error("`{0}` and `{1}` are one file on some systems")]
+    #[error("`{0}` and `{1}` are the same file on some systems")]
     Alike(String, String),
     /// Two of the site's files would have one address.
-    #[error("`{0}` would be two pages at once")]
+    #[error("two pages would have the address `{0}`")]
     Twice(String),
     /// Two models have one name, or names that are one folder on some systems.
     #[error("two atlases are named `{0}` and `{1}`")]
@@ -90,7 +92,7 @@ pub enum SiteError {
     #[error(transparent)]
     BadName(#[from] ModelNameError),
     /// A file of the content would be among a model's files.
-    #[error("`{0}` would be among the files of a model, or of the site itself")]
+    #[error("`{0}` is in a folder that belongs to a model or to the site itself")]
     BadFolder(PathBuf),
     /// The caller asked to stop.
     #[error("interrupted")]
@@ -113,16 +115,16 @@ impl Hint for SiteError {
         let hint = match self {
             Self::BadOption { instead, .. } => return Some(instead.clone()),
             Self::Foreign(_) => {
-                "choose another folder with `--out`; files that are not the site's are never overwritten or deleted"
+                "choose another folder with `--out`; files that neuroscope did not write are never overwritten or deleted"
             }
             Self::InTheWay(_) => {
-                "move it away, or choose another folder with `--out`; the folder itself may be a link, but nothing is written through one in it"
+                "move it away, or choose another folder with `--out`; the site's folder itself may be a link, but links inside it are not followed"
             }
             Self::Busy(_) => "wait until it is done, or choose another folder with `--out`",
-            Self::BadPlace { .. } => {
-                "choose a folder that is the site's alone, such as `--out site`"
+            Self::BadPlace { .. } => "choose a folder only for the site, such as `--out site`",
+            Self::Interrupted => {
+                "the pages that were written are complete; run the same command again to continue"
             }
-            Self::Interrupted => "pages that were written are whole; run the same command to go on",
             Self::Twice(_) | Self::Alike(..) | Self::BadAddress(_) => {
                 "give the file in `content/` another name"
             }
@@ -185,7 +187,7 @@ pub enum ContentError {
     #[error("`{}` has a name that is not UTF-8", .0.display())]
     Name(PathBuf),
     /// Two files are for the same place.
-    #[error("`{0}` and `{1}` are for the same place")]
+    #[error("`{0}` and `{1}` would be the same page")]
     Twice(PathBuf, PathBuf),
     /// A line is not an explanation of a neuron.
     #[error("`{path}` line {line}: {reason}")]
@@ -212,9 +214,10 @@ impl Hint for ContentError {
                 format!("write it in TOML between two lines of `+++`:\n\n    +++\n{toml}    +++")
                     .into()
             }
-            Self::Unbounded { .. } => "divide it into several files".into(),
+            Self::Unbounded { .. } => "split it into several files".into(),
             Self::TooMany(_) => {
-                "look for links that lead in circles, and for files that are not the site's".into()
+                "look for links that lead in circles, and for files that do not belong to the site"
+                    .into()
             }
             Self::Name(_) => "rename the file".into(),
             Self::Twice(..) => "keep one of the two".into(),

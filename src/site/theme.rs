@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 use tera::{Context, Tera, Value};
 
-use crate::atlas::facts::{Fact, facts};
+use crate::atlas::facts::{Fact, Unit, facts};
 use crate::mark;
 
 use super::assets::{Assets, FOLDER as ASSETS};
@@ -196,9 +196,14 @@ fn facts_script() -> String {
             label,
             definition,
             group,
+            unit,
             ..
         } = fact;
-        json!({"key": key, "label": label, "definition": definition, "group": group.name(), "ranked": fact.is_ranked()})
+        let mut described = json!({"key": key, "label": label, "definition": definition, "group": group.name(), "ranked": fact.is_ranked()});
+        if *unit == Unit::Share {
+            described["unit"] = "share".into();
+        }
+        described
     };
     let facts: Vec<_> = facts().map(fact).collect();
     format!("export const FACTS = {};\n", json!(facts))

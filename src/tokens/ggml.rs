@@ -1,10 +1,9 @@
-//! `tokenizer.json` made of what older folders and GGUF files have instead.
+//! `tokenizer.json` made from the vocabulary in a GGUF file.
 
 use serde_json::{Map, Value, json};
 
-use crate::mark;
-
 use super::error::TokenizerError;
+use super::json::{added_token, bpe, byte_level, pair, write};
 
 /// Kinds of tokens in a GGUF file.
 const UNKNOWN: i32 = 2;
@@ -14,10 +13,10 @@ const USER_DEFINED: i32 = 4;
 /// The longest token of a GGUF vocabulary, in bytes.
 const MOST_TOKEN: usize = 4 << 10;
 
-/// The sum of the squares of the lengths of SentencePiece's tokens, which is what finding their merges costs.
+/// Largest sum of the squared lengths of SentencePiece's tokens; the time to find their merges is proportional to it.
 const MOST_SPLIT: usize = 1 << 30;
 
-/// Contractions, words, numbers and the rest, as most tokenizers after GPT-2 split them.
+/// Contractions, as most tokenizers after GPT-2 split them off.
 const CONTRACTIONS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 
 /// A vocabulary as a GGUF file has it (`tokenizer.ggml.*`).
@@ -37,7 +36,7 @@ pub struct GgmlVocabulary {
     pub merges: Vec<String>,
     /// Id of the BOS.
     pub bos: Option<u32>,
-    /// Id that stands for what has no token.
+    /// Id of the token for characters without one.
     pub unknown: Option<u32>,
     /// Whether texts begin with a BOS.
     pub add_bos: Option<bool>,
@@ -46,7 +45,7 @@ pub struct GgmlVocabulary {
 }
 
 impl GgmlVocabulary {
-    /// The tokenizer as Hugging Face's file.
+    /// The tokenizer in the format of Hugging Face's file.
     pub fn tokenizer_json(&self) -> Result<Vec<u8>, TokenizerError> {
         let too_long = |token: &String| token.len() > MOST_TOKEN;
         if let Some(id) = self.tokens.iter().position(too_long) {
@@ -98,8 +97,8 @@ impl GgmlVocabulary {
         }))
     }
 
-    /// Where the file does not say, llama.cpp puts a BOS in front for SentencePiece's vocabularies and for those of
-    /// Llama 3 and Mistral's Tekken.
+    /// Whether texts begin with a BOS. Where the file does not say, llama.cpp adds one for SentencePiece's vocabularies and for
+    /// those of Llama 3 and Mistral's Tekken.
     fn adds_bos(&self) -> bool {
         let with_bos = ["llama3", "llama-v3", "llama-bpe", "tekken"];
         let pre_tokenizer = self.pre_tokenizer.as_deref().unwrap_or_default();
@@ -114,7 +113,7 @@ impl GgmlVocabulary {
             .collect()
     }
 
-    /// Normalizer, pre-tokenizer, and whether a whole word that is a token is taken as one whatever the merges are.
+    /// Normalizer, pre-tokenizer, and whether a word that is a token stays one whatever the merges are.
     fn byte_level(&self) -> Result<(Value, Value, bool), TokenizerError> {
         let split = |pattern: String| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
         let by_regex = |pattern: String| json!({"type": "Sequence", "pretokenizers": [split(pattern), byte_level(false)]});
@@ -161,8 +160,8 @@ impl GgmlVocabulary {
         })
     }
 
-    /// Normalizer, pre-tokenizer, decoder and model of a SentencePiece vocabulary: byte pairs whose merges follow from
-    /// the scores of what they give.
+    /// Normalizer, pre-tokenizer, decoder and model of a SentencePiece vocabulary: BPE whose merges are ordered by the scores of
+    /// the tokens that they make.
     fn sentence_piece(&self) -> Result<(Value, Value, Value, Value), TokenizerError> {
         if self.scores.len() != self.tokens.len() {
             let (scores, tokens) = (self.scores.len(), self.tokens.len());
@@ -210,78 +209,6 @@ impl GgmlVocabulary {
         let normalizer = json!({"type": "Sequence", "normalizers": normalizers});
         Ok((normalizer, Value::Null, decoder, model))
     }
-}
-
-/// A byte-level tokenizer of `vocab.json` and `merges.txt`; `tokenizer_config.json` names its special tokens.
-pub(super) fn byte_level_json(
-    vocab: &[u8],
-    merges: &[u8],
-    config: Option<&[u8]>,
-) -> Result<Vec<u8>, TokenizerError> {
-    let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
-    let vocab: Map<String, Value> = serde_json::from_slice(mark::without(vocab)).map_err(syntax)?;
-    let merges = String::from_utf8_lossy(mark::without(merges));
-    let lines = merges
-        .lines()
-        .filter(|line| !line.starts_with("#version") && !line.is_empty());
-    let merges = lines.map(pair).collect();
-    let config: Value = match config {
-        Some(config) => serde_json::from_slice(mark::without(config)).map_err(syntax)?,
-        None => Value::Null,
-    };
-    let named = ["bos_token", "eos_token", "unk_token", "pad_token"];
-    let named = named.iter().filter_map(|key| token_name(config.get(key)?));
-    let mut added: Vec<(usize, String)> = named
-        .filter_map(|token| Some((vocab.get(token)?.as_u64()? as usize, token.to_owned())))
-        .collect();
-    added.sort();
-    added.dedup();
-    let added: Vec<Value> = added
-        .iter()
-        .map(|(id, token)| added_token(*id, token, true))
-        .collect();
-    let add_space = config.get("add_prefix_space") == Some(&Value::Bool(true));
-    let mut pre_tokenizer = byte_level(true);
-    pre_tokenizer["add_prefix_space"] = add_space.into();
-    write(json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
-        "pre_tokenizer": pre_tokenizer, "post_processor": null, "decoder": byte_level(false),
-        "model": bpe(vocab, merges),
-    }))
-}
-
-/// A token as a config names it: as it is, or in an object with its properties.
-pub(super) fn token_name(value: &Value) -> Option<&str> {
-    value.as_str().or_else(|| value.get("content")?.as_str())
-}
-
-fn write(tokenizer: Value) -> Result<Vec<u8>, TokenizerError> {
-    serde_json::to_vec(&tokenizer).map_err(|error| TokenizerError::Syntax(error.to_string()))
-}
-
-fn pair(merge: &str) -> Value {
-    // byte-level tokens have no space in them, so the first one parts the two
-    let (left, right) = merge.split_once(' ').unwrap_or((merge, ""));
-    json!([left, right])
-}
-
-fn bpe(vocab: Map<String, Value>, merges: Vec<Value>) -> Value {
-    json!({
-        "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-        "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
-        "vocab": vocab, "merges": merges,
-    })
-}
-
-fn byte_level(use_regex: bool) -> Value {
-    json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex})
-}
-
-fn added_token(id: usize, content: &str, special: bool) -> Value {
-    json!({
-        "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-        "special": special,
-    })
 }
 
 #[cfg(test)]

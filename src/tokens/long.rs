@@ -29,7 +29,7 @@ const TRIES: usize = 8;
 pub(super) struct Sizes {
     /// The longest pre-token that stays whole.
     pub(super) pre_token: usize,
-    /// What a window sees before its beginning and after its end at least.
+    /// Text before the beginning and after the end of a window that it includes at least.
     pub(super) context: usize,
 }
 
@@ -110,7 +110,7 @@ impl Spans {
     }
 }
 
-/// What encodes a text.
+/// Encodes long texts.
 pub(super) struct Encoder<'a> {
     pub(super) inner: &'a tokenizers::Tokenizer,
     pub(super) spans: Option<&'a Spans>,
@@ -119,7 +119,7 @@ pub(super) struct Encoder<'a> {
 
 /// A stretch of text, split into pre-tokens.
 struct Window {
-    /// Where it lies in the text.
+    /// Its range in the text.
     range: Range<usize>,
     splits: PreTokenizedString,
     /// Ends of pieces that end inside a pre-token, and whether the cut changes nothing.
@@ -129,7 +129,7 @@ struct Window {
 /// A pre-token, or a piece of one.
 #[derive(PartialEq, Eq)]
 struct Piece<'a> {
-    /// Where it lies in the text.
+    /// Its range in the text.
     range: Range<usize>,
     text: &'a str,
     /// Its id, if it is an added token.
@@ -359,7 +359,7 @@ impl Window {
             .collect()
     }
 
-    /// Where one piece after `from` ends and another one begins.
+    /// The borders between pieces after `from`.
     fn borders(&self, pieces: &[Piece<'_>], from: usize) -> Vec<usize> {
         let pairs = pieces.windows(2).filter(|pair| {
             let (piece, next) = (&pair[0].range, &pair[1].range);
@@ -383,7 +383,7 @@ impl Window {
     }
 }
 
-/// What a part of a pre-token was in the text, counted from where the pre-token begins.
+/// The range of a part of a pre-token in the text, counted from the beginning of the pre-token.
 fn original(split: &NormalizedString, range: Range<usize>) -> Range<usize> {
     match range.is_empty() {
         true if range.start == 0 => 0..0,

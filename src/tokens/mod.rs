@@ -3,6 +3,7 @@
 mod beside;
 mod error;
 mod ggml;
+mod json;
 mod long;
 #[cfg(feature = "atlas")]
 pub mod store;

@@ -10,7 +10,7 @@ use crate::ids::TokenId;
 use crate::mark;
 
 use super::error::TokenizerError;
-use super::ggml::token_name;
+use super::json::token_name;
 use super::long::{Encoded, Encoder, Sizes, Spans};
 use super::vocabulary::Vocabulary;
 
@@ -19,7 +19,7 @@ use super::vocabulary::Vocabulary;
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum BosPolicy {
-    /// As the model's tokenizer does it, or as its models are always run.
+    /// If the model's tokenizer adds one, or its models are always run with one.
     #[default]
     Auto,
     /// Always, with the BOS that the model's files name.
@@ -28,13 +28,13 @@ pub enum BosPolicy {
     Never,
 }
 
-/// How long texts are encoded.
+/// Sizes of the pieces in which long texts are encoded.
 const SIZES: Sizes = Sizes {
     pre_token: 64 << 10,
     context: 2 << 10,
 };
 
-/// What a tokenizer puts in front of a text.
+/// The BOS that a tokenizer puts in front of a text.
 fn added_bos(inner: &tokenizers::Tokenizer) -> Result<Option<TokenId>, TokenizerError> {
     let encode = |special| {
         // the crate panics on a post-processor that names a token which it does not define
@@ -73,15 +73,15 @@ pub struct Tokenizer {
     vocabulary: Vocabulary,
     /// The BOS that `tokenizer_config.json` names.
     named_bos: Option<TokenId>,
-    /// What the tokenizer puts in front of a text.
+    /// The BOS that the tokenizer puts in front of a text.
     added_bos: Option<TokenId>,
-    /// Where a long word can be cut, found when there is one.
+    /// Where long words can be cut; computed for the first one.
     spans: OnceLock<Option<Spans>>,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json`, and `tokenizer_config.json` if there is one: it names the BOS, and where it says whether
-    /// one is added, that is what counts.
+    /// Reads `tokenizer.json`, and `tokenizer_config.json` if there is one. The latter names the BOS, and decides whether one is
+    /// added if it says so.
     pub fn from_json(bytes: &[u8], config: Option<&[u8]>) -> Result<Self, TokenizerError> {
         // read as a value first: on what is not JSON at all, the tokenizers crate panics
         let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
@@ -124,7 +124,7 @@ impl Tokenizer {
         self.encode_document(text).map(|encoded| encoded.tokens)
     }
 
-    /// Token ids of a text of any length, in little memory, and how often a pre-token of it had to be cut.
+    /// Token ids of a text of any length, in little memory, and the number of cuts inside pre-tokens.
     pub fn encode_document(&self, text: &str) -> Result<Encoded, TokenizerError> {
         self.encode_in(text, SIZES)
     }

@@ -1,4 +1,4 @@
-//! What each token is in bytes: tokens need not be whole characters.
+//! The bytes of each token, which need not be whole characters.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -59,7 +59,7 @@ impl Vocabulary {
         self.bytes.is_empty()
     }
 
-    /// The largest id in use among some.
+    /// The largest id in use for which `among` is true.
     pub(super) fn largest_id(&self, among: impl Fn(u32) -> bool) -> Option<u32> {
         let used = (0u32..)
             .zip(&self.bytes)

@@ -1,4 +1,4 @@
-//! Documents cut into the windows that a model sees.
+//! Cuts documents into windows.
 
 use std::ops::Range;
 
@@ -88,8 +88,8 @@ impl Windowing {
         pos.0 as usize / (self.capacity() + usize::from(self.counts_bos()))
     }
 
-    /// The document's tokens that stand at some positions, and where: `(index of the first token, ids)` is read by
-    /// the caller from `read`, and BOS tokens are put in.
+    /// The tokens at some positions: the document's own, which `read` returns for a range of indices, and BOS tokens between
+    /// them.
     pub fn tokens<E>(
         &self,
         positions: Range<u32>,

@@ -196,7 +196,7 @@ impl Visitor for Column {
             let column = column.flatten_all()?.to_dtype(DType::F32)?;
             self.values.extend(column.to_vec1::<f32>()?);
         }
-        hooks.write(found.into_iter().map(|found| found.post).collect())
+        hooks.write_activations(found)
     }
 }
 

@@ -49,7 +49,10 @@ pub(super) fn wrong_stats(
     }
     for (prefix, moments) in [
         ("", Some(moments)),
-        ("start_", stats.starts.as_ref().map(|starts| &starts.moments)),
+        (
+            "start_",
+            stats.starts.as_ref().map(|starts| &starts.moments),
+        ),
         ("special_", stats.special.as_ref()),
         ("post_", stats.post.as_ref()),
     ] {
@@ -89,7 +92,9 @@ fn wrong_starts(starts: &Starts, stats: &NeuronStats, counts: &Counts) -> Vec<St
     let is_complete = stats.not_finite == Some(0);
     if count > counts.n_starts || (is_complete && count < counts.n_starts) {
         let n = counts.n_starts;
-        wrong.push(format!("`start_count` is {count}; windows start at {n} counted positions"));
+        wrong.push(format!(
+            "`start_count` is {count}; windows start at {n} counted positions"
+        ));
     }
     if count > all.count {
         wrong.push(format!("`start_count` is {count} of {}", all.count));

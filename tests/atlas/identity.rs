@@ -121,7 +121,7 @@ fn a_corpus_that_a_running_or_stopped_scan_needs_is_not_replaced() {
     for command in [&mut tokenize, &mut scan] {
         fail(
             command,
-            &["corpus` is of another corpus, and a scan that is running reads it"],
+            &["corpus` holds another corpus, which a running scan is using"],
         );
         assert!(running.try_wait().unwrap().is_none(), "it ended too soon");
     }
@@ -269,7 +269,7 @@ fn a_name_in_a_manifest_is_one_in_its_folder() {
             let entry = json!({"name": name, "bytes": 4, "sha256": "00"});
             manifest["files"].as_array_mut().unwrap().push(entry);
         });
-        let what = [folder, "manifest.json` is not a manifest of this program"];
+        let what = [folder, "manifest.json` is not a manifest that can be read"];
         match folder.starts_with("parts") {
             true => {
                 fail(&mut data_command(&dir, "merge", &data), &what);
@@ -304,7 +304,7 @@ fn a_manifest_names_all_its_files() {
             let list = manifest["files"].as_array_mut().unwrap();
             list.retain(|file| file["name"] != missing);
         });
-        let what = [missing, "is not named by its manifest"];
+        let what = [missing, "is not listed in its manifest"];
         match folder.starts_with("parts") {
             true => drop(fail(&mut data_command(&dir, "merge", &data), &what)),
             false => all_refuse(&dir, &what),

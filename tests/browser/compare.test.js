@@ -23,7 +23,7 @@ test("a neuron's page leads to the comparison, and that to its neighbours", asyn
   await page.waitForSelector(".examples .tokens");
   assert.equal(at(), `compare.html?a=tiny/1/7&b=tiny/${layer}/${neuron}`);
   const found = await page.$$eval("#neighbours li", (items) => items.map((item) => item.textContent));
-  assert.ok(found.some((text) => text.startsWith("B is number 1 among the neighbours of A: Reads alike or opposite, this layer")), found.join("\n"));
+  assert.ok(found.some((text) => text.startsWith("B is number 1 among the neighbours of A: Same or opposite input direction, this layer")), found.join("\n"));
   await page.click(`.kind a >> text=tiny 1.7`);
   assert.equal(at(), "tiny/1/7.html");
   // the same from the other side

@@ -173,6 +173,58 @@ test("a card says what its statistic is, on hover and on focus", async () => {
   assert.equal(await page.textContent(":target"), "Kurtosis");
 });
 
+/** Boxes in rows: all of one width, side by side in full rows but for the last, none over another, no text cut off. Gives how many are in each row. */
+async function rowsOf(selector) {
+  const boxes = await page.$$eval(selector, (nodes) => nodes.map((node) => {
+    const { left, right, top, bottom, width } = node.getBoundingClientRect();
+    const texts = [...node.querySelectorAll("dt, b, small, span")].filter((text) => text.checkVisibility() && text.textContent !== "");
+    const ends = texts.map((text) => {
+      const range = document.createRange();
+      range.selectNodeContents(text);
+      return Math.max(range.getBoundingClientRect().right, text.getBoundingClientRect().left + text.scrollWidth);
+    });
+    return { text: node.textContent, left, right, top, bottom, width, end: Math.max(...ends), beyond: node.parentElement.getBoundingClientRect().right };
+  }));
+  const tops = [...new Set(boxes.map(({ top }) => Math.round(top)))];
+  const rows = tops.map((at) => boxes.filter(({ top }) => Math.round(top) === at));
+  for (const box of boxes) {
+    assert.ok(Math.abs(box.width - boxes[0].width) < 1, `${box.text} is ${box.width} px wide, ${boxes[0].text} is ${boxes[0].width}`);
+    assert.ok(box.end <= box.right + 0.5, `${box.text} is cut off, or stands over the next: it ends at ${box.end}, its box at ${box.right}`);
+    for (const other of boxes) {
+      const apart = other === box || box.right <= other.left + 0.5 || other.right <= box.left + 0.5 || box.bottom <= other.top + 0.5 || other.bottom <= box.top + 0.5;
+      assert.ok(apart, `${box.text} and ${other.text} overlap`);
+    }
+  }
+  for (const row of rows) assert.ok(Math.abs(row[0].left - boxes[0].left) < 1, "rows begin at one edge");
+  assert.ok(Math.abs(rows[0].at(-1).right - boxes[0].beyond) < 1, "a row is as wide as the page");
+  for (const row of rows.slice(0, -1)) assert.equal(row.length, rows[0].length, "only the last row may be shorter");
+  return rows.map((row) => row.length);
+}
+
+test("the cards of statistics stand in rows, on wide and on narrow screens", async () => {
+  const { length } = await page.goto(`${root}tiny/1/7.html`).then(() => page.$$(".card"));
+  assert.ok(length > 12);
+  for (const width of [1280, 1000, 360]) {
+    await page.setViewportSize({ width, height: 900 });
+    await open("tiny/1/7.html");
+    const rows = await rowsOf(".card");
+    if (width === 1280) assert.deepEqual(rows, [length]);
+    await page.goto(`${root}compare.html?a=tiny/1/7&b=tiny/2/3`);
+    await page.waitForSelector(".examples .tokens");
+    await rowsOf(".card");
+  }
+});
+
+test("the measures of a layer stand in rows, on wide and on narrow screens", async () => {
+  for (const [width, first] of [[1280, 8], [700, 4], [360, 2]]) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.goto(`${root}tiny/1/index.html`);
+    await page.waitForSelector("#measure:not([disabled])");
+    const [row] = await rowsOf("#multiples button");
+    assert.equal(row, first);
+  }
+});
+
 test("the figures and tables beside the examples show the record", async () => {
   const { stats, logits, signs, weights } = await open("tiny/2/3.html");
   // as many bars as bins with tokens, and as high as the logarithm of their count

@@ -5,7 +5,7 @@ import { readdir } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { SITE, at, browser, json, listen, page, root } from "./browser.js";
 import { cellsOf, largest, listsOf, shadeOf, strongest, tokensOf } from "./record.js";
-import { number } from "../../theme/assets/read/tokens.js";
+import { measured, number } from "../../theme/assets/read/tokens.js";
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
 
@@ -240,6 +240,16 @@ test("a layer is ranked by any measure", async () => {
     assert.equal(neurons.length, 37);
     assert.match(page.url(), new RegExp(`#by=${measure}$`));
   }
+  // each number in its unit, as the catalogue has it
+  const facts = (await readdir(`${SITE}/assets/read`)).find((name) => name.startsWith("facts."));
+  const { FACTS } = await import(pathToFileURL(`${SITE}/assets/read/${facts}`).href);
+  const headers = await page.$$eval("#table th[data-column]", (cells) => cells.slice(1).map((cell) => cell.dataset.column));
+  const cells = await page.$$eval("#table tbody tr", (rows) => rows.map((row) => [...row.querySelectorAll("td.num")].map((cell) => cell.textContent)));
+  const order = await shown();
+  const unitOf = (name) => FACTS.find(({ key }) => key === name).unit;
+  assert.deepEqual(cells, order.map((neuron) => headers.map((name) => measured(columns[name][neuron], unitOf(name)))));
+  assert.deepEqual(headers.filter((name) => unitOf(name) === "share"), ["frequency"]);
+  assert.match(cells[0][headers.indexOf("frequency")], / %$/);
   await page.click("th[data-column=max] button");
   await page.click("th[data-column=max] button");
   const ascending = (await shown()).map((neuron) => columns.max[neuron]);

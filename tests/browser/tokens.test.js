@@ -177,7 +177,7 @@ test("cases that fold unlike their letters, and long answers", () => {
   const files = filesOf(["α", keyOf("ΟΔΟΣ"), keyOf("ΟΔΟΣΑ"), "ω"], parseQuery("ΟΔΟΣ"));
   assert.ok(files.includes(1) && files.includes(2) && !files.includes(3));
   assert.equal(summary({ n: 12345, searched: 2, of: 2 }, {}), "12\u202f345 tokens begin with this, the first 200 shown");
-  assert.equal(summary({ n: 0, searched: 8, of: 9 }, {}), "No token so far; 8 of 9 files were searched, type more for the others");
+  assert.equal(summary({ n: 0, searched: 8, of: 9 }, {}), "No token found so far; 8 of 9 files were searched, type more to search the others");
   assert.equal(summary({ n: 2, searched: 1, of: 1 }, { whole: true }), "2 tokens are this");
 });
 
@@ -192,11 +192,11 @@ test("a token's lists are those of its record, and lead to neurons", async () =>
     await shows(id);
     const token = tokens[id];
     for (const list of LISTS) {
-      const found = await page.$$eval(`[data-list=${list}] li:not(.none)`, (items) => items.map((item) => [item.querySelector("a").getAttribute("href"), item.querySelector("a").textContent, item.querySelector(".num").textContent]));
+      const found = await page.$$eval(`[data-list=${list}] li:not(.none)`, (items) => items.map((item) => [item.querySelector("a").href, item.querySelector("a").textContent, item.querySelector(".num").textContent]));
       assert.equal(found.length, token[list].length, list);
       token[list].forEach(([flat, value], i) => {
         const [layer, neuron] = [Math.floor(flat / 37), flat % 37];
-        assert.deepEqual(found[i].slice(0, 2), [`${layer}/${neuron}.html`, `${layer}.${neuron}`]);
+        assert.deepEqual(found[i].slice(0, 2), [`${root}tiny/${layer}/${neuron}.html`, `${layer}.${neuron}`]);
         if (list.startsWith("peaks")) assert.equal(found[i][2], `${value} of 20`);
         else assert.ok(Math.abs(Number(found[i][2]) - value) <= 0.006 * Math.abs(value), `${found[i][2]} for ${value}`);
       });
@@ -213,11 +213,11 @@ test("a token's lists are those of its record, and lead to neurons", async () =>
     assert.deepEqual(steps, [id > 0 ? `#${id - 1}` : null, id < last ? `#${id + 1}` : null]);
   }
   assert.match(await page.textContent(`[data-list=promoted_logit]`), /^\d/);
-  const href = await page.getAttribute("[data-list=promoted_logit] a", "href");
-  await access(`${SITE}/tiny/${href}`);
+  const [href, name] = await page.$eval("[data-list=promoted_logit] a", ({ href, textContent }) => [href, textContent]);
+  await access(`${SITE}/${href.slice(root.length)}`);
   await page.click("[data-list=promoted_logit] a");
-  await page.waitForURL(`**/tiny/${href}`);
-  assert.equal(await page.textContent("h1 .id"), href.replace("/", ".").replace(".html", ""));
+  await page.waitForURL(href);
+  assert.equal(await page.textContent("h1 .id"), name);
 });
 
 test("an address leads to a token, and back and forth between them", async () => {
@@ -305,9 +305,9 @@ test("all by keyboard", async () => {
   await page.keyboard.press("Enter");
   await shows(ids[1] + 2);
   await page.keyboard.press("Tab");
-  const href = await page.evaluate(() => document.activeElement.getAttribute("href"));
+  const href = await page.evaluate(() => document.activeElement.href);
   await page.keyboard.press("Enter");
-  await page.waitForURL(`**/tiny/${href}`);
+  await page.waitForURL(href);
   // Enter in the box goes to the best result at once
   await page.goto(root + PAGE);
   await page.waitForFunction(() => document.activeElement.id === "query");

@@ -39,7 +39,9 @@ def rope(theta=10000.0, **more):
 GATED = dict(vocab_size=VOCAB, hidden_size=24, intermediate_size=37, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=2,
              max_position_embeddings=32, bos_token_id=0, eos_token_id=0, pad_token_id=None)
 LLAMA3 = rope(500000.0) | dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16)
-LONG = rope(10000.0) | dict(rope_type="longrope", original_max_position_embeddings=16, short_factor=[1.0, 1.5, 2.0, 2.5], long_factor=[2.0, 5.0, 9.0, 20.0])
+LONG = rope(10000.0) | dict(rope_type="longrope", short_factor=[1.0, 1.5, 2.0, 2.5], long_factor=[2.0, 5.0, 9.0, 20.0])
+# transformers reads the original length of LongRoPE beside the rotation's parameters, not among them
+PHI3 = GATED | dict(num_hidden_layers=2, hidden_size=48, rope_parameters=LONG, original_max_position_embeddings=16, rms_norm_eps=1e-5)
 
 # name → (class, config, number of tokens, how the weights are saved)
 MODELS = {
@@ -65,8 +67,8 @@ MODELS = {
                     rope_parameters={"full_attention": rope(1e6) | dict(rope_type="linear", factor=8.0), "sliding_attention": rope(10000.0)}), 20, "safetensors"),
     "phi": ("Phi", GATED | dict(num_hidden_layers=2, num_key_value_heads=6, hidden_act="gelu_new", rope_parameters=rope(partial_rotary_factor=0.5), layer_norm_eps=1e-5), 16, "pytorch"),
     "phi_qk_norm": ("Phi", GATED | dict(num_hidden_layers=2, hidden_act="gelu_new", qk_layernorm=True, rope_parameters=rope(partial_rotary_factor=0.5), layer_norm_eps=1e-5), 16, "safetensors"),
-    "phi3": ("Phi3", GATED | dict(num_hidden_layers=2, hidden_size=48, sliding_window=9, rope_parameters=LONG, rms_norm_eps=1e-5), 15, "safetensors"),
-    "phi3_long": ("Phi3", GATED | dict(num_hidden_layers=2, hidden_size=48, rope_parameters=LONG, rms_norm_eps=1e-5), 25, "safetensors"),
+    "phi3": ("Phi3", PHI3 | dict(sliding_window=9), 15, "safetensors"),
+    "phi3_long": ("Phi3", PHI3, 25, "safetensors"),
     "stablelm": ("StableLm", GATED | dict(num_hidden_layers=2, use_qkv_bias=True, rope_parameters=rope(partial_rotary_factor=0.5), layer_norm_eps=1e-5), 16, "safetensors"),
     "stablelm_parallel": ("StableLm", GATED | dict(num_hidden_layers=2, use_parallel_residual=True, qk_layernorm=True, rope_parameters=rope(partial_rotary_factor=0.5),
                           layer_norm_eps=1e-5), 16, "safetensors"),

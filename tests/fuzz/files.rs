@@ -13,7 +13,7 @@ use neuroscope::atlas::{Atlas, open_corpus};
 use neuroscope::corpus::{CorpusOptions, Source};
 use neuroscope::gpu::DeviceName;
 use neuroscope::load::ModelFiles;
-use neuroscope::scan::{self, Checked, ScanOptions, Setup, Watch, With};
+use neuroscope::scan::{self, Checked, CorpusSetup, ScanOptions, Setup, Watch};
 use neuroscope::shard::{CorpusManifest, PartInfo, read_manifest};
 use neuroscope::site::{self, Inputs, SiteOptions};
 use neuroscope::verify::{VerifyOptions, verify};
@@ -357,14 +357,14 @@ fn checkpoints() {
     let corpus_options = CorpusOptions::default();
     let tokenizer = files.tokenizer().unwrap();
     let corpus = dir.path().join("corpus");
-    let with = With {
+    let setup = CorpusSetup {
         name: "corpus",
         options: &corpus_options,
         tokenizer: &tokenizer,
         tokenizer_json: files.tokenizer_json().unwrap(),
         d_vocab: files.config().unwrap().d_vocab,
     };
-    scan::tokenize(&[Source::Path(text)], &with, &corpus, &|_| true).unwrap();
+    scan::tokenize(&[Source::Path(text)], &setup, &corpus, &|_| true).unwrap();
     let manifest: CorpusManifest = read_manifest(&corpus).unwrap();
     let checked = Checked::new(&files, &options).unwrap();
     let setup = Setup::new("llama", checked, &manifest, &corpus).unwrap();

@@ -403,7 +403,7 @@ fn broken_downloads_go_on_where_they_broke() {
     again.state().breaks = 6;
     fail(
         &mut again.model("test/llama"),
-        &["cannot fetch `test/llama/", "the command can be run again"],
+        &["cannot fetch `test/llama/", "run the command again"],
     );
     again.state().breaks = 0;
     again.state().starts.clear();
@@ -451,7 +451,7 @@ fn damaged_files_are_refused_and_forgotten() {
     hub.state().damages = true;
     fail(
         &mut hub.model("test/llama"),
-        &["arrived damaged: its SHA-256 is", "hint: "],
+        &["was damaged on the way: its SHA-256 is", "hint: "],
     );
     hub.state().damages = false;
     let found = succeed(&mut hub.model("test/llama")).json();
@@ -468,7 +468,7 @@ fn gated_models_need_a_token() {
     };
     hub.put("test/gated", &gated);
     let denied = [
-        "does not give out `test/gated` (HTTP status 401)",
+        "denies access to `test/gated` (HTTP status 401)",
         "HF_TOKEN",
     ];
     fail(&mut hub.model("test/gated"), &denied);

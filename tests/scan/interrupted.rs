@@ -106,7 +106,8 @@ fn a_scan_that_is_asked_to_stop_goes_on_where_it_was() {
             if checkpoint(&dir).exists() {
                 assert_eq!(said.code, Some(130), "{}", said.stderr);
                 assert!(
-                    said.stderr.contains("goes on where it stopped"),
+                    said.stderr
+                        .contains("run the same command again to continue"),
                     "{}",
                     said.stderr
                 );

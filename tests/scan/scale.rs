@@ -56,7 +56,11 @@ fn documents_of_one_token() {
     let mut command = scan_command(&project, &model("gpt2"), &project.join("texts.jsonl"));
     fail(
         command.args(["--bos", "never"]),
-        &["50 documents", "no position that counts", "--count-special"],
+        &[
+            "50 documents",
+            "not one position is counted",
+            "--count-special",
+        ],
     );
     command.arg("--count-special");
     succeed(&mut command);

@@ -233,7 +233,7 @@ fn addresses_that_are_one_file_somewhere_are_refused() {
         both.iter().for_each(|name| project.write(name, "x"));
         // where these are one file already, there is nothing to refuse
         if files(&project.join("content")).len() == 2 {
-            project.build_refused(NO_WEIGHTS, &["one file on some systems"]);
+            project.build_refused(NO_WEIGHTS, &["the same file on some systems"]);
         }
         fs::remove_dir_all(project.join("content")).unwrap();
     }
@@ -262,7 +262,7 @@ fn two_files_for_one_place_are_refused() {
         }
         // where the case of letters does not count, the two may be one file
         if files(&project.join("content")).len() == 2 {
-            project.build_refused(NO_WEIGHTS, &[one, other, "for the same place"]);
+            project.build_refused(NO_WEIGHTS, &[one, other, "would be the same page"]);
         }
         fs::remove_dir_all(project.join("content")).unwrap();
     }

@@ -123,7 +123,7 @@ fn an_atlas_is_verified_and_its_examples_are_computed_again() {
         let other = if name == "llama" { "gpt2" } else { "llama" };
         let said = succeed(&mut verify());
         assert!(
-            said.stdout.contains("nothing was computed again"),
+            said.stdout.contains("nothing was recomputed"),
             "{}",
             said.stdout
         );

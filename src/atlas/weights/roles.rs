@@ -48,22 +48,22 @@ impl Role {
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
 pub struct RoleThresholds {
-    /// Kurtosis of v above which a neuron predicts or suppresses, by the sign of v's skewness.
+    /// Kurtosis of v above which a neuron predicts or suppresses, depending on the sign of v's skewness.
     #[cfg_attr(feature = "cli", arg(long = "role-kurtosis", value_name = "X"))]
     pub kurtosis: f64,
-    /// Variance of v above which it partitions.
+    /// Variance of v above which a neuron is a partition neuron.
     #[cfg_attr(feature = "cli", arg(long = "role-variance", value_name = "X"))]
     pub variance: f64,
-    /// Share ρ of w_out in the bottom of W_U's singular space above which it may regulate entropy.
+    /// Share ρ of w_out in the bottom of W_U's singular space above which a neuron can be an entropy neuron.
     #[cfg_attr(feature = "cli", arg(long = "role-null-share", value_name = "SHARE"))]
     pub null_share: f64,
-    /// Share of the layers, from the last, whose neurons may.
+    /// Share of the layers, counted from the last, that can have entropy neurons.
     #[cfg_attr(feature = "cli", arg(long = "role-late-layers", value_name = "SHARE"))]
     pub late_layers: f64,
-    /// Share of the layer's neurons that must have a shorter w_out.
+    /// Share of the layer's neurons that must have a shorter w_out than an entropy neuron.
     #[cfg_attr(feature = "cli", arg(long = "role-norm-rank", value_name = "SHARE"))]
     pub norm_rank: f64,
-    /// Share of the layer's neurons whose v may vary less.
+    /// Share of the layer's neurons whose v may vary less than that of an entropy neuron.
     #[cfg_attr(
         feature = "cli",
         arg(long = "role-variance-rank", value_name = "SHARE")

@@ -6,7 +6,7 @@
 use std::arch::asm;
 use std::cell::Cell;
 
-use super::packing::WIDTH;
+use super::packing::BAND;
 use super::tile::Tile;
 
 /// Shape of the tile registers (Intel SDM, "TILECFG"): palette 1, eight tiles of 16 rows of 64 bytes.
@@ -36,7 +36,7 @@ thread_local! {
 /// # Safety
 /// The CPU has AMX; otherwise as for [`super::tile::multiply`].
 pub(super) unsafe fn multiply(tile: &Tile) {
-    let mut sums = Sums([0.0; 32 * WIDTH]);
+    let mut sums = Sums([0.0; 32 * BAND]);
     // SAFETY: the caller's; the assembly reads the tile's rows and weights, and writes `sums`
     unsafe {
         if !CONFIGURED.replace(true) {
@@ -83,18 +83,18 @@ pub(super) unsafe fn multiply(tile: &Tile) {
             stride = in(reg) 128usize,
             options(nostack),
         );
-        for (row, sums) in sums.0.chunks_exact(WIDTH).enumerate() {
+        for (row, sums) in sums.0.chunks_exact(BAND).enumerate() {
             let out = tile.out.add(row * tile.stride);
             match tile.add {
                 true => {
-                    let out = std::slice::from_raw_parts_mut(out, WIDTH);
+                    let out = std::slice::from_raw_parts_mut(out, BAND);
                     out.iter_mut().zip(sums).for_each(|(out, sum)| *out += sum);
                 }
-                false => std::ptr::copy_nonoverlapping(sums.as_ptr(), out, WIDTH),
+                false => std::ptr::copy_nonoverlapping(sums.as_ptr(), out, BAND),
             }
         }
     }
 }
 
 #[repr(C, align(64))]
-struct Sums([f32; 32 * WIDTH]);
+struct Sums([f32; 32 * BAND]);

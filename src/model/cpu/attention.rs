@@ -1,27 +1,27 @@
 //! Causal attention of one window, tile by tile of queries, over only the keys that they may see.
 
 use super::activation::exp;
-use super::matmul::{Target, multiply_panel};
-use super::packing::{Operands, Packed, PackedRows, WIDTH};
+use super::matmul::{Target, multiply_band};
+use super::packing::{BAND, Operands, Packed, PackedRows};
 use crate::lanes::{Isa, Kernel, LANES, Lanes, for_lanes, lanes_at, map_lanes};
 
-/// What attention of a layer is like.
+/// The shape of a layer's attention.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AttentionShape {
     pub(crate) n_heads: usize,
     pub(crate) n_key_value_heads: usize,
     pub(crate) d_head: usize,
-    /// What q·k is multiplied by.
+    /// Factor of q·k.
     pub(crate) scale: f32,
     /// s in s·tanh(q·k / s).
     pub(crate) softcap: Option<f32>,
-    /// How many positions are seen, the own included.
+    /// How many positions a query sees, its own included.
     pub(crate) window: Option<usize>,
     /// Positions before each window's first query, whose keys come before its own.
     pub(crate) past: usize,
 }
 
-/// Memory that one window after the other uses.
+/// Memory that is used again for every window.
 struct Scratch {
     keys: Packed,
     values: Packed,
@@ -78,7 +78,7 @@ impl Kernel for Attend<'_> {
                 let key = |at: usize, dim: usize| k[at * k_row + first + dim];
                 let value = |dim: usize, at: usize| v[at * k_row + first + dim];
                 scratch.keys.pack(n_keys, shape.d_head, 1, key);
-                scratch.values.pack(shape.d_head, n_keys, WIDTH, value);
+                scratch.values.pack(shape.d_head, n_keys, BAND, value);
                 let in_head = |at: usize| &v[at * k_row + first..][..shape.d_head];
                 let broken = (0..n_keys).any(|at| in_head(at).iter().any(|x| !x.is_finite()));
                 for head in head * group..(head + 1) * group {
@@ -93,7 +93,7 @@ impl Kernel for Attend<'_> {
                             attend_tile::<L>(&shape, &mut scratch, tile, n);
                         }
                         let height = scratch.queries.height();
-                        let d_padded = shape.d_head.next_multiple_of(WIDTH);
+                        let d_padded = shape.d_head.next_multiple_of(BAND);
                         let rows = scratch.out.chunks_exact(d_padded).enumerate();
                         for (i, row) in rows.take(height.min(n - tile * height)) {
                             let at = (tile * height + i) * q_row + first;
@@ -108,15 +108,15 @@ impl Kernel for Attend<'_> {
     }
 }
 
-/// What a tile of queries makes of its keys.
+/// Where the scores of a tile of queries lie.
 struct Scores {
     first_key: usize,
     n_keys: usize,
-    /// What each row is to be divided by.
+    /// Divisor of each row.
     sums: [f32; 32],
 }
 
-/// Leaves e to the power of the scores of a tile in `scratch.scores`, 0 where a row does not see.
+/// Puts exp(score) of a tile of queries into `scratch.scores`, 0 for keys that a row does not see.
 #[inline(always)]
 fn score_tile<L: Lanes>(
     shape: &AttentionShape,
@@ -128,20 +128,20 @@ fn score_tile<L: Lanes>(
     let sees = shape.window.unwrap_or(shape.past + n).max(1);
     // positions of the tile's queries
     let rows = shape.past + tile * height..shape.past + ((tile + 1) * height).min(n);
-    let first_panel = (rows.start + 1).saturating_sub(sees) / WIDTH;
-    let end_panel = rows.end.div_ceil(WIDTH);
-    let n_keys = (end_panel - first_panel) * WIDTH;
+    let first_band = (rows.start + 1).saturating_sub(sees) / BAND;
+    let end_band = rows.end.div_ceil(BAND);
+    let n_keys = (end_band - first_band) * BAND;
     scratch.scores.resize(height * n_keys, 0.0);
-    for panel in first_panel..end_panel {
+    for band in first_band..end_band {
         let target = Target {
-            out: scratch.scores[(panel - first_panel) * WIDTH..].as_mut_ptr(),
+            out: scratch.scores[(band - first_band) * BAND..].as_mut_ptr(),
             stride: n_keys,
             add: false,
         };
-        // SAFETY: there are `height` rows of scores for all panels
+        // SAFETY: there are `height` rows of scores for all bands
         unsafe {
-            let keys = (&scratch.keys, panel, 0);
-            multiply_panel(&scratch.queries, tile..tile + 1, keys, target);
+            let keys = (&scratch.keys, band, 0);
+            multiply_band(&scratch.queries, tile..tile + 1, keys, target);
         }
     }
     let mut sums = [1f32; 32];
@@ -150,21 +150,21 @@ fn score_tile<L: Lanes>(
         .zip(scratch.scores.chunks_exact_mut(n_keys))
         .enumerate()
     {
-        let seen = (at + 1).saturating_sub(sees).max(first_panel * WIDTH)..at + 1;
-        let seen = seen.start - first_panel * WIDTH..seen.end - first_panel * WIDTH;
+        let seen = (at + 1).saturating_sub(sees).max(first_band * BAND)..at + 1;
+        let seen = seen.start - first_band * BAND..seen.end - first_band * BAND;
         scores[..seen.start].fill(0.0);
         scores[seen.end..].fill(0.0);
         sums[row] = softmax::<L>(&mut scores[seen], shape.softcap);
     }
     scratch.scores[rows.len() * n_keys..].fill(0.0);
     Scores {
-        first_key: first_panel * WIDTH,
+        first_key: first_band * BAND,
         n_keys,
         sums,
     }
 }
 
-/// One tile of queries of one head; leaves its rows in `scratch.out`.
+/// Attends for one tile of queries of one head; leaves its rows in `scratch.out`.
 #[inline(always)]
 fn attend_tile<L: Lanes>(shape: &AttentionShape, scratch: &mut Scratch, tile: usize, n: usize) {
     let Scores {
@@ -174,21 +174,21 @@ fn attend_tile<L: Lanes>(shape: &AttentionShape, scratch: &mut Scratch, tile: us
     } = score_tile::<L>(shape, scratch, tile, n);
     let height = scratch.queries.height();
     let scores = &scratch.scores;
-    scratch.pattern.pack(height, n_keys, WIDTH, |row| {
+    scratch.pattern.pack(height, n_keys, BAND, |row| {
         &scores[row * n_keys..(row + 1) * n_keys]
     });
-    let d_padded = shape.d_head.next_multiple_of(WIDTH);
+    let d_padded = shape.d_head.next_multiple_of(BAND);
     scratch.out.resize(height * d_padded, 0.0);
-    for panel in 0..d_padded / WIDTH {
+    for band in 0..d_padded / BAND {
         let target = Target {
-            out: scratch.out[panel * WIDTH..].as_mut_ptr(),
+            out: scratch.out[band * BAND..].as_mut_ptr(),
             stride: d_padded,
             add: false,
         };
-        // SAFETY: there are `height` rows for all panels
+        // SAFETY: there are `height` rows for all bands
         unsafe {
-            let values = (&scratch.values, panel, first_key);
-            multiply_panel(&scratch.pattern, 0..1, values, target);
+            let values = (&scratch.values, band, first_key);
+            multiply_band(&scratch.pattern, 0..1, values, target);
         }
     }
     for (row, sum) in scratch.out.chunks_exact_mut(d_padded).zip(sums) {
@@ -197,7 +197,8 @@ fn attend_tile<L: Lanes>(shape: &AttentionShape, scratch: &mut Scratch, tile: us
     }
 }
 
-/// The same, key by key, where a value is not finite: what a row does not see may not become its NaN by being taken 0 times.
+/// Attends like [`attend_tile`] where some values are not finite: key by key, since 0 times NaN, from a key that a row does not
+/// see, would be NaN.
 #[inline(always)]
 fn attend_apart<'v, L: Lanes>(
     shape: &AttentionShape,
@@ -208,7 +209,7 @@ fn attend_apart<'v, L: Lanes>(
 ) {
     let scores = score_tile::<L>(shape, scratch, tile, n);
     let height = scratch.queries.height();
-    let d_padded = shape.d_head.next_multiple_of(WIDTH);
+    let d_padded = shape.d_head.next_multiple_of(BAND);
     scratch.out.clear();
     scratch.out.resize(height * d_padded, 0.0);
     let rows = scratch.out.chunks_exact_mut(d_padded).enumerate();
@@ -224,7 +225,7 @@ fn attend_apart<'v, L: Lanes>(
     }
 }
 
-/// Replaces scores by e to the power of each, the largest taken off; answers their sum.
+/// Replaces every score by exp(score - largest) and returns the sum of them.
 #[inline(always)]
 fn softmax<L: Lanes>(scores: &mut [f32], softcap: Option<f32>) -> f32 {
     if let Some(cap) = softcap {

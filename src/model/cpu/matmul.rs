@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::packing::{GROUP_ROWS, Method, PANEL, Packed, PackedRows, WIDTH};
+use super::packing::{BAND, GROUP_ROWS, Method, PANEL, Packed, PackedRows};
 use super::tile::{Tile, multiply};
 use crate::lanes::{Isa, Kernel, LANES, Lanes};
 
@@ -22,19 +22,19 @@ pub(super) struct Target {
     pub(super) add: bool,
 }
 
-/// Some tiles times one panel of weights, from the weights' input `from` on.
+/// Multiplies some tiles with one band of weights, from the weights' input `from` on.
 ///
 /// # Safety
-/// Whole tiles of [`WIDTH`] outputs can be written to the target; with `add`, they are values already.
-pub(super) unsafe fn multiply_panel(
+/// Whole tiles of [`BAND`] outputs can be written to the target; with `add`, they are values already.
+pub(super) unsafe fn multiply_band(
     rows: &PackedRows,
     tiles: Range<usize>,
-    (weights, panel, from): (&Packed, usize, usize),
+    (weights, band, from): (&Packed, usize, usize),
     target: Target,
 ) {
     assert_eq!((rows.method, rows.isa), (weights.method, weights.isa));
     assert!(from + rows.depth <= weights.depth);
-    assert!(tiles.end <= rows.n_tiles() && panel * WIDTH < weights.n_out);
+    assert!(tiles.end <= rows.n_tiles() && band * BAND < weights.n_out);
     let n_blocks = rows.depth / rows.block.max(1);
     // a stretch is some blocks, or some inputs of the only block
     let (blocks_at_once, inputs_at_once) = match n_blocks {
@@ -48,7 +48,7 @@ pub(super) unsafe fn multiply_panel(
     for first_block in (0..n_blocks).step_by(blocks_at_once) {
         for first_input in (0..rows.block).step_by(inputs_at_once) {
             let input = from + first_block * rows.block + first_input;
-            let weight_words = weights.panel(panel, input);
+            let weight_words = weights.band(band, input);
             for (at, tile) in tiles.clone().enumerate() {
                 let start = (first_block * rows.n_tiles() + tile) * tile_words;
                 let task = Tile {
@@ -108,49 +108,49 @@ unsafe fn multiply_tile(isa: Isa, method: Method, tile: &Tile) {
     }
 }
 
-/// Some tiles times the weights of a panel of neurons: whole tiles of rows of [`PANEL`], zero where there is no neuron.
+/// Multiplies some tiles with the weights of a panel of neurons: whole tiles of rows of [`PANEL`], zero where there is no neuron.
 pub(crate) fn multiply_neurons(
     rows: &PackedRows,
     tiles: Range<usize>,
     weights: &Packed,
-    neurons: usize,
+    panel: usize,
     out: &mut [f32],
 ) {
     let n_rows = tiles.len() * rows.height;
     assert!(out.len() >= n_rows * PANEL);
-    for half in 0..PANEL / WIDTH {
-        let panel = neurons * PANEL / WIDTH + half;
-        if panel * WIDTH >= weights.n_out {
+    for half in 0..PANEL / BAND {
+        let band = panel * PANEL / BAND + half;
+        if band * BAND >= weights.n_out {
             for row in out.chunks_exact_mut(PANEL).take(n_rows) {
-                row[half * WIDTH..].fill(0.0);
+                row[half * BAND..].fill(0.0);
             }
             break;
         }
         let target = Target {
-            out: out[half * WIDTH..].as_mut_ptr(),
+            out: out[half * BAND..].as_mut_ptr(),
             stride: PANEL,
             add: false,
         };
         // SAFETY: there is room for whole tiles
-        unsafe { multiply_panel(rows, tiles.clone(), (weights, panel, 0), target) };
+        unsafe { multiply_band(rows, tiles.clone(), (weights, band, 0), target) };
     }
 }
 
-/// Rows times all weights: `[n_rows, n_out]`.
+/// Multiplies rows with all weights: `[n_rows, n_out]`.
 pub(crate) fn linear(rows: &PackedRows, weights: &Packed) -> Vec<f32> {
     let (n_out, height) = (weights.n_out, rows.height);
     // tiles are written whole
     let len = rows.n_tiles() * height * n_out;
     let mut out: Vec<f32> = Vec::with_capacity(len);
-    let mut edge = [0f32; GROUP_ROWS * WIDTH];
+    let mut edge = [0f32; GROUP_ROWS * BAND];
     for tiles in rows.groups() {
         let first = tiles.start * height * n_out;
-        for panel in 0..n_out.div_ceil(WIDTH) {
-            let n = WIDTH.min(n_out - panel * WIDTH);
-            // SAFETY: `out` and `edge` have room for whole tiles; of the last panel only outputs that exist are copied
+        for band in 0..n_out.div_ceil(BAND) {
+            let n = BAND.min(n_out - band * BAND);
+            // SAFETY: `out` and `edge` have room for whole tiles; of the last band only outputs that exist are copied
             unsafe {
-                let to = out.as_mut_ptr().add(first + panel * WIDTH);
-                let target = match n == WIDTH {
+                let to = out.as_mut_ptr().add(first + band * BAND);
+                let target = match n == BAND {
                     true => Target {
                         out: to,
                         stride: n_out,
@@ -158,22 +158,22 @@ pub(crate) fn linear(rows: &PackedRows, weights: &Packed) -> Vec<f32> {
                     },
                     false => Target {
                         out: edge.as_mut_ptr(),
-                        stride: WIDTH,
+                        stride: BAND,
                         add: false,
                     },
                 };
-                multiply_panel(rows, tiles.clone(), (weights, panel, 0), target);
-                if n == WIDTH {
+                multiply_band(rows, tiles.clone(), (weights, band, 0), target);
+                if n == BAND {
                     continue;
                 }
                 for row in 0..tiles.len() * height {
-                    let from = edge.as_ptr().add(row * WIDTH);
+                    let from = edge.as_ptr().add(row * BAND);
                     std::ptr::copy_nonoverlapping(from, to.add(row * n_out), n);
                 }
             }
         }
     }
-    // SAFETY: every row of every tile has been written in every panel
+    // SAFETY: every row of every tile has been written in every band
     unsafe { out.set_len(rows.n_rows * n_out) };
     out
 }

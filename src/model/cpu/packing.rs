@@ -1,6 +1,6 @@
 //! Operands of products, packed into the order in which kernels read them.
 //!
-//! Weights `[n_out, n_in]` lie in panels of 32 outputs: `[n_out / 32][n_in][32]`, a word being an f32, or a pair of bf16 of
+//! Weights `[n_out, n_in]` lie in bands of 32 outputs: `[n_out / 32][n_in][32]`, a word being an f32, or a pair of bf16 of
 //! neighbouring inputs. Rows lie in tiles, `[block][tile][words of the block][row of the tile]`, so that a kernel reads both from
 //! end to end; for AMX `[row of the tile][words]` within 32 inputs. A block is a stretch of inputs: all of them, or one panel
 //! of neurons where an MLP writes its activations straight into tiles.
@@ -10,19 +10,19 @@ use std::ops::Range;
 use super::words::{Words, pair, rounded};
 use crate::lanes::{Isa, Kernel, Lanes};
 
-/// Outputs of a panel of weights.
-pub(crate) const WIDTH: usize = 32;
+/// Outputs of a band of weights.
+pub(crate) const BAND: usize = 32;
 
-/// Neurons that an MLP computes at one go, and inputs of a block of its activations.
+/// Neurons of a panel, which an MLP computes at one go; inputs of a block of its activations.
 pub(crate) const PANEL: usize = 64;
 
-/// Rows that are multiplied with a panel before the next panel is begun: they stay in the second-level cache.
+/// Rows that are multiplied with one band after another: they stay in the second-level cache.
 pub(crate) const GROUP_ROWS: usize = 128;
 
 /// Most rows of a tile.
 const MOST_ROWS: usize = 32;
 
-/// What enters a product.
+/// Type of the operands of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operands {
     F32,
@@ -67,7 +67,7 @@ impl Method {
         }
     }
 
-    /// What the number of inputs is rounded up to.
+    /// The number of inputs is rounded up to a multiple of this.
     pub(super) fn step(self) -> usize {
         match self {
             Self::Plain => 1,
@@ -123,7 +123,7 @@ impl Packed {
         packed
     }
 
-    /// Weights of a shape that is not yet known.
+    /// Memory for weights of any shape.
     pub(super) fn empty(isa: Isa, operands: Operands) -> Self {
         Self {
             isa,
@@ -147,19 +147,19 @@ impl Packed {
         let depth = n_in.next_multiple_of(self.method.step().max(multiple));
         (self.n_out, self.n_in, self.depth) = (n_out, n_in, depth);
         let per_word = self.method.per_weight_word();
-        let panel_words = depth / per_word * WIDTH;
-        self.words.resize(n_out.div_ceil(WIDTH) * panel_words);
-        let panels = self.words.as_mut_slice().chunks_exact_mut(panel_words);
-        for (panel, words) in panels.enumerate() {
-            let first = panel * WIDTH;
-            let n = (n_out - first).min(WIDTH);
-            for (at, line) in words.chunks_exact_mut(WIDTH).enumerate() {
+        let band_words = depth / per_word * BAND;
+        self.words.resize(n_out.div_ceil(BAND) * band_words);
+        let bands = self.words.as_mut_slice().chunks_exact_mut(band_words);
+        for (band, words) in bands.enumerate() {
+            let first = band * BAND;
+            let n = (n_out - first).min(BAND);
+            for (at, line) in words.chunks_exact_mut(BAND).enumerate() {
                 let inside = |input: usize, out: usize| match input < n_in && out < n {
                     true => value(first + out, input),
                     false => 0.0,
                 };
                 match per_word {
-                    1 if at < n_in && n == WIDTH => {
+                    1 if at < n_in && n == BAND => {
                         for (out, word) in line.iter_mut().enumerate() {
                             *word = value(first + out, at).to_bits();
                         }
@@ -169,7 +169,7 @@ impl Packed {
                             *word = inside(at, out).to_bits();
                         }
                     }
-                    _ if 2 * at + 1 < n_in && n == WIDTH => {
+                    _ if 2 * at + 1 < n_in && n == BAND => {
                         for (out, word) in line.iter_mut().enumerate() {
                             let value = |input| value(first + out, input);
                             *word = pair(value(2 * at), value(2 * at + 1));
@@ -203,7 +203,7 @@ impl Packed {
         }
     }
 
-    /// Tiles of so many rows that are multiplied at one go, with the rows of each group.
+    /// Groups of tiles of `n_rows` rows that are multiplied together, each with its rows.
     pub(crate) fn groups(
         &self,
         n_rows: usize,
@@ -216,11 +216,11 @@ impl Packed {
             .map(move |tiles| (tiles.clone(), rows.rows_of(&tiles)))
     }
 
-    /// Words of a panel from an input on.
-    pub(super) fn panel(&self, panel: usize, from: usize) -> &[u32] {
+    /// Words of a band from an input on.
+    pub(super) fn band(&self, band: usize, from: usize) -> &[u32] {
         let per_word = self.method.per_weight_word();
-        let words = self.depth / per_word * WIDTH;
-        &self.words.as_slice()[panel * words + from / per_word * WIDTH..(panel + 1) * words]
+        let words = self.depth / per_word * BAND;
+        &self.words.as_slice()[band * words + from / per_word * BAND..(band + 1) * words]
     }
 }
 
@@ -257,7 +257,7 @@ impl PackedRows {
         self.height
     }
 
-    /// Tiles that are multiplied with one panel after another: all, some at a time.
+    /// All tiles, in groups that are multiplied with one band after another.
     pub(crate) fn groups(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (n, step) = (self.n_tiles(), (GROUP_ROWS / self.height).max(1));
         (0..n)

@@ -1,6 +1,6 @@
 //! One tile of a product, in registers.
 
-use super::packing::WIDTH;
+use super::packing::BAND;
 use crate::lanes::{LANES, Lanes};
 
 /// One tile of a product: what is multiplied, and where the sum goes.
@@ -71,7 +71,7 @@ pub(super) unsafe fn multiply<L: Lanes, const HEIGHT: usize, const VECTORS: usiz
                         }
                     }
                     rows = rows.add(2 * HEIGHT);
-                    weights = weights.add(WIDTH);
+                    weights = weights.add(BAND);
                 }
             } else {
                 for _ in 0..tile.block {
@@ -86,7 +86,7 @@ pub(super) unsafe fn multiply<L: Lanes, const HEIGHT: usize, const VECTORS: usiz
                         }
                     }
                     rows = rows.add(HEIGHT);
-                    weights = weights.add(WIDTH);
+                    weights = weights.add(BAND);
                 }
             }
         }
@@ -131,7 +131,7 @@ pub(super) unsafe fn multiply_dot(tile: &Tile) {
                     sums[i][1] = _mm512_dpbf16_ps(sums[i][1], x, high);
                 }
                 rows = rows.add(HEIGHT);
-                weights = weights.add(WIDTH);
+                weights = weights.add(BAND);
             }
         }
         for i in 0..HEIGHT {

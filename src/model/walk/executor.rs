@@ -1,6 +1,6 @@
-//! Who does the work of a walk: one thread, or those of the caller.
+//! Threads that do the work of a walk.
 
-/// Runs tasks that do not depend on one another, side by side or in turn.
+/// Runs independent tasks, in parallel or one after the other.
 pub trait Executor: Sync {
     /// Runs `task` on every item. Returns the results in the order of the items, or an error if any task failed. A thread that
     /// runs several tasks may hand the same scratch to all of them.
@@ -12,7 +12,7 @@ pub trait Executor: Sync {
     ) -> Result<Vec<R>, E>;
 }
 
-/// One task after the other, on the caller's thread.
+/// Runs one task after the other, on the caller's thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serial;
 

@@ -1,4 +1,4 @@
-//! One layer of a walk, between its attention and what its MLP writes.
+//! One layer of a walk: its hooks, and going on to the next layer.
 
 use std::ops::Range;
 
@@ -9,29 +9,30 @@ use crate::model::block::{Attended, Block};
 use crate::model::error::ModelError;
 use crate::model::mlp::{MlpActivations, MlpProducts};
 use crate::model::ops::Ops;
-use crate::model::panels::{MlpOutput, Neurons, PANEL_NEURONS, PanelOutput, PanelValues};
+use crate::model::panels::{MlpOutput, Neurons, PANEL_NEURONS, PanelOutput, PanelValues, RowGroup};
 use crate::model::stream::{Stream, check_shape};
 
-/// The residual streams after a layer. Only going on from a layer's hooks makes one.
+/// The residual streams after a layer, as the methods of [`LayerHooks`] and [`LayerPanels`] compute them.
 #[derive(Debug)]
 pub struct Written(pub(super) Vec<Stream>);
 
-/// The hooks of a layer's MLP, not yet computed. A visitor looks at them in one of three ways, and goes on:
+/// The hooks of a layer's MLP, not yet computed. A visitor reads them in one of three ways, and goes on:
 ///
 /// - panel by panel, where [`in_panels`](Self::in_panels) allows it: only `hook_post`, packed for `W_out`, is kept for
 ///   the whole layer;
-/// - as tensors, with [`activations`](Self::activations) or [`products`](Self::products), and then [`write`](Self::write);
+/// - as tensors, with [`activations`](Self::activations) or [`products`](Self::products), and then
+///   [`write_activations`](Self::write_activations) or [`write`](Self::write);
 /// - not at all, with [`pass`](Self::pass).
 pub struct LayerHooks<'w, E> {
     pub(super) ops: &'w Ops,
     pub(super) block: &'w Block,
     pub(super) layer: usize,
     pub(super) d_mlp: usize,
-    /// Whether what the layer writes is wanted.
+    /// Whether the residual streams after the layer are wanted.
     pub(super) goes_on: bool,
-    /// What the attention left of each entry.
+    /// Each entry after the layer's attention.
     pub(super) attended: Vec<Attended>,
-    /// Memory that every layer uses again.
+    /// Memory that is used again in every layer.
     pub(super) outputs: &'w mut Vec<MlpOutput>,
     pub(super) executor: &'w E,
 }
@@ -42,12 +43,12 @@ impl<'w, E: Executor> LayerHooks<'w, E> {
         self.layer
     }
 
-    /// Every hook, for every entry. Sums stay as they come out of the products and are not rounded again on the way.
+    /// Computes every hook, for every entry. The results of products are not rounded to the model's type on the way.
     pub fn activations(&self) -> Result<Vec<MlpActivations>, ModelError> {
         self.each(|attended| self.block.mlp.activations(self.ops, &attended.read))
     }
 
-    /// The results of the MLP's products, for every entry: enough for a visitor that computes `hook_post` itself.
+    /// Computes the MLP's products, for every entry: enough for a visitor that computes `hook_post` itself.
     pub fn products(&self) -> Result<Vec<MlpProducts>, ModelError> {
         self.each(|attended| self.block.mlp.products(self.ops, &attended.read))
     }
@@ -58,6 +59,15 @@ impl<'w, E: Executor> LayerHooks<'w, E> {
     ) -> Result<Vec<R>, ModelError> {
         let attended = self.attended.iter().collect();
         Ok((self.executor).map(attended, || (), |(), attended| task(attended))?)
+    }
+
+    /// Goes on with the `hook_post` of these activations, one set for every entry.
+    pub fn write_activations(
+        self,
+        activations: Vec<MlpActivations>,
+    ) -> Result<Written, ModelError> {
+        let post = activations.into_iter().map(|activations| activations.post);
+        self.write(post.collect())
     }
 
     /// Goes on with these values of `hook_post`, `[rows, d_mlp]` for every entry.
@@ -81,19 +91,21 @@ impl<'w, E: Executor> LayerHooks<'w, E> {
         Ok(Written(self.executor.map(both, || (), write)?))
     }
 
-    /// The panels of the MLP, or the hooks again if it is not computed in panels: on tensors, and where its neurons depend on
+    /// The panels of the MLP, or the hooks again if it cannot be computed in panels: on tensors, and where its neurons depend on
     /// one another, as those of a SoLU MLP do.
     pub fn in_panels(self) -> Result<LayerPanels<'w, E>, Self> {
-        match Neurons::of(&self.block.mlp, &self.ops.compute) {
-            Some(neurons) => Ok(LayerPanels {
-                hooks: self,
-                neurons,
-            }),
-            None => Err(self),
-        }
+        let Some(neurons) = Neurons::of(&self.block.mlp, &self.ops.compute) else {
+            return Err(self);
+        };
+        let groups = |attended: &Attended| neurons.groups(attended.read.dims()[0]).collect();
+        Ok(LayerPanels {
+            groups: self.attended.iter().map(groups).collect(),
+            hooks: self,
+            neurons,
+        })
     }
 
-    /// Goes on without a look, in as few operations as it takes.
+    /// Goes on without reading any hook, in as few operations as possible.
     pub fn pass(self) -> Result<Written, ModelError> {
         if !self.goes_on {
             return Ok(Written(Vec::new()));
@@ -116,17 +128,17 @@ impl<'w, E: Executor> LayerHooks<'w, E> {
 pub struct LayerPanels<'w, E> {
     hooks: LayerHooks<'w, E>,
     neurons: Neurons<'w>,
+    /// For every entry, the rows that are visited together.
+    groups: Vec<Vec<RowGroup>>,
 }
 
-/// Where the values of a panel are from.
+/// Position of a panel's values in the layer.
 #[derive(Clone, Debug)]
 pub struct PanelPlace {
     /// Number of the entry.
     pub entry: usize,
     /// Number of the group of rows, within the entry.
     pub group: usize,
-    /// The rows of the group, within the entry.
-    pub rows: Range<usize>,
     /// Neurons of the panel.
     pub neurons: Range<usize>,
 }
@@ -142,17 +154,15 @@ impl<E: Executor> LayerPanels<'_, E> {
         self.neurons.n().div_ceil(PANEL_NEURONS)
     }
 
-    /// Rows that are visited together, for every entry; the same in every layer.
+    /// For every entry, the rows that are visited together; they are the same in every layer.
     pub fn groups(&self) -> Vec<Vec<Range<usize>>> {
-        let of = |attended: &Attended| {
-            let n_rows = attended.read.dims()[0];
-            self.neurons.groups(n_rows).collect()
-        };
-        self.hooks.attended.iter().map(of).collect()
+        let rows = |groups: &Vec<RowGroup>| groups.iter().map(|group| group.rows.clone()).collect();
+        self.groups.iter().map(rows).collect()
     }
 
-    /// Computes the panels side by side, and goes on. `states` holds one state for every panel. `visit` is called with it and
-    /// the panel's values, one group of rows after the other, while the values are in the cache; it may replace `hook_post`.
+    /// Computes the panels in parallel, and goes on. `states` holds one state for every panel. `visit` is called with it and
+    /// the panel's values, one group of rows after the other, while the values are in the CPU's cache; it may replace
+    /// `hook_post`.
     ///
     /// # Panics
     /// If there is not one state for every panel.
@@ -162,7 +172,7 @@ impl<E: Executor> LayerPanels<'_, E> {
         visit: impl Fn(&mut S, &PanelPlace, &mut PanelValues) + Send + Sync,
     ) -> Result<Written, ModelError> {
         assert_eq!(states.len(), self.n_panels(), "one state for every panel");
-        let neurons = self.neurons;
+        let (neurons, groups) = (self.neurons, self.groups);
         let LayerHooks {
             ops,
             block,
@@ -183,7 +193,7 @@ impl<E: Executor> LayerPanels<'_, E> {
             }
             false => outputs.clear(),
         }
-        // for each panel, its part of every entry's output
+        // by panel, its part of every entry's output
         let parts: Vec<Vec<PanelOutput<'_>>> = {
             let mut entries: Vec<_> = outputs.iter_mut().map(MlpOutput::panels).collect();
             let of_panel = |_| entries.iter_mut().filter_map(Iterator::next).collect();
@@ -193,17 +203,16 @@ impl<E: Executor> LayerPanels<'_, E> {
         let compute = |values: &mut PanelValues, (panel, (state, mut parts)): Panel<'_, '_, S>| {
             let first = panel * PANEL_NEURONS;
             for (entry, input) in inputs.iter().enumerate() {
-                for (group, (tiles, rows)) in input.groups().enumerate() {
+                for (group, RowGroup { tiles, .. }) in groups[entry].iter().enumerate() {
                     neurons.compute(panel, input, tiles.clone(), values)?;
                     let place = PanelPlace {
                         entry,
                         group,
-                        rows,
                         neurons: first..neurons.n().min(first + PANEL_NEURONS),
                     };
                     visit(state, &place, values);
                     if let Some(part) = parts.get_mut(entry) {
-                        part.keep(tiles, values);
+                        part.keep(tiles.clone(), values);
                     }
                 }
             }

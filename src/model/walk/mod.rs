@@ -6,24 +6,24 @@
 //! embeddings           └── Visitor::hooks reads or replaces them; Visitor::residual likewise the streams between layers
 //! ```
 //!
-//! A [`Walk`] says what is walked: which model, up to which layer, continuing which cache, on whose threads. A [`Visitor`] is
-//! handed the [`LayerHooks`] of each layer before `W_out` and decides how they are computed: panel by panel on the CPU's
-//! kernels, where the activations of a whole layer are never held as such; or as tensors, on any device. It has to go on from
-//! them, and what it goes on with is what `W_out` multiplies: that is how neurons are ablated and steered.
+//! A [`Walk`] holds the settings: the model, the last layer, the cache to continue, the threads to run on. A [`Visitor`] gets
+//! the [`LayerHooks`] of each layer before `W_out` and decides how they are computed: panel by panel on the CPU's kernels, which
+//! never keeps the activations of a whole layer as they are; or as tensors, on any device. It then passes on the values that
+//! `W_out` multiplies: that is how neurons are ablated and steered.
 //!
 //! **Threads.** A walk starts none. It hands its work to an [`Executor`]: [`Serial`] where there is one thread, as in a browser;
-//! callers with more threads bring their own. Several entries go through a layer together: first their attention, side by side;
-//! then panels of neurons, side by side, each over the rows of all entries, because its weights are in the cache by
-//! then. A visitor gives every panel a state of its own, so nothing is locked. This order within a layer is what makes a scan fast,
-//! and it is the reason why the walk calls its visitors and is not an iterator that they drive.
+//! callers with more threads bring their own. Several entries go through a layer together: first their attention, in parallel;
+//! then panels of neurons, in parallel, each over the rows of all entries, while its weights are in the CPU's cache. A visitor
+//! gives every panel a state of its own, so nothing is locked. This order within a layer is what makes a scan fast, and it is why
+//! the walk calls its visitors and is not an iterator that they drive.
 //!
-//! **Gradients.** What candle tracks (a `Var`, and all that is computed from it) stays tracked to the logits, whether it came in
-//! as embeddings, as a residual stream or as a `hook_post`. Candle's fused operations cut its graph without a word; they are used
+//! **Gradients.** What candle tracks (a `Var`, and everything computed from it) stays tracked up to the logits, whether it came in
+//! as embeddings, as a residual stream or as a `hook_post`. Candle's fused operations silently cut its graph, so they are used
 //! only on tensors that are not tracked. The CPU's kernels have no gradients and refuse tracked tensors, so the model has to be
 //! loaded on [`Compute::Tensors`](super::Compute::Tensors).
 //!
-//! **Weights.** Blocks that the model holds are used where they are. Others are loaded from a checkpoint, if the walk is given one,
-//! and dropped before the next.
+//! **Weights.** Blocks that the model holds are used in place. Others are loaded from a checkpoint, if the walk is given one, and
+//! dropped before the next layer.
 
 mod executor;
 mod layer;
@@ -41,9 +41,9 @@ use super::error::ModelError;
 use super::stream::{Entry, Stream};
 use super::weights::Checkpoint;
 
-/// Reads or replaces what a walk computes.
+/// Reads or replaces the values of a walk.
 pub trait Visitor {
-    /// What can go wrong.
+    /// Error of the visitor, or of the walk.
     type Error: From<ModelError>;
 
     /// Called before a layer with the residual streams, one for each entry.
@@ -52,11 +52,11 @@ pub trait Visitor {
         Ok(())
     }
 
-    /// Called with the hooks of a layer's MLP, to go on from.
+    /// Called with the hooks of a layer's MLP. Only the methods of [`LayerHooks`] return what it has to return.
     fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, Self::Error>;
 }
 
-/// Looks at nothing.
+/// A visitor that reads nothing and changes nothing.
 impl Visitor for () {
     type Error = ModelError;
 
@@ -65,7 +65,7 @@ impl Visitor for () {
     }
 }
 
-/// A way through the layers of a model.
+/// Leads windows of text through the layers of a model.
 pub struct Walk<'w, E = Serial> {
     model: &'w Model,
     checkpoint: Option<&'w Checkpoint<'w>>,
@@ -77,7 +77,7 @@ pub struct Walk<'w, E = Serial> {
 }
 
 impl<'w> Walk<'w> {
-    /// Through all layers, on one thread.
+    /// A walk through all layers, on one thread.
     pub fn new(model: &'w Model) -> Self {
         Self {
             model,
@@ -91,8 +91,8 @@ impl<'w> Walk<'w> {
 }
 
 impl<'w, E: Executor> Walk<'w, E> {
-    /// With another executor.
-    pub fn by<F: Executor>(self, executor: F) -> Walk<'w, F> {
+    /// Runs on the threads of `executor`.
+    pub fn with_executor<F: Executor>(self, executor: F) -> Walk<'w, F> {
         Walk {
             model: self.model,
             checkpoint: self.checkpoint,
@@ -103,7 +103,8 @@ impl<'w, E: Executor> Walk<'w, E> {
         }
     }
 
-    /// Up to a layer and no further.
+    /// Stops after `layer`, counted from 0; a number past the last layer means the last layer. Of several calls, the lowest
+    /// layer counts.
     pub fn stop_after(self, layer: usize) -> Self {
         let last = self.last.min(layer);
         Self { last, ..self }
@@ -115,14 +116,14 @@ impl<'w, E: Executor> Walk<'w, E> {
         Self { checkpoint, ..self }
     }
 
-    /// Asks before every layer, and ends with [`ModelError::Cancelled`] if the answer is yes.
+    /// Calls `cancelled` before every layer, and fails with [`ModelError::Cancelled`] once it returns true.
     pub fn cancel_if(self, cancelled: &'w dyn Fn() -> bool) -> Self {
         let cancelled = Some(cancelled);
         Self { cancelled, ..self }
     }
 
-    /// Continues after the positions of a cache, and adds its own to it. There must be one entry of one window; the cache must be
-    /// the same model's, filled by walks that went at least as far.
+    /// Continues after the positions of a cache, and adds the new positions to it. There must be one entry with one window; the
+    /// cache must be of this model, filled by walks that went at least as far.
     pub fn continuing(self, cache: &'w mut KvCache) -> Self {
         let cache = Some(cache);
         Self { cache, ..self }
@@ -152,9 +153,9 @@ impl<'w, E: Executor> Walk<'w, E> {
         let past = self.cache.as_ref().map_or(0, |cache| cache.len());
         let enter = |_: &mut (), entry: &Entry<'_>| model.enter(entry, past);
         let mut streams = executor.map(entries.iter().collect(), || (), enter)?;
-        let n_new = streams.iter().map(|stream| stream.windows.n_rows()).sum();
-        if let Some(cache) = &mut self.cache {
-            check_cache(model, cache, &streams, self.last, n_new)?;
+        let n_new: usize = streams.iter().map(|stream| stream.windows.n_rows()).sum();
+        if let Some(cache) = &self.cache {
+            check_cache(model, cache, &streams, self.last)?;
         }
         let mut outputs = Vec::new();
         for layer in 0..=self.last {
@@ -183,12 +184,12 @@ impl<'w, E: Executor> Walk<'w, E> {
             streams = visitor.hooks(hooks)?.0;
         }
         if let Some(cache) = self.cache {
-            cache.extend(self.last + 1, n_new);
+            cache.extend(self.last + 1, n_new, model.is_long(past + n_new));
         }
         Ok(streams)
     }
 
-    /// A block that the model holds, or one loaded for the moment.
+    /// A block that the model holds, or one that is loaded now.
     fn block(&self, layer: usize) -> Result<Cow<'w, Block>, ModelError> {
         match (self.model.block(layer), self.checkpoint) {
             (Some(block), _) => Ok(Cow::Borrowed(block)),
@@ -201,25 +202,24 @@ impl<'w, E: Executor> Walk<'w, E> {
 /// Fails unless the positions of a cache can be continued with these streams.
 fn check_cache(
     model: &Model,
-    cache: &mut KvCache,
+    cache: &KvCache,
     streams: &[Stream],
     last: usize,
-    n_new: usize,
 ) -> Result<(), ModelError> {
-    let windows = streams.iter().map(|stream| stream.windows.lengths.len());
-    let n_windows = windows.sum();
-    if n_windows != 1 || streams.len() != 1 {
-        return Err(ModelError::OneWindow { found: n_windows });
+    let windows = streams.iter().flat_map(|stream| &*stream.windows.lengths);
+    let lengths: Vec<usize> = windows.copied().collect();
+    let (&[n_new], [_]) = (lengths.as_slice(), streams) else {
+        let found = lengths.len();
+        return Err(ModelError::OneWindow { found });
+    };
+    if cache.is_empty() {
+        return Ok(());
     }
     let n_positions = cache.len() + n_new;
-    let is_long = model.is_long(n_positions);
-    if cache.is_empty() {
-        cache.is_long = is_long;
-    }
-    if is_long != cache.is_long {
+    if model.is_long(n_positions) != cache.is_long() {
         return Err(ModelError::OtherAngles { n_positions });
     }
-    if !cache.is_empty() && cache.n_layers() <= last {
+    if cache.n_layers() <= last {
         return Err(ModelError::FewerLayers {
             found: cache.n_layers(),
             expected: last + 1,

@@ -1,9 +1,8 @@
-//! A batch through a model whose tensors are on a GPU: statistics add up there, and of the activations nothing comes back but
-//! what is listed.
+//! Scans batches with a model on a GPU: statistics add up there, and the host fetches only the activations that it lists.
 //!
-//! For each layer, the device says which documents have peaks that beat a list ([`LayerState::observe`]); the host picks each
-//! document's best and asks for the values around it. That takes whole documents. A batch that has only a piece of
-//! one, because it is longer than a batch, goes the way that a CPU's tensors go.
+//! For each layer, the device reports the documents with peaks that beat a list ([`LayerState::observe`]); the host picks the
+//! best of each document and fetches the values around it. This needs whole documents. A batch with only a piece of a document,
+//! which is longer than a batch, is observed on the host like a batch on the CPU.
 
 #[cfg(test)]
 mod tests;
@@ -13,8 +12,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::gpu::{
-    ActFn, BatchRows, Counted, Counting, FURTHER, Found, Gpu, HookTensors, LayerState, RowsCounted,
-    Wanted,
+    ActFn, BatchRows, Counted, Counting, FURTHER, Gpu, HookTensors, LayerState, PeakCandidate,
+    RowsCounted, Wanted,
 };
 use crate::ids::Pos;
 use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
@@ -29,23 +28,23 @@ use super::batch::BatchWindow;
 use super::error::ScanError;
 use super::forward::BLOCK;
 
-/// The kernels add up what the list says.
+/// The kernels add up the sums that [`crate::stats::sums`] names.
 const _: () = assert!(FURTHER == N_SUMS);
 
-/// Values that are fetched at one go.
+/// Most values that are fetched together.
 const FETCHED: usize = 1 << 25;
 
-/// Rows that are looked at for positions to draw at one go.
+/// Rows that are searched together for positions to draw.
 const DRAWN: usize = 256;
 
-/// Windows that are observed at one go, however short, and at the beginning, when nearly all is listed.
+/// Windows that are observed together at least, however short they are; also at the beginning, when nearly all are listed.
 const FEWEST_WINDOWS: usize = 64;
 
-/// Bytes on the device for what is fetched, and for what cannot be foreseen.
+/// Bytes on the device for fetched values, and in reserve.
 #[cfg(feature = "cuda")]
 const RESERVED: usize = 1 << 29;
 
-/// Bounds of the tokens of a batch.
+/// Bounds of the number of tokens in a batch.
 #[cfg(feature = "cuda")]
 const FEWEST_TOKENS: usize = 1024;
 #[cfg(feature = "cuda")]
@@ -56,7 +55,7 @@ pub(super) struct OnDevice {
     gpu: Gpu,
     layers: Vec<LayerState>,
     n_windows: usize,
-    /// Tokens so far, and at how many the statistics are taken next: what is drawn at random is bounded by them.
+    /// Tokens so far, and the number of tokens at which the statistics are taken next: they bound what is drawn at random.
     n_tokens: u64,
     take_at: u64,
 }
@@ -98,7 +97,7 @@ impl OnDevice {
         let n_rows = batch.iter().map(|window| window.ids.len()).sum::<usize>();
         let mut rest = batch;
         while !rest.is_empty() {
-            // many short windows take more memory than their rows do; so do the first ones, which all are listed
+            // many short windows take more memory than their rows; so do the first ones, all of which are listed
             let most = (n_rows / LayerState::WINDOW_ROWS).min(self.n_windows);
             let most = most.max(FEWEST_WINDOWS);
             let mut n = 0;
@@ -122,7 +121,7 @@ impl OnDevice {
         blocks: &mut [Vec<Block>],
         context: &ScanContext<'_>,
     ) -> Result<(), ModelError> {
-        let rows = Layout::of(batch);
+        let rows = BatchIndex::of(batch);
         let lengths: Vec<usize> = batch.iter().map(|window| window.ids.len()).collect();
         let counted = batch.iter().flat_map(|window| {
             let rows = window.info.counted.iter().enumerate();
@@ -152,12 +151,12 @@ impl OnDevice {
         Ok(())
     }
 
-    /// Whether the statistics are so old that more is drawn than need be.
+    /// Whether the statistics are so old that too many positions are drawn.
     pub(super) fn is_stale(&self) -> bool {
         self.n_tokens >= self.take_at
     }
 
-    /// Adds what was counted on the device to the blocks.
+    /// Adds the statistics on the device to the blocks.
     pub(super) fn settle(&mut self, blocks: &mut [Vec<Block>]) -> Result<(), ScanError> {
         for (state, blocks) in self.layers.iter_mut().zip(blocks) {
             let counted = state.take().map_err(ModelError::from)?;
@@ -178,7 +177,8 @@ impl OnDevice {
     }
 }
 
-/// Tokens of a batch that the device's memory takes beside the model, of which `missing` bytes are not there yet.
+/// Number of tokens in a batch that fits into the device's memory beside the model, `missing` bytes of which are still to be
+/// loaded.
 #[cfg(feature = "cuda")]
 pub(super) fn batch_tokens(
     gpu: &Gpu,
@@ -195,7 +195,7 @@ pub(super) fn batch_tokens(
     Ok((own / per_row).clamp(FEWEST_TOKENS, MOST_TOKENS))
 }
 
-/// Bytes that statistics and a batch of so many rows take on the device.
+/// Bytes that statistics and a batch of `n_rows` rows take on the device.
 #[cfg(feature = "cuda")]
 pub(super) fn bytes(model: &Model, kind: MlpKind, options: &StatsOptions, n_rows: usize) -> usize {
     let config = model.config();
@@ -213,7 +213,7 @@ pub(super) fn forward_alone(model: &Model, batch: &[BatchWindow]) -> Result<(), 
     Ok(waited.map_err(ModelError::from)?)
 }
 
-/// Computes `hook_post` of every layer, and looks at nothing.
+/// Computes `hook_post` of every layer, and reads nothing.
 struct Alone;
 
 impl Visitor for Alone {
@@ -226,13 +226,13 @@ impl Visitor for Alone {
     }
 }
 
-/// One batch on its way through the layers.
+/// A batch during a walk.
 struct OnBatch<'a, 'c> {
     gpu: &'a Gpu,
     layers: &'a mut [LayerState],
     blocks: &'a mut [Vec<Block>],
     batch: &'a mut BatchRows,
-    rows: &'a Layout<'a>,
+    rows: &'a BatchIndex<'a>,
     /// Positions to be kept, each with its rank.
     drawn: &'a [(Place, u32)],
     context: &'a ScanContext<'c>,
@@ -249,34 +249,38 @@ impl Visitor for OnBatch<'_, '_> {
             return Err(candle_core::Error::msg("a batch is one entry").into());
         };
         let values = hooks_of(products);
-        let (post, found) = state.observe(values, self.batch, &thresholds(blocks))?;
+        let (post, candidates) = state.observe(values, self.batch, &thresholds(blocks))?;
         // the device goes on while the host makes its lists
         let written = hooks.write(vec![post])?;
-        let seen = Seen {
+        let activations = LayerOnDevice {
             gpu: self.gpu,
             hooks: values,
             rows: self.rows,
             context: self.context,
         };
-        seen.list(blocks, found)?;
+        activations.list(blocks, candidates)?;
         for drawn in self.drawn.chunks(DRAWN) {
-            seen.draw(blocks, drawn)?;
+            activations.draw(blocks, drawn)?;
         }
         Ok(written)
     }
 }
 
 /// A layer's activations while they are on the device.
-struct Seen<'a> {
+struct LayerOnDevice<'a> {
     gpu: &'a Gpu,
     hooks: HookTensors<'a>,
-    rows: &'a Layout<'a>,
+    rows: &'a BatchIndex<'a>,
     context: &'a ScanContext<'a>,
 }
 
-impl Seen<'_> {
-    /// Offers what beats the lists.
-    fn list(&self, blocks: &mut [Block], found: Vec<Found>) -> candle_core::Result<()> {
+impl LayerOnDevice<'_> {
+    /// Offers the peaks that beat the lists.
+    fn list(
+        &self,
+        blocks: &mut [Block],
+        candidates: Vec<PeakCandidate>,
+    ) -> candle_core::Result<()> {
         let (rows, options) = (self.rows, self.context.options);
         let Some(lists) = blocks
             .first()
@@ -284,7 +288,7 @@ impl Seen<'_> {
         else {
             return Ok(());
         };
-        let peaks = rows.best(found);
+        let peaks = rows.best(candidates);
         for peaks in peaks.chunks(self.at_once()) {
             let wanted = |peak: &Peak| {
                 let quantity = quantity_of(lists[peak.list]);
@@ -337,7 +341,7 @@ impl Seen<'_> {
         Ok(())
     }
 
-    /// Positions whose surroundings are fetched at one go.
+    /// Number of positions whose surroundings are fetched together.
     fn at_once(&self) -> usize {
         let options = self.context.options;
         let window = options.window_before as usize + options.window_after as usize + 1;
@@ -417,8 +421,8 @@ struct Peak {
     place: Place,
 }
 
-/// What the rows of a batch of whole documents are.
-struct Layout<'a> {
+/// The windows and documents of a batch, by row.
+struct BatchIndex<'a> {
     batch: &'a [BatchWindow],
     /// First row of each window.
     starts: Vec<usize>,
@@ -427,7 +431,7 @@ struct Layout<'a> {
     n_rows: usize,
 }
 
-impl<'a> Layout<'a> {
+impl<'a> BatchIndex<'a> {
     fn of(batch: &'a [BatchWindow]) -> Self {
         let (mut starts, mut n_rows) = (Vec::with_capacity(batch.len()), 0);
         for window in batch {
@@ -465,18 +469,18 @@ impl<'a> Layout<'a> {
         self.batch[window].info.contexts[at]
     }
 
-    /// The best peak of each document, list and neuron, the first of equals; by neuron.
-    fn best(&self, mut found: Vec<Found>) -> Vec<Peak> {
-        found.par_sort_unstable_by_key(|peak| (peak.neuron, peak.list, peak.row));
-        let with_place: Vec<(Found, Place)> = found
+    /// The best peak of each document, list and neuron, the first of equals; sorted by neuron.
+    fn best(&self, mut candidates: Vec<PeakCandidate>) -> Vec<Peak> {
+        candidates.par_sort_unstable_by_key(|peak| (peak.neuron, peak.list, peak.row));
+        let with_place: Vec<(PeakCandidate, Place)> = candidates
             .par_iter()
             .map(|peak| (*peak, self.place(peak.row as usize)))
             .collect();
-        let same = |a: &(Found, Place), b: &(Found, Place)| {
+        let same = |a: &(PeakCandidate, Place), b: &(PeakCandidate, Place)| {
             let doc = |place: Place| self.documents[place.0].start;
             (a.0.neuron, a.0.list, doc(a.1)) == (b.0.neuron, b.0.list, doc(b.1))
         };
-        let best = |peaks: &[(Found, Place)]| {
+        let best = |peaks: &[(PeakCandidate, Place)]| {
             let first = peaks[0];
             let (best, place) = peaks.iter().fold(first, |best, peak| {
                 if peak.0.score > best.0.score {
@@ -514,7 +518,7 @@ impl<'a> Layout<'a> {
         pos.saturating_sub(options.window_before)..(pos + options.window_after + 1).min(end)
     }
 
-    /// Where the values around a place are: BOS stand between the windows.
+    /// The rows with the values around a place, window by window, without the BOS in front of each.
     fn around(
         &self,
         place: Place,
@@ -551,10 +555,10 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Items by neuron, each with its values.
+/// Items sorted by neuron, each with its fetched values.
 struct Fetched<'a, T> {
     items: &'a [T],
-    /// First value of each, and their number.
+    /// Index of the first value of each item, then the number of values.
     starts: Vec<usize>,
     values: Vec<f32>,
 }
@@ -582,7 +586,7 @@ impl<'a, T> Fetched<'a, T> {
     }
 }
 
-/// Gives every item to the block of its neuron, blocks side by side.
+/// Calls `give` with every item and the block of its neuron, for several blocks in parallel.
 fn in_blocks<T: Sync>(
     blocks: &mut [Block],
     fetched: &Fetched<'_, T>,

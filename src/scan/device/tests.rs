@@ -17,7 +17,7 @@ use crate::model::Compute;
 use crate::scan::batch::Cursor;
 use crate::scan::engine::Engine;
 use crate::scan::job::{Job, Prepared};
-use crate::scan::{Checked, ScanOptions, Setup, With, tokenize};
+use crate::scan::{Checked, CorpusSetup, ScanOptions, Setup, tokenize};
 use crate::stats::histogram::{BINS, bin};
 use crate::stats::neuron::Neuron;
 use crate::stats::neuron::NeuronStats;
@@ -70,14 +70,14 @@ fn both(folder: &Path, batch_tokens: usize, options: &ScanOptions) -> [Vec<Neuro
     let corpus = dir.path().join("corpus.jsonl");
     fs::write(&corpus, lines.collect::<String>()).unwrap();
     let (tokenizer, store) = (files.tokenizer().unwrap(), dir.path().join("corpus"));
-    let with = With {
+    let corpus_setup = CorpusSetup {
         name: "text",
         options: &CorpusOptions::default(),
         tokenizer: &tokenizer,
         tokenizer_json: files.tokenizer_json().unwrap(),
         d_vocab: files.config().unwrap().d_vocab,
     };
-    let tokenized = tokenize(&[Source::Path(corpus)], &with, &store, &|_| true).unwrap();
+    let tokenized = tokenize(&[Source::Path(corpus)], &corpus_setup, &store, &|_| true).unwrap();
     let checked = Checked::new(&files, options).unwrap();
     let setup = Setup::new("model", checked, &tokenized.manifest, &store).unwrap();
 

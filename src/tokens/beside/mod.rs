@@ -1,4 +1,4 @@
-//! What the files beside a `tokenizer.json` change in it, as transformers 5 reads them.
+//! Applies the files beside a `tokenizer.json` to it, as transformers 5 does.
 //!
 //! - Tokens are added from `added_tokens_decoder` in `tokenizer_config.json`; without it, from `special_tokens_map.json`
 //!   and `added_tokens.json`; then the special tokens that `tokenizer_config.json` names.
@@ -17,7 +17,7 @@ use tokenizers::AddedToken;
 use crate::mark;
 
 use super::error::TokenizerError;
-use super::ggml::{byte_level_json, token_name};
+use super::json::{byte_level_json, token_name};
 
 /// The special tokens that have names of their own, in transformers' order.
 const NAMED: [&str; 7] = [
@@ -33,7 +33,7 @@ const NAMED: [&str; 7] = [
 /// Lists of further special tokens.
 const EXTRA: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
-/// The files beside a `tokenizer.json`, where they are there, and what `config.json` says of the tokenizer.
+/// The files beside a `tokenizer.json`, where they exist, and `config.json`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenizerFiles<'a> {
     /// `tokenizer_config.json`
@@ -46,17 +46,17 @@ pub struct TokenizerFiles<'a> {
     pub config: Option<&'a [u8]>,
 }
 
-/// A tokenizer with all that the files beside it say.
+/// A tokenizer with the changes from the files beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergedTokenizer {
-    /// `tokenizer.json`; where the files change nothing, its own bytes.
+    /// `tokenizer.json`; its own bytes where the files change nothing.
     pub json: Vec<u8>,
-    /// What is left of `tokenizer_config.json`.
+    /// The rest of `tokenizer_config.json`.
     pub config: Vec<u8>,
 }
 
 impl TokenizerFiles<'_> {
-    /// Adds to a tokenizer what these files say. Only the name of the BOS is left beside it.
+    /// Applies these files to a tokenizer. The rest of its config is only the name of the BOS.
     pub fn apply(&self, json: &[u8]) -> Result<MergedTokenizer, TokenizerError> {
         let tokenizer_config = object("tokenizer_config.json", self.tokenizer_config)?;
         let bos = json!({ "bos_token": self.names(&tokenizer_config)?.get("bos_token") });
@@ -66,7 +66,8 @@ impl TokenizerFiles<'_> {
         })
     }
 
-    /// Does it for a byte-level tokenizer of `vocab.json` and `merges.txt`, where `add_bos_token` counts.
+    /// Makes a byte-level tokenizer from `vocab.json` and `merges.txt`, for which `add_bos_token` counts, and applies these files
+    /// to it.
     pub fn apply_to_parts(
         &self,
         vocab: &[u8],
@@ -111,7 +112,7 @@ impl TokenizerFiles<'_> {
         }
     }
 
-    /// What the files name, among it the special tokens.
+    /// The names in the files, those of the special tokens among them.
     fn names(&self, config: &Map<String, Value>) -> Result<Map<String, Value>, TokenizerError> {
         let mut names = config.clone();
         if !config.contains_key("added_tokens_decoder") {
@@ -222,7 +223,7 @@ fn special(names: &Map<String, Value>) -> Vec<AddedToken> {
     all.filter(|token| !token.content.is_empty()).collect()
 }
 
-/// A token as it is, or in an object with its properties.
+/// A token in a config: a string, or an object with its properties.
 fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
     let content = token_name(value)?;
     let flag = |name: &str| value.get(name).and_then(Value::as_bool);
@@ -237,7 +238,7 @@ fn added_token(value: &Value, special: bool) -> Option<AddedToken> {
     })
 }
 
-/// Adds tokens to a tokenizer; whether that changed it. Ids follow from the order, as in transformers.
+/// Adds tokens to a tokenizer; returns whether that changed it. Ids follow from the order, as in transformers.
 fn add(value: &mut Value, tokens: Vec<AddedToken>) -> Result<bool, TokenizerError> {
     let syntax = |error: serde_json::Error| TokenizerError::Syntax(error.to_string());
     let mut inner: tokenizers::Tokenizer = serde_json::from_value(value.clone()).map_err(syntax)?;
@@ -264,7 +265,7 @@ fn add(value: &mut Value, tokens: Vec<AddedToken>) -> Result<bool, TokenizerErro
     Ok(true)
 }
 
-/// GPT-2's token between texts.
+/// The token between texts of GPT-2.
 const END: &str = "<|endoftext|>";
 
 /// Classes of tokenizers whose flags count.
@@ -277,7 +278,7 @@ enum Class {
 }
 
 impl Class {
-    /// The special tokens that it names where no file does.
+    /// The special tokens that it has where no file names any.
     fn names(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Gpt2 => &[("bos_token", END), ("eos_token", END)],
@@ -340,7 +341,7 @@ fn class(
     }
 }
 
-/// Sets what the flags of a tokenizer's class say; whether that changed anything.
+/// Sets the flags of a tokenizer's class; returns whether that changed anything.
 fn set_flags(tokenizer: &mut Value, class: Class, config: &Map<String, Value>) -> bool {
     let prefix = config.get("add_prefix_space").and_then(Value::as_bool);
     let before = (
@@ -407,7 +408,7 @@ fn set_prefix(tokenizer: &mut Value, prefix: bool) {
     }
 }
 
-/// A file that is an object, if it is there.
+/// Reads a file that must be a JSON object; a missing one is an empty object.
 fn object(name: &'static str, bytes: Option<&[u8]>) -> Result<Map<String, Value>, TokenizerError> {
     match bytes {
         Some(bytes) => serde_json::from_slice(mark::without(bytes))

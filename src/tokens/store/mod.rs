@@ -28,7 +28,7 @@ const DIGEST: usize = 32;
 const SHARD_BYTES: u64 = 1 << 30;
 const ZSTD_LEVEL: i32 = 12;
 
-/// What can go wrong with a token store.
+/// An error in a token store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -58,29 +58,29 @@ pub enum StoreError {
         /// Its version.
         found: u32,
     },
-    /// A document is not there, or not so long.
+    /// A document does not exist, or is too short.
     #[error("`{path}` has no tokens {tokens:?} of document {doc}, which has {len}")]
     NoTokens {
         /// The index.
         path: PathBuf,
         /// The document.
         doc: u32,
-        /// What was looked for.
+        /// The tokens that were asked for.
         tokens: Range<usize>,
-        /// Tokens of the document; 0 if it is not there.
+        /// Tokens of the document; 0 if it does not exist.
         len: usize,
     },
-    /// More documents, or a longer one, than positions can number.
+    /// There are more documents, or a longer one, than positions can number.
     #[error("the corpus has more than {0}")]
     TooLarge(&'static str),
 }
 
-/// Where a document comes from.
+/// The name, source and licence of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentInfo<'a> {
     /// Its name.
     pub id: &'a str,
-    /// Where it comes from.
+    /// Its source.
     pub source: &'a str,
     /// Its licence.
     pub license: &'a str,

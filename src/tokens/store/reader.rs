@@ -27,7 +27,7 @@ pub struct TokenStore {
     clock: AtomicU64,
 }
 
-/// Where the tables of the index begin, all checked to lie inside it.
+/// Offsets of the tables of the index, all checked to lie inside it.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     width: usize,
@@ -106,13 +106,13 @@ impl TokenStore {
         self.layout.n_documents == 0
     }
 
-    /// Where a document's tokens lie in the stream of all tokens; a document that is not there has none.
+    /// Range of a document's tokens in the stream of all tokens; empty if there is no such document.
     pub fn range(&self, doc: DocId) -> Range<u64> {
         let at = |doc: usize| self.offset(doc.min(self.layout.n_documents));
         at(doc.0 as usize)..at(doc.0 as usize + 1)
     }
 
-    /// Where a document comes from; one that is not there has no name.
+    /// Name, source and licence of a document; empty if there is no such document.
     pub fn info(&self, doc: DocId) -> DocumentInfo<'_> {
         let [id, source, license] = [0, 1, 2].map(|field| self.metadata(doc, field));
         DocumentInfo {
@@ -242,7 +242,7 @@ impl TokenStore {
         (shard, &self.shards[shard as usize][offset..offset + len])
     }
 
-    /// Checks that whatever the index points to is there, so that later reads cannot fail by index.
+    /// Checks that the index points to existing data only, so that later reads cannot fail by index.
     fn check(&self) -> Result<(), StoreError> {
         let damaged = |reason: &str| StoreError::Damaged {
             path: index_path(&self.dir),

@@ -13,6 +13,9 @@ export function siteHere() {
 /** A model's folder, which most addresses begin with. */
 export const folderOf = (root, model) => `${root}${encodeURIComponent(model)}/`;
 
+/** The folder of the model that the page is about. */
+export const folderHere = () => folderOf(here().root, here().model);
+
 /** The layer of a neuron and its number there, by its number in the model. */
 export const placeOf = (flat, d_mlp) => [Math.floor(flat / d_mlp), flat % d_mlp];
 

@@ -39,7 +39,7 @@ async function copy(text) {
   menu.hidePopover();
   const done = await write(text);
   from.focus();
-  status.textContent = done ? "Copied" : "This browser does not let pages copy";
+  status.textContent = done ? "Copied" : "This browser does not allow copying";
   clearTimeout(timer);
   timer = setTimeout(() => (status.textContent = ""), SAID);
 }

@@ -12,7 +12,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     const notice = document.createElement("p");
     notice.className = "notice";
-    notice.textContent = "Opened as a file, where browsers run no modules: no search, no tabs, no plots. From a web server, such as `neuroscope serve`, all of it is there.";
+    notice.textContent = "Opened as a file: browsers do not run this page's scripts, so search, tabs and plots are missing. Open it from a web server, such as `neuroscope serve`, to see them.";
     document.querySelector("main").prepend(notice);
   });
 })();

@@ -98,7 +98,7 @@ function relations([a, b]) {
     const [title, cosine] = RELATIONS[relation];
     return [element("li", {}, `${to.letter} is number ${at + 1} among the neighbours of ${from.letter}: `, element("b", {}, title), ` ${cosine} `, element("span", { class: "num" }, signed(list[at][2])))];
   }));
-  const list = found.length > 0 ? element("ul", {}, ...found) : hint("Neither is among the neighbours that are listed of the other.");
+  const list = found.length > 0 ? element("ul", {}, ...found) : hint("Neither is in the other's lists of neighbours.");
   return [element("section", { id: "neighbours", "aria-labelledby": "neighbours-title" }, element("h2", { id: "neighbours-title" }, "Neighbours"), list)];
 }
 
@@ -142,9 +142,9 @@ function weights(neurons) {
   const v = neurons.map(({ record }) => record.weights.v.histogram);
   return [
     section("Logit weights", "logits", neurons, ({ record, folder }) => logits(record, folder, shared),
-      hint(shared.size > 0 ? "A dot marks the tokens that are in lists of both." : "No token is in lists of both.")),
+      hint(shared.size > 0 ? "A dot marks tokens that are in the lists of both neurons." : "No token is in the lists of both neurons.")),
     section("Input and output", "cosines", neurons, ({ record }) => [cosinePlot(record)],
-      hint("Cosines between the neuron's weights; grey, what chance explains in its layer.")),
+      hint("Cosines between the neuron's weights. Grey: what chance explains in its layer.")),
     section("Output and tokens", "v", neurons, ({ record }) => [...vPlot(record, v), facts(record)],
       hint("Number of tokens by v, the cosine of w_out with the token's column of W_U; both on one axis.")),
   ];

@@ -1,10 +1,10 @@
-// What a neuron's page says beside its examples, drawn from its record. The page of two neurons shows the same.
+// The parts of a neuron's page beside its examples, drawn from its record. The page of two neurons shows them as well.
 
 import { neuronPage, tokenPage } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { explain } from "../base/tip.js";
 import { FACTS } from "../read/facts.js";
-import { number, percent, signed, tokenText } from "../read/tokens.js";
+import { measured, number, percent, signed, tokenText } from "../read/tokens.js";
 import { activations, binRange, cosines, histogram, valueRange } from "./plots.js";
 
 const FIRST = 10; // tokens of a list; the others are folded away
@@ -50,10 +50,10 @@ export function logits({ logits: { top, bottom } }, folder, marked) {
   return [lists, more];
 }
 
-/** How often activations are how large; on the axis of `others` as well. None if that is not known. */
+/** The histogram of activations, on an axis that fits those of `others` as well; a remark if it is not known. */
 export function activationPlot({ stats }, others = [stats.histogram]) {
   const { min, max, quantiles } = stats;
-  if (stats.histogram === null) return [hint("How often activations are how large is not known in this atlas.")];
+  if (stats.histogram === null) return [hint("The distribution of activations is not known in this atlas.")];
   const words = `Histogram of activations: from ${number(min)} to ${number(max)}, half of them between ${number(quantiles["0.25"])} and ${number(quantiles["0.75"])}`;
   return [activations(stats.histogram, binRange(others.filter(Boolean)), words)];
 }
@@ -80,8 +80,8 @@ function ofWeights(weights, key) {
 /** Numbers of the weights, each with what it means. */
 export function facts({ weights }) {
   const own = FACTS.filter(({ group, ranked, key }) => group === "weights" && !ranked && ofWeights(weights, key) !== undefined);
-  const fact = ({ key, label, definition }) =>
-    explain(element("div", {}, element("dt", {}, element("button", { type: "button", class: "term" }, label)), " ", element("dd", {}, number(ofWeights(weights, key)))), () => [definition]);
+  const fact = ({ key, label, definition, unit }) =>
+    explain(element("div", {}, element("dt", {}, element("button", { type: "button", class: "term" }, label)), " ", element("dd", {}, measured(ofWeights(weights, key), unit))), () => [definition]);
   return element("dl", { class: "inline" }, ...own.map(fact));
 }
 
@@ -102,10 +102,10 @@ export function signTable({ signs }) {
 
 /** How one neuron can be related to others: name of the list, and what its cosines are. */
 export const RELATIONS = {
-  in_in_layer: ["Reads alike or opposite, this layer", "cos(w_in, w_in)"],
-  in_in_others: ["Reads alike or opposite, other layers", "cos(w_in, w_in)"],
-  out_out_layer: ["Writes alike or opposite, this layer", "cos(w_out, w_out)"],
-  out_out_others: ["Writes alike or opposite, other layers", "cos(w_out, w_out)"],
+  in_in_layer: ["Same or opposite input direction, this layer", "cos(w_in, w_in)"],
+  in_in_others: ["Same or opposite input direction, other layers", "cos(w_in, w_in)"],
+  out_out_layer: ["Same or opposite output direction, this layer", "cos(w_out, w_out)"],
+  out_out_others: ["Same or opposite output direction, other layers", "cos(w_out, w_out)"],
   upstream_in: ["Upstream, into w_in", "cos(their w_out, this w_in), earlier layers"],
   upstream_gate: ["Upstream, into w_gate", "cos(their w_out, this w_gate), earlier layers"],
   downstream_in: ["Downstream, into w_in", "cos(this w_out, their w_in), later layers"],
@@ -125,16 +125,16 @@ export function neighbours({ weights }, folder) {
   });
   const tokens = Object.entries(reads ?? {}).flatMap(([name, { top, bottom }]) => {
     const [weight, product] = READS[name];
-    return [titled("h4", `Along ${weight}`, `largest ${product}`, tokenList(top, folder)), titled("h4", `Against ${weight}`, `smallest ${product}`, tokenList(bottom, folder))];
+    return [titled("h4", `Along ${weight}`, `most positive ${product}`, tokenList(top, folder)), titled("h4", `Against ${weight}`, `most negative ${product}`, tokenList(bottom, folder))];
   });
   const read = [
     element("h3", {}, "Tokens read"),
-    hint("Products of its input weights with W_E. Said of the first layers only, where the stream is still near the embedding."),
+    hint("Products of its input weights with W_E, shown for the first layers only, where the residual stream is still close to the embedding."),
     element("div", { class: "lists" }, ...tokens),
   ];
   return element("details", { class: "fold", id: "neighbours" },
     element("summary", {}, element("h2", {}, "Neighbours"), ` which neurons read and write alike, which feed it and which it feeds${reads ? "; tokens read" : ""}`),
-    hint("By the size of the cosine, the largest first; norms are folded in."),
+    hint("In the order of the cosine's magnitude, the largest first; norms are folded in."),
     element("div", { class: "lists" }, ...lists),
     ...(reads ? read : []));
 }

@@ -1,4 +1,4 @@
-// Neurons as a list of results: a link, what is to be said of it, and one line of text around its largest activation.
+// Neurons as a list of results: a link, facts about the neuron, and one line of text around its largest activation.
 //
 //   const lineOf = linesOf(reader(folder));
 //   list.append(neuronRow({ flat, d_mlp, folder, facts: ["Kurtosis 45.2"], tags: ["dead"], lineOf }));

@@ -1,6 +1,6 @@
 // The page on which the neurons of a model are filtered, sorted and plotted, from explore.bin.gz.
 
-import { explorePage, FILES, folderOf, here, neuronPage, placeOf, rewrite } from "../base/address.js";
+import { explorePage, FILES, folderHere, here, neuronPage, placeOf, rewrite } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { answer, delayed, reader } from "../base/loading.js";
 import { neuronRow } from "../draw/rows.js";
@@ -16,8 +16,8 @@ import { flatRange, kept, ofKind, pick, ranking, readTable, tally, valueOf } fro
 const SHOWN = 50; // rows at a time
 const DELAY = 250; // ms without a change before the address is written and the count said
 
-const { root, model, layer } = here();
-const folder = folderOf(root, model);
+const { model, layer } = here();
+const folder = folderHere();
 const byId = (id) => document.getElementById(id);
 const [status, sort, direction, list, more, whole] = ["count", "sort", "direction", "found", "more", "whole"].map(byId);
 

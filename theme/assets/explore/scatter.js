@@ -89,7 +89,7 @@ export class Scatter {
     const [across, up] = [x.column.codes, y.column.codes];
     let n = 0;
     for (let i = this.#about.from; i < this.#about.until; i++) n += Number(keep[i] === 1 && (across[i] === 0 || up[i] === 0));
-    this.#figure.querySelector("[data-missing]").textContent = n === 0 ? "" : `${count(n)} of those kept have no value on an axis.`;
+    this.#figure.querySelector("[data-missing]").textContent = n === 0 ? "" : `${count(n)} neurons that pass the filters have no value on an axis.`;
   }
 
   // drawing

@@ -13,8 +13,8 @@ export function drawCosines(scatter, folder, layer, columns, weights) {
   const canvas = scatter.querySelector("canvas");
   const text = document.getElementById("scatter-text");
   const words = gated
-    ? "cos(w_in, w_out) to the right, cos(w_gate, w_out) upwards; filled where |cos(w_gate, w_in)| > 0.5; grey, what chance explains."
-    : "cos(w_in, w_out) to the right, the length of w_out upwards; grey, what chance explains.";
+    ? "X axis: cos(w_in, w_out). Y axis: cos(w_gate, w_out). Filled: |cos(w_gate, w_in)| > 0.5. Grey: what chance explains."
+    : "X axis: cos(w_in, w_out). Y axis: the length of w_out. Grey: what chance explains.";
   const PAD = 30;
   let size = 0;
   let chosen = -1;

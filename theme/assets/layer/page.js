@@ -1,13 +1,14 @@
 // The ranking of a layer by any measure, from its index.json.
 
-import { FILES, here, neuronPage } from "../base/address.js";
+import { FILES, folderHere, here, neuronPage } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { answer } from "../base/loading.js";
 import { distribution } from "../draw/plots.js";
-import { number, percent } from "../read/tokens.js";
+import { FACTS } from "../read/facts.js";
+import { measured } from "../read/tokens.js";
 import { drawCosines } from "./cosines.js";
 
-const FOLDER = "../"; // of the model
+const folder = folderHere();
 const { layer } = here();
 const select = document.getElementById("measure");
 const more = document.getElementById("more");
@@ -18,7 +19,7 @@ const measures = [...select.options].map((option) => option.value);
 const SHOWN = body.rows.length;
 const SHADES = 9;
 
-const { columns, ranks, n_neurons, dead, weights } = await (await answer(FOLDER + FILES.layer(layer))).json();
+const { columns, ranks, n_neurons, dead, weights } = await (await answer(folder + FILES.layer(layer))).json();
 columns.neuron = Array.from({ length: n_neurons }, (_, i) => i);
 const isDead = new Set(dead);
 const state = { column: measures[0], descending: true, all: false };
@@ -36,12 +37,13 @@ function order() {
   });
 }
 
-const format = (name, value) => (name === "frequency" ? percent(value) : number(value));
+const units = new Map(FACTS.map(({ key, unit }) => [key, unit]));
+const format = (name, value) => measured(value, units.get(name));
 
 function rows(ranking) {
   const shown = state.all ? ranking : ranking.slice(0, SHOWN);
   body.replaceChildren(...shown.map((neuron, i) => {
-    const link = element("a", { href: neuronPage(FOLDER, layer, neuron) }, `${layer}.${neuron}`);
+    const link = element("a", { href: neuronPage(folder, layer, neuron) }, `${layer}.${neuron}`);
     const value = (name) => element("td", { class: name === state.column ? "num sorted" : "num" }, format(name, columns[name][neuron]));
     return element("tr", {}, element("td", {}, String(i + 1)), element("th", { scope: "row" }, link), ...[...measures, "min", "max"].map(value));
   }));
@@ -101,7 +103,7 @@ const multiples = new Map([...select.options].map(({ value: name, label }) => {
   figure.setAttribute("aria-hidden", "true");
   return [name, element("button", { type: "button", click: () => rankBy(name) }, element("span", {}, label), figure)];
 }));
-document.getElementById("multiples").append(...multiples.values());
+document.getElementById("multiples").replaceChildren(...multiples.values());
 more.addEventListener("click", () => {
   state.all = true;
   show();
@@ -110,4 +112,4 @@ select.disabled = false;
 show();
 
 const scatter = document.getElementById("scatter");
-if (scatter && weights) drawCosines(scatter, FOLDER, layer, columns, weights);
+if (scatter && weights) drawCosines(scatter, folder, layer, columns, weights);

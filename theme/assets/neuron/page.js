@@ -1,6 +1,6 @@
 // The page of a neuron, drawn from the record that it embeds.
 
-import { modelPage } from "../base/address.js";
+import { folderHere, modelPage } from "../base/address.js";
 import { offerCopies } from "../base/copy.js";
 import { element } from "../base/dom.js";
 import { tabRow } from "../base/tabs.js";
@@ -9,20 +9,20 @@ import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neighbou
 import { recordIn } from "../read/record.js";
 import { number } from "../read/tokens.js";
 
-const FOLDER = "../"; // of the model
+const folder = folderHere();
 const record = recordIn(document);
-const neuron = reading(record, FOLDER);
+const neuron = reading(record, folder);
 const { model, layer, neuron: index, stats } = record;
 const lists = listsOf(neuron);
 
 // What stands beside the examples
 
-const chance = () => element("a", { href: modelPage(FOLDER, "#classes") }, "chance explains");
+const chance = () => element("a", { href: modelPage(folder, "#classes") }, "chance explains");
 const PARTS = {
-  logits: ["Logit weights", () => logits(record, FOLDER)],
+  logits: ["Logit weights", () => logits(record, folder)],
   histogram: ["Activations", () => [...activationPlot(record), ...(stats.histogram ? [hint("Number of tokens by value, both axes logarithmic.")] : [])]],
   signs: ["Sign cases", () => [signTable(record), hint("Means, and below them the values of largest magnitude.")]],
-  cosines: ["Input and output", () => [cosinePlot(record), hint("Cosines between the neuron's weights; grey, what ", chance(), " in this layer.")]],
+  cosines: ["Input and output", () => [cosinePlot(record), hint("Cosines between the neuron's weights. Grey: what ", chance(), " in this layer.")]],
   v: ["Output and tokens", () => [...vPlot(record), hint("Number of tokens by v, the cosine of w_out with the token's column of W_U."), facts(record)]],
 };
 
@@ -31,7 +31,7 @@ const NEEDS = { logits: record.logits, signs: record.signs, cosines: record.weig
 function drawPart(part) {
   const name = part.dataset.part;
   if (name in NEEDS && !NEEDS[name]) return part.remove(); // a theme may ask for what is not there
-  if (name === "neighbours") return part.append(neighbours(record, FOLDER));
+  if (name === "neighbours") return part.append(neighbours(record, folder));
   const [title, draw] = PARTS[name];
   part.setAttribute("aria-labelledby", `${name}-title`);
   part.append(element("h2", { id: `${name}-title` }, title), ...draw());

@@ -9,7 +9,7 @@ const namesOf = ({ models }) => Object.keys(models);
 const has = ({ models }, name) => Object.hasOwn(models, name);
 const own = (site) => site.current ?? namesOf(site)[0];
 
-/** `5.220`, `model/5/220` or `L5N220` as `{model, layer, neuron}`, the model being that of the page where none is named; nothing if it is no neuron. */
+/** `5.220`, `model/5/220` or `L5N220` as `{model, layer, neuron}`, the model being that of the page where none is named; nothing if it is not a neuron. */
 export function parseNeuron(site, text) {
   const [, name, between, ...numbers] = NEURON.exec(text) ?? [];
   // a word before numbers is a word, unless it is the name of a model
@@ -26,7 +26,7 @@ export function faultOf(site, { model, layer, neuron }) {
   return neuron >= neurons ? `layers of ${model} have neurons 0 to ${neurons - 1}` : undefined;
 }
 
-/** Where a neuron leads, `{model, label, href}`, or what is wrong with it, `{error}`; nothing if the text is no neuron. */
+/** Where a neuron leads, `{model, label, href}`, or what is wrong with it, `{error}`; nothing if the text is not a neuron. */
 export function neuronAt(site, text) {
   const named = parseNeuron(site, text);
   if (named === undefined) return undefined;

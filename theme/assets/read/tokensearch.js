@@ -69,8 +69,8 @@ export const tokenNodes = ([id, text]) =>
 export function summary({ n, searched, of }, { id, whole }, shown = SHOWN) {
   if (id !== undefined) return n === 0 ? "There is no such token" : "1 token";
   const some = searched < of;
-  const rest = some ? `; ${searched} of ${of} files were searched, type more for the others` : "";
-  if (n === 0) return `${some ? "No token so far" : `No token ${whole ? "is" : "begins with"} this`}${rest}`;
+  const rest = some ? `; ${searched} of ${of} files were searched, type more to search the others` : "";
+  if (n === 0) return `${some ? "No token found so far" : `No token ${whole ? "is" : "begins with"} this`}${rest}`;
   const what = `${some ? "At least " : ""}${count(n)} ${n === 1 ? "token" : "tokens"}`;
   const how = whole ? (n === 1 ? "is" : "are") : n === 1 ? "begins with" : "begin with";
   return `${what} ${how} this${n > shown ? `, the first ${shown} shown` : ""}${rest}`;

@@ -108,7 +108,7 @@ export function summaryOfWords({ found, left, most, some, neurons, n }, shown) {
   if (some && !counted) says.push(`only the best ${most} neurons of each word are searched`);
   const visible = Math.min(shown, neurons.length);
   if (visible < n) says.push(`the best ${visible} are shown`);
-  if (left.length > 0) says.push(`left out, since the longest words are looked up: ${left.map(quoted).join(", ")}`);
+  if (left.length > 0) says.push(`left out, since only the longest words are looked up: ${left.map(quoted).join(", ")}`);
   return says.join("; ");
 }
 

@@ -1,6 +1,6 @@
 // The page of all results: every group of the search in full, live while one types.
 
-import { ask, asked, siteHere, tokenPage, tokensPage } from "../base/address.js";
+import { ask, asked, folderHere, siteHere, tokenPage, tokensPage } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { delayed, turns } from "../base/loading.js";
 import { neuronRow } from "../draw/rows.js";
@@ -13,7 +13,7 @@ const DELAY = 120; // ms without a key before a search
 const TOKENS = 50;
 const NEURONS = 100;
 
-const FOLDER = ""; // of the model
+const folder = folderHere();
 const site = siteHere();
 const form = document.querySelector("form.find");
 const input = document.getElementById("query");
@@ -33,18 +33,18 @@ function fill(name, items) {
 const item = (href, ...children) => element("li", {}, element("a", { href }, ...children));
 
 function draw(typed, answer) {
-  const { tokens, found, neurons, notes, folder, d_mlp, lineOf } = answer;
+  const { tokens, found, neurons, notes, d_mlp, lineOf } = answer;
   document.getElementById("most").textContent = answer.most ?? "";
   const alone = found.length === 1;
   const row = (flat, more) => neuronRow({ flat, d_mlp, folder, lineOf, ...more });
   const ofWord = ({ flat, fires, holds, first }) => row(flat, { hash: hashOf(first), ...(alone && { facts: [`${fires} of ${holds}`] }) });
   fill("places", placesAt(site, typed).map(({ href, label }) => item(href, label)));
-  fill("tokens", tokens.tokens.map((token) => item(tokenPage(FOLDER, token[0]), ...tokenNodes(token))));
+  fill("tokens", tokens.tokens.map((token) => item(tokenPage(folder, token[0]), ...tokenNodes(token))));
   fill("neurons", neurons.slice(0, NEURONS).map(ofWord));
   fill("notes", notes.slice(0, NEURONS).map((flat) => row(flat)));
   sections.neurons.querySelector(".hint").hidden = !alone;
   const more = sections.tokens.querySelector(".button");
-  more.href = tokensPage(FOLDER, typed);
+  more.href = tokensPage(folder, typed);
   more.hidden = tokens.n <= TOKENS && !(tokens.searched < tokens.of);
   status.textContent = sayings(typed, answer).filter(Boolean).join(". ");
 }

@@ -1,14 +1,14 @@
 // The page of tokens: a search among them, and the neurons that have to do with one.
 
-import { ask, asked, changeable, FILES, neuronPage, placeOf } from "../base/address.js";
+import { ask, asked, changeable, FILES, folderHere, neuronPage, placeOf } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { delayed, reader, turns } from "../base/loading.js";
 import { count, number, tokenText } from "../read/tokens.js";
 import { findTokens, parseQuery, summary, tokenNodes, tokenOf } from "../read/tokensearch.js";
 
 const DELAY = 80; // ms without a key before a search
-const FOLDER = ""; // of the model
-const read = reader(FOLDER);
+const folder = folderHere();
+const read = reader(folder);
 
 async function find(query) {
   if (query.text === "") return { tokens: [], says: "" };
@@ -76,7 +76,7 @@ function fill(token, { d_mlp, top_k }) {
     const of = name.startsWith("peaks") ? (value) => `${value} of ${top_k}` : number;
     const entries = (token[name] ?? []).map(([flat, value]) => {
       const [layer, neuron] = placeOf(flat, d_mlp);
-      const link = element("a", { href: neuronPage(FOLDER, layer, neuron) }, `${layer}.${neuron}`);
+      const link = element("a", { href: neuronPage(folder, layer, neuron) }, `${layer}.${neuron}`);
       return element("li", {}, link, element("span", { class: "num" }, of(value)));
     });
     list.replaceChildren(...(entries.length > 0 ? entries : [element("li", { class: "none" }, "none")]));
