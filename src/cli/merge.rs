@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use neuroscope::atlas;
+use neuroscope::atlas::{self, Atlas};
 use neuroscope::load::ModelFiles;
 use neuroscope::shard::{AtlasManifest, DataManifest, MANIFEST, Manifest, replace_json};
+use neuroscope::tokens::BosPolicy;
 use serde_json::json;
 
 use super::{Context, analyze, model, shown};
@@ -81,8 +82,40 @@ pub(super) fn merge(
             "note: the parts were scanned on {devices}, which round differently"
         ));
     }
+    note_starts(context, &Atlas::of(&target, manifest.clone())?, model)?;
     if let Some(model) = model {
         analyze::analyze(context, data, model, &context.project.weights)?;
     }
     Ok(manifest)
+}
+
+/// Says how many neurons fire where windows start, and what helps.
+fn note_starts(context: &Context, atlas: &Atlas, model: Option<&ModelFiles>) -> Result<()> {
+    let (mut n, mut total) = (0, 0);
+    for layer in 0..atlas.manifest().scan.model.n_layers {
+        let summaries = atlas.summaries(layer)?;
+        let at_starts = summaries.iter().filter_map(|summary| summary.at_starts);
+        n += at_starts.filter(|at_starts| at_starts.dominant).count();
+        total += summaries.len();
+    }
+    if n == 0 {
+        return Ok(());
+    }
+    let runs_without_bos = atlas.manifest().scan.policy.bos.is_none();
+    let has_bos = match model.filter(|_| runs_without_bos) {
+        Some(files) => {
+            let id = files.config()?.bos_token_id;
+            let bos = files.tokenizer()?.bos(BosPolicy::Always, id, false);
+            bos.is_ok()
+        }
+        None => false,
+    };
+    let remedy = match has_bos {
+        true => "the model has a BOS, but windows were scanned without it: `--bos always` may help",
+        false => "`--skip-start 3` leaves those positions out of all statistics",
+    };
+    context.report.note(&format!(
+        "note: {n} of {total} neurons fire where windows start, whatever the text is, and rankings leave them out; {remedy}"
+    ));
+    Ok(())
 }
