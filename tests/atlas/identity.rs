@@ -49,7 +49,7 @@ fn a_corpus_that_an_atlas_needs_is_not_replaced() {
             command(&dir, &model("llama"), &other).args(more),
             &[
                 "data/llama/corpus` holds the corpus that",
-                "other files",
+                "different files",
                 "--name",
             ],
         );
@@ -59,7 +59,7 @@ fn a_corpus_that_an_atlas_needs_is_not_replaced() {
     change_field(&dir, &data, &before);
     // the model's other tokenizer makes other tokens of the same text
     let mut command = tokenize_command(&dir, &model("gpt2"), &dir.join("corpus.jsonl"));
-    fail(command.arg("--data").arg(&data), &["other tokens"]);
+    fail(command.arg("--data").arg(&data), &["different tokens"]);
     assert!(files(&data) == before);
     // under another name, and again, it is read
     let mut command = scan_command(&dir, &model("llama"), &other);
@@ -71,7 +71,7 @@ fn a_corpus_that_an_atlas_needs_is_not_replaced() {
 /// Reads another field of the same file, which takes reading it to see that the texts are others.
 fn change_field(project: &Path, data: &Path, before: &[(String, Vec<u8>)]) {
     let mut command = tokenize_command(project, &model("llama"), &project.join("corpus.jsonl"));
-    fail(command.args(["--text-field", "id"]), &["other texts"]);
+    fail(command.args(["--text-field", "id"]), &["different texts"]);
     assert!(files(data) == before);
 }
 
@@ -198,14 +198,16 @@ fn pipes_are_not_waited_for() {
 
 #[test]
 fn a_corpus_that_is_lost_or_damaged_can_be_made_again() {
-    let dir = project();
+    // in this folder, whose path the corpus names
+    let dir = Project::new();
+    dir.scan_here("llama", 12, &[]);
     let data = dir.data("llama");
     let before = files(&data);
     fs::remove_dir_all(data.join("corpus")).unwrap();
     let tokenize = |corpus: &Path| tokenize_command(&dir, &model("llama"), corpus);
     let again = || tokenize(&dir.join("corpus.jsonl"));
     // another one does not take its place
-    fail(&mut tokenize(&other_corpus(&dir)), &["other texts"]);
+    fail(&mut tokenize(&other_corpus(&dir)), &["different texts"]);
     assert!(!data.join("corpus").exists());
     succeed(&mut again());
     assert!(files(&data) == before);

@@ -238,9 +238,9 @@ fn addresses_that_are_one_file_somewhere_are_refused() {
         fs::remove_dir_all(project.join("content")).unwrap();
     }
     for (name, said) in [
-        ("TINY/x.txt", "among the files of a model"),
-        ("Api/x.txt", "of the site itself"),
-        ("assets/x.css", "of the site itself"),
+        ("TINY/x.txt", "belongs to a model"),
+        ("Api/x.txt", "to the site itself"),
+        ("assets/x.css", "to the site itself"),
     ] {
         project.write(&format!("content/{name}"), "x");
         project.build_refused(NO_WEIGHTS, &[name, said]);

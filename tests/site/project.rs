@@ -111,7 +111,10 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
     );
 
     project.write("content/gpt2/one.txt", "one");
-    project.build_refused(&[], &["gpt2/one.txt", "among the files of a model"]);
+    project.build_refused(
+        &[],
+        &["gpt2/one.txt", "belongs to a model"],
+    );
     fs::remove_dir_all(project.join("content/gpt2")).unwrap();
     project.write(
         "content/explanations/gpt2.jsonl",
@@ -122,7 +125,7 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
     project.build_refused(&[], &["gpt2.jsonl` line 1", "missing field"]);
     project.write("content/explanations/gpt2.jsonl", "");
     project.write("content/compare.md", "# Ours");
-    project.build_refused(&[], &["`compare.html` would be two pages"]);
+    project.build_refused(&[], &["two pages would have the address `compare.html`"]);
 }
 
 /// Names of the files that a change of the project makes a build write.
