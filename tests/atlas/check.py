@@ -145,6 +145,12 @@ for layer, neurons in chosen.items():
         bos = np.array([v[column] for v in bos_values[layer]], dtype=np.float64)
         assert found["special_count"] == len(bos) + (~counted).sum()
         close("special mean", found["special_sum1"] / found["special_count"], bos.mean(), spread)
+        start = counted & (pos % capacity < 3)  # after a BOS, positions 1 to 3 of a window
+        assert found["start_count"] == start.sum()
+        close("mean at starts", found["start_sum1"] / start.sum(), post[start].mean(), spread)
+        for name, of in (("min", np.min), ("max", np.max)):
+            close(f"{name} at starts", found[f"start_{name}"], of(post[start]), spread)
+            close(f"{name} elsewhere", found[f"elsewhere_{name}"], of(post[counted & ~start]), spread)
         sign = np.where((gate == 0) | (inp == 0), -1, 2 * (gate < 0) + (inp < 0))
         sign[~counted] = -1
         for number, case in enumerate(CASES):
@@ -182,7 +188,7 @@ for layer, neurons in chosen.items():
         below = np.concatenate([[0], np.cumsum(mine)])
         middle = (below[:-1] + mine / 2) / N
         rank = middle[bins(post)]
-        for low, high in ((0, 0.5), (0.5, 0.9), (0.9, 0.99), (0.99, 0.999)):
+        for low, high in policy["bands"]:
             tries = by_hash[: int(np.ceil(4 * options["per_band"] / (high - low)))]
             wanted = [at for at in tries if low <= rank[at] < high][: options["per_band"]]
             rows = lists.get(f"band_{low}_{high}", [])
