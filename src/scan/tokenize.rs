@@ -55,7 +55,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Makes sure that `target`, the folder `corpus` of a data folder, is the token store of some sources: one that is there
 /// and was made from the same files in the same way stays. One that an atlas or a part in the data folder was scanned on
-/// is not replaced by another. `progress` is told the bytes of text done.
+/// is not replaced by another. `progress` is called with the bytes of text done.
 pub fn tokenize(
     sources: &[Source],
     setup: &CorpusSetup<'_>,

@@ -83,7 +83,7 @@ struct Shared {
 const RELOAD_SCRIPT: &str = "/.neuroscope/reload.js";
 const VERSION: &str = "/.neuroscope/version";
 
-/// Serves until `stop` answers true. `ready` is told the address.
+/// Serves until `stop` answers true. `ready` is called with the address.
 pub fn serve(
     server: Server<'_>,
     ready: impl FnOnce(SocketAddr),

@@ -107,7 +107,7 @@ fn read(inputs: &Inputs<'_>, out: &Path) -> Result<(Content, Theme), SiteError> 
     Ok((content, Theme::load(inputs.theme)?))
 }
 
-/// Builds a site into `out`. `progress` is told the neurons done.
+/// Builds a site into `out`. `progress` is called with the neurons done.
 pub fn build(
     inputs: &Inputs<'_>,
     out: &Path,

@@ -217,7 +217,7 @@ impl Hint for VerifyError {
 }
 
 /// Checks a data folder: every file against its manifest, the manifests and tables against each other, the parts against the
-/// atlas; then, with the model, computes examples again, or everything. `progress` is told the tokens done of the latter.
+/// atlas; then, with the model, computes examples again, or everything. `progress` is called with the tokens done of the latter.
 pub fn verify(
     data: &Path,
     model: Option<&ModelFiles>,

@@ -38,7 +38,7 @@ pub struct WeightsRound {
 const LAYERS: usize = 4;
 
 /// Analyses one layer after the other, its weights multiplied once without and once with looking at the products: all tokens,
-/// and the neurons of the last few layers. The first round only warms up. `turn` is told the rounds done, and answers whether
+/// and the neurons of the last few layers. The first round only warms up. `turn` is called with the rounds done, and answers whether
 /// to go on.
 pub fn bench_weights(
     config: &Config,

@@ -155,7 +155,7 @@ pub(crate) fn weights_table() -> Arc<Table<WeightsRow>> {
 }
 
 /// Writes the table of a layer.
-pub(in crate::atlas) fn write_layer(
+pub(crate) fn write_layer(
     path: &Path,
     layer: u32,
     neurons: &[NeuronWeights],
@@ -183,7 +183,7 @@ pub(crate) fn different_weights(a: &NeuronWeights, b: &NeuronWeights) -> Vec<Str
 }
 
 /// Reads a layer's table.
-pub(in crate::atlas) fn read_layer(
+pub(crate) fn read_layer(
     path: &Path,
     layer: u32,
     scan: &ScanIdentity,

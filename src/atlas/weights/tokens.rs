@@ -13,7 +13,7 @@ use crate::shard::{Column, Row, ScanIdentity, Table, TableReader, TableWriter};
 use crate::tokens::Vocabulary;
 
 /// Name of the table.
-pub(in crate::atlas) const TOKENS_FILE: &str = "tokens.parquet";
+pub(crate) const TOKENS_FILE: &str = "tokens.parquet";
 
 /// Neurons kept of those that peak on a token.
 const TOP_PEAKS: usize = 20;
@@ -136,7 +136,7 @@ impl TokenIndex {
     }
 
     /// Writes the table.
-    pub(in crate::atlas) fn write(
+    pub(crate) fn write(
         &self,
         path: &Path,
         vocabulary: &Vocabulary,
@@ -242,7 +242,7 @@ pub struct TokenBatches {
 }
 
 /// Reads the table.
-pub(in crate::atlas) fn read(
+pub(crate) fn read(
     path: &Path,
     rows: usize,
     scan: &ScanIdentity,

@@ -50,7 +50,7 @@ pub(super) fn early_layers(n_layers: usize) -> usize {
     (n_layers as f64 * EARLY_LAYERS).ceil() as usize
 }
 
-/// Finds what the weights of a model say. `progress` is told the floating-point operations done, of [`work`], and answers
+/// Finds what the weights of a model say. `progress` is called with the floating-point operations done, of [`work`], and answers
 /// whether to go on; `each` is given every layer's neurons, in order.
 pub fn weights(
     config: &Config,
