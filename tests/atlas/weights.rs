@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use neuroscope::atlas::{
-    AnalysisOptions, Class, NeuronWeights, Reads, Region, Relation, Role, RoleThresholds,
-    TokenIndex, WeightsInfo, weights,
+    AnalysisOptions, Class, NeuronWeights, Orientation, Reads, Region, Relation, Role,
+    RoleThresholds, Side, TokenIndex, WeightsInfo, weights,
 };
 use neuroscope::ids::{DocId, NeuronId, Pos, TokenId};
 use neuroscope::load::ModelFiles;
@@ -43,13 +43,34 @@ fn analysis_by(folder: &Path, change: impl Fn(&mut Config), options: &AnalysisOp
         layers.push(neurons);
         Ok(())
     };
-    let found = weights(&config, &checkpoint, options, &|_| true, each);
+    let orientations: Vec<_> = (0..config.n_layers * config.d_mlp)
+        .map(orientation)
+        .collect();
+    let found = weights(
+        &config,
+        &checkpoint,
+        options,
+        &orientations,
+        &|_| true,
+        each,
+    );
     let (info, tokens) = found.unwrap();
     Analysis {
         layers,
         info,
         tokens,
     }
+}
+
+/// The sides that `conformance/weights.py` gives to neurons.
+fn orientation(flat: usize) -> Option<Orientation> {
+    let (side, balance) = match flat % 5 {
+        0 | 1 => (Side::Positive, 0.5),
+        2 => (Side::Negative, 0.0),
+        3 => (Side::Negative, 0.9),
+        _ => return None,
+    };
+    Some(Orientation { side, balance })
 }
 
 /// The tensors of a reference, numbers of all kinds as f64.
@@ -185,6 +206,10 @@ fn the_analysis_agrees_with_an_independent_reference() {
                 ("suppressed_logit", &of.by_logit[1]),
                 ("promoted_v", &of.by_v[0]),
                 ("suppressed_v", &of.by_v[1]),
+                ("promoted_by", &of.firing[0]),
+                ("suppressed_by", &of.firing[1]),
+                ("promoted_by_v", &of.firing_by_v[0]),
+                ("suppressed_by_v", &of.firing_by_v[1]),
             ];
             for (kind, list) in lists {
                 let list: Vec<_> = list.iter().map(flat).collect();
@@ -558,6 +583,7 @@ fn weights_that_are_no_numbers_are_named() {
         &config,
         &checkpoint,
         &AnalysisOptions::default(),
+        &[],
         &|_| true,
         |_, _| Ok(()),
     );
