@@ -762,6 +762,52 @@ fn the_token_index_knows_where_examples_peak() {
     assert!(seen > 200, "{seen}");
 }
 
+/// A token's neurons are listed for what they do on the side that dominates, or on either where both are nearly as large.
+#[test]
+fn the_token_index_follows_the_sides_of_neurons() {
+    let project = Project::tiny("llama");
+    let atlas = project.atlas("tiny");
+    let sides: Vec<_> = (0..3)
+        .flat_map(|layer| atlas.summaries(layer).unwrap())
+        .map(|summary| summary.orientation)
+        .collect();
+    let mut counts = [[0; 2]; 2];
+    let mut shown = Vec::new();
+    for first in (0..290).step_by(128) {
+        let file = project.json(&format!("tiny/tokens/{first:06}.json"));
+        shown.extend(file["tokens"].as_array().unwrap().clone());
+    }
+    let rows = atlas.tokens(100).unwrap().unwrap();
+    for (row, shown) in rows.flat_map(Result::unwrap).zip(&shown) {
+        for (end, lists) in [
+            ["promoted_by", "promoted_by_v"],
+            ["suppressed_by", "suppressed_by_v"],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let all = [&row.neurons.firing[end], &row.neurons.firing_by_v[end]];
+            for (name, list) in lists.into_iter().zip(all) {
+                let shown = shown[name].as_array().unwrap();
+                assert_eq!((shown.len(), list.len()), (10, 10));
+                for ((id, value), shown) in list.iter().zip(shown) {
+                    let flat = id.layer * 37 + id.neuron;
+                    let side = match (*value > 0.0) == (end == 0) {
+                        true => Side::Positive,
+                        false => Side::Negative,
+                    };
+                    let own = sides[flat as usize].unwrap();
+                    assert!(own.side == side || own.balance > 0.8, "{id} {value}");
+                    counts[end][usize::from(own.side == side)] += 1;
+                    assert_eq!(shown[0], flat);
+                    assert!((shown[1].as_f64().unwrap() - f64::from(*value)).abs() < 1e-4);
+                }
+            }
+        }
+    }
+    assert!(counts.as_flattened().iter().all(|n| *n > 100), "{counts:?}");
+}
+
 fn atlas_files(data: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(data.join("atlas")).unwrap().flatten();
     entries
