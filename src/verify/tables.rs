@@ -351,7 +351,10 @@ fn weights(
     if have_firing {
         findings.all(TOKENS, wrong_firing(&all, &tokens, &orientations));
     } else if orientations.iter().any(Option::is_some) {
-        findings.add(TOKENS, "it lacks `promoted_by`, which the other tables give");
+        findings.add(
+            TOKENS,
+            "it lacks `promoted_by`, which the other tables give",
+        );
     }
     Ok(Some(all))
 }

@@ -106,7 +106,10 @@ fn what_the_program_of_version_0_1_wrote_is_read_merged_verified_and_built() {
     assert!(project.join("site/llama/2/36.html").is_file());
     let firing_of_token = || {
         let mut file = project.json("llama/tokens/000000.json");
-        file["tokens"][9].as_object_mut().unwrap().remove("promoted_by")
+        file["tokens"][9]
+            .as_object_mut()
+            .unwrap()
+            .remove("promoted_by")
     };
     assert_eq!(firing_of_token(), None);
     let lists = || -> BTreeSet<String> {

@@ -57,13 +57,15 @@ impl Best {
     fn insert(&mut self, thing: usize, id: u32, score: f32) {
         let scores = &mut self.scores[thing * self.k..(thing + 1) * self.k];
         let ids = &mut self.ids[thing * self.k..(thing + 1) * self.k];
-        let before = |at: usize| scores[at] > score || (scores[at] == score && ids[at] < id);
-        if !score.is_finite() || before(self.k - 1) {
+        let before = |other: f32, other_id: u32| other > score || (other == score && other_id < id);
+        let mut at = self.k - 1;
+        if !score.is_finite() || before(scores[at], ids[at]) {
             return;
         }
-        let at = (0..self.k).find(|&at| !before(at)).unwrap_or(self.k - 1);
-        scores.copy_within(at..self.k - 1, at + 1);
-        ids.copy_within(at..self.k - 1, at + 1);
+        while at > 0 && !before(scores[at - 1], ids[at - 1]) {
+            (scores[at], ids[at]) = (scores[at - 1], ids[at - 1]);
+            at -= 1;
+        }
         (scores[at], ids[at]) = (score, id);
         // what equals the last may come before it
         self.bounds[thing] = scores[self.k - 1].next_down().max(self.least);

@@ -115,8 +115,7 @@ fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32, have_firing: bool) -> T
         let token = &row.neurons;
         let firing = have_firing.then(|| {
             let [promoted_by, suppressed_by] = [0, 1].map(|end| flat(&token.firing[end]));
-            let [promoted_by_v, suppressed_by_v] =
-                [0, 1].map(|end| flat(&token.firing_by_v[end]));
+            let [promoted_by_v, suppressed_by_v] = [0, 1].map(|end| flat(&token.firing_by_v[end]));
             FiringRecord {
                 promoted_by,
                 suppressed_by,
