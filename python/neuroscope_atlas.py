@@ -142,8 +142,10 @@ class Atlas:
         return found
 
     def token(self, model: str, token: int) -> Json:
-        """A token's `text`, and lists of (layer, neuron, value): `promoted_logit`, `suppressed_logit`, `promoted_v`,
-        `suppressed_v`, `peaks_top`, `peaks_bottom`; the last two are cut off, of `n_peaks_top` and `n_peaks_bottom`."""
+        """A token's `text`, and lists of (layer, neuron, value): `promoted_by`, `suppressed_by`, `promoted_by_v`,
+        `suppressed_by_v`, by what the neuron does when it fires on its dominant side (absent in atlases analysed before 0.3);
+        `promoted_logit`, `suppressed_logit`, `promoted_v`, `suppressed_v`, by the sign of the value; `peaks_top`,
+        `peaks_bottom`, which are cut off, of `n_peaks_top` and `n_peaks_bottom`."""
         index = self.json(f"{model}/tokens/index.json")
         first = token - token % index["tokens_per_file"]
         found = dict(self.json(f"{model}/tokens/{first:06}.json")["tokens"][token - first])

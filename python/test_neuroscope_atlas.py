@@ -143,6 +143,9 @@ class AtlasTest(unittest.TestCase):
             self.assertEqual(found["text"], text)
             *_, (_, _, last) = found["promoted_logit"]
             self.assertTrue((*at, value) in found["promoted_logit"] or value <= last)
+            for name in ("promoted_by", "suppressed_by", "promoted_by_v", "suppressed_by_v"):
+                sizes = [abs(value) for _, _, value in found[name]]
+                self.assertEqual(sizes, sorted(sizes, reverse=True))
 
     def test_texts_are_folded_as_the_index_is(self) -> None:
         vectors = json.loads((Path(__file__).parent / "../tests/support/search.json").read_text())

@@ -7,16 +7,15 @@ use super::error::AtlasError;
 use super::line::LineWriter;
 use super::neurons::{self, LayerSummaries, NEURONS_FILE, Rules, Summary};
 use super::read::Atlas;
-use super::sides::{Peak, Side, is_start};
-use super::weights::{self, AnalysisOptions, NeuronWeights, TOKENS_FILE, TokenIndex, layer_file};
+use super::sides::{Orientation, Peak, Side, is_start, orientation};
+use super::weights::{self, AnalysisOptions, NeuronWeights, PeakIndex, TOKENS_FILE, layer_file};
 use crate::files::ModelHashes;
 use crate::ids::{NeuronId, TokenId};
 use crate::model::Config;
 use crate::model::weights::Checkpoint;
 use crate::shard::{
-    AtlasManifest, FileEntry, Folder, PeakReader, PeakRow, ScanIdentity, StatsReader, WEIGHTS_FILE,
+    AtlasManifest, FileEntry, Folder, PeakReader, ScanIdentity, StatsReader, WEIGHTS_FILE,
 };
-use crate::stats::examples::ListKind;
 use crate::tokens::Vocabulary;
 use crate::tokens::store::TokenStore;
 
@@ -74,8 +73,11 @@ pub fn analyze(
         layers.push(summaries);
         Ok(())
     };
-    let (info, mut tokens) = weights::weights(&config, model.checkpoint, options, progress, each)?;
-    add_peaks(&mut tokens, folder.path(), &old, model.store)?;
+    let (orientations, peaks) = sides_and_peaks(&old, model.store)?;
+    let checkpoint = model.checkpoint;
+    let (info, mut tokens) =
+        weights::weights(&config, checkpoint, options, &orientations, progress, each)?;
+    *tokens.peaks() = peaks;
     tokens.write(&folder.path().join(TOKENS_FILE), model.vocabulary)?;
     folder.write_json(WEIGHTS_FILE, &info)?;
     neurons::rank(&mut layers);
@@ -99,21 +101,7 @@ fn summaries(
     weights: &[NeuronWeights],
 ) -> Result<Vec<Summary>, AtlasError> {
     let (folder, scan) = (atlas.folder(), &atlas.manifest().scan);
-    let windowing = atlas.windowing();
-    let mut peaks: Vec<Vec<Peak>> = vec![Vec::new(); scan.model.d_mlp as usize];
-    for rows in PeakReader::open(folder, layer, scan)? {
-        for row in rows? {
-            let side = Side::ALL
-                .into_iter()
-                .find(|side| Some(side.list()) == row.list);
-            peaks[row.neuron as usize].extend(side.map(|side| Peak {
-                side,
-                value: row.value,
-                place: (row.doc, row.pos),
-                at_start: is_start(&windowing, row.pos),
-            }));
-        }
-    }
+    let peaks = layer_peaks(atlas, layer)?;
     let mut summaries = LayerSummaries::new(Rules::Sides);
     let stats = StatsReader::open(folder, layer, scan)?;
     for ((neuron, stats), peaks) in (0..).zip(stats).zip(&peaks) {
@@ -135,38 +123,51 @@ pub fn check_model(scan: &ScanIdentity, found: &ModelHashes) -> Result<(), Atlas
     }
 }
 
-/// Adds the tokens that the extreme examples of all neurons peak on.
-fn add_peaks(
-    tokens: &mut TokenIndex,
-    folder: &Path,
+/// The examples of both sides of a layer's neurons, best first.
+fn layer_peaks(atlas: &Atlas, layer: u32) -> Result<Vec<Vec<Peak>>, AtlasError> {
+    let (windowing, scan) = (atlas.windowing(), &atlas.manifest().scan);
+    let mut peaks: Vec<Vec<Peak>> = vec![Vec::new(); scan.model.d_mlp as usize];
+    for rows in PeakReader::open(atlas.folder(), layer, scan)? {
+        for row in rows? {
+            let side = Side::ALL
+                .into_iter()
+                .find(|side| Some(side.list()) == row.list);
+            peaks[row.neuron as usize].extend(side.map(|side| Peak {
+                side,
+                value: row.value,
+                place: (row.doc, row.pos),
+                at_start: is_start(&windowing, row.pos),
+            }));
+        }
+    }
+    Ok(peaks)
+}
+
+/// The sides that dominate, neuron by neuron through all layers, and the tokens that examples of both sides peak on.
+fn sides_and_peaks(
     atlas: &Atlas,
     store: &TokenStore,
-) -> Result<(), AtlasError> {
-    let (windowing, scan) = (atlas.windowing(), &atlas.manifest().scan);
-    let token_at = |peak: &PeakRow| -> Result<Option<TokenId>, AtlasError> {
-        Ok(match windowing.token_at(peak.pos) {
-            Some(at) => store.tokens(peak.doc, at..at + 1)?.first().copied(),
+) -> Result<(Vec<Option<Orientation>>, PeakIndex), AtlasError> {
+    let (windowing, model) = (atlas.windowing(), &atlas.manifest().scan.model);
+    let token_at = |peak: &Peak| -> Result<Option<TokenId>, AtlasError> {
+        let (doc, pos) = peak.place;
+        Ok(match windowing.token_at(pos) {
+            Some(at) => store.tokens(doc, at..at + 1)?.first().copied(),
             None => windowing.bos,
         })
     };
-    for layer in 0..scan.model.n_layers {
-        let mut rows: Vec<PeakRow> = Vec::new();
-        for batch in PeakReader::open(folder, layer, scan)? {
-            rows.extend(batch?);
-        }
-        for of_neuron in rows.chunk_by(|a, b| a.neuron == b.neuron) {
-            let id = NeuronId {
-                layer,
-                neuron: of_neuron[0].neuron,
-            };
-            for (end, list) in [(0, ListKind::Top), (1, ListKind::Bottom)] {
-                let peaks = of_neuron.iter().filter(|peak| peak.list == Some(list));
-                let found = peaks.map(token_at).collect::<Result<Vec<_>, _>>()?;
-                tokens
-                    .peaks()
-                    .add(id, end, found.into_iter().flatten().collect());
+    let mut orientations = Vec::new();
+    let mut index = PeakIndex::new(model.d_vocab as usize, model.d_mlp);
+    for layer in 0..model.n_layers {
+        for (neuron, peaks) in (0..).zip(layer_peaks(atlas, layer)?) {
+            orientations.push(orientation(&peaks));
+            for (end, side) in Side::ALL.into_iter().enumerate() {
+                let own = peaks.iter().filter(|peak| peak.side == side);
+                let tokens = own.map(token_at).collect::<Result<Vec<_>, _>>()?;
+                let tokens = tokens.into_iter().flatten().collect();
+                index.add(NeuronId { layer, neuron }, end, tokens);
             }
         }
     }
-    Ok(())
+    Ok((orientations, index))
 }

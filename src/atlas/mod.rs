@@ -32,7 +32,7 @@ pub use weights::{
 };
 pub(crate) use weights::{
     PeakIndex, WeightsSample, different_from_model, different_tokens, different_weights,
-    layer_file, wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
+    layer_file, wrong_firing, wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
 };
 
 /// The columns of the tables of weights, tokens and neurons, as lines of Markdown.

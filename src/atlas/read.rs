@@ -13,6 +13,7 @@ use crate::tokens::Windowing;
 
 use super::error::AtlasError;
 use super::neurons::{self, NEURONS_FILE, Summary};
+use super::sides::Orientation;
 use super::weights::{self, NeuronWeights, TOKENS_FILE, TokenBatches, WeightsInfo};
 
 /// An atlas on disk.
@@ -101,6 +102,16 @@ impl Atlas {
     pub fn has_sides(&self) -> Result<bool, AtlasError> {
         let absent = self.absent_from_summaries()?;
         Ok(!absent.iter().any(|column| column == "at_starts"))
+    }
+
+    /// The sides that dominate, neuron by neuron through all layers.
+    pub(crate) fn orientations(&self) -> Result<Vec<Option<Orientation>>, AtlasError> {
+        let mut orientations = Vec::new();
+        for layer in 0..self.manifest.scan.model.n_layers {
+            let summaries = self.summaries(layer)?.into_iter();
+            orientations.extend(summaries.map(|summary| summary.orientation));
+        }
+        Ok(orientations)
     }
 
     /// What holds for the weights of all neurons, if they were analysed.

@@ -69,6 +69,11 @@ impl Orientation {
     pub fn is_balanced(&self) -> bool {
         self.balance > ALIKE
     }
+
+    /// Whether the neuron speaks with a side: the one that dominates, or either where both are nearly as large.
+    pub fn speaks(&self, side: Side) -> bool {
+        self.side == side || self.is_balanced()
+    }
 }
 
 /// Whether a neuron fires where windows start.

@@ -7,7 +7,9 @@ use candle_core::{DType, Tensor};
 use super::examples::is_ranked;
 use super::tables::TOKENS;
 use super::{Findings, Recomputed, TOKEN_ROWS, VerifyError, VerifyOptions};
-use crate::atlas::{Atlas, ExampleRow, WeightsSample, different_from_model, layer_file};
+use crate::atlas::{
+    Atlas, ExampleRow, TokenBatches, WeightsSample, different_from_model, layer_file,
+};
 use crate::ids::{DocId, NeuronId, Pos};
 use crate::load::ModelFiles;
 use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
@@ -213,7 +215,10 @@ pub(super) fn weights(
     let scan = &atlas.manifest().scan;
     let wanted = drawn(u64::from(scan.model.d_vocab), options.neurons, options.seed);
     let mut tokens = Vec::new();
-    for batch in atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
+    let batches = atlas.tokens(TOKEN_ROWS)?;
+    let have_firing = batches.as_ref().is_some_and(TokenBatches::have_firing);
+    let orientations = have_firing.then(|| atlas.orientations()).transpose()?;
+    for batch in batches.into_iter().flatten() {
         for row in batch? {
             if wanted.binary_search(&u64::from(row.token.0)).is_ok() {
                 tokens.push((row.token, row.neurons));
@@ -226,6 +231,7 @@ pub(super) fn weights(
             .weights_info()
             .is_some_and(|info| info.norm_after_mlp.is_some()),
         tokens: &tokens,
+        orientations: orientations.as_deref(),
     };
     let of_layer = |layer| Ok(atlas.weights(layer)?.unwrap_or_default());
     let checkpoint = files.checkpoint()?;

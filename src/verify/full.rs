@@ -10,8 +10,8 @@ use super::manifests::Manifests;
 use super::tables::{TOKENS, compare_layer, compare_neuron, quoted};
 use super::{Findings, Full, TOKEN_ROWS, VerifyError};
 use crate::atlas::{
-    Atlas, AtlasError, ExampleRow, NeuronWeights, Part, TokenNeurons, TokenRow, different_tokens,
-    different_weights, find_parts, layer_file, merge_layer, weights,
+    Atlas, AtlasError, ExampleRow, NeuronWeights, Part, TokenBatches, TokenNeurons, TokenRow,
+    different_tokens, different_weights, find_parts, layer_file, merge_layer, weights,
 };
 use crate::ids::{NeuronId, TokenId};
 use crate::load::ModelFiles;
@@ -258,7 +258,10 @@ impl FullCheck<'_> {
             }
             Ok::<(), AtlasError>(())
         };
-        let (expected, index) = weights(self.config, &checkpoint, &info.options, &|_| true, each)?;
+        let orientations = self.atlas.orientations()?;
+        let (config, options) = (self.config, &info.options);
+        let (expected, index) =
+            weights(config, &checkpoint, options, &orientations, &|_| true, each)?;
         if !exact || n_different * 2 > self.n_neurons() {
             findings.append(roughly);
             return Ok(());
@@ -280,11 +283,16 @@ impl FullCheck<'_> {
         expected: impl Fn(TokenId) -> TokenNeurons,
         findings: &mut Findings,
     ) -> Result<(), VerifyError> {
-        for batch in self.atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
+        let batches = self.atlas.tokens(TOKEN_ROWS)?;
+        let have_firing = batches.as_ref().is_some_and(TokenBatches::have_firing);
+        for batch in batches.into_iter().flatten() {
             for found in batch? {
                 let token = found.token;
                 let mut neurons = expected(token);
                 neurons.peaks = found.neurons.peaks.clone();
+                if !have_firing {
+                    neurons.forget_firing();
+                }
                 let row = TokenRow {
                     token,
                     text: self.tokenizer.vocabulary().text(token).into_owned(),

@@ -11,8 +11,9 @@ use super::stats::wrong_stats;
 use super::{Findings, TOKEN_ROWS, VerifyError};
 use crate::atlas::{
     Atlas, AtlasError, LayerSummaries, LineWriter, NeuronWeights, Part, PeakIndex, Rules, Summary,
-    TokenRow, different_summaries, different_tokens, layer_file, measure, merge_layer, peaks_of,
-    rank, wrong_info, wrong_neighbours, wrong_tokens, wrong_weights,
+    TokenBatches, TokenRow, different_summaries, different_tokens, layer_file, measure,
+    merge_layer, peaks_of, rank, wrong_firing, wrong_info, wrong_neighbours, wrong_tokens,
+    wrong_weights,
 };
 use crate::ids::{NeuronId, TokenId};
 use crate::scan::Positions;
@@ -96,7 +97,7 @@ pub(super) fn check(
             }
         }
     }
-    let weights = weights(atlas, &index, tokenizer.vocabulary(), findings)?;
+    let weights = weights(atlas, &summaries, &index, tokenizer.vocabulary(), findings)?;
     let n_neurons = summaries.iter().map(|rows| rows.len() as u64).sum();
     check_summaries(atlas, summaries, weights.as_deref(), findings)?;
     Ok(n_neurons)
@@ -293,6 +294,7 @@ pub(super) fn quoted(names: &[String]) -> String {
 /// Checks what the weights of all neurons say, if they were analysed, and returns it.
 fn weights(
     atlas: &Atlas,
+    summaries: &[Vec<Summary>],
     index: &PeakIndex,
     vocabulary: &Vocabulary,
     findings: &mut Findings,
@@ -323,7 +325,9 @@ fn weights(
         findings.add(file(id.layer), format!("neuron {id}: {what}"));
     }
     let mut tokens = Vec::new();
-    for batch in atlas.tokens(TOKEN_ROWS)?.into_iter().flatten() {
+    let batches = atlas.tokens(TOKEN_ROWS)?;
+    let have_firing = batches.as_ref().is_some_and(TokenBatches::have_firing);
+    for batch in batches.into_iter().flatten() {
         for found in batch? {
             let id = found.token;
             let mut expected = TokenRow {
@@ -342,6 +346,16 @@ fn weights(
         }
     }
     findings.all(TOKENS, wrong_tokens(&all, &tokens));
+    let orientations = summaries.iter().flatten().map(|of| of.orientation);
+    let orientations: Vec<_> = orientations.collect();
+    if have_firing {
+        findings.all(TOKENS, wrong_firing(&all, &tokens, &orientations));
+    } else if orientations.iter().any(Option::is_some) {
+        findings.add(
+            TOKENS,
+            "it lacks `promoted_by`, which the other tables give",
+        );
+    }
     Ok(Some(all))
 }
 

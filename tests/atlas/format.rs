@@ -104,6 +104,14 @@ fn what_the_program_of_version_0_1_wrote_is_read_merged_verified_and_built() {
     succeed(verify.arg("--model").arg(&model).arg("--full"));
     project.build(&[]);
     assert!(project.join("site/llama/2/36.html").is_file());
+    let firing_of_token = || {
+        let mut file = project.json("llama/tokens/000000.json");
+        file["tokens"][9]
+            .as_object_mut()
+            .unwrap()
+            .remove("promoted_by")
+    };
+    assert_eq!(firing_of_token(), None);
     let lists = || -> BTreeSet<String> {
         let layer = project.atlas("llama").layer(1).unwrap();
         let rows = layer.flat_map(|neuron| neuron.unwrap().examples);
@@ -113,6 +121,8 @@ fn what_the_program_of_version_0_1_wrote_is_read_merged_verified_and_built() {
     assert!(before.iter().all(|s| s.orientation.is_none()));
     // analysed again, it knows the sides, but not more of the text
     succeed(&mut analyze_command(&project, &data, &model));
+    project.build(&[]);
+    assert_eq!(firing_of_token().unwrap().as_array().unwrap().len(), 10);
     let analysed = summaries(1);
     assert!(analysed.iter().all(|s| s.orientation.is_some()));
     assert!(analysed.iter().all(|s| s.at_starts.is_some()));

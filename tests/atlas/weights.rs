@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use neuroscope::atlas::{
-    AnalysisOptions, Class, NeuronWeights, Reads, Region, Relation, Role, RoleThresholds,
-    TokenIndex, WeightsInfo, weights,
+    AnalysisOptions, Class, NeuronWeights, Orientation, Reads, Region, Relation, Role,
+    RoleThresholds, Side, TokenIndex, WeightsInfo, weights,
 };
 use neuroscope::ids::{DocId, NeuronId, Pos, TokenId};
 use neuroscope::load::ModelFiles;
@@ -43,13 +43,34 @@ fn analysis_by(folder: &Path, change: impl Fn(&mut Config), options: &AnalysisOp
         layers.push(neurons);
         Ok(())
     };
-    let found = weights(&config, &checkpoint, options, &|_| true, each);
+    let orientations: Vec<_> = (0..config.n_layers * config.d_mlp)
+        .map(orientation)
+        .collect();
+    let found = weights(
+        &config,
+        &checkpoint,
+        options,
+        &orientations,
+        &|_| true,
+        each,
+    );
     let (info, tokens) = found.unwrap();
     Analysis {
         layers,
         info,
         tokens,
     }
+}
+
+/// The sides that `conformance/weights.py` gives to neurons.
+fn orientation(flat: usize) -> Option<Orientation> {
+    let (side, balance) = match flat % 5 {
+        0 | 1 => (Side::Positive, 0.5),
+        2 => (Side::Negative, 0.0),
+        3 => (Side::Negative, 0.9),
+        _ => return None,
+    };
+    Some(Orientation { side, balance })
 }
 
 /// The tensors of a reference, numbers of all kinds as f64.
@@ -185,6 +206,10 @@ fn the_analysis_agrees_with_an_independent_reference() {
                 ("suppressed_logit", &of.by_logit[1]),
                 ("promoted_v", &of.by_v[0]),
                 ("suppressed_v", &of.by_v[1]),
+                ("promoted_by", &of.firing[0]),
+                ("suppressed_by", &of.firing[1]),
+                ("promoted_by_v", &of.firing_by_v[0]),
+                ("suppressed_by_v", &of.firing_by_v[1]),
             ];
             for (kind, list) in lists {
                 let list: Vec<_> = list.iter().map(flat).collect();
@@ -558,6 +583,7 @@ fn weights_that_are_no_numbers_are_named() {
         &config,
         &checkpoint,
         &AnalysisOptions::default(),
+        &[],
         &|_| true,
         |_, _| Ok(()),
     );
@@ -734,6 +760,52 @@ fn the_token_index_knows_where_examples_peak() {
         }
     }
     assert!(seen > 200, "{seen}");
+}
+
+/// A token's neurons are listed for what they do on the side that dominates, or on either where both are nearly as large.
+#[test]
+fn the_token_index_follows_the_sides_of_neurons() {
+    let project = Project::tiny("llama");
+    let atlas = project.atlas("tiny");
+    let sides: Vec<_> = (0..3)
+        .flat_map(|layer| atlas.summaries(layer).unwrap())
+        .map(|summary| summary.orientation)
+        .collect();
+    let mut counts = [[0; 2]; 2];
+    let mut shown = Vec::new();
+    for first in (0..290).step_by(128) {
+        let file = project.json(&format!("tiny/tokens/{first:06}.json"));
+        shown.extend(file["tokens"].as_array().unwrap().clone());
+    }
+    let rows = atlas.tokens(100).unwrap().unwrap();
+    for (row, shown) in rows.flat_map(Result::unwrap).zip(&shown) {
+        for (end, lists) in [
+            ["promoted_by", "promoted_by_v"],
+            ["suppressed_by", "suppressed_by_v"],
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let all = [&row.neurons.firing[end], &row.neurons.firing_by_v[end]];
+            for (name, list) in lists.into_iter().zip(all) {
+                let shown = shown[name].as_array().unwrap();
+                assert_eq!((shown.len(), list.len()), (10, 10));
+                for ((id, value), shown) in list.iter().zip(shown) {
+                    let flat = id.layer * 37 + id.neuron;
+                    let side = match (*value > 0.0) == (end == 0) {
+                        true => Side::Positive,
+                        false => Side::Negative,
+                    };
+                    let own = sides[flat as usize].unwrap();
+                    assert!(own.side == side || own.balance > 0.8, "{id} {value}");
+                    counts[end][usize::from(own.side == side)] += 1;
+                    assert_eq!(shown[0], flat);
+                    assert!((shown[1].as_f64().unwrap() - f64::from(*value)).abs() < 1e-4);
+                }
+            }
+        }
+    }
+    assert!(counts.as_flattened().iter().all(|n| *n > 100), "{counts:?}");
 }
 
 fn atlas_files(data: &Path) -> BTreeMap<String, Vec<u8>> {

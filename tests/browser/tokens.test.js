@@ -7,7 +7,8 @@ import { tokenText } from "../../theme/assets/read/tokens.js";
 import { filesOf, key as keyOf, matches, order, parseQuery, summary } from "../../theme/assets/read/tokensearch.js";
 
 const PAGE = "tiny/tokens.html";
-const LISTS = ["promoted_logit", "suppressed_logit", "promoted_v", "suppressed_v", "peaks_top", "peaks_bottom"];
+const LISTS = ["promoted_by", "suppressed_by", "promoted_by_v", "suppressed_by_v", "peaks_top", "peaks_bottom"];
+const SIGNED = { promoted_by: "promoted_logit", suppressed_by: "suppressed_logit", promoted_by_v: "promoted_v", suppressed_by_v: "suppressed_v" };
 let index, tokens; // the records of all, by id
 
 before(async () => {
@@ -212,12 +213,55 @@ test("a token's lists are those of its record, and lead to neurons", async () =>
     const steps = await page.$$eval("#token .steps a", (links) => links.map((link) => link.getAttribute("href")));
     assert.deepEqual(steps, [id > 0 ? `#${id - 1}` : null, id < last ? `#${id + 1}` : null]);
   }
-  assert.match(await page.textContent(`[data-list=promoted_logit]`), /^\d/);
-  const [href, name] = await page.$eval("[data-list=promoted_logit] a", ({ href, textContent }) => [href, textContent]);
+  assert.match(await page.textContent(`[data-list=promoted_by]`), /^\d/);
+  const [href, name] = await page.$eval("[data-list=promoted_by] a", ({ href, textContent }) => [href, textContent]);
   await access(`${SITE}/${href.slice(root.length)}`);
-  await page.click("[data-list=promoted_logit] a");
+  await page.click("[data-list=promoted_by] a");
   await page.waitForURL(href);
   assert.equal(await page.textContent("h1 .id"), name);
+});
+
+test("a list says with which side a neuron promotes or suppresses the token", async () => {
+  const shown = { "+": 0, "−": 0 };
+  for (const id of [idOf(" the"), 0, 100, tokens.length - 1]) {
+    await page.goto("about:blank");
+    await page.goto(`${root}${PAGE}#${id}`);
+    await shows(id);
+    assert.ok(await page.isVisible("#token-sides") && !(await page.isVisible("#token-signed")));
+    for (const list of Object.keys(SIGNED)) {
+      const found = await page.$$eval(`[data-list=${list}] li:not(.none)`, (items) => items.map((item) => [item.querySelector(".side").title, item.querySelector(".side").textContent]));
+      tokens[id][list].forEach(([, value], i) => {
+        const [title, text] = found[i];
+        const promotes = list.startsWith("promoted");
+        const side = value > 0 === promotes ? "+" : "−";
+        assert.deepEqual([title, text], [`${promotes ? "promotes" : "suppresses"} it when it fires (${side})`, `(${side})`]);
+        shown[side] += 1;
+      });
+      assert.equal(found.length, tokens[id][list].length);
+    }
+  }
+  assert.ok(shown["+"] > 20 && shown["−"] > 20, JSON.stringify(shown));
+});
+
+test("an atlas that does not know the sides lists neurons by sign, and says so", async () => {
+  await page.route(/tokens\/\d{6}\.json/, async (route) => {
+    const file = await (await route.fetch()).json();
+    for (const token of file.tokens) for (const list of Object.keys(SIGNED)) delete token[list];
+    await route.fulfill({ json: file });
+  });
+  const id = idOf(" the");
+  await page.goto(`${root}${PAGE}#${id}`);
+  await shows(id);
+  assert.ok(await page.isVisible("#token-signed") && !(await page.isVisible("#token-sides")));
+  assert.match(await page.textContent("#token-signed"), /does not say on which side its neurons fire.*neuroscope analyze/);
+  for (const [list, signed] of Object.entries(SIGNED)) {
+    const found = await page.$$eval(`[data-list=${list}] li`, (items) => items.map((item) => item.querySelector("a").textContent));
+    assert.deepEqual(found, tokens[id][signed].map(([flat]) => `${Math.floor(flat / 37)}.${flat % 37}`));
+    assert.equal(await page.locator(`[data-list=${list}] .side`).count(), 0);
+  }
+  await page.evaluate(() => (location.hash = "#99999"));
+  await page.waitForSelector("#token-problem:not([hidden])");
+  assert.ok(!(await page.isVisible("#token-signed")));
 });
 
 test("an address leads to a token, and back and forth between them", async () => {

@@ -27,6 +27,8 @@ and of the whole model, N = n_layers * n, a neuron's id being layer * n + neuron
     {in_in,out_out}_{layer,others}.{ids,values}   [N, 10] neurons by |cosine|, of the same layer and of all others
     {down,up}stream_{in,gate}.{ids,values}        [N, 10] by |cos(w_out, w_in)| or w_gate, to later and from earlier layers
     {promoted,suppressed}_{logit,v}.{ids,values}  [d_vocab, 10] neurons by logit weight, and by v, largest and smallest first
+    {promoted,suppressed}_by{,_v}.{ids,values}    [d_vocab, 10] neurons by what they do when they fire with a sign of SIDES, largest
+                                                      effect first, by logit weight and by v; values are signed
 
 What belongs to the gate is missing where there is none. ../smollm2/weights.py does the same to a real model.
 """
@@ -46,6 +48,7 @@ N_NEIGHBOURS = 10
 N_PAIRS = 100_000
 BLOCK = 128  # rows at a time, so that a vocabulary of 50,000 takes 50 MB
 CLASSES = ["strengthening", "conditional strengthening", "proportional change", "orthogonal output", "weakening", "conditional weakening"]
+SIDES = [[1], [1], [-1], [1, -1], []]  # signs that neurons speak with, over and over: their scans are not known here
 ROLES = ["none", "prediction", "suppression", "partition", "entropy"]
 
 
@@ -391,6 +394,21 @@ def neurons_of_tokens(weights, tokens):
                 yield f"{end}_{name}", rows, scores, np.where(np.isnan(scores), -np.inf, sign * scores)
 
 
+def firing(w_out, w_u, tokens, signs):
+    """As `neurons_of_tokens`, but by what neurons do to the tokens' logits when they fire; `signs` are two rows of truth values,
+    whether each neuron speaks with its positive and with its negative values."""
+    length = norms(w_out)
+    for rows in blocks(tokens):
+        logits = w_u[rows] @ w_out.T
+        scale = norms(w_u[rows])[:, None] * length
+        v = np.divide(logits, scale, out=np.full_like(logits, np.nan), where=scale > 0)
+        for name, scores in (("by", logits), ("by_v", v)):
+            for end, sign in (("promoted", 1), ("suppressed", -1)):
+                effects = [np.where(speaks, sign * side * scores, -np.inf) for speaks, side in zip(signs, (1, -1))]
+                effect = np.nan_to_num(np.maximum(*effects), nan=-np.inf)
+                yield f"{end}_{name}", rows, scores, np.where((effect > 0) & (length > 0), effect, -np.inf)
+
+
 # --- neurons and neurons ----------------------------------------------------------------------------------------------
 
 def neighbours(weights, neurons, dtype=np.float64):
@@ -425,7 +443,10 @@ def make(name):
         written = weights.w_written[layer] if weights.has_norm_after else None
         parts = directions(weights.w_in[layer], w_gate, weights.w_out[layer], written) | layer_of_tokens(weights, layer, space)
         found |= {f"{layer}.{part}": value for part, value in parts.items()}
-    for part, _, scores, keys in [*neighbours(weights, np.arange(n_layers * n)), *neurons_of_tokens(weights, np.arange(len(weights.w_u)))]:
+    everyone, vocabulary = np.arange(n_layers * n), np.arange(len(weights.w_u))
+    signs = [np.array([sign in SIDES[neuron % len(SIDES)] for neuron in everyone]) for sign in (1, -1)]
+    of_tokens = *neurons_of_tokens(weights, vocabulary), *firing(np.concatenate(weights.w_written), weights.w_u, vocabulary, signs)
+    for part, _, scores, keys in [*neighbours(weights, everyone), *of_tokens]:
         ids = best(keys, N_NEIGHBOURS)
         found.setdefault(f"{part}.ids", []).append(ids)
         found.setdefault(f"{part}.values", []).append(taken(scores, ids))

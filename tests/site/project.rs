@@ -111,10 +111,7 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
     );
 
     project.write("content/gpt2/one.txt", "one");
-    project.build_refused(
-        &[],
-        &["gpt2/one.txt", "belongs to a model"],
-    );
+    project.build_refused(&[], &["gpt2/one.txt", "belongs to a model"]);
     fs::remove_dir_all(project.join("content/gpt2")).unwrap();
     project.write(
         "content/explanations/gpt2.jsonl",

@@ -7,6 +7,7 @@ Every neuron's numbers, tokens and roles are compared; neighbours of 2,000 rando
 may order its entries differently where their values are equal up to 1e-5 of them, or 2e-6 of the largest value of all
 that could be in it. Exits with 1 where more differs than rounding explains.
 """
+import itertools
 import json
 import os
 import pathlib
@@ -121,7 +122,7 @@ def compare_lists(report, name, scores, keys, ids, values):
     there = ids >= 0
     inside = there & (ids < scores.shape[1])
     own = reference.taken(scores, np.where(inside, ids, -1))
-    ranked = np.abs if "stream" in name or name.startswith(("in_in", "out_out")) else lambda x: x
+    ranked = np.abs if "stream" in name or "ed_by" in name or name.startswith(("in_in", "out_out")) else lambda x: x
     right = inside & close(own, values, scores) & close(ranked(values), ranked(reference.taken(scores, expected)), scores)
     right &= np.take_along_axis(keys, np.where(inside, ids, 0), 1) > -np.inf
     for i in range(1, k):
@@ -277,8 +278,12 @@ def main(model, data):
     lap("neighbours")
     table = pq.read_table(f"{data}/atlas/tokens.parquet")
     assert (numbers(table, "token") == np.arange(len(weights.w_u))).all()
-    of_tokens = {}
-    for name, rows, scores, keys in reference.neurons_of_tokens(weights, sample(len(weights.w_u))):
+    of_tokens, tokens = {}, sample(len(weights.w_u))
+    sides = pq.read_table(f"{data}/atlas/neurons.parquet", columns=["side", "side_balance"])
+    side, balance = sides["side"].to_numpy(), numbers(sides, "side_balance")
+    signs = [(side == name) | (balance > np.float32(0.8)) for name in ("positive", "negative")]
+    firing = reference.firing(np.concatenate(weights.w_written), weights.w_u, tokens, signs)
+    for name, rows, scores, keys in itertools.chain(reference.neurons_of_tokens(weights, tokens), firing):
         if name not in of_tokens:
             of_tokens[name] = lists(table, name, reference.N_NEIGHBOURS, of_neuron(n))
         compare_lists(report, name, np.nan_to_num(scores), keys, *(part[rows] for part in of_tokens[name]))

@@ -10,6 +10,7 @@ use super::directions::{layer_directions, values};
 use super::pairs::{Neighbours, PackedDirections};
 use super::vocabulary::Vocabulary;
 use crate::atlas::error::AtlasError;
+use crate::atlas::sides::{Orientation, Side};
 use crate::lanes::Isa;
 use crate::model::Config;
 use crate::model::weights::Checkpoint;
@@ -50,7 +51,11 @@ pub fn bench_weights(
     let analysis = checkpoint.analysis(config, &Device::Cpu);
     let w_u = analysis.unembed()?;
     let tokens = values(&w_u)?;
-    let mut vocabulary = Vocabulary::new(isa, &tokens, d);
+    // a neuron that speaks with its positive side beside one that speaks with its negative side
+    let sides = Side::ALL.map(|side| Some(Orientation { side, balance: 0.0 }));
+    let orientations = sides.repeat((config.n_layers * d_mlp).div_ceil(2));
+    let new_vocabulary = || Vocabulary::new(isa, &tokens, d, &orientations);
+    let mut vocabulary = new_vocabulary();
     let w_u = w_u.t().map_err(model_error)?;
     let neighbours = || Neighbours::new(isa, (config.n_layers, d_mlp), d, config.gated);
     let n_rows = config.n_layers - LAYERS.min(config.n_layers / 2);
@@ -72,7 +77,7 @@ pub fn bench_weights(
         let layer = round % n_rows;
         if layer == 0 {
             // from here on it would be the same neurons again
-            vocabulary = Vocabulary::new(isa, &tokens, d);
+            vocabulary = new_vocabulary();
             found = neighbours();
         }
         let mlp = analysis.mlp(layer)?;

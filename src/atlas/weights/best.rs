@@ -6,6 +6,8 @@ use parking_lot::Mutex;
 #[derive(Clone, Debug)]
 pub(super) struct Best {
     k: usize,
+    /// What every score must exceed.
+    least: f32,
     /// `[n, k]`, best first; -∞ where there are fewer.
     scores: Vec<f32>,
     ids: Vec<u32>,
@@ -17,6 +19,7 @@ impl Best {
     pub(super) fn new(n: usize, k: usize) -> Self {
         Self {
             k,
+            least: f32::NEG_INFINITY,
             scores: vec![f32::NEG_INFINITY; n * k],
             ids: vec![u32::MAX; n * k],
             bounds: vec![f32::NEG_INFINITY; n],
@@ -28,6 +31,14 @@ impl Best {
         let mut best = Self::new(n, k);
         best.bounds[some..].fill(f32::INFINITY);
         best
+    }
+
+    /// The same, but only for scores that exceed `least`.
+    pub(super) fn above(mut self, least: f32) -> Self {
+        self.least = least;
+        let bounds = self.bounds.iter_mut();
+        bounds.for_each(|bound| *bound = bound.max(least));
+        self
     }
 
     /// What a score must exceed to change anything, thing by thing.
@@ -46,16 +57,18 @@ impl Best {
     fn insert(&mut self, thing: usize, id: u32, score: f32) {
         let scores = &mut self.scores[thing * self.k..(thing + 1) * self.k];
         let ids = &mut self.ids[thing * self.k..(thing + 1) * self.k];
-        let before = |at: usize| scores[at] > score || (scores[at] == score && ids[at] < id);
-        if !score.is_finite() || before(self.k - 1) {
+        let before = |other: f32, other_id: u32| other > score || (other == score && other_id < id);
+        let mut at = self.k - 1;
+        if !score.is_finite() || before(scores[at], ids[at]) {
             return;
         }
-        let at = (0..self.k).find(|&at| !before(at)).unwrap_or(self.k - 1);
-        scores.copy_within(at..self.k - 1, at + 1);
-        ids.copy_within(at..self.k - 1, at + 1);
+        while at > 0 && !before(scores[at - 1], ids[at - 1]) {
+            (scores[at], ids[at]) = (scores[at - 1], ids[at - 1]);
+            at -= 1;
+        }
         (scores[at], ids[at]) = (score, id);
         // what equals the last may come before it
-        self.bounds[thing] = scores[self.k - 1].next_down();
+        self.bounds[thing] = scores[self.k - 1].next_down().max(self.least);
     }
 
     /// What a thing has, best first.
@@ -122,6 +135,17 @@ mod tests {
                 prop_assert_eq!(best.of(thing).collect::<Vec<_>>(), own);
             }
         }
+    }
+
+    #[test]
+    fn what_does_not_exceed_the_least_is_not_taken() {
+        let mut best = Best::of_some(2, 1, 2).above(0.0);
+        for (id, score) in [(7, 0.0), (8, 1.0), (9, -0.0), (10, -1.0)] {
+            best.offer(0, id, score);
+            best.offer(1, id, score);
+        }
+        assert_eq!(best.of(0).collect::<Vec<_>>(), [(8, 1.0)]);
+        assert_eq!(best.of(1).count(), 0);
     }
 
     #[test]

@@ -6,8 +6,10 @@ use std::collections::HashMap;
 use super::classes::Region;
 use super::pairs::Relation;
 use super::roles::{Evidence, share_below};
-use super::vocabulary::{Histogram, Shape};
+use super::tokens::{FIRING, FIRING_BY_V};
+use super::vocabulary::{Histogram, Shape, Sides};
 use super::{NeuronWeights, TOP_NEURONS, TOP_TOKENS, TokenNeurons, WeightsInfo};
+use crate::atlas::sides::Orientation;
 use crate::ids::{NeuronId, TokenId};
 use crate::shard::ScanIdentity;
 
@@ -447,6 +449,75 @@ pub(crate) fn wrong_tokens(all: &[Vec<NeuronWeights>], tokens: &[TokenNeurons]) 
                 token.0
             )
         }));
+    }
+    wrong
+}
+
+/// What is wrong with the neurons that promote and suppress tokens when they fire, by the sides of all neurons, the tokens of
+/// neurons and the lists by sign. Tokens are in order, from 0.
+pub(crate) fn wrong_firing(
+    all: &[Vec<NeuronWeights>],
+    tokens: &[TokenNeurons],
+    orientations: &[Option<Orientation>],
+) -> Vec<String> {
+    let d_mlp = all.first().map_or(0, Vec::len);
+    let sides = |id: NeuronId| {
+        let flat = id.layer as usize * d_mlp + id.neuron as usize;
+        Sides::new(orientations.get(flat).copied().flatten())
+    };
+    let mut wrong = Vec::new();
+    for (layer, rows) in (0..).zip(all) {
+        for (neuron, row) in (0..).zip(rows) {
+            let id = NeuronId { layer, neuron };
+            for &(token, value) in row.top.iter().chain(&row.bottom) {
+                let lists = &tokens[token.0 as usize].firing;
+                for end in (0..2).filter(|end| value != 0.0 && sides(id).act(*end, value)) {
+                    if !agrees(&lists[end], id, value, f32::abs, TOP_NEURONS) {
+                        wrong.push(format!(
+                            "token {}: what fires contradicts the tokens of neuron {id}",
+                            token.0
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    let listed = |id: NeuronId, value: f32| {
+        let row = &all[id.layer as usize][id.neuron as usize];
+        if value > 0.0 { &row.top } else { &row.bottom }
+    };
+    for (token, row) in (0..).map(TokenId).zip(tokens) {
+        let measures = [
+            (FIRING, &row.firing, &row.by_logit),
+            (FIRING_BY_V, &row.firing_by_v, &row.by_v),
+        ];
+        for (names, firing, signed) in measures {
+            for (end, name) in names.into_iter().enumerate() {
+                let sizes: Vec<(NeuronId, f32)> =
+                    firing[end].iter().map(|(id, x)| (*id, x.abs())).collect();
+                let mut reasons = Vec::from_iter(out_of_order(name, &sizes, false));
+                for &(id, value) in &firing[end] {
+                    let by_sign = &signed[usize::from(value < 0.0)];
+                    if value == 0.0 || !sides(id).act(end, value) {
+                        reasons.push(format!("`{name}` has neuron {id}, but not by its side"));
+                    } else if !agrees(by_sign, id, value, f32::abs, TOP_NEURONS) {
+                        reasons.push(format!("`{name}` contradicts the lists by sign"));
+                    } else if names == FIRING
+                        && !agrees(listed(id, value), token, value, f32::abs, TOP_TOKENS)
+                    {
+                        reasons.push(format!("`{name}` contradicts the tokens of neuron {id}"));
+                    }
+                }
+                for &(id, value) in signed.iter().flatten() {
+                    let acts = value != 0.0 && sides(id).act(end, value);
+                    if acts && !agrees(&firing[end], id, value, f32::abs, TOP_NEURONS) {
+                        reasons.push(format!("`{name}` contradicts the lists by sign"));
+                    }
+                }
+                let place = |reason| format!("token {}: {reason}", token.0);
+                wrong.extend(reasons.into_iter().map(place));
+            }
+        }
     }
     wrong
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing of the size neurons × vocabulary or neurons² is ever held: products are looked at some thousand at a time, while
 //! they are in the cache ([`vocabulary`], [`pairs`]). In memory are, beside the checkpoint's own pages, lists of 0.9 kB for
-//! each neuron and 0.7 kB for each token, and first at most 2 GiB of packed layers (or one) with the weights of another layer
+//! each neuron and 1.1 kB for each token, and first at most 2 GiB of packed layers (or one) with the weights of another layer
 //! twice, then the packed unembedding with either itself three times more, while it is packed, or the packed embedding and the weights of as many
 //! layers as fit into 1 GiB (or one).
 
@@ -27,7 +27,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use bench::{WeightsRound, bench_weights};
-pub(crate) use checks::{wrong_info, wrong_neighbours, wrong_tokens, wrong_weights};
+pub(crate) use checks::{wrong_firing, wrong_info, wrong_neighbours, wrong_tokens, wrong_weights};
 pub use classes::{ALIGNED, Class, Classed, Cosines, Region};
 pub use pairs::Relation;
 pub use reads::Reads;

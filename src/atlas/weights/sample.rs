@@ -6,8 +6,11 @@ use rayon::prelude::*;
 
 use super::directions::{dot, inverse_norm, layer_directions, values};
 use super::reads::Reads;
-use super::{NeuronWeights, TokenNeurons};
+use super::tokens::{FIRING, FIRING_BY_V};
+use super::vocabulary::Sides;
+use super::{NeuronWeights, TOP_NEURONS, TokenNeurons};
 use crate::atlas::error::AtlasError;
+use crate::atlas::sides::Orientation;
 use crate::ids::{NeuronId, TokenId};
 use crate::model::Config;
 use crate::model::weights::Checkpoint;
@@ -23,6 +26,8 @@ pub(crate) struct WeightsSample<'a> {
     pub(crate) norm_is_apart: bool,
     /// Tokens whose neurons are recomputed, with what the atlas has.
     pub(crate) tokens: &'a [(TokenId, TokenNeurons)],
+    /// The sides that dominate, neuron by neuron through all layers, if the atlas has what neurons do when they fire.
+    pub(crate) orientations: Option<&'a [Option<Orientation>]>,
 }
 
 /// Compares an atlas with the weights of its model; returns what differs, with the layer if it is of one. `of_layer` are the
@@ -146,8 +151,47 @@ pub(crate) fn different_from_model(
                 ));
             }
         }
+        for (names, lists, found) in [
+            (FIRING, &of.firing, &logits[at]),
+            (FIRING_BY_V, &of.firing_by_v, &cosines[at]),
+        ] {
+            let Some(orientations) = sample.orientations else {
+                continue;
+            };
+            let sides = |id: NeuronId| {
+                let flat = id.layer as usize * config.d_mlp + id.neuron as usize;
+                Sides::new(orientations[flat])
+            };
+            for (end, name) in names.into_iter().enumerate() {
+                if !is_firing(&lists[end], found, |id, value| sides(id).act(end, value)) {
+                    different.push((
+                        None,
+                        format!("token {}: `{name}` differs from what was computed", token.0),
+                    ));
+                }
+            }
+        }
     }
     Ok(different)
+}
+
+/// Whether a list has the values of the largest size among those that act, as far as rounding lets them be told apart.
+fn is_firing(
+    list: &[(NeuronId, f32)],
+    all: &[(NeuronId, f64)],
+    acts: impl Fn(NeuronId, f32) -> bool,
+) -> bool {
+    let effect = |&(id, value): &(NeuronId, f64)| match acts(id, value as f32) {
+        true => (id, value.abs()),
+        false => (id, -value.abs()),
+    };
+    let effects: Vec<_> = all.iter().map(effect).collect();
+    let sizes: Vec<_> = list.iter().map(|(id, value)| (*id, value.abs())).collect();
+    let largest = effects.iter().fold(0f64, |most, of| most.max(of.1.abs()));
+    let clear = effects.iter().filter(|of| of.1 > TOLERANCE * largest);
+    list.iter().all(|(id, value)| acts(*id, *value))
+        && list.len() >= clear.count().min(TOP_NEURONS)
+        && is_best(&sizes, &effects)
 }
 
 /// Whether a list has the largest, or the smallest, of all values, as far as rounding lets them be told apart.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::TOP_NEURONS;
 use super::best::{Best, Shared};
 use super::table::check_neurons;
-use super::vocabulary::Writers;
+use super::vocabulary::TokenWriters;
 use crate::atlas::error::AtlasError;
 use crate::ids::{NeuronId, TokenId};
 use crate::shard::{Column, Row, ScanIdentity, Table, TableReader, TableWriter};
@@ -23,6 +23,8 @@ const ROWS: usize = 4096;
 
 const BY_LOGIT: [&str; 2] = ["promoted_logit", "suppressed_logit"];
 const BY_V: [&str; 2] = ["promoted_v", "suppressed_v"];
+pub(super) const FIRING: [&str; 2] = ["promoted_by", "suppressed_by"];
+pub(super) const FIRING_BY_V: [&str; 2] = ["promoted_by_v", "suppressed_by_v"];
 const PEAKS: [&str; 2] = ["peaks_top", "peaks_bottom"];
 const N_PEAKS: [&str; 2] = ["n_peaks_top", "n_peaks_bottom"];
 
@@ -42,8 +44,21 @@ pub struct TokenNeurons {
     pub by_logit: [Vec<(NeuronId, f32)>; 2],
     /// Neurons with the most positive and the most negative cosines of `w_out` with the token's column of `W_U`.
     pub by_v: [Vec<(NeuronId, f32)>; 2],
+    /// Neurons that promote it most when they fire on a side that they speak with, and those that suppress it most, by the size of
+    /// the logit weight. One that promotes it with a negative logit weight does so when it fires negatively.
+    pub firing: [Vec<(NeuronId, f32)>; 2],
+    /// The same by the size of the cosine.
+    pub firing_by_v: [Vec<(NeuronId, f32)>; 2],
     /// Neurons whose largest examples peak on it, and those whose smallest do.
     pub peaks: [Peaks; 2],
+}
+
+impl TokenNeurons {
+    /// Makes it what a version before 0.3 wrote.
+    pub(crate) fn forget_firing(&mut self) {
+        self.firing = Default::default();
+        self.firing_by_v = Default::default();
+    }
 }
 
 /// On which tokens neurons peak.
@@ -98,12 +113,12 @@ fn named(d_mlp: u32, (flat, value): (u32, f32)) -> (NeuronId, f32) {
 
 /// Which neurons write each token, and on which they peak.
 pub struct TokenIndex {
-    writers: Shared<Writers>,
+    writers: Shared<TokenWriters>,
     peaks: PeakIndex,
 }
 
 impl TokenIndex {
-    pub(super) fn new(writers: Shared<Writers>, n_tokens: usize, d_mlp: u32) -> Self {
+    pub(super) fn new(writers: Shared<TokenWriters>, n_tokens: usize, d_mlp: u32) -> Self {
         Self {
             writers,
             peaks: PeakIndex::new(n_tokens, d_mlp),
@@ -117,30 +132,28 @@ impl TokenIndex {
 
     /// What is known of a token.
     pub fn of(&self, token: TokenId) -> TokenNeurons {
-        let named = |found| named(self.peaks.d_mlp, found);
-        let minus = |(flat, score): (u32, f32)| named((flat, 0.0 - score));
-        let both = |lists: &[Best; 2], at: usize| -> [Vec<_>; 2] {
-            [
-                lists[0].of(at).map(named).collect(),
-                lists[1].of(at).map(minus).collect(),
-            ]
+        let named = |lists: [Vec<(u32, f32)>; 2]| {
+            lists.map(|list| {
+                let list = list.into_iter();
+                list.map(|found| named(self.peaks.d_mlp, found)).collect()
+            })
         };
-        let (by_logit, by_v) = self.writers.of(token.0 as usize, |writers, at| {
-            (both(&writers.by_logit, at), both(&writers.by_v, at))
+        let found = self.writers.of(token.0 as usize, |[by_logit, by_v], at| {
+            let signed = [by_logit.signed(at), by_v.signed(at)];
+            [signed, [by_logit.firing(at), by_v.firing(at)]]
         });
+        let [[by_logit, by_v], [firing, firing_by_v]] = found.map(|both| both.map(named));
         TokenNeurons {
             by_logit,
             by_v,
+            firing,
+            firing_by_v,
             peaks: self.peaks.of(token),
         }
     }
 
     /// Writes the table.
-    pub(crate) fn write(
-        &self,
-        path: &Path,
-        vocabulary: &Vocabulary,
-    ) -> Result<(), AtlasError> {
+    pub(crate) fn write(&self, path: &Path, vocabulary: &Vocabulary) -> Result<(), AtlasError> {
         let mut writer = TableWriter::create(path, tokens_table())?;
         let n_tokens = self.peaks.n_tokens;
         for first in (0..n_tokens).step_by(ROWS) {
@@ -226,6 +239,26 @@ pub(crate) fn tokens_table() -> Arc<Table<TokenRow>> {
         );
         columns.push(column.about("those with the most such examples; `value` is how many"));
     }
+    let effects = [("promote", "negative"), ("suppress", "positive")];
+    for (end, (effect, sign)) in effects.into_iter().enumerate() {
+        let logit = Column::keyed(
+            FIRING[end],
+            move |t: &T| &t.neurons.firing[end],
+            move |t, x| t.neurons.firing[end] = x,
+        );
+        let about = format!(
+            "neurons that {effect} it most when they fire on the side that dominates, or on either where both are nearly as large, by the size of the logit weight; one with a {sign} `value` does so with its negative side"
+        );
+        let v = Column::keyed(
+            FIRING_BY_V[end],
+            move |t: &T| &t.neurons.firing_by_v[end],
+            move |t, x| t.neurons.firing_by_v[end] = x,
+        );
+        columns.extend([
+            logit.about(about).since("0.3", "not known"),
+            v.about("the same, by v").since("0.3", "not known"),
+        ]);
+    }
     Arc::new(Table::new(columns))
 }
 
@@ -255,6 +288,14 @@ pub(crate) fn read(
 }
 
 impl TokenBatches {
+    /// Whether they say which neurons promote and suppress a token when they fire. Those of before 0.3 do once the atlas is
+    /// analysed again.
+    pub fn have_firing(&self) -> bool {
+        let absent = self.reader.absent();
+        let is_known = |name: &&str| !absent.iter().any(|other| other == name);
+        FIRING.iter().any(is_known)
+    }
+
     fn read_next(&mut self) -> Result<Option<Vec<TokenRow>>, AtlasError> {
         let n_tokens = self.scan.model.d_vocab;
         let Some(rows) = self.reader.next().transpose()? else {
@@ -293,9 +334,15 @@ impl Iterator for TokenBatches {
 
 /// Fails if a number of a token cannot be, in a model of these sizes.
 fn check(of: &TokenNeurons, scan: &ScanIdentity) -> Result<(), String> {
-    let writers = of.by_logit.iter().chain(&of.by_v);
-    for (name, list) in BY_LOGIT.into_iter().chain(BY_V).zip(writers) {
-        check_neurons(name, list, TOP_NEURONS, scan)?;
+    for (names, lists) in [
+        (BY_LOGIT, &of.by_logit),
+        (BY_V, &of.by_v),
+        (FIRING, &of.firing),
+        (FIRING_BY_V, &of.firing_by_v),
+    ] {
+        for (name, list) in names.into_iter().zip(lists) {
+            check_neurons(name, list, TOP_NEURONS, scan)?;
+        }
     }
     let n_neurons = u64::from(scan.model.n_layers) * u64::from(scan.model.d_mlp);
     for (end, peaks) in of.peaks.iter().enumerate() {

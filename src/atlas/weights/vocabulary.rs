@@ -1,7 +1,8 @@
 //! What neurons write, token by token: logit weights, and v, the cosines of `w_out` with the columns of `W_U`.
 //!
 //! Both are looked at 64 tokens at a time, while they are in the cache. Of a neuron stay its extreme tokens, power sums and
-//! a histogram, of a token the neurons that promote and suppress it most.
+//! a histogram, of a token the neurons that promote and suppress it most: by the sign of what they write, and by what happens
+//! when they fire, which for a neuron that speaks with its negative side is the opposite (DEFINITIONS 6).
 
 use rayon::prelude::*;
 
@@ -9,6 +10,7 @@ use super::best::{Best, Shared};
 use super::chunks::{RowChunk, TileValues};
 use super::directions::inverse_norm;
 use super::{TOP_NEURONS, TOP_TOKENS};
+use crate::atlas::sides::{Orientation, Side};
 use crate::lanes::{Isa, Kernel, LANES, Lanes};
 use crate::model::{Columns, Rows};
 
@@ -84,28 +86,127 @@ pub(super) struct Written {
     pub(super) histogram: Histogram,
 }
 
-/// The neurons that write some tokens most; scores of those that suppress have their sign turned.
+/// The sides that a neuron speaks with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sides {
+    positive: bool,
+    negative: bool,
+}
+
+impl Sides {
+    const KINDS: usize = 4;
+
+    pub(super) fn new(orientation: Option<Orientation>) -> Self {
+        let speaks = |side| orientation.is_some_and(|of| of.speaks(side));
+        Self {
+            positive: speaks(Side::Positive),
+            negative: speaks(Side::Negative),
+        }
+    }
+
+    /// All kinds, each at its [`Sides::kind`].
+    fn all() -> [Self; Self::KINDS] {
+        [0, 1, 2, 3].map(|kind| Self {
+            positive: kind & 1 > 0,
+            negative: kind & 2 > 0,
+        })
+    }
+
+    fn kind(self) -> usize {
+        usize::from(self.positive) + 2 * usize::from(self.negative)
+    }
+
+    /// Whether a neuron promotes (end 0) or suppresses (end 1) a token for which it has this value, on a side that it speaks with.
+    #[inline(always)]
+    pub(super) fn act(self, end: usize, value: f32) -> bool {
+        match (value > 0.0) == (end == 0) {
+            true => self.positive,
+            false => self.negative,
+        }
+    }
+}
+
+/// The neurons that write some tokens most, by one measure; first those that promote, then those that suppress.
 #[derive(Debug)]
 pub(super) struct Writers {
-    /// By logit weight: promote, suppress.
-    pub(super) by_logit: [Best; 2],
-    /// By v.
-    pub(super) by_v: [Best; 2],
+    /// By the value; scores of those that suppress have their sign turned.
+    signed: [Best; 2],
+    /// By its size, if they have the effect on a side that they speak with. An id is twice that of the neuron, plus one if the
+    /// value is negative.
+    firing: [Best; 2],
 }
 
 impl Writers {
     /// For a panel, of which `n` tokens exist.
     fn new(n: usize) -> Self {
-        let both = || [0, 1].map(|_| Best::of_some(PANEL, n, TOP_NEURONS));
+        let list = || Best::of_some(PANEL, n, TOP_NEURONS);
         Self {
-            by_logit: both(),
-            by_v: both(),
+            signed: [list(), list()],
+            firing: [list().above(0.0), list().above(0.0)],
         }
+    }
+
+    #[inline(always)]
+    fn offer(&mut self, token: usize, neuron: u32, sides: Sides, value: f32) {
+        self.signed[0].offer(token, neuron, value);
+        self.signed[1].offer(token, neuron, -value);
+        let id = 2 * neuron + u32::from(value < 0.0);
+        for (end, list) in self.firing.iter_mut().enumerate() {
+            if sides.act(end, value) {
+                list.offer(token, id, value.abs());
+            }
+        }
+    }
+
+    /// What a value, and its negative, must exceed to change anything.
+    fn bounds(&self) -> Bounds {
+        let mut all = [[[0.0; PANEL]; 2]; Sides::KINDS];
+        for (sides, bounds) in Sides::all().into_iter().zip(&mut all) {
+            for ((signed, bounds), sign) in self.signed.iter().zip(bounds).zip([1.0, -1.0]) {
+                bounds.copy_from_slice(signed.bounds());
+                for (end, list) in self.firing.iter().enumerate() {
+                    if sides.act(end, sign) {
+                        lower(bounds, list.bounds());
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// The neurons with the largest values for a token, and with the smallest.
+    pub(super) fn signed(&self, token: usize) -> [Vec<(u32, f32)>; 2] {
+        let minus = |(neuron, score): (u32, f32)| (neuron, 0.0 - score);
+        [
+            self.signed[0].of(token).collect(),
+            self.signed[1].of(token).map(minus).collect(),
+        ]
+    }
+
+    /// The neurons that promote and suppress a token most when they fire, with the value that they have for it.
+    pub(super) fn firing(&self, token: usize) -> [Vec<(u32, f32)>; 2] {
+        let value = |(id, size): (u32, f32)| match id % 2 {
+            0 => (id / 2, size),
+            _ => (id / 2, -size),
+        };
+        [0, 1].map(|end| self.firing[end].of(token).map(value).collect())
     }
 }
 
+/// By kind of [`Sides`] and by sign, for each token of a panel.
+type Bounds = [[[f32; PANEL]; 2]; Sides::KINDS];
+
+fn lower(bounds: &mut [f32; PANEL], others: &[f32]) {
+    for (bound, &other) in bounds.iter_mut().zip(others) {
+        *bound = if other < *bound { other } else { *bound };
+    }
+}
+
+/// The neurons that write some tokens most, by logit weight and by v.
+pub(super) type TokenWriters = [Writers; 2];
+
 /// The unembedding, packed, and who writes its tokens.
-pub(super) struct Vocabulary {
+pub(super) struct Vocabulary<'a> {
     isa: Isa,
     d: usize,
     columns: Columns,
@@ -115,12 +216,19 @@ pub(super) struct Vocabulary {
     n_directions: usize,
     /// Mean of the columns, each divided by its norm.
     mean_direction: Vec<f64>,
-    pub(super) writers: Shared<Writers>,
+    /// The side of each neuron of the model, where it is known.
+    orientations: &'a [Option<Orientation>],
+    pub(super) writers: Shared<TokenWriters>,
 }
 
-impl Vocabulary {
+impl<'a> Vocabulary<'a> {
     /// From `[d_vocab, d_model]`.
-    pub(super) fn new(isa: Isa, w_u: &[f32], d: usize) -> Self {
+    pub(super) fn new(
+        isa: Isa,
+        w_u: &[f32],
+        d: usize,
+        orientations: &'a [Option<Orientation>],
+    ) -> Self {
         let columns = Columns::new(isa, w_u, d);
         let mut inverse_norms: Vec<f32> = w_u.par_chunks_exact(d).map(inverse_norm).collect();
         let n_directions = inverse_norms.iter().filter(|n| **n > 0.0).count();
@@ -133,7 +241,7 @@ impl Vocabulary {
         let n = n_directions.max(1) as f64;
         mean_direction.iter_mut().for_each(|sum| *sum /= n);
         inverse_norms.resize(columns.n_panels() * PANEL, 0.0);
-        let writers = Shared::new(columns.n(), PANEL, Writers::new);
+        let writers = Shared::new(columns.n(), PANEL, |n| [0, 1].map(|_| Writers::new(n)));
         Self {
             isa,
             d,
@@ -141,6 +249,7 @@ impl Vocabulary {
             inverse_norms,
             n_directions,
             mean_direction,
+            orientations,
             writers,
         }
     }
@@ -155,8 +264,9 @@ impl Vocabulary {
         let (n_tokens, n_panels) = (self.columns.n(), self.columns.n_panels());
         let begin = chunk.first_panel(n_panels);
         let rows: Rows = self.columns.rows(chunk.vectors);
-        let vectors = chunk.vectors.chunks_exact(self.d);
-        let mut states: Vec<RowState> = vectors.map(|row| self.begin(row)).collect();
+        let vectors = (chunk.first..).zip(chunk.vectors.chunks_exact(self.d));
+        let states = vectors.map(|(neuron, row)| self.begin(neuron, row));
+        let mut states: Vec<RowState> = states.collect();
         let mut tops = [0, 1].map(|_| Best::new(states.len(), TOP_TOKENS));
         let mut values = TileValues::new();
         let mut hits = Vec::new();
@@ -166,9 +276,7 @@ impl Vocabulary {
                 let from = panel * PANEL;
                 let inverse_norms = &self.inverse_norms[from..from + PANEL];
                 let writers = &mut *self.writers.part(from).lock();
-                let [promote, suppress] = &writers.by_logit;
-                let [along, against] = &writers.by_v;
-                let bounds = [promote, suppress, along, against].map(Best::bounds);
+                let bounds = [writers[0].bounds(), writers[1].bounds()];
                 hits.clear();
                 self.isa.run(Look {
                     values: &values[..own.len() * PANEL],
@@ -177,27 +285,28 @@ impl Vocabulary {
                         &tops[0].bounds()[own.clone()],
                         &tops[1].bounds()[own.clone()],
                     ],
-                    bounds,
+                    bounds: &bounds,
                     states: &mut states[own.clone()],
                     hits: &mut hits,
                 });
-                for &(row, first) in &hits {
-                    let state = &states[own.start + row];
+                for hit in &hits {
+                    let row = own.start + hit.row;
+                    let state = &states[row];
                     if state.inverse_norm == 0.0 {
                         continue;
                     }
-                    let neuron = chunk.first + (own.start + row) as u32;
-                    for at in (first..first + LANES).take_while(|at| from + at < n_tokens) {
-                        let token = (from + at) as u32;
-                        let logit = values[row * PANEL + at];
-                        tops[0].offer(own.start + row, token, logit);
-                        tops[1].offer(own.start + row, token, -logit);
-                        writers.by_logit[0].offer(at, neuron, logit);
-                        writers.by_logit[1].offer(at, neuron, -logit);
-                        if inverse_norms[at] > 0.0 {
-                            let v = logit * state.inverse_norm * inverse_norms[at];
-                            writers.by_v[0].offer(at, neuron, v);
-                            writers.by_v[1].offer(at, neuron, -v);
+                    let neuron = chunk.first + row as u32;
+                    for (at, above) in (hit.first..).zip(hit.above) {
+                        if above > 0.0 && from + at < n_tokens {
+                            let token = (from + at) as u32;
+                            let logit = values[hit.row * PANEL + at];
+                            tops[0].offer(row, token, logit);
+                            tops[1].offer(row, token, -logit);
+                            writers[0].offer(at, neuron, state.sides, logit);
+                            if inverse_norms[at] > 0.0 {
+                                let v = logit * state.inverse_norm * inverse_norms[at];
+                                writers[1].offer(at, neuron, state.sides, v);
+                            }
                         }
                     }
                 }
@@ -211,11 +320,13 @@ impl Vocabulary {
         states.into_iter().enumerate().map(finish).collect()
     }
 
-    fn begin(&self, w_out: &[f32]) -> RowState {
+    fn begin(&self, neuron: u32, w_out: &[f32]) -> RowState {
         let inverse_norm = inverse_norm(w_out);
         let products = w_out.iter().zip(&self.mean_direction);
         let along: f64 = products.map(|(x, m)| f64::from(*x) * m).sum();
+        let orientation = self.orientations.get(neuron as usize).copied();
         RowState {
+            sides: Sides::new(orientation.flatten()),
             inverse_norm,
             pivot: (along * f64::from(inverse_norm)) as f32,
             sums: [[0.0; LANES]; 8],
@@ -226,6 +337,7 @@ impl Vocabulary {
 
 /// What adds up of a neuron.
 struct RowState {
+    sides: Sides,
     inverse_norm: f32,
     /// About the mean of v: sums of powers of what is far from zero would cancel.
     pivot: f32,
@@ -295,6 +407,15 @@ fn coarse(fine: &[u32]) -> Histogram {
     }
 }
 
+/// Where a product may be good enough for a list.
+struct Hit {
+    row: usize,
+    /// The first of sixteen tokens.
+    first: usize,
+    /// By how much each of them exceeds what it must to change anything; not above 0 where none does.
+    above: [f32; LANES],
+}
+
 /// Looks at the products of some neurons with a panel of tokens, and says where any may be good enough for a list.
 struct Look<'a> {
     /// `[rows, PANEL]`
@@ -303,10 +424,9 @@ struct Look<'a> {
     /// What logit weights, and their negatives, must exceed to be among the neuron's.
     row_bounds: [&'a [f32]; 2],
     /// What they must exceed to be among a token's: by logit weight, then by v.
-    bounds: [&'a [f32]; 4],
+    bounds: &'a [Bounds; 2],
     states: &'a mut [RowState],
-    /// Row, and the first of sixteen tokens.
-    hits: &'a mut Vec<(usize, usize)>,
+    hits: &'a mut Vec<Hit>,
 }
 
 impl Kernel for Look<'_> {
@@ -318,9 +438,6 @@ impl Kernel for Look<'_> {
         const MAGIC: f32 = (1 << 23) as f32; // from here on, a float's last bits are a whole number
         let n_rows = self.states.len();
         assert!(self.values.len() == n_rows * PANEL && self.inverse_norms.len() == PANEL);
-        let [promote, suppress, along, against] = self.bounds;
-        assert!(promote.len() == PANEL && suppress.len() == PANEL);
-        assert!(along.len() == PANEL && against.len() == PANEL);
         let [high, low] = self.row_bounds;
         assert!(high.len() == n_rows && low.len() == n_rows);
         let zero = L::splat(0.0);
@@ -335,6 +452,9 @@ impl Kernel for Look<'_> {
             let (mut s1, mut s2, mut s3, mut s4) = (zero, zero, zero, zero);
             let (mut t1, mut t2, mut t3, mut t4) = (zero, zero, zero, zero);
             let (norm, pivot) = (L::splat(state.inverse_norm), L::splat(state.pivot));
+            let kind = state.sides.kind();
+            let [[promote, suppress], [along, against]] =
+                [&self.bounds[0][kind], &self.bounds[1][kind]];
             let (high, low) = (L::splat(high[row]), L::splat(low[row]));
             let mut places = [0f32; PANEL];
             let mut at = 0;
@@ -369,7 +489,11 @@ impl Kernel for Look<'_> {
                         .sub(L::load(against.as_ptr().add(at)))
                         .max(above);
                     if L::any(zero.less(above)) {
-                        self.hits.push((row, at));
+                        self.hits.push(Hit {
+                            row,
+                            first: at,
+                            above: above.to_array(),
+                        });
                     }
                 }
                 at += LANES;
@@ -429,8 +553,19 @@ mod tests {
             .step_by(D)
             .for_each(|x| *x += if *x == 0.0 { 0.0 } else { 8.0 });
         let row = |vectors: &[f32], at: usize| vectors[at * D..(at + 1) * D].to_vec();
+        // of five neurons one speaks with its positive side, two with their negative one, one with either, and one is silent
+        let orientation = |neuron: usize| {
+            let (side, balance) = match neuron % 5 {
+                0 => (Side::Positive, 0.3),
+                1 | 2 => (Side::Negative, 0.8),
+                3 => (Side::Positive, 0.9),
+                _ => return None,
+            };
+            Some(Orientation { side, balance })
+        };
+        let orientations: Vec<_> = (0..n).map(orientation).collect();
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-            let vocabulary = Vocabulary::new(isa, &w_u, D);
+            let vocabulary = Vocabulary::new(isa, &w_u, D, &orientations);
             let chunks: Vec<_> = RowChunk::all(0, &w_out, D).collect();
             let written = vocabulary.written(&chunks);
             assert_eq!(written.len(), n);
@@ -499,16 +634,40 @@ mod tests {
                     .map(|neuron| (dot(&row(&w_out, neuron), &row(&w_u, token)), neuron))
                     .collect();
                 order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-                vocabulary.writers.of(token, |writers, at| {
-                    let found: Vec<_> = writers.by_logit[0].of(at).collect();
+                vocabulary.writers.of(token, |[by_logit, by_v], at| {
+                    let [found, _] = by_logit.signed(at);
                     assert_eq!(found.len(), TOP_NEURONS);
                     for ((_, value), (exact, _)) in found.into_iter().zip(&order) {
                         assert!((f64::from(value) - exact).abs() < 1e-4);
                     }
-                    assert_eq!(
-                        writers.by_v[1].of(at).count(),
-                        if token == 70 { 0 } else { TOP_NEURONS }
-                    );
+                    let n_by_v = if token == 70 { 0 } else { TOP_NEURONS };
+                    let n = |lists: [Vec<_>; 2]| lists.map(|list| list.len());
+                    assert_eq!(n(by_v.signed(at)), [n_by_v; 2]);
+                    assert_eq!(n(by_v.firing(at)), [n_by_v; 2]);
+                    for (effect, found) in [1.0, -1.0].into_iter().zip(by_logit.firing(at)) {
+                        let on_side = |&(logit, neuron): &(f64, usize)| {
+                            // the effect of the side that does more
+                            let of = orientation(neuron)?;
+                            let sides = Side::ALL.into_iter().filter(|side| of.speaks(*side));
+                            let effects = sides.map(|side| match side {
+                                Side::Positive => effect * logit,
+                                Side::Negative => -effect * logit,
+                            });
+                            Some((effects.fold(0.0, f64::max), logit, neuron))
+                        };
+                        let mut expected: Vec<_> = order.iter().filter_map(on_side).collect();
+                        expected.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.2.cmp(&b.2)));
+                        expected.retain(|entry| entry.0 > 0.0);
+                        expected.truncate(TOP_NEURONS);
+                        assert_eq!(found.len(), expected.len());
+                        for ((_, value), (size, ..)) in found.iter().zip(&expected) {
+                            assert!((f64::from(value.abs()) - size).abs() < 1e-4);
+                        }
+                        for (neuron, value) in found {
+                            let own = order.iter().find(|entry| entry.1 == neuron as usize);
+                            assert!((f64::from(value) - own.unwrap().0).abs() < 1e-4);
+                        }
+                    }
                 });
             }
         }

@@ -13,6 +13,7 @@ use super::tokens::TokenIndex;
 use super::vocabulary::{Vocabulary, Written};
 use super::{AnalysisOptions, NeuronWeights, Norms, Region, Regions, WeightsInfo};
 use crate::atlas::error::AtlasError;
+use crate::atlas::sides::Orientation;
 use crate::ids::TokenId;
 use crate::lanes::Isa;
 use crate::model::weights::{Analysis, Checkpoint, MlpWeights};
@@ -50,12 +51,15 @@ pub(super) fn early_layers(n_layers: usize) -> usize {
     (n_layers as f64 * EARLY_LAYERS).ceil() as usize
 }
 
-/// Finds what the weights of a model say. `progress` is called with the floating-point operations done, of [`work`], and answers
+/// Finds what the weights of a model say. `orientations` are the sides that dominate, neuron by neuron through all layers; a neuron
+/// beyond their end, or whose side is unknown, is in no token's list of neurons by side. `progress` is called with the
+/// floating-point operations done, of [`work`], and answers
 /// whether to go on; `each` is given every layer's neurons, in order.
 pub fn weights(
     config: &Config,
     checkpoint: &Checkpoint<'_>,
     options: &AnalysisOptions,
+    orientations: &[Option<Orientation>],
     progress: &dyn Fn(u64) -> bool,
     each: impl FnMut(u32, Vec<NeuronWeights>) -> Result<(), AtlasError>,
 ) -> Result<(WeightsInfo, TokenIndex), AtlasError> {
@@ -64,6 +68,7 @@ pub fn weights(
         config,
         analysis: checkpoint.analysis(config, &Device::Cpu),
         options,
+        orientations,
         isa: Isa::best(),
         done: 0,
         progress,
@@ -76,6 +81,7 @@ struct Work<'a> {
     config: &'a Config,
     analysis: Analysis<'a>,
     options: &'a AnalysisOptions,
+    orientations: &'a [Option<Orientation>],
     isa: Isa,
     done: u64,
     progress: &'a dyn Fn(u64) -> bool,
@@ -100,7 +106,7 @@ impl<'a> Work<'a> {
         let (n_layers, d) = (c.n_layers, c.d_model);
         let w_u = values(&self.analysis.unembed()?)?;
         let null_space = NullSpace::new(&w_u, d, self.analysis.unembed_is_centred());
-        let vocabulary = Vocabulary::new(self.isa, &w_u, d);
+        let vocabulary = Vocabulary::new(self.isa, &w_u, d, self.orientations);
         drop(w_u);
         let early = early_layers(n_layers);
         let late = (n_layers as f64 * self.options.roles.late_layers).ceil() as usize;
@@ -184,7 +190,7 @@ impl<'a> Work<'a> {
 
     fn written(
         &mut self,
-        vocabulary: &Vocabulary,
+        vocabulary: &Vocabulary<'_>,
         first: usize,
         mlps: &[MlpWeights],
     ) -> Result<Vec<Written>, AtlasError> {

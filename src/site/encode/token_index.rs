@@ -21,6 +21,8 @@ const NAMES_PER_FILE: usize = 2048;
 #[derive(Serialize)]
 struct TokenRecord {
     text: String,
+    #[serde(flatten)]
+    firing: Option<FiringRecord>,
     promoted_logit: Vec<(u32, f64)>,
     suppressed_logit: Vec<(u32, f64)>,
     promoted_v: Vec<(u32, f64)>,
@@ -29,6 +31,15 @@ struct TokenRecord {
     n_peaks_top: u32,
     peaks_bottom: Vec<(u32, u32)>,
     n_peaks_bottom: u32,
+}
+
+/// The neurons that promote and suppress a token when they fire; not known in atlases of before 0.3.
+#[derive(Serialize)]
+struct FiringRecord {
+    promoted_by: Vec<(u32, f64)>,
+    suppressed_by: Vec<(u32, f64)>,
+    promoted_by_v: Vec<(u32, f64)>,
+    suppressed_by_v: Vec<(u32, f64)>,
 }
 
 /// A file of tokens with their neurons.
@@ -52,6 +63,7 @@ pub(crate) fn write(
     write: &Write<'_>,
 ) -> Result<usize, SiteError> {
     let model = &scan.model;
+    let have_firing = batches.have_firing();
     let mut texts: Vec<String> = Vec::new();
     loop {
         let some = batches
@@ -63,7 +75,7 @@ pub(crate) fn write(
         }
         let first = |at: usize| texts.len() + at * TOKENS_PER_FILE;
         some.par_iter().enumerate().try_for_each(|(at, batch)| {
-            let tokens = tokens(first(at), batch, model.d_mlp);
+            let tokens = tokens(first(at), batch, model.d_mlp, have_firing);
             write(&format!("{:06}.json", first(at)), json(&tokens)?)
         })?;
         texts.extend(some.into_iter().flatten().map(|row| row.text));
@@ -87,7 +99,7 @@ pub(crate) fn write(
 }
 
 /// The neurons of some tokens, the first of which has the id `first`.
-fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> TokensRecord {
+fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32, have_firing: bool) -> TokensRecord {
     let flat = |list: &[(NeuronId, f32)]| {
         let pair = |(id, value): &(NeuronId, f32)| {
             let value = round(f64::from(*value)).unwrap_or_default();
@@ -101,11 +113,22 @@ fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32) -> TokensRecord {
     };
     let record = |row: &TokenRow| {
         let token = &row.neurons;
+        let firing = have_firing.then(|| {
+            let [promoted_by, suppressed_by] = [0, 1].map(|end| flat(&token.firing[end]));
+            let [promoted_by_v, suppressed_by_v] = [0, 1].map(|end| flat(&token.firing_by_v[end]));
+            FiringRecord {
+                promoted_by,
+                suppressed_by,
+                promoted_by_v,
+                suppressed_by_v,
+            }
+        });
         let [promoted_logit, suppressed_logit] = [0, 1].map(|end| flat(&token.by_logit[end]));
         let [promoted_v, suppressed_v] = [0, 1].map(|end| flat(&token.by_v[end]));
         let [top, bottom]: [&Peaks; 2] = [&token.peaks[0], &token.peaks[1]];
         TokenRecord {
             text: row.text.clone(),
+            firing,
             promoted_logit,
             suppressed_logit,
             promoted_v,

@@ -18,7 +18,7 @@ async function find(query) {
 
 const [form, article] = [document.querySelector("form.find"), document.getElementById("token")];
 const [input, whole, status, results] = ["query", "whole", "count", "found"].map((id) => document.getElementById(id));
-const [title, problem, lists] = ["title", "problem", "lists"].map((name) => document.getElementById(`token-${name}`));
+const [title, problem, lists, signed, sides] = ["title", "problem", "lists", "signed", "sides"].map((name) => document.getElementById(`token-${name}`));
 const pageTitle = document.title;
 const inHash = () => /^#(\d+)$/.exec(location.hash)?.[1];
 
@@ -70,14 +70,24 @@ function step(rel, id) {
   link.textContent = rel === "prev" ? `← ${to}` : `${to} →`;
 }
 
+/** The side with which a neuron promotes or suppresses a token for which it has this value. */
+function sideOf(list, value) {
+  const [verb, sign] = list.startsWith("promoted") ? ["promotes", value > 0 ? "+" : "−"] : ["suppresses", value > 0 ? "−" : "+"];
+  return element("abbr", { class: "side", title: `${verb} it when it fires (${sign})` }, `(${sign})`);
+}
+
 function fill(token, { d_mlp, top_k }) {
+  const byFiring = token.promoted_by !== undefined;
+  [signed.hidden, sides.hidden] = [byFiring, !byFiring];
   for (const list of lists.querySelectorAll("[data-list]")) {
-    const name = list.dataset.list;
-    const of = name.startsWith("peaks") ? (value) => `${value} of ${top_k}` : number;
+    const isOfWeights = list.dataset.signed !== undefined;
+    const name = isOfWeights && !byFiring ? list.dataset.signed : list.dataset.list;
+    const of = isOfWeights ? number : (value) => `${value} of ${top_k}`;
     const entries = (token[name] ?? []).map(([flat, value]) => {
       const [layer, neuron] = placeOf(flat, d_mlp);
       const link = element("a", { href: neuronPage(folder, layer, neuron) }, `${layer}.${neuron}`);
-      return element("li", {}, link, element("span", { class: "num" }, of(value)));
+      const who = isOfWeights && byFiring ? element("span", {}, link, " ", sideOf(name, value)) : link;
+      return element("li", {}, who, element("span", { class: "num" }, of(value)));
     });
     list.replaceChildren(...(entries.length > 0 ? entries : [element("li", { class: "none" }, "none")]));
     const all = token[`n_${name}`] ?? 0;
@@ -112,6 +122,7 @@ async function show() {
   step("next", token && id + 1 < index.n_tokens ? id + 1 : undefined);
   if (token) fill(token, index);
   lists.hidden = !token;
+  if (!token) signed.hidden = sides.hidden = true;
   problem.hidden = !error;
   problem.textContent = error?.message ?? "";
   article.hidden = false;
