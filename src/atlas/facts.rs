@@ -379,6 +379,14 @@ impl Fact {
         matches!(self.source, Source::Stats(_) | Source::Sided(_))
     }
 
+    /// The flag of the neurons that rankings by it leave out, since they fire where windows start.
+    pub fn unranked(&self) -> Option<&'static str> {
+        self.is_scanned().then_some(match self.of_both_sides {
+            true => "at_starts_either",
+            false => "at_starts",
+        })
+    }
+
     /// Whether neurons of a model can have it.
     pub fn is_of(&self, gated: bool, analysed: bool) -> bool {
         self.is_scanned() || analysed && (gated || !self.needs_gate)

@@ -52,5 +52,6 @@ pub use crate::stats::histogram;
 pub use crate::stats::moments::Moments;
 pub use crate::stats::neuron::NeuronStats;
 pub use crate::stats::quantile::quantile;
+pub use crate::stats::samples::BANDS;
 pub use crate::stats::signs::{QUANTITIES, SignCase};
 pub use crate::stats::window::Window;

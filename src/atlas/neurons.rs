@@ -67,8 +67,18 @@ impl Summary {
         at.map(|at| self.ranks[at]).unwrap_or_default()
     }
 
+    /// The line about the side that dominates.
+    pub fn line(&self) -> Option<&str> {
+        self.line_of(self.orientation?.side)
+    }
+
+    /// The line about a side.
+    pub fn line_of(&self, side: Side) -> Option<&str> {
+        self.lines[side as usize].as_deref()
+    }
+
     /// Whether rankings by a fact have it, as far as windows' starts are concerned.
-    fn is_ranked_by(&self, fact: &Fact) -> bool {
+    pub fn is_ranked_by(&self, fact: &Fact) -> bool {
         let at_starts = self.at_starts.unwrap_or_default();
         let is_of_starts = match fact.of_both_sides {
             true => at_starts.either,

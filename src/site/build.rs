@@ -260,7 +260,7 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
             .policy
             .bos
             .map(|id| lone_token(&source.vocabulary().text(TokenId(id))));
-        ModelView::new(&source.atlas, bos)
+        ModelView::new(source, bos)
     };
     SiteView {
         title: options.title.clone(),

@@ -9,14 +9,15 @@ use super::data::NeuronData;
 use super::error::SiteError;
 use super::excerpts::push_heat_map;
 use super::pages::classes::{Tag, tags};
-use super::pages::neuron::{description, promoted, title};
+use super::pages::neuron::{description, title};
+use super::pages::sides::{LineView, Promotes, lines, promotes};
 use super::pages::views::{Card, cards};
 use super::part::ModelPart;
 use super::section::Section;
 use super::text::format::number;
 
-/// Examples on a card, and their tokens before and after the peak.
-const EXAMPLES: usize = 3;
+/// Examples on a card of one side and of each of two, and their tokens before and after the peak.
+const EXAMPLES: [usize; 2] = [3, 2];
 const TOKENS: [usize; 2] = [20, 8];
 /// Tokens that the neuron promotes, on a card.
 const PROMOTED: usize = 5;
@@ -33,8 +34,10 @@ struct CardView<'a> {
     /// A few statistics.
     cards: Vec<Card>,
     tags: Vec<Tag>,
-    /// The tokens that it promotes most.
-    promoted: Vec<String>,
+    /// A line about each side on which it speaks.
+    lines: Vec<LineView>,
+    /// The tokens that it promotes most, for each of these sides.
+    promotes: Vec<Promotes>,
     /// Its first examples as heat maps, items of an `<ol>`.
     examples: &'a str,
 }
@@ -47,9 +50,12 @@ impl Section for Cards<'_> {
         let part = &self.0;
         let (site, id) = (part.site, data.id());
         let name = address::card(&part.model.name, id);
-        let max = data.examples.largest();
+        let max = data.examples.scale_max;
+        let sides = data.sides();
+        let n = EXAMPLES[usize::from(sides.len() > 1)];
+        let rows = sides.iter().flat_map(|side| data.of_side(*side).take(n));
         let mut examples = String::with_capacity(4 * 1024);
-        for row in data.main().take(EXAMPLES) {
+        for row in rows {
             let value = number(Some(row.example.value.into()));
             examples += &format!("<li><span class=\"value\">{value}</span>");
             push_heat_map(&mut examples, part.texts, row, TOKENS, max);
@@ -68,8 +74,9 @@ impl Section for Cards<'_> {
             layer: id.layer,
             neuron: id.neuron,
             cards,
-            tags: data.neuron.weights.as_ref().map(tags).unwrap_or_default(),
-            promoted: promoted(part, data, PROMOTED),
+            tags: tags(&data.neuron.summary, data.neuron.weights.as_ref()),
+            lines: lines(data),
+            promotes: promotes(part, data, PROMOTED),
             examples: &examples,
         };
         site.page(&name, "card.html", Some(part.model), &view)

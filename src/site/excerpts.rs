@@ -80,20 +80,20 @@ pub(super) fn push_heat_map(
     }
 }
 
-/// An example as plain HTML, for readers without JavaScript.
+/// An example as plain HTML under an id, for readers without JavaScript.
 pub(super) fn push_example(
     out: &mut String,
     texts: &TokenTexts<'_>,
     source: &str,
     row: &ExampleTokens<'_>,
-    number_in_list: usize,
+    id: &str,
 ) {
     let [before, at, after] = around_peak(texts, row);
     let source = escape(&calm(source));
     let value = number(Some(f64::from(row.example.value)));
     let _ = write!(
         out,
-        "<li id=\"example-{number_in_list}\"><span class=\"value\">{value}</span> <span class=\"source\">{source}</span> <bdi class=\"text\">"
+        "<li id=\"{id}\"><span class=\"value\">{value}</span> <span class=\"source\">{source}</span> <bdi class=\"text\">"
     );
     visible(&before, out);
     out.push_str(match row.example.value < 0.0 {

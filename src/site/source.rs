@@ -17,6 +17,8 @@ const CACHE_TOKENS: usize = 64 << 20;
 pub(super) struct Source {
     pub(super) atlas: Atlas,
     pub(super) store: TokenStore,
+    /// Whether the atlas says which side of each neuron dominates.
+    pub(super) has_sides: bool,
     tokenizer: Tokenizer,
     windowing: Windowing,
 }
@@ -28,6 +30,7 @@ impl Source {
         let corpus = open_corpus(&corpus, &atlas.manifest().scan, CACHE_TOKENS)?;
         Ok(Self {
             windowing: atlas.windowing(),
+            has_sides: atlas.has_sides()?,
             atlas,
             store: corpus.store,
             tokenizer: corpus.tokenizer,
@@ -60,6 +63,14 @@ impl Source {
     /// Number of positions of a document.
     pub(super) fn n_positions(&self, doc: DocId) -> u32 {
         self.windowing.n_positions(self.store.len(doc)) as u32
+    }
+
+    /// Whether a position at which a token stands counts (DEFINITIONS 2).
+    pub(super) fn counts(&self, pos: Pos, token: TokenId) -> bool {
+        let at = self.windowing.token_at(pos);
+        let row = at.map_or(0, |at| self.windowing.row_of(at));
+        let is_special = self.vocabulary().is_special(token);
+        self.windowing.counts(row, is_special)
     }
 
     /// Indices within a window, after its first token, at which the model's context begins anew.

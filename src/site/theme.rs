@@ -203,6 +203,9 @@ fn facts_script() -> String {
         if *unit == Unit::Share {
             described["unit"] = "share".into();
         }
+        if let Some(flag) = fact.unranked() {
+            described["unranked"] = flag.into();
+        }
         described
     };
     let facts: Vec<_> = facts().map(fact).collect();

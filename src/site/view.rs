@@ -3,10 +3,11 @@
 use serde::Serialize;
 
 use crate::atlas::facts::{Fact, RANKED, RARE_ONE_IN, facts};
-use crate::atlas::{Atlas, ModelInfo};
+use crate::atlas::{Atlas, BANDS, ModelInfo, Policy};
 
+use super::source::Source;
 use super::text::display::calm;
-use super::text::format::{count, human, number};
+use super::text::format::{band, count, human, number};
 
 /// What every page has, beside the site, its assets and the page's model.
 #[derive(Clone, Serialize)]
@@ -66,8 +67,17 @@ pub(super) struct ModelView {
     pub(super) n_ctx: u32,
     pub(super) bos: Option<String>,
     pub(super) count_special: bool,
+    /// Positions after the first of each window that are not counted.
+    pub(super) skip_start: u32,
+    /// Whether it is known which side of each neuron dominates, and which neurons fire where windows start.
+    pub(super) sided: bool,
+    /// Bands of the population of which the scan drew examples, the lowest first, and how many of each.
+    pub(super) bands: Vec<String>,
+    pub(super) per_band: usize,
+    /// Bands of which it drew none, since its version had others.
+    pub(super) missing_bands: Vec<String>,
     pub(super) tau: String,
-    /// One token of so many: a neuron that is active at fewer is rare.
+    /// One token of so many: a neuron that fires at fewer is rare.
     pub(super) rare_one_in: String,
     pub(super) window_before: u32,
     pub(super) window_after: u32,
@@ -125,8 +135,17 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
     notes
 }
 
+/// Bands of which a scan drew no examples.
+fn missing_bands(policy: &Policy) -> Vec<String> {
+    let missing = BANDS
+        .into_iter()
+        .filter(|band| !policy.bands.contains(band));
+    missing.map(band).collect()
+}
+
 impl ModelView {
-    pub(super) fn new(atlas: &Atlas, bos: Option<String>) -> Self {
+    pub(super) fn new(source: &Source, bos: Option<String>) -> Self {
+        let atlas: &Atlas = &source.atlas;
         let manifest = atlas.manifest();
         let (scan, neuroscope) = (&manifest.scan, &manifest.neuroscope);
         let (model, policy) = (&scan.model, &scan.policy);
@@ -149,6 +168,11 @@ impl ModelView {
             n_ctx: policy.n_ctx,
             bos,
             count_special: policy.count_special,
+            skip_start: policy.skip_start,
+            sided: source.has_sides,
+            bands: policy.bands.iter().copied().map(band).collect(),
+            per_band: policy.stats.per_band,
+            missing_bands: missing_bands(policy),
             tau: number(Some(f64::from(policy.stats.tau))),
             rare_one_in: count(RARE_ONE_IN),
             window_before: policy.stats.window_before,

@@ -44,7 +44,8 @@ test("statistics, tokens in both, and figures on one axis", async () => {
   assert.deepEqual(found, a.map(([name, value], i) => [name, value, b[i][1]]));
   const tokens = records.map(({ logits: { top, bottom } }) => [...top.token, ...bottom.token]);
   const marked = await page.$$eval("#logits .both", (marks) => marks.map((mark) => mark.closest("a").hash.slice(1)));
-  const expected = records.flatMap(({ logits: { top, bottom } }, i) => [top, bottom].flatMap(({ token, id }) => id.filter((_, at) => tokens[1 - i].includes(token[at])))).map(String);
+  const ends = ({ side, logits: { top, bottom } }) => (side.name === "negative" ? [bottom, top] : [top, bottom]);
+  const expected = records.flatMap((record, i) => ends(record).flatMap(({ token, id }) => id.filter((_, at) => tokens[1 - i].includes(token[at])))).map(String);
   assert.deepEqual(marked, expected);
   for (const figure of ["histogram", "v"]) {
     const ticks = await page.$$eval(`#${figure} svg`, (svgs) => svgs.map((svg) => [...svg.querySelectorAll("text")].map((text) => [text.textContent, text.getAttribute("x")])));

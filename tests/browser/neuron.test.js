@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { SITE, at, browser, json, page, root } from "./browser.js";
-import { cellsOf, largest, listsOf, shadeOf, strongest } from "./record.js";
-import { number } from "../../theme/assets/read/tokens.js";
+import { cellsOf, largest, listsOf, mainOf, shadeOf, strongest } from "./record.js";
+import { number, visible } from "../../theme/assets/read/tokens.js";
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
 const open = async (path) => {
@@ -12,7 +12,6 @@ const open = async (path) => {
   await page.waitForSelector(".examples .tokens");
   return record();
 };
-const mainOf = ({ stats: { min, max } }) => (-min > max ? "bottom" : "top");
 const otherOf = (record) => (mainOf(record) === "top" ? "bottom" : "top");
 
 test("the lists are tabs, the main one first, and the arrows go from one to the next", async () => {
@@ -68,7 +67,8 @@ test("colours by neuron or by example, which is kept", async () => {
   const shades = () => page.$$eval(`#${mainOf(of)} .tokens`, (lines) => lines.map((line) => [...line.children].map((cell) => /\b[pn]\d\b/.exec(cell.className)?.[0] ?? "")));
   const expected = (maxOf) => examples.map((example) => cellsOf(example.tokens).map(([first, end]) => shadeOf(strongest(example.values.slice(first, end)), maxOf(example))));
   const max = largest(listsOf(of));
-  const own = ({ values }) => Math.max(...values.map((value) => Math.abs(value ?? 0)));
+  const own = ({ max }) => max;
+  assert.ok(Math.abs(max / of.scale_max - 1) < 1e-5);
   const legend = () => page.getAttribute(".legend", "aria-label");
   assert.deepEqual(await shades(), expected(() => max));
   assert.equal(await legend(), `Colours from ${number(-max)} to ${number(max)}`);
@@ -85,9 +85,9 @@ test("colours by neuron or by example, which is kept", async () => {
 test("bands are in sight, one line an example, and unfold", async () => {
   const of = await open("tiny/1/7.html");
   const lists = listsOf(of);
-  const bands = Object.keys(lists).filter((list) => list.startsWith("band_"));
-  assert.ok(bands.length > 0);
-  const titles = { "band_0_0.5": "0–50 %", "band_0.5_0.9": "50–90 %", "band_0.9_0.99": "90–99 %", "band_0.99_0.999": "99–99.9 %" };
+  const titles = { "band_0.99_0.999": "99–99.9 %", "band_0.9_0.99": "90–99 %", "band_0.5_0.9": "50–90 %", "band_0.1_0.5": "10–50 %", "band_0.01_0.1": "1–10 %", "band_0.001_0.01": "0.1–1 %" };
+  const bands = Object.keys(titles).filter((list) => list in lists);
+  assert.ok(bands.length > 4);
   const found = await page.$$eval(".band", (all) => all.map((band) => [band.querySelector("h3").firstChild.textContent.trim(), [...band.querySelectorAll("summary .value")].map((value) => value.textContent)]));
   assert.deepEqual(found, bands.map((list) => [titles[list], lists[list].map(({ value }) => number(value))]));
   const heights = await page.$$eval(".band summary", (lines) => lines.map((line) => line.getBoundingClientRect().height));
@@ -226,7 +226,7 @@ test("the measures of a layer stand in rows, on wide and on narrow screens", asy
 });
 
 test("the figures and tables beside the examples show the record", async () => {
-  const { stats, logits, signs, weights } = await open("tiny/2/3.html");
+  const { side, stats, logits, signs, weights } = await open("tiny/2/3.html");
   // as many bars as bins with tokens, and as high as the logarithm of their count
   const bars = await page.$$eval('svg[aria-label^="Histogram of activations"] path:is(.negative, .positive)', (paths) => paths.map((path) => path.getAttribute("d")).join(""));
   const [base] = bars.match(/(?<= )[\d.]+(?=V)/);
@@ -237,12 +237,13 @@ test("the figures and tables beside the examples show the record", async () => {
   counts.forEach((count, i) => assert.ok(Math.abs(heights[i] - (Math.log(count + 1) / most) * Math.max(...heights)) < 0.1, `bin ${i}`));
   assert.ok(await page.locator('svg[aria-label="Histogram of v"]').count() === 1);
   // tokens: the first, and all of them when asked for
+  const ends = side.name === "negative" ? [logits.bottom, logits.top] : [logits.top, logits.bottom];
   const tokens = () => page.$$eval("[data-part=logits] ol", (lists) => lists.map((list) => [...list.children].filter((item) => item.checkVisibility()).map((item) => Number(item.querySelector("a").hash.slice(1)))));
-  assert.deepEqual(await tokens(), [logits.top.id.slice(0, 10), logits.bottom.id.slice(0, 10)]);
+  assert.deepEqual(await tokens(), ends.map(({ id }) => id.slice(0, 10)));
   await page.click("[data-part=logits] .more");
-  assert.deepEqual(await tokens(), [logits.top.id, logits.bottom.id]);
+  assert.deepEqual(await tokens(), ends.map(({ id }) => id));
   const values = await page.$$eval("[data-part=logits] .num", (cells) => cells.map((cell) => Number(cell.textContent)));
-  [...logits.top.value, ...logits.bottom.value].forEach((value, i) => assert.ok(Math.abs(values[i] - value) <= Math.abs(value) * 0.005));
+  ends.flatMap(({ value }) => value).forEach((value, i) => assert.ok(Math.abs(values[i] - value) <= Math.abs(value) * 0.005));
   const rows = await page.$$eval(".signs tbody tr", (rows) => rows.map((row) => [row.cells[0].textContent, ...[...row.cells].slice(2).flatMap((cell) => [...cell.childNodes].map((node) => node.textContent))]));
   assert.deepEqual(rows, Object.entries(signs).map(([name, of]) => [name.replace("_", " ").replaceAll("-", "−"), ...["gate", "act", "in", "post"].flatMap((quantity) => [number(of[quantity].mean), number(of[quantity].extreme)])]));
   const facts = await page.$$eval("[data-part=v] dd", (all) => all.map((fact) => fact.textContent));
@@ -250,6 +251,146 @@ test("the figures and tables beside the examples show the record", async () => {
   await page.focus(".term >> text=ρ");
   await page.waitForSelector("#tip:popover-open");
   assert.match(await page.textContent("#tip"), /singular space/);
+});
+
+/** All neurons of the site with their records. */
+async function neurons() {
+  const { n_layers, d_mlp } = await json("tiny/index.json");
+  const all = Array.from({ length: n_layers * d_mlp }, (_, flat) => `tiny/${Math.floor(flat / d_mlp)}/${flat % d_mlp}.html`);
+  return Promise.all(all.map(async (address) => ({ address, html: await readFile(`${SITE}/${address}`, "utf8") })));
+}
+const EMBEDDED = /(?<=id="neuron">).*?(?=<\/script>)/s;
+const recordIn = ({ html }) => JSON.parse(EMBEDDED.exec(html)[0]);
+
+/** Opens a neuron whose record is another one. */
+async function openWith(address, change) {
+  const html = (await readFile(`${SITE}/${address}`, "utf8")).replace(EMBEDDED, (json) => JSON.stringify(change(JSON.parse(json))).replaceAll("<", "\\u003c"));
+  await page.route(`**/${address}`, (route) => route.fulfill({ contentType: "text/html", body: html }));
+  const record = await open(address);
+  await page.unroute(`**/${address}`);
+  return record;
+}
+
+const headings = () => page.$$eval("[data-part=logits] h3", (all) => all.map((heading) => heading.textContent));
+const firstTokens = () => page.$$eval("[data-part=logits] ol", (lists) => lists.map((list) => Number(list.querySelector("a").hash.slice(1))));
+const whenItFires = (sign) => [`Promotes when it fires (${sign})`, `Suppresses when it fires (${sign})`];
+
+test("tokens are those of the side whose examples are seen", async () => {
+  const all = (await neurons()).map((neuron) => ({ ...neuron, record: recordIn(neuron) }));
+  for (const name of ["positive", "negative"]) {
+    const { address } = all.find(({ record: { side } }) => side?.name === name && !side.both);
+    const { logits, lists } = await open(address);
+    const [top, bottom] = [logits.top.id[0], logits.bottom.id[0]];
+    const shows = { positive: [whenItFires("+"), [top, bottom]], negative: [whenItFires("−"), [bottom, top]] };
+    const other = { positive: "negative", negative: "positive" }[name];
+    assert.deepEqual([await headings(), await firstTokens()], shows[name]);
+    await page.click("[data-part=logits] .more");
+    const tab = { positive: "#top-tab", negative: "#bottom-tab" };
+    await page.click(tab[other]);
+    assert.deepEqual([await headings(), await firstTokens()], shows[other]);
+    assert.equal(await page.locator("[data-part=logits] .more[aria-expanded=true]").count(), 1, "the lists stay unfolded");
+    const hint = page.locator("#list-hint");
+    assert.match(await hint.textContent(), /the weaker side, [\d.e-]+ % as large/);
+    for (const [list, id] of [["gate+_in+", "gatep_inp"], ["gate+_in-", "gatep_inn"], ["gate-_in+", "gaten_inp"], ["gate-_in-", "gaten_inn"]]) {
+      if (!(list in lists)) continue;
+      await page.click(`#${id}-tab`);
+      const [{ value }] = listsOf(await record())[list];
+      assert.deepEqual([await headings(), await firstTokens()], shows[value < 0 ? "negative" : "positive"], list);
+    }
+    await page.click("#random-tab");
+    assert.deepEqual([await headings(), await firstTokens()], shows[name]);
+    await page.click(tab[name]);
+    assert.match(await hint.textContent(), /the dominant side/);
+    assert.deepEqual(await page.$$eval("[role=tab].speaks", (tabs) => tabs.map(({ id }) => `#${id}`)), [tab[name]]);
+  }
+});
+
+test("where both sides are nearly as large they are shown alike", async () => {
+  const all = await neurons();
+  const balanced = all.filter((neuron) => recordIn(neuron).side?.both);
+  assert.ok(balanced.length > 0 && balanced.length < all.length);
+  for (const { html } of all) {
+    const { side } = recordIn({ html });
+    const main = side.name === "negative" ? ["bottom", "top"] : ["top", "bottom"];
+    const plain = [...html.matchAll(/<section class="list" id="(\w+)"/g)].map(([, list]) => list);
+    assert.deepEqual(plain, main.slice(0, side.both ? 2 : 1));
+    assert.equal(html.match(/<li id="(example|top|bottom)-\d"/g).length, 3 * plain.length);
+  }
+  const [{ address }] = balanced;
+  const of = await open(address);
+  assert.deepEqual((await page.$$eval("[role=tab].speaks", (tabs) => tabs.map(({ id }) => id))).sort(), ["bottom-tab", "top-tab"]);
+  assert.match(await page.textContent("#list-hint"), /both sides are alike/);
+  assert.deepEqual(await page.$$eval("[role=tabpanel]:not([hidden])", (panels) => panels.map(({ id }) => id)), [mainOf(of)]);
+  const card = await readFile(`${SITE}/${address.replace(".html", "/card.html")}`, "utf8");
+  assert.equal(card.match(/Promotes when it fires/g).length, 2);
+  assert.equal(card.match(/<li>/g).length, 4);
+});
+
+test("the line is under the title, on cards and in previews, and said to be automatic", async () => {
+  const text = (html) => html.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&quot;", '"').replaceAll("&#x27;", "'").replaceAll("&#39;", "'").replaceAll("&#x2F;", "/").replaceAll("&amp;", "&");
+  let n = 0;
+  for (const neuron of await neurons()) {
+    const { side: { name, both }, lines } = recordIn(neuron);
+    const sides = both ? [name, name === "positive" ? "negative" : "positive"] : [name];
+    const expected = sides.filter((side) => lines?.[side]).map((side) => `(${side === "positive" ? "+" : "−"}) ${visible(lines[side])}`);
+    const found = [...neuron.html.matchAll(/<p class="automatic"><span class="sign">(\(.\))<\/span> <bdi>(.*?)<\/bdi> <a href="..\/index.html#lines">automatic<\/a><\/p>/g)].map(([, sign, line]) => `${sign} ${text(line)}`);
+    assert.deepEqual(found, expected);
+    for (const property of ['name="description"', 'property="og:description"']) {
+      const [, preview] = new RegExp(`<meta ${property} content="(.*?)">`).exec(neuron.html);
+      for (const line of expected) assert.ok(text(preview).includes(`automatic ${line.replace(") ", "): ")}`), text(preview));
+    }
+    const card = text(await readFile(`${SITE}/${neuron.address.replace(".html", "/card.html")}`, "utf8"));
+    for (const line of expected) assert.ok(card.includes(`${line.replace(") ", ") <bdi>")}</bdi> <i>automatic</i>`), card);
+    n += expected.length;
+  }
+  assert.ok(n > 50);
+  await page.goto(`${root}compare.html?a=tiny/1/7&b=tiny/2/3`);
+  await page.waitForSelector(".examples .tokens");
+  assert.ok(await page.locator("#pair .kind .automatic").count() >= 2);
+});
+
+test("a neighbour says what it does, to the pointer and to the keyboard", async () => {
+  const { weights } = await open("tiny/1/7.html");
+  const [layer, neuron] = weights.neighbours.in_in_layer[0];
+  const { lines_per_file, d_mlp } = await json("tiny/index.json");
+  const flat = layer * d_mlp + neuron;
+  const first = flat - (flat % lines_per_file);
+  const [, , , , said, line] = (await json(`tiny/lines/${String(first).padStart(7, "0")}.json`)).lines[flat - first];
+  await page.click("#neighbours summary");
+  await page.focus("#neighbours li a");
+  await page.waitForSelector("#tip:popover-open");
+  assert.equal(await page.textContent("#tip"), said ? visible(said) : `${visible(line)} automatic`);
+});
+
+test("bands whose values tell nothing are left out, and that is said", async () => {
+  const titles = () => page.$$eval(".band h3", (all) => all.map((heading) => heading.firstChild.textContent.trim()));
+  const loud = (record, more) => ({ ...record, stats: { ...record.stats, max: 1e6 }, side: { name: "positive", balance: 0, both: false }, at_starts: false, ...more });
+  const address = "tiny/1/7.html";
+  await open(address);
+  const every = await titles();
+  await openWith(address, (record) => loud(record));
+  assert.deepEqual(await titles(), every.slice(0, 1));
+  assert.equal(await page.textContent(".bands > .hint:last-child"), `Not shown, since all examples are below 1 % of the neuron's largest magnitude: ${every.slice(1).join(", ")}.`);
+  await openWith(address, (record) => loud(record, { side: { name: "negative", balance: 0.9, both: true } }));
+  assert.deepEqual(await titles(), [every[0], every.at(-1)]);
+  // what is huge at starts is no measure
+  await openWith(address, (record) => loud(record, { at_starts: true }));
+  assert.deepEqual(await titles(), every);
+});
+
+test("an atlas that does not know the sides says so", async () => {
+  const address = "tiny/1/7.html";
+  const old = ({ lists: { "band_0.1_0.5": band, ...lists }, ...record }) => ({
+    ...record, side: null, at_starts: null, at_starts_either: null, lines: null, lists: { ...lists, "band_0_0.5": band }, stats: { ...record.stats, min: -1e6, max: 1 },
+  });
+  const { logits } = await openWith(address, old);
+  assert.deepEqual(await headings(), ["Promoted when positive", "Suppressed when positive"]);
+  assert.match(await page.textContent("[data-part=logits] .hint"), /run neuroscope analyze again/);
+  assert.equal(await page.getByRole("tab").first().getAttribute("aria-controls"), "bottom");
+  await page.click("#top-tab");
+  assert.deepEqual(await firstTokens(), [logits.top.id[0], logits.bottom.id[0]]);
+  assert.ok((await page.$$eval(".band h3", (all) => all.map((heading) => heading.textContent))).some((title) => title.startsWith("0–50 %")));
+  assert.equal(await page.locator("[role=tab].speaks").count(), 0);
 });
 
 test("nothing moves when the scripts come late", async () => {

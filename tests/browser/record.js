@@ -19,6 +19,7 @@ export function listsOf({ lists, examples: columns }) {
     const bytes = columns.bytes?.[row];
     return {
       rank: i + 1, doc: columns.doc[row], source: columns.sources[columns.source[row]], start: columns.start[row], peak, value, text,
+      max: columns.largest?.[row] ?? Math.max(...[...steps].map((step, at) => Math.abs(step === -128 ? 0 : at === peak ? value : step * scale))),
       hook_post: columns.hook_post?.[row], duplicates: duplicates?.[i] ?? 0, context_starts: columns.context_starts?.[row] ?? [],
       tokens: tokensOf({ text, lengths, bytes }), values: steps.map((step, at) => (step === -128 ? null : at === peak ? value : step * scale)), step: scale, bytes,
     };
@@ -26,8 +27,11 @@ export function listsOf({ lists, examples: columns }) {
   return Object.fromEntries(Object.entries(lists).map(([name, { rows, duplicates }]) => [name, rows.map((row, i) => example(row, i, duplicates))]));
 }
 
-/** Its largest magnitude, which is the scale of colours. */
-export const largest = (lists) => Math.max(...Object.values(lists).flat().flatMap(({ values }) => values.map((value) => Math.abs(value ?? 0))));
+/** The largest magnitude at counted positions, which is the scale of colours. */
+export const largest = (lists) => Math.max(...Object.values(lists).flat().map(({ max }) => max));
+
+/** The list of the side that dominates. */
+export const mainOf = ({ side }) => (side?.name === "negative" ? "bottom" : "top");
 
 // whole characters of UTF-8 (RFC 3629, section 4), or a byte that is none, in a string of bytes
 const CHARACTER = /[\x00-\x7f]|[\xc2-\xdf][\x80-\xbf]|\xe0[\xa0-\xbf][\x80-\xbf]|[\xe1-\xec\xee\xef][\x80-\xbf]{2}|\xed[\x80-\x9f][\x80-\xbf]|\xf0[\x90-\xbf][\x80-\xbf]{2}|[\xf1-\xf3][\x80-\xbf]{3}|\xf4[\x80-\x8f][\x80-\xbf]{2}|[^]/g;
@@ -52,5 +56,5 @@ export const strongest = (values) => values.reduce((best, value) => (Math.abs(va
 /** The shade of a value on a scale. */
 export function shadeOf(value, max) {
   const level = Math.round((8 * Math.abs(value ?? 0)) / max);
-  return level === 0 ? "" : `${value < 0 ? "n" : "p"}${level}`;
+  return level === 0 ? "" : `${value < 0 ? "n" : "p"}${Math.min(level, 8)}`;
 }

@@ -5,7 +5,7 @@ import { readdir } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { SITE, at, browser, json, listen, page, root } from "./browser.js";
 import { cellsOf, largest, listsOf, shadeOf, strongest, tokensOf } from "./record.js";
-import { measured, number } from "../../theme/assets/read/tokens.js";
+import { measured, number, visible } from "../../theme/assets/read/tokens.js";
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
 
@@ -229,15 +229,17 @@ test("a whole document on demand", async () => {
 test("a layer is ranked by any measure", async () => {
   await page.goto(`${root}tiny/1/index.html`);
   await page.waitForSelector("#measure:not([disabled])");
-  const { columns, ranking } = await json("tiny/1/index.json");
+  const { columns, ranking, at_starts, at_starts_either, lines } = await json("tiny/1/index.json");
+  const leftOut = (measure) => (["variance", "range"].includes(measure) ? at_starts_either : at_starts);
   const shown = () => page.$$eval("#table tbody th", (cells) => cells.map((cell) => Number(cell.textContent.split(".")[1])));
-  assert.deepEqual(await shown(), ranking.neurons);
+  assert.deepEqual(await shown(), ranking.neurons.filter((neuron) => !at_starts.includes(neuron)));
   for (const measure of ["variance", "frequency", "peak_ratio"]) {
     await page.selectOption("#measure", measure);
     const neurons = await shown();
     const values = neurons.map((neuron) => columns[measure][neuron]).filter((value) => value !== null);
     assert.deepEqual(values, [...values].sort((a, b) => b - a));
-    assert.equal(neurons.length, 37);
+    assert.equal(neurons.length, 37 - leftOut(measure).length);
+    assert.ok(neurons.every((neuron) => !leftOut(measure).includes(neuron)));
     assert.match(page.url(), new RegExp(`#by=${measure}$`));
   }
   // each number in its unit, as the catalogue has it
@@ -248,6 +250,7 @@ test("a layer is ranked by any measure", async () => {
   const order = await shown();
   const unitOf = (name) => FACTS.find(({ key }) => key === name).unit;
   assert.deepEqual(cells, order.map((neuron) => headers.map((name) => measured(columns[name][neuron], unitOf(name)))));
+  assert.deepEqual(await page.$$eval("#table td.line", (cells) => cells.map((cell) => cell.textContent)), order.map((neuron) => visible(lines[neuron] ?? "")));
   assert.deepEqual(headers.filter((name) => unitOf(name) === "share"), ["frequency"]);
   assert.match(cells[0][headers.indexOf("frequency")], / %$/);
   await page.click("th[data-column=max] button");
@@ -259,6 +262,40 @@ test("a layer is ranked by any measure", async () => {
   await page.goto(`${root}tiny/1/index.html#by=variance`);
   await page.waitForSelector("#measure:not([disabled])");
   assert.equal(await page.inputValue("#measure"), "variance");
+});
+
+test("a layer's ranking leaves out neurons that fire at starts, unless it is told not to", async () => {
+  for (let layer = 0; layer < 3; layer++) {
+    const { columns, at_starts, at_starts_either } = await json(`tiny/${layer}/index.json`);
+    assert.ok(at_starts.length > 0, "each layer of this model has some");
+    await page.goto(`${root}tiny/${layer}/index.html`);
+    const box = page.getByLabel("Include neurons that fire at starts");
+    await page.waitForSelector("#starts:not([disabled])");
+    const shown = () => page.$$eval("#table tbody th", (cells) => cells.map((cell) => Number(cell.textContent.split(".")[1])));
+    const said = (n, what) => `${n} ${n === 1 ? "is" : "are"} ${what}`;
+    const without = await shown();
+    assert.equal(without.length, 37 - at_starts.length);
+    assert.equal(await page.textContent("#left-out"), said(at_starts.length, "left out"));
+    const shaded = () => page.$$eval("#cells a:not(.s0)", (cells) => cells.length);
+    assert.equal(await shaded(), without.length);
+    await box.check();
+    const all = await shown();
+    assert.deepEqual(all, [...all].sort((a, b) => columns.kurtosis[b] - columns.kurtosis[a] || all.indexOf(a) - all.indexOf(b)));
+    assert.equal(all.length, 37);
+    assert.equal(await shaded(), 37);
+    assert.equal(await page.textContent("#left-out"), said(at_starts.length, "included"));
+    await page.selectOption("#measure", "range");
+    assert.equal(at(), `tiny/${layer}/index.html#by=range&starts`);
+    await page.reload();
+    await page.waitForSelector("#starts:not([disabled])");
+    assert.ok(await box.isChecked());
+    assert.equal((await shown()).length, 37);
+    await box.uncheck();
+    assert.equal((await shown()).length, 37 - at_starts_either.length);
+    await page.selectOption("#measure", "io_cosine"); // where a neuron fires does not matter
+    assert.equal((await shown()).length, 37);
+    assert.equal(await page.textContent("#left-out"), "none by this measure");
+  }
 });
 
 test("dark and light, chosen and kept", async () => {
@@ -276,6 +313,13 @@ test("dark and light, chosen and kept", async () => {
   await system.close();
 });
 
+/** The first examples of each side that the neuron speaks on are in sight. */
+async function readable(page) {
+  const sides = await page.locator("section.list").count();
+  assert.ok(sides > 0);
+  assert.equal(await page.locator(".examples li mark >> visible=true").count(), 3 * sides);
+}
+
 test("without JavaScript the examples can be read and every neuron reached", async () => {
   const plain = await (await browser.newContext({ javaScriptEnabled: false })).newPage();
   listen(plain);
@@ -283,7 +327,7 @@ test("without JavaScript the examples can be read and every neuron reached", asy
   assert.equal(await plain.locator("#cells a").count(), 37);
   await plain.click("#cells a >> nth=36");
   assert.equal(plain.url(), `${root}tiny/0/36.html`);
-  assert.equal(await plain.locator(".examples li mark").count(), 3);
+  await readable(plain);
   assert.ok(await plain.locator(".card b").count() >= 10);
   await plain.click("a[rel=next]");
   assert.equal(plain.url(), `${root}tiny/1/0.html`);
@@ -299,7 +343,7 @@ test("from a folder on disk, without any server", async () => {
   await plain.click("table.models a");
   await plain.click("table.layers th a");
   await plain.click("#cells a >> nth=2");
-  assert.equal(await plain.locator(".examples li mark").count(), 3);
+  await readable(plain);
   await plain.context().close();
 });
 
@@ -307,7 +351,7 @@ test("a page that is opened as a file says what is missing", async () => {
   const quiet = await browser.newPage(); // the browser complains of each module
   await quiet.goto(pathToFileURL(`${SITE}/tiny/1/7.html`).href);
   assert.match(await quiet.textContent(".notice"), /Opened as a file/);
-  assert.equal(await quiet.locator(".examples li mark").count(), 3);
+  await readable(quiet);
   assert.ok(await quiet.locator(".list h2").first().isVisible(), "no room is kept for tabs that do not come");
   await quiet.close();
   await page.goto(`${root}tiny/1/7.html`);

@@ -12,7 +12,7 @@ export const times = (n, make) => Array.from({ length: n }, (_, i) => make(i));
 
 export const LEVELS = 9000; // codes
 export const TOKENS = [" Monday", "monday", "\n\n", '"', "=1+1", "+", "-2", "@x", ",", "a,b", "日本", " ", "␣", "#12", "Ⅻ", "x\ty"];
-export const FLAGS = ["dead", "rare", "atypical", "note", "explanation"];
+export const FLAGS = ["dead", "rare", "atypical", "note", "explanation", "at_starts", "at_starts_either", "both_sides"];
 export const CLASSES = ["strengthening", "weakening", "in, out & 50 %"];
 
 /** A file as Rust writes it, of columns with their codes. */
@@ -52,15 +52,16 @@ export function numberColumn(name, n, { exponent = -2 + below(3), first = -below
 /** Random columns of every kind. */
 export function someColumns(n) {
   return [
-    numberColumn("kurtosis", n, { ranked: true }),
+    numberColumn("kurtosis", n, { ranked: true, unranked: "at_starts" }),
     numberColumn("frequency", n, { exponent: -3, first: 1, levels: 4000, ranked: true, unit: "share" }),
     numberColumn("share_gate+_in-", n, { levels: 40, unit: "share" }), // many ties
-    numberColumn("mean", n, { levels: 1 }),
-    numberColumn("skewness", n, { levels: 30, ranked: true }),
+    numberColumn("mean", n, { levels: 1, unranked: "at_starts" }),
+    numberColumn("skewness", n, { levels: 30, ranked: true, unranked: "at_starts_either" }),
     { name: "class", label: "Class", kind: "category", bytes: 1, categories: CLASSES, codes: times(n, () => below(CLASSES.length + 1)) },
     { name: "role", label: "Role", kind: "category", bytes: 1, categories: ["prediction"], codes: times(n, () => below(2)) },
+    { name: "suppressed", label: "Suppressed", kind: "token", bytes: 1, codes: times(n, () => below(TOKENS.length + 1)) },
     { name: "promoted", label: "Promoted", kind: "token", bytes: 3, codes: times(n, () => below(TOKENS.length + 1)) },
     { name: "peak", label: "Peak", kind: "token", bytes: 2, codes: times(n, () => below(TOKENS.length + 1)) },
-    { name: "flags", label: "Flags", kind: "flags", bytes: 1, flags: FLAGS, codes: times(n, () => below(32)) },
+    { name: "flags", label: "Flags", kind: "flags", bytes: 1, flags: FLAGS, codes: times(n, () => below(32) | (random() < 0.1 ? 32 : 0) | (random() < 0.1 ? 64 : 0) | (random() < 0.2 ? 128 : 0)) },
   ];
 }

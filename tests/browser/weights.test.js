@@ -10,10 +10,11 @@ const record = () => page.evaluate(() => JSON.parse(document.getElementById("neu
 
 test("a neuron's tags lead to what they mean", async () => {
   await page.goto(`${root}tiny/0/5.html`);
-  const { weights } = await record();
+  const { at_starts, at_starts_either, weights } = await record();
+  const starts = at_starts ? ["fires at starts"] : at_starts_either ? ["weaker side fires at starts"] : [];
   const tags = await page.$$eval(".tag", (tags) => tags.map((tag) => tag.textContent));
   const atypical = weights.class.typical ? [] : ["atypical"];
-  assert.deepEqual(tags, [...atypical, weights.class.name, ...(weights.role ? [`${weights.role} neuron`] : [])]);
+  assert.deepEqual(tags, [...starts, ...atypical, weights.class.name, ...(weights.role ? [`${weights.role} neuron`] : [])]);
   await page.click(".tag[href*=class]");
   assert.equal(at(), `tiny/index.html#class-${weights.class.name.replaceAll(" ", "-")}`);
   assert.equal(await page.textContent(":target"), weights.class.name);
@@ -39,10 +40,10 @@ test("neighbours are folded away, by keyboard as well, and lead to their pages",
 
 test("a logit weight's token leads to its page", async () => {
   await page.goto(`${root}tiny/1/4.html`);
-  const { logits } = await record();
+  const { logits, side } = await record();
   await page.click(".logits .token");
   await page.waitForSelector(".lists, .logits");
-  assert.equal(at(), `tiny/tokens.html#${logits.top.id[0]}`);
+  assert.equal(at(), `tiny/tokens.html#${(side.name === "negative" ? logits.bottom : logits.top).id[0]}`);
 });
 
 test("cosines are drawn where they are, on what chance explains", async () => {

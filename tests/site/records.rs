@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 
+use neuroscope::atlas::Side;
 use serde_json::Value;
 
 use crate::support::{Example, Project, examples, files, tokens};
@@ -232,13 +233,110 @@ fn the_indexes_agree_with_the_records() {
         assert_eq!(ranking.len(), 33);
         for (at, neuron) in ranking.iter().enumerate() {
             let record = json(&format!("{layer}/{neuron}.json"));
-            assert_eq!(record["interest"]["kurtosis"]["rank_in_layer"], at + 1);
+            // those that fire at starts come last, without a rank
+            let rank = match record["at_starts"] == true {
+                true => Value::Null,
+                false => (at + 1).into(),
+            };
+            assert_eq!(record["interest"]["kurtosis"]["rank_in_layer"], rank);
             assert_eq!(
                 record["interest"]["kurtosis"]["value"],
                 index["columns"]["kurtosis"][*neuron as usize]
             );
         }
     }
+}
+
+/// What is known of a neuron's sides is the same in its record, on its layer's page and in the files for lists.
+#[test]
+fn sides_starts_and_lines_are_those_of_the_atlas() {
+    let project = Project::tiny("llama");
+    let atlas = project.atlas("tiny");
+    let mut n_starts = 0;
+    for layer in 0..3 {
+        let index = project.json(&format!("tiny/{layer}/index.json"));
+        let page = project.page(&format!("tiny/{layer}/index.html"));
+        let lists = |name: &str, neuron: u32| {
+            let list = index[name].as_array().unwrap();
+            list.contains(&neuron.into())
+        };
+        for summary in atlas.summaries(layer).unwrap() {
+            let (neuron, at) = (summary.neuron, summary.neuron as usize);
+            let address = format!("tiny/{layer}/{neuron}");
+            let record = project.record(&format!("{address}.html"));
+            let of = summary.orientation.unwrap();
+            assert_eq!(record["side"]["name"], of.side.name());
+            assert_eq!(record["side"]["both"], of.is_balanced());
+            assert_eq!(record["side"]["balance"], serde_json::json!(of.balance));
+            assert_eq!(index["sides"][at], of.side.name());
+            for side in Side::ALL {
+                assert_eq!(
+                    record["lines"][side.name()],
+                    Value::from(summary.line_of(side))
+                );
+            }
+            assert_eq!(index["lines"][at], Value::from(summary.line()));
+            let starts = summary.at_starts.unwrap();
+            assert_eq!(record["at_starts"], starts.dominant);
+            assert_eq!(record["at_starts_either"], starts.either);
+            assert_eq!(lists("at_starts", neuron), starts.dominant);
+            assert_eq!(lists("at_starts_either", neuron), starts.either);
+            let row = format!("<a href=\"{neuron}.html\">{layer}.{neuron}</a></th>");
+            assert_eq!(page.contains(&row), !starts.dominant, "{address}");
+            let html = project.page(&format!("{address}.html"));
+            let tag = "<a class=\"tag\" href=\"../index.html#at_starts\">fires at starts</a>";
+            assert_eq!(html.contains(tag), starts.dominant, "{address}");
+            n_starts += usize::from(starts.dominant);
+        }
+    }
+    assert!(n_starts > 0);
+    let model = project.json("tiny/index.json");
+    let layers = model["layers"].as_array().unwrap().iter();
+    let counts = layers.map(|layer| layer["at_starts"].as_u64().unwrap());
+    assert_eq!(counts.sum::<u64>(), n_starts as u64);
+    for neuron in model["top"]["neurons"].as_array().unwrap() {
+        let page = neuron["page"].as_str().unwrap();
+        assert_eq!(project.record(&format!("tiny/{page}"))["at_starts"], false);
+    }
+    let page = project.page("tiny/index.html");
+    for id in ["side", "at_starts", "dead", "rare", "lines"] {
+        assert!(page.contains(&format!("<dt id=\"{id}\">")), "{id}");
+    }
+    assert!(page.contains("within 0.1–1 %, 1–10 %, 10–50 %, 50–90 %, 90–99 %, 99–99.9 %</dd>"));
+}
+
+/// Positions that are not counted may have any value: they do not move the scale of colours.
+#[test]
+fn colours_reach_the_largest_value_that_counts() {
+    let options = ["--n-ctx", "16", "--skip-start", "2"];
+    let project = Project::new().scan("gpt2", 12, &options).built(&[]);
+    let n_exceeded = (0..33).map(|neuron| {
+        let record = project.record(&format!("gpt2/1/{neuron}.html"));
+        let (lists, columns) = (record["lists"].as_object().unwrap(), &record["examples"]);
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * a.abs();
+        let (mut largest, mut n_exceeded) = (0.0, 0);
+        for (list, of) in lists {
+            for (example, row) in examples(&record, list).iter().zip(of["rows"].as_array().unwrap()) {
+                let values = (example.start..).zip(&example.values);
+                let values = values.map(|(pos, value)| (pos % 16 > 2, value.unwrap().abs()));
+                let values: Vec<(bool, f64)> = values.collect();
+                let most = |counted: bool| {
+                    let own = values.iter().filter(|(is_counted, _)| *is_counted == counted);
+                    own.map(|(_, value)| *value).fold(0.0, f64::max)
+                };
+                let known = columns["largest"][row.to_string()].as_f64();
+                assert_eq!(known.is_some(), most(false) > most(true), "{list}");
+                assert!(known.is_none_or(|known| close(known, most(true))));
+                largest = most(true).max(largest);
+                n_exceeded += usize::from(known.is_some());
+            }
+        }
+        assert!(close(record["scale_max"].as_f64().unwrap(), largest));
+        n_exceeded
+    });
+    assert!(n_exceeded.sum::<usize>() > 0);
+    let page = project.page("gpt2/index.html");
+    assert!(page.contains("the first of each window and the 2 after it are not counted"));
 }
 
 /// Pages say themselves whether they are listed, so none is forgotten.

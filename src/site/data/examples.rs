@@ -12,12 +12,18 @@ pub(crate) struct Examples<'a> {
     pub(crate) rows: Vec<ExampleTokens<'a>>,
     /// The lists, in the order of the atlas.
     pub(crate) lists: Vec<List<'a>>,
+    /// The largest magnitude at their counted positions, which colours reach.
+    pub(crate) scale_max: f32,
 }
 
 /// An example and the tokens of its window.
 pub(crate) struct ExampleTokens<'a> {
     pub(crate) example: &'a Example,
     pub(crate) tokens: Vec<TokenId>,
+    /// The largest magnitude at the counted positions of its window.
+    pub(crate) largest: f32,
+    /// Whether a value at another position is larger.
+    pub(crate) is_exceeded: bool,
 }
 
 /// A list of examples.
@@ -29,7 +35,36 @@ pub(crate) struct List<'a> {
     pub(crate) duplicates: Vec<usize>,
 }
 
-impl ExampleTokens<'_> {
+impl<'a> ExampleTokens<'a> {
+    fn read(example: &'a Example, source: &Source) -> Result<Self, SiteError> {
+        let Window {
+            start,
+            steps,
+            scale,
+        } = &example.window;
+        let tokens = source.tokens(example.doc, *start..start + steps.len() as u32)?;
+        let peak = (example.pos.0 - start) as usize;
+        let (mut counted, mut any) = (0, 0);
+        for (at, (&step, &token)) in steps.iter().zip(&tokens).enumerate() {
+            if at == peak || step == Window::NOT_FINITE {
+                continue;
+            }
+            let size = step.unsigned_abs();
+            any = size.max(any);
+            if size > counted && source.counts(Pos(start + at as u32), token) {
+                counted = size;
+            }
+        }
+        // the peak counts, and its value is exact
+        let largest = example.value.abs().max(f32::from(counted) * scale);
+        Ok(Self {
+            example,
+            tokens,
+            largest,
+            is_exceeded: f32::from(any) * scale > largest,
+        })
+    }
+
     /// Index of the peak within the window.
     pub(crate) fn peak(&self) -> usize {
         (self.example.pos.0 - self.example.window.start) as usize
@@ -55,10 +90,7 @@ impl<'a> Examples<'a> {
             let row = match there.iter().find(same) {
                 Some(&row) => row,
                 None => {
-                    let window = &example.window;
-                    let positions = window.start..window.start + window.steps.len() as u32;
-                    let tokens = source.tokens(example.doc, positions)?;
-                    rows.push(ExampleTokens { example, tokens });
+                    rows.push(ExampleTokens::read(example, source)?);
                     there.push(rows.len() - 1);
                     rows.len() - 1
                 }
@@ -75,7 +107,12 @@ impl<'a> Examples<'a> {
                 list.duplicates.push(example.duplicates.len());
             }
         }
-        Ok(Self { rows, lists })
+        let largest = rows.iter().map(|row| row.largest);
+        Ok(Self {
+            scale_max: largest.fold(0.0, f32::max),
+            rows,
+            lists,
+        })
     }
 
     /// The examples of a list.
@@ -83,16 +120,5 @@ impl<'a> Examples<'a> {
         let list = self.lists.iter().find(|of| of.name == list);
         let rows = list.map_or(&[][..], |list| &list.rows);
         rows.iter().map(|&row| &self.rows[row])
-    }
-
-    /// The largest magnitude of all values around the peaks.
-    pub(crate) fn largest(&self) -> f32 {
-        let largest = |row: &ExampleTokens<'_>| {
-            let Window { scale, steps, .. } = &row.example.window;
-            let finite = steps.iter().filter(|step| **step != Window::NOT_FINITE);
-            let most = finite.map(|step| step.unsigned_abs()).max();
-            f32::from(most.unwrap_or(0)) * scale
-        };
-        self.rows.iter().map(largest).fold(0.0, f32::max)
     }
 }

@@ -7,5 +7,5 @@ mod neuron;
 
 pub(super) use examples::{ExampleTokens, Examples, List};
 pub(super) use layer::{LayerData, Population, n_ranked};
-pub(super) use model::{LayerOverview, ModelData, count_known};
+pub(super) use model::{LayerOverview, ModelData, TopNeuron, count_known};
 pub(super) use neuron::NeuronData;

@@ -10,17 +10,29 @@ use super::layer::n_ranked;
 const TOP_NEURONS: usize = 20;
 /// What is known of each neuron besides facts, with how to get it.
 type Flag = (&'static str, fn(&Summary) -> Option<bool>);
-const FLAGS: [Flag; 2] = [("dead", |s| s.dead), ("rare", |s| s.rare)];
+const FLAGS: [Flag; 3] = [
+    ("dead", |s| s.dead),
+    ("rare", |s| s.rare),
+    ("at_starts", |s| s.at_starts.map(|of| of.dominant)),
+];
 
 /// A model, as far as its layers tell before their neurons are read.
 pub(crate) struct ModelData {
     pub(crate) layers: Vec<LayerOverview>,
-    /// The neurons that are first by the first measure, with its value.
-    pub(crate) top: Vec<(NeuronId, Option<f64>)>,
+    /// The neurons that are first by the first measure.
+    pub(crate) top: Vec<TopNeuron>,
     /// Keys of the flags and of the facts of a scan that are unknown of every neuron.
     pub(crate) missing: Vec<&'static str>,
     /// How many neurons have a value of each measure.
     pub(crate) population: [u32; N_RANKED],
+}
+
+/// A neuron that is among the first of a model.
+pub(crate) struct TopNeuron {
+    pub(crate) id: NeuronId,
+    pub(crate) value: Option<f64>,
+    /// The line about the side on which it mostly speaks.
+    pub(crate) line: Option<String>,
 }
 
 /// A layer, in a few numbers.
@@ -28,16 +40,17 @@ pub(crate) struct LayerOverview {
     pub(crate) layer: u32,
     pub(crate) median_kurtosis: Option<f64>,
     pub(crate) median_frequency: Option<f64>,
-    /// How many neurons are dead, and rare, if that is known.
+    /// How many neurons are dead, are rare, and fire where windows start, if that is known.
     pub(crate) dead: Option<usize>,
     pub(crate) rare: Option<usize>,
+    pub(crate) at_starts: Option<usize>,
     /// The first neuron by the first measure.
     pub(crate) best: Option<u32>,
     n_ranked: [u32; N_RANKED],
     /// Keys of flags and facts of a scan that are known of some neuron.
     known: BTreeSet<&'static str>,
     /// Neurons that are among the first of the model, with their ranks.
-    top: Vec<(u32, NeuronId, Option<f64>)>,
+    top: Vec<(u32, TopNeuron)>,
 }
 
 impl ModelData {
@@ -51,12 +64,12 @@ impl ModelData {
             top.append(&mut layer.top);
             known.append(&mut layer.known);
         }
-        top.sort_by_key(|(rank, ..)| *rank);
+        top.sort_by_key(|(rank, _)| *rank);
         let all = FLAGS.map(|(key, _)| key).into_iter();
         let all = all.chain(scanned_facts().map(|fact| fact.key));
         Self {
             layers,
-            top: top.into_iter().map(|(_, id, value)| (id, value)).collect(),
+            top: top.into_iter().map(|(_, neuron)| neuron).collect(),
             missing: all.filter(|key| !known.contains(key)).collect(),
             population,
         }
@@ -81,6 +94,7 @@ impl LayerOverview {
             median_frequency: median(&FREQUENCY),
             dead: count_known(summaries, |s| s.dead),
             rare: count_known(summaries, |s| s.rare),
+            at_starts: count_known(summaries, |s| s.at_starts.map(|of| of.dominant)),
             best: summaries
                 .iter()
                 .find(|s| s.ranks(RANKED[0]).in_layer == Some(1))
@@ -105,14 +119,19 @@ pub(crate) fn count_known(
 }
 
 /// A neuron with its rank in the model, if it is among the first.
-fn first_in_model(summary: &Summary) -> Option<(u32, NeuronId, Option<f64>)> {
+fn first_in_model(summary: &Summary) -> Option<(u32, TopNeuron)> {
     let id = NeuronId {
         layer: summary.layer,
         neuron: summary.neuron,
     };
     let rank = summary.ranks(RANKED[0]).in_model;
     let rank = rank.filter(|&rank| rank as usize <= TOP_NEURONS)?;
-    Some((rank, id, summary.value(RANKED[0])))
+    let neuron = TopNeuron {
+        id,
+        value: summary.value(RANKED[0]),
+        line: summary.line().map(str::to_owned),
+    };
+    Some((rank, neuron))
 }
 
 /// The facts that a scan gives.

@@ -1,4 +1,4 @@
-use crate::atlas::AtlasNeuron;
+use crate::atlas::{AtlasNeuron, Side};
 use crate::ids::NeuronId;
 
 use super::examples::{ExampleTokens, Examples};
@@ -38,17 +38,40 @@ impl<'a> NeuronData<'a> {
         self.neuron.id
     }
 
-    /// The list of the stronger side: `bottom` if the smallest value is farther from zero than the largest, else `top`.
-    pub(crate) fn main_list(&self) -> &'static str {
-        let moments = &self.neuron.stats.moments;
-        match moments.count > 0 && -moments.min > moments.max {
-            true => "bottom",
-            false => "top",
+    /// The sides on which it speaks, the dominant one first: both where they are nearly as large.
+    pub(crate) fn sides(&self) -> Vec<Side> {
+        let is_balanced = self
+            .neuron
+            .summary
+            .orientation
+            .is_some_and(|of| of.is_balanced());
+        let side = self.side();
+        match is_balanced {
+            true => vec![side, side.other()],
+            false => vec![side],
         }
     }
 
-    /// The examples of the stronger side, the strongest first.
+    /// The side that dominates; where that is not known, that of the value of largest magnitude.
+    pub(crate) fn side(&self) -> Side {
+        let moments = &self.neuron.stats.moments;
+        let orientation = self.neuron.summary.orientation;
+        orientation.map_or_else(
+            || match moments.count > 0 && -moments.min > moments.max {
+                true => Side::Negative,
+                false => Side::Positive,
+            },
+            |of| of.side,
+        )
+    }
+
+    /// The examples of the side that dominates, the strongest first.
     pub(crate) fn main(&self) -> impl Iterator<Item = &ExampleTokens<'a>> {
-        self.examples.of(self.main_list())
+        self.of_side(self.side())
+    }
+
+    /// The examples of a side, the strongest first.
+    pub(crate) fn of_side(&self, side: Side) -> impl Iterator<Item = &ExampleTokens<'a>> {
+        self.examples.of(side.list().name())
     }
 }

@@ -100,6 +100,14 @@ pub(super) fn push_columns(
     if !bytes.is_empty() {
         json.extend_from_slice(format!(",\"bytes\":{{{bytes}}}").as_bytes());
     }
+    let exceeded: Vec<String> = (0..)
+        .zip(rows)
+        .filter(|(_, row)| row.is_exceeded)
+        .map(|(at, row): (usize, _)| format!("\"{at}\":{}", row.largest))
+        .collect();
+    if !exceeded.is_empty() {
+        json.extend_from_slice(format!(",\"largest\":{{{}}}", exceeded.join(",")).as_bytes());
+    }
     let mut comma = ",\"context_starts\":{";
     for (at, row) in rows.iter().enumerate() {
         let starts = source.context_starts(&row.example.window);

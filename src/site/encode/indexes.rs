@@ -22,9 +22,12 @@ pub(crate) fn model_index(
     let name = &model.name;
     let layers = data.layers.iter().map(|of| {
         let layer = of.layer;
-        serde_json::json!({"layer": layer, "n_neurons": scan.model.d_mlp, "dead": of.dead, "rare": of.rare, "index": format!("{layer}/index.json"), "page": format!("{layer}/index.html")})
+        serde_json::json!({"layer": layer, "n_neurons": scan.model.d_mlp, "dead": of.dead, "rare": of.rare, "at_starts": of.at_starts, "index": format!("{layer}/index.json"), "page": format!("{layer}/index.html")})
     });
-    let top = data.top.iter().map(|(NeuronId { layer, neuron }, _)| serde_json::json!({"layer": layer, "neuron": neuron, "page": format!("{layer}/{neuron}.html")}));
+    let top = data.top.iter().map(|of| {
+        let NeuronId { layer, neuron } = of.id;
+        serde_json::json!({"layer": layer, "neuron": neuron, "page": format!("{layer}/{neuron}.html"), "line": of.line})
+    });
     let notes = part.notes().map(
         |(id, note)| serde_json::json!({"layer": id.layer, "neuron": id.neuron, "title": note.title}),
     );
@@ -117,6 +120,10 @@ pub(crate) fn layer_index(
         "weights": weights,
         "dead": flagged(&|s| s.dead),
         "rare": flagged(&|s| s.rare),
+        "at_starts": flagged(&|s| s.at_starts.map(|of| of.dominant)),
+        "at_starts_either": flagged(&|s| s.at_starts.map(|of| of.either)),
+        "sides": summaries.iter().map(|s| s.orientation.map(|of| of.side.name())).collect::<Vec<_>>(),
+        "lines": summaries.iter().map(Summary::line).collect::<Vec<_>>(),
         "ranking": {"measure": RANKED[0].key, "neurons": ranked.iter().map(|s| s.neuron).collect::<Vec<_>>()},
     })
 }

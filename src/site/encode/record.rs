@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::atlas::facts::{FIRST, FREQUENCY, FREQUENCY_ABS, RANKED, SCANNED};
 use crate::atlas::histogram::Histogram;
-use crate::atlas::{AtlasNeuron, Fact, Moments, NeuronStats, SignCase};
+use crate::atlas::{AtlasNeuron, Fact, Moments, NeuronStats, Side, SignCase, Summary};
 
 use super::examples::{push_columns, push_lists};
 use super::fields::Fields;
@@ -28,12 +28,44 @@ struct RecordHead<'a> {
     layer: u32,
     neuron: u32,
     hook: String,
+    side: Option<SideRecord>,
+    at_starts: Option<bool>,
+    at_starts_either: Option<bool>,
+    lines: Option<Fields<Option<&'a str>>>,
+    scale_max: f32,
     stats: StatsRecord<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signs: Option<Fields<SignRecord>>,
     logits: Option<TokenLists>,
     weights: Option<WeightsRecord>,
     interest: Fields<InterestRecord>,
+}
+
+/// The side that dominates.
+#[derive(Serialize)]
+struct SideRecord {
+    name: &'static str,
+    /// The other side's size as a share of its own.
+    balance: f32,
+    /// Whether both are shown alike.
+    both: bool,
+}
+
+impl SideRecord {
+    fn of(summary: &Summary) -> Option<Self> {
+        summary.orientation.map(|of| Self {
+            name: of.side.name(),
+            balance: of.balance,
+            both: of.is_balanced(),
+        })
+    }
+}
+
+/// The line about each side, if there are any.
+fn lines(summary: &Summary) -> Option<Fields<Option<&str>>> {
+    let lines = Side::ALL.map(|side| (side.name(), summary.line_of(side)));
+    let has_any = lines.iter().any(|(_, line)| line.is_some());
+    has_any.then(|| Fields(lines.into()))
 }
 
 #[derive(Serialize)]
@@ -156,6 +188,11 @@ impl<'a> RecordWriter<'a> {
             layer: neuron.id.layer,
             neuron: neuron.id.neuron,
             hook: scan.policy.hook_in(neuron.id.layer),
+            side: SideRecord::of(&neuron.summary),
+            at_starts: neuron.summary.at_starts.map(|of| of.dominant),
+            at_starts_either: neuron.summary.at_starts.map(|of| of.either),
+            lines: lines(&neuron.summary),
+            scale_max: examples.scale_max,
             stats: stats_record(neuron, scan.policy.stats.tau),
             signs: sign_records(&neuron.stats),
             logits: weights.map(|w| TokenLists::new(&w.top, &w.bottom, vocabulary)),

@@ -1,7 +1,7 @@
 //! The columns of a layer: what is known of its neurons before their examples are read.
 
 use crate::atlas::facts::{RANKED, Unit, facts};
-use crate::atlas::{NeuronWeights, Summary};
+use crate::atlas::{NeuronWeights, Side, Summary};
 use crate::ids::{NeuronId, TokenId};
 
 use super::steps::steps;
@@ -13,7 +13,16 @@ use crate::site::text::format::round;
 pub(super) const NO_TOKEN: u32 = u32::MAX;
 
 /// The flags of a neuron, in the order of their bits.
-pub(super) const FLAGS: [&str; 5] = ["dead", "rare", "atypical", "note", "explanation"];
+pub(super) const FLAGS: [&str; 8] = [
+    "dead",
+    "rare",
+    "atypical",
+    "note",
+    "explanation",
+    "at_starts",
+    "at_starts_either",
+    "both_sides",
+];
 
 /// Columns of some neurons in a row.
 #[derive(Default)]
@@ -23,9 +32,13 @@ pub(super) struct Columns {
     /// Ranks in the model of each measure of interest, 0 for none.
     pub(super) ranks: Vec<Vec<u32>>,
     pub(super) class: Vec<u8>,
+    /// Places in [`Side::ALL`] from 1, 0 for none.
+    pub(super) side: Vec<u8>,
     pub(super) role: Vec<u8>,
     /// The flags that are set, and those that are known.
     pub(super) flags: Vec<[u8; 2]>,
+    /// The tokens that a neuron most promotes and most suppresses when it fires on the side that dominates; where that is not
+    /// known, when it is positive.
     pub(super) promoted: Vec<u32>,
     pub(super) suppressed: Vec<u32>,
 }
@@ -57,6 +70,7 @@ impl Columns {
     fn add(&mut self, summary: &Summary, weights: Option<&NeuronWeights>, part: &ModelPart<'_>) {
         let first = |tokens: &[(TokenId, f32)]| tokens.first().map_or(NO_TOKEN, |(id, _)| id.0);
         let class = weights.and_then(|of| of.class);
+        let orientation = summary.orientation;
         let said = part.documentation(NeuronId {
             layer: summary.layer,
             neuron: summary.neuron,
@@ -67,6 +81,11 @@ impl Columns {
             Some(class.is_some_and(|class| !class.typical)),
             Some(said.note.is_some()),
             Some(!said.explanations.is_empty()),
+            summary.at_starts.map(|of| of.dominant),
+            summary.at_starts.map(|of| of.either),
+            summary
+                .at_starts
+                .map(|_| orientation.is_some_and(|of| of.is_balanced())),
         ];
         let bits = |is: &dyn Fn(Option<bool>) -> bool| {
             let bits = flags.iter().enumerate();
@@ -80,10 +99,15 @@ impl Columns {
         self.class.push(class.map_or(0, |of| of.class as u8 + 1));
         let role = weights.and_then(|of| of.role);
         self.role.push(role.map_or(0, |role| role as u8 + 1));
-        self.promoted
-            .push(weights.map_or(NO_TOKEN, |of| first(&of.top)));
-        self.suppressed
-            .push(weights.map_or(NO_TOKEN, |of| first(&of.bottom)));
+        let side = orientation.map(|of| of.side);
+        self.side.push(side.map_or(0, |side| side as u8 + 1));
+        let ends = weights.map(|of| match side {
+            Some(Side::Negative) => [&of.bottom, &of.top],
+            Some(Side::Positive) | None => [&of.top, &of.bottom],
+        });
+        let [promoted, suppressed] = ends.map_or([NO_TOKEN; 2], |ends| ends.map(|end| first(end)));
+        self.promoted.push(promoted);
+        self.suppressed.push(suppressed);
     }
 
     /// Appends the columns of the neurons that follow.
@@ -91,6 +115,7 @@ impl Columns {
         append(&mut self.numbers, next.numbers);
         append(&mut self.ranks, next.ranks);
         self.class.extend(next.class);
+        self.side.extend(next.side);
         self.role.extend(next.role);
         self.flags.extend(next.flags);
         self.promoted.extend(next.promoted);

@@ -15,7 +15,7 @@ use flate2::{Compression, GzBuilder};
 use serde_json::json;
 
 use crate::atlas::facts::{Fact, RANKED, Unit, facts};
-use crate::atlas::{Class, Role, SignCase};
+use crate::atlas::{Class, Role, Side, SignCase};
 use crate::ids::TokenId;
 
 use self::columns::{Columns, NO_TOKEN, as_shown};
@@ -41,7 +41,7 @@ pub(super) struct Explore<'a> {
 
 /// What only a neuron's statistics and examples tell.
 struct OfExamples {
-    /// The token at the peak of the first example of the stronger side.
+    /// The token at the peak of the first example of the side that dominates.
     peak: Vec<u32>,
     /// Steps, by sign case.
     shares: Option<[Vec<i32>; SignCase::ALL.len()]>,
@@ -119,8 +119,11 @@ fn file(
             unit,
             ..
         } = fact;
-        let head =
+        let mut head =
             json!({"name": key, "label": label, "definition": definition, "group": group.name()});
+        if let Some(flag) = fact.unranked().filter(|_| model.sided) {
+            head["unranked"] = flag.into();
+        }
         let ranks = fact.place_in(&RANKED);
         let ranks = ranks.map(|at| columns.ranks[at].as_slice());
         described.extend(number(head, *unit, values, ranks, &mut planes));
@@ -134,14 +137,19 @@ fn file(
             "Share of counted tokens with these signs of gate and in: {}.",
             name.replace('_', ", ")
         );
-        let head = json!({"name": format!("share_{name}"), "label": format!("Share of {}", name.replace('_', " ")), "definition": definition, "group": "signs"});
+        let mut head = json!({"name": format!("share_{name}"), "label": format!("Share of {}", name.replace('_', " ")), "definition": definition, "group": "signs"});
+        if model.sided {
+            head["unranked"] = "at_starts".into();
+        }
         described.extend(number(head, Unit::Share, values, None, &mut planes));
     }
     let classes = Class::ALL.map(Class::name).to_vec();
     let roles = Role::ALL.map(Role::name).to_vec();
+    let sides = Side::ALL.map(Side::name).to_vec();
     let categories = [
-        ("class", "Class", classes, &columns.class),
-        ("role", "Role", roles, &columns.role),
+        (model.sided, "side", "Side", sides, &columns.side),
+        (model.analysed, "class", "Class", classes, &columns.class),
+        (model.analysed, "role", "Role", roles, &columns.role),
     ];
     let mut small = |mut head: serde_json::Value, codes: &[u8]| {
         head["bytes"] = 1.into();
@@ -149,7 +157,8 @@ fn file(
         planes.extend_from_slice(codes);
         described.push(head);
     };
-    for (name, label, names, codes) in categories.into_iter().filter(|_| model.analysed) {
+    for (_, name, label, names, codes) in categories.into_iter().filter(|(is_known, ..)| *is_known)
+    {
         let head = json!({"name": name, "label": label, "kind": "category", "categories": names});
         small(head, codes);
     }
@@ -157,10 +166,14 @@ fn file(
     let head = json!({"name": "flags", "label": "Flags", "kind": "flags", "flags": flags});
     small(head, &codes);
     let mut table = TokenTable::default();
+    let [promoted, suppressed] = match model.sided {
+        true => ["Promoted when it fires", "Suppressed when it fires"],
+        false => ["Promoted when positive", "Suppressed when positive"],
+    };
     let lists = [
         ("peak", "Token at the peak", &of_examples.peak),
-        ("promoted", "Promoted token", &columns.promoted),
-        ("suppressed", "Suppressed token", &columns.suppressed),
+        ("promoted", promoted, &columns.promoted),
+        ("suppressed", suppressed, &columns.suppressed),
     ];
     let lists: Vec<_> = lists
         .into_iter()
@@ -228,7 +241,8 @@ fn add_codes(head: &mut serde_json::Value, codes: &[u32], planes: &mut Vec<u8>) 
     }
 }
 
-/// The place of each neuron among those of the same code, from 0, the first in rank first. Ranks are from 1, 0 is none.
+/// The place of each neuron among those of the same code, from 0: the first in rank first, those without a rank last. Ranks are
+/// from 1, 0 is none.
 fn order_among_equals(codes: &[u32], ranks: &[u32]) -> Vec<u32> {
     let mut by_rank = vec![None; codes.len() + 1];
     for (at, &rank) in ranks.iter().enumerate().filter(|(_, rank)| **rank > 0) {
@@ -236,7 +250,9 @@ fn order_among_equals(codes: &[u32], ranks: &[u32]) -> Vec<u32> {
     }
     let mut seen = HashMap::new();
     let mut order = vec![0; codes.len()];
-    for at in by_rank.into_iter().flatten().filter(|&at| codes[at] > 0) {
+    let unranked = (0..codes.len()).filter(|&at| ranks[at] == 0);
+    let all = by_rank.into_iter().flatten().chain(unranked);
+    for at in all.filter(|&at| codes[at] > 0) {
         let place: &mut u32 = seen.entry(codes[at]).or_default();
         order[at] = *place;
         *place += 1;
@@ -276,6 +292,11 @@ mod tests {
         let codes = [7, 9, 7, 0, 9, 7];
         let ranks = [5, 1, 3, 0, 2, 4];
         assert_eq!(order_among_equals(&codes, &ranks), [2, 0, 0, 0, 1, 1]);
+        // two that rankings leave out
+        assert_eq!(
+            order_among_equals(&codes, &[0, 1, 2, 0, 0, 3]),
+            [2, 0, 0, 0, 1, 1]
+        );
     }
 
     #[test]

@@ -106,7 +106,8 @@ impl LayerFigures {
         CountRow {
             id,
             label,
-            query: query.replace(' ', "+"),
+            // all are counted here, those that fire where windows start as well
+            query: query.replace(' ', "+") + "&at_starts=any",
             n: count(n as u64),
             share: percent(Some(self.share(n))),
         }

@@ -68,6 +68,7 @@ impl Section for LayerPages<'_> {
             next: (layer + 1 < model.n_layers).then_some(layer + 1),
             rows: ranked
                 .iter()
+                .filter(|s| s.is_ranked_by(default))
                 .take(TABLE_ROWS)
                 .map(|s| rank_row(s))
                 .collect(),
@@ -79,6 +80,7 @@ impl Section for LayerPages<'_> {
             cells: cells(summaries, data.population.layer[0]),
             dead: count_known(summaries, |s| s.dead),
             rare: count_known(summaries, |s| s.rare),
+            at_starts: count_known(summaries, |s| s.at_starts.map(|of| of.dominant)),
             classes: figures.map(LayerFigures::class_rows).unwrap_or_default(),
             roles: figures.map(LayerFigures::role_rows).unwrap_or_default(),
         };

@@ -6,6 +6,7 @@ pub(super) mod layer;
 pub(super) mod model;
 pub(super) mod neuron;
 mod plot;
+pub(super) mod sides;
 mod spread;
 mod terms;
 pub(super) mod views;

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::atlas::Summary;
 use crate::atlas::facts::{Fact, KURTOSIS};
-use crate::ids::NeuronId;
 
 use super::figures::{LayerFigures, Tables, weight_figures};
 use super::plot;
@@ -12,11 +11,12 @@ use super::spread::{self, LayerSpread};
 use super::terms::Terms;
 use super::views::{LayerRow, ModelPageView, NoteRow, TokensPageView, TopRow};
 use crate::site::address;
-use crate::site::data::{LayerOverview, ModelData};
+use crate::site::data::{LayerOverview, ModelData, TopNeuron};
 use crate::site::encode::indexes::model_index;
 use crate::site::encode::token_index;
 use crate::site::error::SiteError;
 use crate::site::part::ModelPart;
+use crate::site::text::display::plain;
 use crate::site::text::format::{count, number, percent};
 use crate::site::text::texts::json;
 
@@ -99,11 +99,13 @@ fn index(
         title: note.title.clone(),
         author: note.author.clone(),
     });
-    let top = |(NeuronId { layer, neuron }, value): &(NeuronId, Option<f64>)| TopRow {
-        layer: *layer,
-        neuron: *neuron,
-        value: number(*value),
+    let top = |of: &TopNeuron| TopRow {
+        layer: of.id.layer,
+        neuron: of.id.neuron,
+        value: number(of.value),
+        line: of.line.as_deref().map(plain),
     };
+    let at_starts = data.layers.iter().filter_map(|layer| layer.at_starts);
     let info = part.source.atlas.weights_info();
     let page = address::model(name);
     let description = format!(
@@ -114,6 +116,7 @@ fn index(
         common: site.common(&page, name.clone(), description),
         layers: data.layers.iter().zip(plots).map(layer_row).collect(),
         top: data.top.iter().map(top).collect(),
+        at_starts: model.sided.then(|| at_starts.sum()),
         notes: notes.collect(),
         spread,
         figures,
@@ -137,6 +140,7 @@ fn layer_row((of, plot): (&LayerOverview, String)) -> LayerRow {
         median_frequency: percent(of.median_frequency),
         dead: known(of.dead),
         rare: known(of.rare),
+        at_starts: known(of.at_starts),
         best: of.best,
         plot,
     }

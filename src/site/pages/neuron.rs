@@ -1,10 +1,12 @@
 //! The page of one neuron.
 
+use crate::atlas::Side;
 use crate::atlas::facts::KURTOSIS;
 use crate::ids::NeuronId;
 
 use super::classes::tags;
-use super::views::{NeuronPageView, cards, hook_post_words};
+use super::sides::{lines, promotes};
+use super::views::{NeuronPageView, PlainList, cards, hook_post_words};
 use crate::site::address;
 use crate::site::data::NeuronData;
 use crate::site::error::SiteError;
@@ -14,7 +16,7 @@ use crate::site::text::display::lone_token;
 use crate::site::text::format::{count, number};
 use crate::site::view::ModelView;
 
-/// Examples that stand on the page as plain HTML.
+/// Examples of a side that stand on the page as plain HTML.
 const PLAIN_EXAMPLES: usize = 3;
 
 /// What templates are given for the record, which is put in its place when they are done: it is by far the largest
@@ -29,12 +31,6 @@ pub(crate) fn render(
 ) -> Result<Vec<u8>, SiteError> {
     let (site, model) = (part.site, part.model);
     let (neuron, id) = (data.neuron, data.id());
-    let main_list = data.main_list();
-    let mut main_html = String::with_capacity(8 * 1024);
-    for (n, row) in (1..).zip(data.main().take(PLAIN_EXAMPLES)) {
-        let source = part.source.store.source(row.example.doc);
-        push_example(&mut main_html, part.texts, source, row, n);
-    }
     let name = address::neuron(&model.name, id);
     let view = NeuronPageView {
         common: site.common(&name, title(part, id), description(part, data)),
@@ -44,7 +40,8 @@ pub(crate) fn render(
         previous: before(model, id),
         next: after(model, id),
         cards: cards(&neuron.summary, &data.layer.population),
-        tags: neuron.weights.as_ref().map(tags).unwrap_or_default(),
+        tags: tags(&neuron.summary, neuron.weights.as_ref()),
+        lines: lines(data),
         analysed: neuron.weights.is_some(),
         dead: neuron.summary.dead == Some(true),
         rare: neuron.summary.rare == Some(true),
@@ -53,18 +50,37 @@ pub(crate) fn render(
             n => count(n),
         },
         hook_post: neuron.stats.post.as_ref().and_then(hook_post_words),
-        main_list,
-        main_title: match main_list {
-            "bottom" => "Most negative activations",
-            _ => "Most positive activations",
-        },
-        main_html: &main_html,
+        lists: data
+            .sides()
+            .into_iter()
+            .map(|side| plain_list(part, data, side))
+            .collect(),
         note: data.documentation.note,
         explanations: data.documentation.explanations,
         record: RECORD,
     };
     let page = site.render("neuron.html", Some(model), &view)?;
     Ok(with_record(&page, record))
+}
+
+/// The first examples of a side as plain HTML.
+fn plain_list(part: &ModelPart<'_>, data: &NeuronData<'_>, side: Side) -> PlainList {
+    let name = side.list().name();
+    // the examples of the side that dominates have the shorter addresses
+    let id = if side == data.side() { "example" } else { name };
+    let mut html = String::with_capacity(8 * 1024);
+    for (n, row) in (1..).zip(data.of_side(side).take(PLAIN_EXAMPLES)) {
+        let source = part.source.store.source(row.example.doc);
+        push_example(&mut html, part.texts, source, row, &format!("{id}-{n}"));
+    }
+    PlainList {
+        name,
+        title: match side {
+            Side::Positive => "Most positive activations",
+            Side::Negative => "Most negative activations",
+        },
+        html,
+    }
 }
 
 /// The title of a neuron's page.
@@ -81,9 +97,15 @@ pub(crate) fn description(part: &ModelPart<'_>, data: &NeuronData<'_>) -> String
         let value = number(Some(row.example.value.into()));
         words += &format!(": {value} on “{}”", token(row.tokens[row.peak()]));
     }
-    let promoted = promoted(part, data, 3);
-    if !promoted.is_empty() {
-        words += &format!(", promotes when positive “{}”", promoted.join("”, “"));
+    let lines = lines(data);
+    for line in &lines {
+        words += &format!("; automatic ({}): {}", line.side, line.text);
+    }
+    if lines.is_empty() {
+        for promotes in promotes(part, data, 3) {
+            let tokens = promotes.tokens.join("”, “");
+            words += &format!(", promotes {} “{tokens}”", promotes.when);
+        }
     }
     let summary = &data.neuron.summary;
     if let Some(rank) = summary.ranks(&KURTOSIS).in_layer {
@@ -91,16 +113,6 @@ pub(crate) fn description(part: &ModelPart<'_>, data: &NeuronData<'_>) -> String
         words += &format!("; kurtosis {kurtosis}, #{rank} in its layer");
     }
     words + "."
-}
-
-/// The tokens that a neuron promotes most.
-pub(crate) fn promoted(part: &ModelPart<'_>, data: &NeuronData<'_>, n: usize) -> Vec<String> {
-    let vocabulary = part.texts.vocabulary();
-    let promoted = data.neuron.weights.iter().flat_map(|weights| &weights.top);
-    let tokens = promoted
-        .take(n)
-        .map(|(id, _)| lone_token(&vocabulary.text(*id)));
-    tokens.collect()
 }
 
 /// Address of the neuron before another, relative to that one's page.

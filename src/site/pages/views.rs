@@ -7,6 +7,7 @@ use crate::atlas::{Moments, Summary};
 
 use super::classes::Tag;
 use super::figures::{CountRow, FigureView};
+use super::sides::{LineView, line};
 use super::terms::Terms;
 use crate::site::content::{Explanation, Page};
 use crate::site::data::Population;
@@ -50,6 +51,8 @@ pub(crate) struct ModelPageView<'a> {
     pub(crate) common: Common,
     pub(crate) layers: Vec<LayerRow>,
     pub(crate) top: Vec<TopRow>,
+    /// How many neurons fire where windows start, if that is known.
+    pub(crate) at_starts: Option<usize>,
     pub(crate) notes: Vec<NoteRow>,
     /// How activations spread in each layer.
     pub(crate) spread: Vec<FigureView>,
@@ -77,6 +80,7 @@ pub(crate) struct LayerRow {
     pub(crate) median_frequency: String,
     pub(crate) dead: String,
     pub(crate) rare: String,
+    pub(crate) at_starts: String,
     pub(crate) best: Option<u32>,
     pub(crate) plot: String,
 }
@@ -87,6 +91,8 @@ pub(crate) struct TopRow {
     pub(crate) layer: u32,
     pub(crate) neuron: u32,
     pub(crate) value: String,
+    /// The line about the side on which it mostly speaks.
+    pub(crate) line: Option<String>,
 }
 
 /// A note on its model's page.
@@ -110,9 +116,10 @@ pub(crate) struct LayerPageView {
     pub(crate) n_rows: usize,
     pub(crate) plot: String,
     pub(crate) cells: String,
-    /// How many neurons are dead, and rare, if that is known.
+    /// How many neurons are dead, are rare, and fire where windows start, if that is known.
     pub(crate) dead: Option<usize>,
     pub(crate) rare: Option<usize>,
+    pub(crate) at_starts: Option<usize>,
     /// Input-output classes and roles of its neurons; empty if the weights were not analysed.
     pub(crate) classes: Vec<CountRow>,
     pub(crate) roles: Vec<CountRow>,
@@ -125,6 +132,18 @@ pub(crate) struct RankRow {
     pub(crate) values: Vec<String>,
     pub(crate) min: String,
     pub(crate) max: String,
+    /// The line about the side on which it mostly speaks.
+    pub(crate) line: Option<String>,
+}
+
+/// Examples as plain HTML.
+#[derive(Serialize)]
+pub(crate) struct PlainList {
+    /// `top` or `bottom`
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// The first of them, items of an `<ol>`.
+    pub(crate) html: String,
 }
 
 /// A neuron's page.
@@ -138,8 +157,10 @@ pub(crate) struct NeuronPageView<'a> {
     pub(crate) previous: Option<String>,
     pub(crate) next: Option<String>,
     pub(crate) cards: Vec<Card>,
-    /// Class and role; empty if the weights were not analysed.
+    /// Whether it fires where windows start; class and role, if the weights were analysed.
     pub(crate) tags: Vec<Tag>,
+    /// A line about each side on which it speaks.
+    pub(crate) lines: Vec<LineView>,
     /// Whether the weights were analysed.
     pub(crate) analysed: bool,
     pub(crate) dead: bool,
@@ -147,11 +168,8 @@ pub(crate) struct NeuronPageView<'a> {
     pub(crate) not_finite: String,
     /// `hook_post` in words, where it stands beside the ranking hook.
     pub(crate) hook_post: Option<String>,
-    /// The list of the stronger side: `top` or `bottom`.
-    pub(crate) main_list: &'static str,
-    pub(crate) main_title: &'static str,
-    /// Its first examples as plain HTML.
-    pub(crate) main_html: &'a str,
+    /// The examples of each side on which it speaks, the dominant side first.
+    pub(crate) lists: Vec<PlainList>,
     pub(crate) note: Option<&'a Page>,
     pub(crate) explanations: &'a [Explanation],
     /// What stands for the record, which can be in a `<script>` element.
@@ -208,5 +226,6 @@ pub(crate) fn rank_row(summary: &Summary) -> RankRow {
             .to_vec(),
         min: number(summary.value(&MIN)),
         max: number(summary.value(&MAX)),
+        line: line(summary),
     }
 }

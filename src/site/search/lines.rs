@@ -1,4 +1,5 @@
-//! One line per neuron: its first example around the peak, and what was said of it. Lists of neurons show them.
+//! One line per neuron: its first example around the peak, what was said of it, and what can be said without a model.
+//! Lists of neurons show them.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -43,7 +44,8 @@ impl Section for Lines<'_> {
         let said = said.or_else(|| explanations.first().map(|one| one.text.as_str()));
         let line = data.main().next().map_or("null".to_owned(), |row| {
             let [before, at, after] = &around_peak(self.part.texts, row);
-            line(row.example.value, [before, at, after], said)
+            let automatic = data.neuron.summary.line();
+            line(row.example.value, [before, at, after], [said, automatic])
         });
         match self.open.put(data.flat as usize, line) {
             Some((file, json)) => {
@@ -86,14 +88,20 @@ impl OpenFiles {
     }
 }
 
-/// A line: the value at the peak, the text before it, at it and after it, and what was said of the neuron.
-fn line(value: f32, [before, at, after]: [&str; 3], said: Option<&str>) -> String {
+/// A line: the value at the peak, the text before it, at it and after it, what was said of the neuron, and what was made of its
+/// examples and weights. What is not there at the end is left out.
+fn line(value: f32, [before, at, after]: [&str; 3], about: [Option<&str>; 2]) -> String {
     let start = before.char_indices().rev().nth(BEFORE - 1);
     let before = &before[start.map_or(0, |(at, _)| at)..];
     let texts = [before, at, first(after, AFTER)].map(json_string).join(",");
-    let said = said.map(|said| json_string(first(said, SAID)));
-    let said = said.map_or(String::new(), |said| format!(",{said}"));
-    format!("[{value},{texts}{said}]")
+    let about = match about.map(|text| text.map(|text| json_string(first(text, SAID)))) {
+        [None, None] => String::new(),
+        [Some(said), None] => format!(",{said}"),
+        [said, Some(automatic)] => {
+            format!(",{},{automatic}", said.as_deref().unwrap_or("null"))
+        }
+    };
+    format!("[{value},{texts}{about}]")
 }
 
 /// The beginning of a text.
@@ -119,12 +127,20 @@ mod tests {
     #[test]
     fn a_line_is_cut_at_characters() {
         let text = "ä".repeat(100);
-        let line = line(1.5, [&text, "<b>", &text], Some("a note"));
-        let line: (f32, String, String, String, String) = serde_json::from_str(&line).unwrap();
+        let about = |about| line(1.5, [&text, "<b>", &text], about);
+        let said = about([Some("a note"), None]);
+        let line: (f32, String, String, String, String) = serde_json::from_str(&said).unwrap();
         assert_eq!(
             (line.1.chars().count(), line.3.chars().count()),
             (BEFORE, AFTER)
         );
         assert_eq!((line.2.as_str(), line.4.as_str()), ("<b>", "a note"));
+        let [neither, automatic] = [[None, None], [None, Some("peaks")]].map(about);
+        let parsed = |line: &str| serde_json::from_str::<Vec<serde_json::Value>>(line).unwrap();
+        assert_eq!(parsed(&neither).len(), 4);
+        assert_eq!(
+            parsed(&automatic)[4..],
+            [serde_json::Value::Null, "peaks".into()]
+        );
     }
 }

@@ -67,18 +67,20 @@ pub(crate) fn visible(text: &str, out: &mut String) {
 
 /// A token on its own, such as in a list of logit weights, not escaped: every space is visible as well.
 pub(crate) fn lone_token(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            ' ' => out.push('␣'),
-            c => match stand_in(c) {
-                Some(sign) => out.push_str(&sign),
-                None => out.push(c),
-            },
-        }
+    match plain(text).replace(' ', "␣") {
+        empty if empty.is_empty() => "∅".into(),
+        shown => shown,
     }
-    if out.is_empty() {
-        out.push('∅');
+}
+
+/// Text with nothing invisible, not escaped.
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match stand_in(c) {
+            Some(sign) => out.push_str(&sign),
+            None => out.push(c),
+        }
     }
     out
 }

@@ -16,6 +16,12 @@ pub(crate) fn percent(value: Option<f64>) -> String {
     }
 }
 
+/// A band of the population, whose ends are shares of values below, in per cent.
+pub(crate) fn band((low, high): (f64, f64)) -> String {
+    let [low, high] = [low, high].map(|share| round(100.0 * share).unwrap_or_default());
+    format!("{low}–{high} %")
+}
+
 fn three_digits_text(value: f64) -> String {
     let (mantissa, exponent) = three_digits(value.abs());
     let sign = if value < 0.0 { "-" } else { "" };
@@ -160,6 +166,10 @@ mod tests {
         assert_eq!(
             [Some(0.12345), Some(1.4e-6), Some(1e-8), None].map(percent),
             ["12.3 %", "1.40e-4 %", "1.00e-6 %", "–"]
+        );
+        assert_eq!(
+            [(0.001, 0.01), (0.0, 0.5), (0.99, 0.999)].map(band),
+            ["0.1–1 %", "0–50 %", "99–99.9 %"]
         );
         assert_eq!(
             [1234567, 12345, 1234, 12].map(count),

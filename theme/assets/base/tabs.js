@@ -5,12 +5,12 @@ import { element, hasModifier } from "./dom.js";
 const STEPS = { ArrowLeft: (at) => at - 1, ArrowRight: (at) => at + 1, Home: () => 0, End: () => -1 };
 
 /**
- * Tabs `{id, label, title, panel}`, whose panels are on the page already. Returns the row of tabs and what selects one by its id;
+ * Tabs `{id, label, title, panel, kind}`, whose panels are on the page already; the kind is a class. Returns the row of tabs and what selects one by its id;
  * `selected` is called with each that is selected, and whether the reader chose it.
  */
 export function tabRow(name, tabs, selected) {
-  const buttons = new Map(tabs.map(({ id, label, title }) => [id,
-    element("button", { type: "button", role: "tab", id: `${id}-tab`, "aria-controls": id, title, click: () => select(id, true) }, label)]));
+  const buttons = new Map(tabs.map(({ id, label, title, kind }) => [id,
+    element("button", { type: "button", role: "tab", class: kind, id: `${id}-tab`, "aria-controls": id, title, click: () => select(id, true) }, label)]));
   for (const { id, panel } of tabs) {
     panel.id = id;
     panel.setAttribute("role", "tabpanel");

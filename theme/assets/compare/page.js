@@ -62,8 +62,9 @@ async function load(side) {
 
 function head({ letter, name, address, folder, page, record }) {
   const tags = [...page.querySelectorAll("a.tag")].map((tag) => element("a", { class: "tag", href: modelPage(folder, tag.hash) }, tag.textContent));
+  const lines = Array.from(page.querySelectorAll("p.automatic"), (line) => element("p", { class: "automatic" }, ...[".sign", "bdi"].flatMap((part) => [line.querySelector(part), " "]), "automatic"));
   return element("div", { class: "kind" }, element("h2", {}, element("span", { class: "letter" }, letter), " ", element("a", { href: address }, name)),
-    element("code", {}, record.hook), ...tags);
+    element("code", {}, record.hook), ...tags, ...lines);
 }
 
 // Both
@@ -103,7 +104,7 @@ function relations([a, b]) {
 }
 
 function exampleTabs(neurons) {
-  const names = [...new Set(neurons.flatMap((neuron) => [...listsOf({ ...neuron, main: "top" }), ...bandsOf(neuron)]))];
+  const names = [...new Set(neurons.flatMap((neuron) => [...listsOf({ ...neuron, main: "top" }), ...bandsOf(neuron).shown]))];
   const explanation = hint();
   const column = (neuron, list) => {
     const examples = neuron.examples.list(list);
@@ -141,7 +142,7 @@ function weights(neurons) {
   const shared = new Set(some.filter((token) => others.includes(token)));
   const v = neurons.map(({ record }) => record.weights.v.histogram);
   return [
-    section("Logit weights", "logits", neurons, ({ record, folder }) => logits(record, folder, shared),
+    section("Logit weights", "logits", neurons, ({ record, folder }) => logits(record, folder, { marked: shared }),
       hint(shared.size > 0 ? "A dot marks tokens that are in the lists of both neurons." : "No token is in the lists of both neurons.")),
     section("Input and output", "cosines", neurons, ({ record }) => [cosinePlot(record)],
       hint("Cosines between the neuron's weights. Grey: what chance explains in its layer.")),

@@ -6,27 +6,37 @@ import { reader } from "../base/loading.js";
 import { recall, remember } from "../base/settings.js";
 import { explain } from "../base/tip.js";
 import { documentOf, Examples } from "../read/record.js";
-import { cells, hexOf, number, shade, visible } from "../read/tokens.js";
+import { listOf, sidesOf } from "../read/sides.js";
+import { cells, hexOf, number, percent, shade, visible } from "../read/tokens.js";
 
 const [BEFORE, AFTER] = [24, 12]; // cells of a snippet around its peak, of which the line shows as many as it can
 const NEWLINE = 10;
 
 /**
  * A neuron that is read: its record, its examples, and where its things are, all relative to the page: the model's `folder`, whose
- * files `read` reads, and the `address` of its own page, empty if that is this one. A `letter` tells it from another on the page.
+ * files `read` reads, and the `address` of its own page, empty if that is this one. A `letter` tells it from another on the page. Its
+ * `sides` are those on which it speaks, the dominant one first, of which `main` is the list.
  */
 export function reading(record, folder, { address = "", letter = "" } = {}) {
-  const { count, min, max } = record.stats;
-  const main = count > 0 && -min > max ? "bottom" : "top";
-  return { record, folder, address, letter, main, examples: new Examples(record), read: reader(folder) };
+  const sides = sidesOf(record);
+  return { record, folder, address, letter, sides, main: listOf(sides[0]), examples: new Examples(record), read: reader(folder) };
 }
 
 // The lists: how they are called, and what they are
 
 const SIGNS = { "+": "positive", "-": "negative" };
 const ENDS = { top: "Most positive", bottom: "Most negative" };
+
+/** What the examples of one side are next to those of the other, if the record says so. */
+function ofSide(record, list) {
+  if (!record.side) return "";
+  const { both, balance, name } = record.side;
+  if (both) return "; both sides are alike";
+  return list === listOf(name) ? "; the dominant side" : `; the weaker side, ${percent(balance)} as large`;
+}
+
 const NAMES = [ // of lists, with what is to be said of each
-  [/^(top|bottom)$/, ([end]) => ({ tab: ENDS[end], title: `${ENDS[end]} activations`, text: `The ${ENDS[end].toLowerCase()} values, one per document.` })],
+  [/^(top|bottom)$/, ([end], hook, list, record) => ({ tab: ENDS[end], title: `${ENDS[end]} activations`, text: `The ${ENDS[end].toLowerCase()} values, one per document${ofSide(record, list)}.` })],
   [/^gate([+-])_in([+-])$/, ([gate, input], hook) => ({
     tab: `gate${gate} in${input}`.replaceAll("-", "−"),
     title: `Gate ${SIGNS[gate]}, in ${SIGNS[input]}`,
@@ -42,12 +52,14 @@ const NAMES = [ // of lists, with what is to be said of each
 ];
 
 /** What a list of a record's examples is called on its tab and above it, and what stands in it. */
-export function wordsOf({ hook }, list) {
+export function wordsOf(record, list) {
   const [name, say] = NAMES.find(([name]) => name.test(list));
-  return say(name.exec(list).slice(1), hook.split(".").at(-1), list);
+  return say(name.exec(list).slice(1), record.hook.split(".").at(-1), list, record);
 }
 
 const isBand = (list) => list.startsWith("band_");
+const lowEnd = (band) => Number(band.split("_")[1]);
+const SILENT = 0.01; // of a neuron's largest magnitude
 const rankOf = (list) => NAMES.findIndex(([name]) => name.test(list));
 
 /** The lists that have tabs, the main one first. */
@@ -56,8 +68,16 @@ export function listsOf({ examples, main }) {
   return lists.sort((a, b) => (b === main) - (a === main) || rankOf(a) - rankOf(b));
 }
 
-/** The population bands, the highest first. */
-export const bandsOf = ({ examples }) => examples.names.filter(isBand);
+/** The population bands, the highest first: those that are `shown`, and those `hidden`, whose values tell nothing of the neuron. */
+export function bandsOf({ examples, record, sides }) {
+  const bands = examples.names.filter(isBand).sort((a, b) => lowEnd(b) - lowEnd(a));
+  const { min, max } = record.stats;
+  const least = SILENT * Math.max(Math.abs(min), Math.abs(max));
+  const outermost = sides.map((side) => (side === "positive" ? bands.at(0) : bands.at(-1)));
+  // what is huge at starts, or known to an earlier version only, is no measure
+  const tells = (band) => record.at_starts !== false || lowEnd(band) === 0 || outermost.includes(band) || examples.list(band).some(({ value }) => Math.abs(value) >= least);
+  return { shown: bands.filter(tells), hidden: bands.filter((band) => !tells(band)) };
+}
 
 /** A list's name in addresses. */
 export const idOf = (list) => list.replaceAll("+", "p").replace("gate-", "gaten").replace("in-", "inn").replaceAll(".", "-");
@@ -67,7 +87,7 @@ export const exampleId = ({ main }, { list, rank }) => `${list === main ? "examp
 
 // Colours
 
-/** What they are relative to: the largest magnitude of the `neuron`, of the `example`, or of `all` neurons on the page. */
+/** What they are relative to: the largest magnitude at counted positions of the `neuron`, of the `example`, or of `all` neurons on the page. */
 const scale = { by: recall("scale") === "example" ? "example" : "neuron", neurons: [] };
 const drawn = new WeakMap(); // a cell → its value, its neuron and the largest magnitude of its example
 

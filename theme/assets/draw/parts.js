@@ -4,6 +4,7 @@ import { neuronPage, tokenPage } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { explain } from "../base/tip.js";
 import { FACTS } from "../read/facts.js";
+import { sidesOf, signOf } from "../read/sides.js";
 import { measured, number, percent, signed, tokenText } from "../read/tokens.js";
 import { activations, binRange, cosines, histogram, valueRange } from "./plots.js";
 
@@ -39,15 +40,20 @@ export function explainCards(within) {
   within.querySelectorAll(".card").forEach((card) => explain(card, () => lines(card)));
 }
 
-/** The tokens that a neuron promotes most and least. */
-export function logits({ logits: { top, bottom } }, folder, marked) {
+/** The tokens that a neuron promotes and suppresses most when it fires on the side `on`; where its side is not known, when it is positive. */
+export function logits(record, folder, { on = sidesOf(record)[0], marked, whole = false } = {}) {
+  const { logits: { top, bottom }, side, at_starts } = record;
+  const [promoted, suppressed] = side && on === "negative" ? [bottom, top] : [top, bottom];
+  const titles = side ? [`Promotes when it fires (${signOf(on)})`, `Suppresses when it fires (${signOf(on)})`] : ["Promoted when positive", "Suppressed when positive"];
   const lists = element("div", { class: "logits" },
-    element("div", {}, element("h3", {}, "Promoted when positive"), tokenList(top, folder, marked)),
-    element("div", {}, element("h3", {}, "Suppressed when positive"), tokenList(bottom, folder, marked)));
-  if (lists.querySelector(".further") === null) return [lists];
+    element("div", {}, element("h3", {}, titles[0]), tokenList(promoted, folder, marked)),
+    element("div", {}, element("h3", {}, titles[1]), tokenList(suppressed, folder, marked)));
+  const notes = at_starts === null ? [hint("This atlas does not say on which side a neuron speaks: run ", element("code", {}, "neuroscope analyze"), " again.")] : [];
+  if (lists.querySelector(".further") === null) return [...notes, lists];
+  lists.classList.toggle("whole-list", whole);
   const click = () => more.setAttribute("aria-expanded", lists.classList.toggle("whole-list"));
-  const more = element("button", { type: "button", class: "more", "aria-expanded": "false", click }, "All ", String(top.token.length));
-  return [lists, more];
+  const more = element("button", { type: "button", class: "more", "aria-expanded": String(whole), click }, "All ", String(top.token.length));
+  return [...notes, lists, more];
 }
 
 /** The histogram of activations, on an axis that fits those of `others` as well; a remark if it is not known. */
@@ -116,11 +122,11 @@ const READS = { in: ["w_in", "W_E·w_in"], gate: ["w_gate", "W_E·w_gate"] };
 
 const titled = (heading, title, more, list) => element("div", {}, element(heading, {}, title, " ", element("small", {}, more)), list);
 
-/** The neurons with the strongest weights in common, and the tokens that a neuron of an early layer reads. */
-export function neighbours({ weights }, folder) {
+/** The neurons with the strongest weights in common, and the tokens that a neuron of an early layer reads. `about` says of a neuron what it does. */
+export function neighbours({ weights }, folder, about) {
   const { reads } = weights;
   const lists = Object.entries(weights.neighbours).map(([relation, neurons]) => {
-    const items = neurons.map(([layer, neuron, cosine]) => valued(neuronLink(folder, layer, neuron), cosine));
+    const items = neurons.map(([layer, neuron, cosine]) => valued(explain(neuronLink(folder, layer, neuron), () => about(layer, neuron)), cosine));
     return titled("h3", ...RELATIONS[relation], element("ol", {}, ...items));
   });
   const tokens = Object.entries(reads ?? {}).flatMap(([name, { top, bottom }]) => {

@@ -1,4 +1,4 @@
-// Neurons as a list of results: a link, facts about the neuron, and one line of text around its largest activation.
+// Neurons as a list of results: a link, facts about the neuron, one line of text around its largest activation, and what it does.
 //
 //   const lineOf = linesOf(reader(folder));
 //   list.append(neuronRow({ flat, d_mlp, folder, facts: ["Kurtosis 45.2"], tags: ["dead"], lineOf }));
@@ -7,6 +7,7 @@
 
 import { neuronPage, placeOf } from "../base/address.js";
 import { element } from "../base/dom.js";
+import { doesOf } from "../read/lines.js";
 import { number, visible } from "../read/tokens.js";
 
 const NEAR = "300px";
@@ -28,7 +29,7 @@ async function fill(row, coming) {
   try {
     const found = await coming;
     line.replaceChildren(...(found ? inContext(found) : [element("span", { class: "none" }, "no example")]));
-    if (found?.[4]) beneath.append(element("bdi", {}, visible(found[4])));
+    beneath.append(...doesOf(found));
   } catch (error) {
     line.replaceChildren(element("span", { class: "none" }, error.message));
   }

@@ -4,7 +4,7 @@ import { element, shape } from "../base/dom.js";
 import { count, number } from "../read/tokens.js";
 import { axisOf } from "./axis.js";
 import { NONE, usual } from "./query.js";
-import { codeRange, countsOf, extentOf, ofKind, valueOf } from "./table.js";
+import { calledOf, codeRange, countsOf, extentOf, ofKind, valueOf } from "./table.js";
 
 const BARS = 64;
 const LAYER = { name: "layer", label: "Layer" };
@@ -104,7 +104,7 @@ function facetControl(column) {
 function flagControl(name) {
   const select = element("select", {}, new Option("any", ""), new Option("yes"), new Option("no"));
   return {
-    node: element("label", {}, capital(name), " ", select),
+    node: element("label", {}, capital(calledOf(name)), " ", select),
     read: () => (select.value === "" ? undefined : select.value === "yes"),
     write: (wanted) => (select.value = wanted === undefined ? "" : wanted ? "yes" : "no"),
   };

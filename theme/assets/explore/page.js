@@ -5,13 +5,14 @@ import { element } from "../base/dom.js";
 import { answer, delayed, reader } from "../base/loading.js";
 import { neuronRow } from "../draw/rows.js";
 import { linesOf } from "../read/lines.js";
-import { count, measured } from "../read/tokens.js";
+import { signOf } from "../read/sides.js";
+import { count, measured, visible } from "../read/tokens.js";
 import { fittingScale } from "./axis.js";
 import { csv, json, save } from "./export.js";
 import { FilterForm, columnOptions } from "./filters.js";
-import { nFilters, parse, serialise, wholeQuery } from "./query.js";
+import { firstQuery, nFilters, parse, serialise, STARTS } from "./query.js";
 import { Scatter } from "./scatter.js";
-import { flatRange, kept, ofKind, pick, ranking, readTable, tally, valueOf } from "./table.js";
+import { calledOf, flatRange, hasFlag, kept, ofKind, pick, ranking, readTable, tally, valueOf } from "./table.js";
 
 const SHOWN = 50; // rows at a time
 const DELAY = 250; // ms without a change before the address is written and the count said
@@ -35,6 +36,7 @@ let query, ranks, down, found; // what is asked, all neurons in the order asked 
 
 // what is said of a neuron
 
+const isBoth = hasFlag(table, "both_sides");
 const nameOf = (flat) => placeOf(flat, table.d_mlp).join(".");
 const hrefOf = (flat) => neuronPage(folder, ...placeOf(flat, table.d_mlp));
 const format = ({ unit }, value) => measured(value, unit);
@@ -46,7 +48,20 @@ function describe(flat) {
   return `${nameOf(flat)}: ${values.join(", ")}`;
 }
 
+/** The side on which a neuron speaks, if that is known. */
+function sideOf(flat) {
+  const { categories, codes } = table.byName.get("side") ?? {};
+  const side = categories?.[codes[flat] - 1];
+  if (side === undefined) return [];
+  const [sign, words] = isBoth(flat) ? ["±", "Both sides are alike"] : [signOf(side), `Its ${side} side dominates`];
+  return [element("span", { class: "side", title: words }, `(${sign})`)];
+}
+
 function factsOf(flat) {
+  return [...sideOf(flat), ...ranksOf(flat)];
+}
+
+function ranksOf(flat) {
   const column = table.byName.get(query.sort.by);
   if (!column) return [];
   const value = element("span", { class: "value", title: column.label }, valueText(column, flat));
@@ -56,9 +71,10 @@ function factsOf(flat) {
 }
 
 function tagsOf(flat) {
-  const categories = ofKind(table, "category").map(({ categories, codes }) => categories[codes[flat] - 1]);
+  const categories = ofKind(table, "category").filter(({ name }) => name !== "side").map(({ categories, codes }) => categories[codes[flat] - 1]);
   const flags = ofKind(table, "flags").flatMap(({ flags, codes }) => flags.filter((_, bit) => codes[flat] & (1 << bit)));
-  return [...categories, ...flags].filter(Boolean);
+  const [, ...ofStarts] = flags.filter((name) => name.startsWith(STARTS)); // one of them says it
+  return [...categories, ...flags.filter((name) => !ofStarts.includes(name)).map(calledOf)].filter(Boolean);
 }
 
 const row = (flat) => neuronRow({ flat, d_mlp: table.d_mlp, folder, facts: factsOf(flat), tags: tagsOf(flat), lineOf });
@@ -131,6 +147,12 @@ function tallyCategories() {
   });
 }
 
+/** How many neurons are left out for nothing but that they fire where windows start. */
+function nLeftOut() {
+  const { [STARTS]: starts, ...flags } = query.flags;
+  return starts === false ? pick(ranks.order, kept(table, { ...query, flags }, ranks)).length - found.length : 0;
+}
+
 // when nothing has changed for a moment, the address is written and the count said
 
 const words = () => {
@@ -149,6 +171,8 @@ function say() {
   if (whole) whole.href = explorePage(folder, search);
   const all = until - from;
   status.textContent = found.length === all ? `All ${count(all)} neurons` : `${count(found.length)} of ${count(all)} neurons`;
+  const n = nLeftOut();
+  byId("left-out").textContent = n === 0 ? "" : `${count(n)} that ${n === 1 ? "fires" : "fire"} at starts ${n === 1 ? "is" : "are"} left out`;
 }
 
 // what a reader does
@@ -163,7 +187,7 @@ const filters = new FilterForm(byId("form"), table, [from, until], () => {
 filters.whenUnfolded(tallyCategories);
 
 const scatter = new Scatter(byId("scatter"), {
-  from, until, describe, format, href: hrefOf,
+  from, until, describe, format, href: hrefOf, line: async (flat) => (await lineOf(flat))?.slice(4).map((text) => text && visible(text)).find(Boolean),
   brush(drawn) {
     const ranges = { ...query.ranges };
     for (const [at, range] of Object.entries(drawn)) {
@@ -179,7 +203,7 @@ byId("form").addEventListener("reset", (event) => {
   event.preventDefault();
   byId("filters").querySelector("summary").focus(); // the button goes
   filters.clear();
-  ask({ ...wholeQuery(table), sort: query.sort, axes: query.axes });
+  ask({ ...firstQuery(table), sort: query.sort, axes: query.axes });
   update();
 });
 sort.addEventListener("input", () => {

@@ -2,11 +2,13 @@
 //
 // A query is { ranges: {name: [min, max]}, categories: {name: [names]}, flags: {name: boolean}, token: {of, text},
 // rank: {best, within}, sort: {by, descending}, axes: {x: {name, scale}, y: {name, scale}} }. A range may lack an end
-// (null), a scale be null (as the column needs it), token and rank be null. The range `layer` is that of the layers.
+// (null), a scale be null (as the column needs it), token and rank be null. The range `layer` is that of the layers. Neurons that
+// fire where windows start are left out unless an address says otherwise: ?at_starts=any
 
 import { ofKind } from "./table.js";
 
 export const NONE = "none"; // among a column's categories: the neurons without one
+export const STARTS = "at_starts"; // the flag of neurons that are left out to begin with
 const FIRST = ["kurtosis", "frequency"]; // measures to begin with, of the models that have them
 
 const NUMBER = String.raw`-?(?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?`;
@@ -19,19 +21,21 @@ export function usual(table) {
   return [...known, ...names.filter((name) => !known.includes(name))].slice(0, FIRST.length);
 }
 
-/** The query that keeps all. */
-export function wholeQuery(table) {
+const flagsOf = (table) => ofKind(table, "flags").flatMap((column) => column.flags);
+
+/** The query to begin with, which keeps all neurons but those that fire where windows start. */
+export function firstQuery(table) {
   const [x, y = x] = usual(table);
   return {
-    ranges: {}, categories: {}, flags: {}, token: null, rank: null,
+    ranges: {}, categories: {}, flags: flagsOf(table).includes(STARTS) ? { [STARTS]: false } : {}, token: null, rank: null,
     sort: { by: x ?? "neuron", descending: x !== undefined },
     axes: { x: { name: x, scale: null }, y: { name: y, scale: null } },
   };
 }
 
-/** How many filters a query has. */
+/** How many filters a query has, besides that of the first one. */
 export const nFilters = ({ ranges, categories, flags, token, rank }) =>
-  [ranges, categories, flags].reduce((n, of) => n + Object.keys(of).length, 0) + Number(token !== null) + Number(rank !== null);
+  [ranges, categories, flags].reduce((n, of) => n + Object.keys(of).length, 0) - Number(flags[STARTS] === false) + Number(token !== null) + Number(rank !== null);
 
 function parseRange(text) {
   const [, min, dots, max] = RANGE.exec(text) ?? [];
@@ -54,7 +58,7 @@ function parseSort(text, names) {
 /** The query of an address; what it has besides is ignored. */
 export function parse(search, table) {
   const words = new URLSearchParams(search);
-  const query = wholeQuery(table);
+  const query = firstQuery(table);
   const numbers = new Set(ofKind(table, "number").map((column) => column.name));
   for (const name of ["layer", ...numbers]) {
     const range = parseRange(words.get(name) ?? "");
@@ -65,8 +69,10 @@ export function parse(search, table) {
     const known = [...categories, NONE].filter((category) => asked.includes(category));
     if (known.length > 0) query.categories[name] = known;
   }
-  for (const flag of ofKind(table, "flags").flatMap((column) => column.flags)) {
-    if (["yes", "no"].includes(words.get(flag))) query.flags[flag] = words.get(flag) === "yes";
+  for (const flag of flagsOf(table)) {
+    const word = words.get(flag);
+    if (["yes", "no"].includes(word)) query.flags[flag] = word === "yes";
+    else if (word === "any") delete query.flags[flag];
   }
   const [, of, text] = /^([^:]+):(.+)$/s.exec(words.get("token") ?? "") ?? [];
   if (of === "any" || ofKind(table, "token").some((column) => column.name === of)) query.token = { of, text };
@@ -85,18 +91,19 @@ const encode = (text) => encodeURIComponent(text).replace(/%(?:2C|3A|2F|40|24|3B
 
 /** The part of an address behind its "?". */
 export function serialise(query, table) {
-  const whole = wholeQuery(table);
+  const first = firstQuery(table);
   const words = [];
   const add = (name, value) => words.push(`${encode(name)}=${encode(value)}`);
   for (const [name, range] of Object.entries(query.ranges)) add(name, writeRange(range));
   for (const [name, names] of Object.entries(query.categories)) add(name, names.map(writeName).join(","));
-  for (const [name, wanted] of Object.entries(query.flags)) add(name, wanted ? "yes" : "no");
+  for (const [name, wanted] of Object.entries(query.flags)) if (wanted !== first.flags[name]) add(name, wanted ? "yes" : "no");
+  for (const name of Object.keys(first.flags)) if (!(name in query.flags)) add(name, "any");
   if (query.token) add("token", `${query.token.of}:${query.token.text}`);
   if (query.rank) add("rank", `${query.rank.within === "layer" ? "layer:" : ""}${query.rank.best}`);
   const { by, descending } = query.sort;
-  if (by !== whole.sort.by || descending !== whole.sort.descending) add("sort", `${descending ? "-" : ""}${by}`);
+  if (by !== first.sort.by || descending !== first.sort.descending) add("sort", `${descending ? "-" : ""}${by}`);
   for (const [at, { name, scale }] of Object.entries(query.axes)) {
-    if (name !== whole.axes[at].name) add(at, name);
+    if (name !== first.axes[at].name) add(at, name);
     if (scale) add(`${at}scale`, scale);
   }
   return words.join("&");

@@ -11,6 +11,7 @@ const TICKS = { x: 64, y: 34 }; // px from one to the next at least
 const CLICK = 5; // px that a pointer may move in a click
 const REACH = 14; // px from the pointer to a point that it chooses
 const PAGES = 20; // of Page Down, from the first point to the last
+const REST = 150; // ms that a point is chosen before its line is loaded
 const FONT = "12px system-ui, sans-serif";
 
 /** A figure with a canvas, which shows the neurons [from, until). */
@@ -24,11 +25,12 @@ export class Scatter {
   #view; // what is shown, with each axis's place of a value and pixels of a code
   #size = { width: 0, height: 0, ratio: 1 };
   #chosen = -1;
+  #resting;
   #drag = null; // the corners of a rectangle: where it began, where the pointer is
   #along; // neurons from left to right, when the keyboard asks for them
 
   /**
-   * `about` has `from`, `until`; what a neuron is, `describe(flat)`, and where its page, `href(flat)`; a number of a
+   * `about` has `from`, `until`; what a neuron is, `describe(flat)`, the promise of what it does, `line(flat)`, and where its page is, `href(flat)`; a number of a
    * column in words, `format(column, value)`; and `brush({x, y})`, called with the ranges of a rectangle drawn.
    */
   constructor(figure, about) {
@@ -200,6 +202,13 @@ export class Scatter {
     this.#canvas.classList.toggle("over", flat >= 0);
     this.#text.textContent = flat < 0 ? this.#idle : this.#about.describe(flat);
     this.#draw();
+    clearTimeout(this.#resting);
+    if (flat >= 0) this.#resting = setTimeout(() => this.#sayLine(flat), REST);
+  }
+
+  async #sayLine(flat) {
+    const line = await this.#about.line(flat).catch(() => undefined); // the list says what cannot be loaded
+    if (line && this.#chosen === flat) this.#text.textContent = `${this.#about.describe(flat)} · ${line}`;
   }
 
   #nearest([left, top]) {

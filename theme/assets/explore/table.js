@@ -106,6 +106,25 @@ export function codeRange(column, [min, max]) {
   return [first, last];
 }
 
+/** What a flag is called; one that is not here, by its name. */
+const CALLED = { at_starts: "fires at starts", at_starts_either: "fires at starts on either side", both_sides: "both sides alike" };
+export const calledOf = (flag) => CALLED[flag] ?? flag;
+
+/** Whether each neuron has a flag, as a function of its index; none has one that the table does not know. */
+export function hasFlag(table, name) {
+  const column = ofKind(table, "flags").find(({ flags }) => flags.includes(name));
+  const bit = column ? 1 << column.flags.indexOf(name) : 0;
+  return bit === 0 ? () => false : (flat) => (column.codes[flat] & bit) !== 0;
+}
+
+/** The flags that a query asks for: who leaves out neurons that fire at starts leaves out all that rankings in its order do. */
+export function flagsAsked({ byName }, { flags, sort }) {
+  const unranked = byName.get(sort.by)?.unranked;
+  return flags.at_starts === false && unranked ? { [unranked]: false, ...flags } : flags;
+}
+
+const OPPOSITE = { promoted: "suppressed", suppressed: "promoted" };
+
 // What a query accepts, as an array over a column's codes that has 1 for each one accepted.
 
 function acceptedNumbers(column, range) {
@@ -159,8 +178,9 @@ export function kept(table, query, ranks) {
     if (byName.has(name)) by(byName.get(name), acceptedNumbers(byName.get(name), range));
   }
   for (const [name, names] of Object.entries(query.categories)) by(byName.get(name), acceptedCategories(byName.get(name), names));
+  const flags = flagsAsked(table, query);
   for (const column of ofKind(table, "flags")) {
-    if (column.flags.some((name) => name in query.flags)) by(column, acceptedFlags(column, query.flags));
+    if (column.flags.some((name) => name in flags)) by(column, acceptedFlags(column, flags));
   }
   if (query.token) {
     const has = new Uint8Array(n_neurons);
@@ -168,6 +188,12 @@ export function kept(table, query, ranks) {
       if (query.token.of !== "any" && query.token.of !== column.name) continue;
       const [{ codes }, accepted] = [column, acceptedTokens(column, query.token.text)];
       for (let i = from; i < until; i++) has[i] |= accepted[codes[i]];
+    }
+    // what a neuron of both sides suppresses on one, it promotes on the other
+    const opposite = byName.get(OPPOSITE[query.token.of]);
+    if (opposite) {
+      const [{ codes }, accepted, isBoth] = [opposite, acceptedTokens(opposite, query.token.text), hasFlag(table, "both_sides")];
+      for (let i = from; i < until; i++) if (isBoth(i)) has[i] |= accepted[codes[i]];
     }
     for (let i = from; i < until; i++) keep[i] &= has[i];
   }
@@ -208,27 +234,30 @@ function byIndex(n, descending) {
 }
 
 /**
- * All neurons in a query's order, and their ranks in it from 1; without a value there is no rank, but 0. Equal ones share
- * a rank where no order among them is known.
+ * All neurons in a query's order, and their ranks in it from 1; without a value there is no rank, but 0, nor for those that
+ * rankings by the column leave out. Equal ones share a rank where no order among them is known.
  */
-export function ranking({ byName, n_neurons, n_layers, d_mlp }, { by, descending }) {
+export function ranking(table, { by, descending }) {
+  const { byName, n_neurons, n_layers, d_mlp } = table;
   const column = byName.get(by);
+  const isLeftOut = hasFlag(table, column?.unranked);
   const order = column ? orderOf(column, descending) : byIndex(n_neurons, descending);
   const [inModel, inLayer] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons)];
   const seen = new Uint32Array(n_layers);
   const equal = column && !column.order ? new Uint32Array(n_layers) : undefined; // ranks that those of the same code have in each layer
-  let [code, first] = [0, 0];
-  for (let at = 0; at < n_neurons; at++) {
-    const flat = order[at];
+  let [n, code, first] = [0, 0, 0];
+  for (const flat of order) {
     if (column?.codes[flat] === 0) break;
+    if (isLeftOut(flat)) continue;
     const layer = Math.floor(flat / d_mlp);
+    n++;
     seen[layer]++;
     if (equal && column.codes[flat] !== code) {
-      [code, first] = [column.codes[flat], at + 1];
+      [code, first] = [column.codes[flat], n];
       equal.fill(0);
     }
     if (equal) equal[layer] ||= seen[layer];
-    inModel[flat] = equal ? first : at + 1;
+    inModel[flat] = equal ? first : n;
     inLayer[flat] = equal ? equal[layer] : seen[layer];
   }
   return { order, inModel, inLayer };

@@ -5,7 +5,7 @@ import { element } from "../base/dom.js";
 import { answer } from "../base/loading.js";
 import { distribution } from "../draw/plots.js";
 import { FACTS } from "../read/facts.js";
-import { measured } from "../read/tokens.js";
+import { measured, visible } from "../read/tokens.js";
 import { drawCosines } from "./cosines.js";
 
 const folder = folderHere();
@@ -16,36 +16,45 @@ const table = document.getElementById("table");
 const body = table.tBodies[0];
 const headers = [...table.tHead.querySelectorAll("th[data-column]")];
 const measures = [...select.options].map((option) => option.value);
-const SHOWN = body.rows.length;
+const hasLines = table.tHead.rows[0].cells.length > headers.length + 1; // beside the numbers of the rows
+const SHOWN = Math.max(body.rows.length, 1);
 const SHADES = 9;
 
-const { columns, ranks, n_neurons, dead, weights } = await (await answer(folder + FILES.layer(layer))).json();
+const { columns, ranks, n_neurons, dead, weights, lines, ...flags } = await (await answer(folder + FILES.layer(layer))).json();
 columns.neuron = Array.from({ length: n_neurons }, (_, i) => i);
 const isDead = new Set(dead);
-const state = { column: measures[0], descending: true, all: false };
-// an address such as index.html#by=variance or #by=variance-ascending opens on that measure
-const [, asked, ascending] = /^#by=(\w+)(-ascending)?$/.exec(location.hash) ?? [];
+const state = { column: measures[0], descending: true, all: false, starts: false };
+// an address such as index.html#by=variance or #by=variance-ascending&starts opens on that measure, with those that fire at starts
+const [, asked, ascending, withStarts] = /^#by=(\w+)(-ascending)?(&starts)?$/.exec(location.hash) ?? [];
+const starts = document.getElementById("starts"); // if there are any
+state.starts = Boolean(starts && withStarts);
 if (asked === "neuron" || Object.hasOwn(columns, asked ?? "")) Object.assign(state, { column: asked, descending: !ascending });
 
+const facts = new Map(FACTS.map((fact) => [fact.key, fact]));
+const format = (name, value) => measured(value, facts.get(name)?.unit);
+
+/** The neurons that rankings by the column leave out, since they fire where windows start. */
+const leftOut = () => new Set(flags[facts.get(state.column)?.unranked]);
+
 function order() {
-  const values = ranks[state.column]?.map((rank) => rank && -rank) ?? columns[state.column]; // ranks tell apart what looks equal
+  const values = columns[state.column];
+  const among = ranks[state.column] ?? []; // ranks tell apart what looks equal
+  const out = state.starts ? new Set() : leftOut();
   const sign = state.descending ? -1 : 1;
-  return [...columns.neuron].sort((a, b) => {
+  return columns.neuron.filter((neuron) => !out.has(neuron)).sort((a, b) => {
     const [x, y] = [values[a], values[b]];
     if (x === null || y === null) return (x === null) - (y === null) || a - b; // without a value: last, either way
-    return sign * (x - y) || a - b;
+    return sign * (x - y || (among[b] ?? 0) - (among[a] ?? 0)) || a - b;
   });
 }
-
-const units = new Map(FACTS.map(({ key, unit }) => [key, unit]));
-const format = (name, value) => measured(value, units.get(name));
 
 function rows(ranking) {
   const shown = state.all ? ranking : ranking.slice(0, SHOWN);
   body.replaceChildren(...shown.map((neuron, i) => {
     const link = element("a", { href: neuronPage(folder, layer, neuron) }, `${layer}.${neuron}`);
     const value = (name) => element("td", { class: name === state.column ? "num sorted" : "num" }, format(name, columns[name][neuron]));
-    return element("tr", {}, element("td", {}, String(i + 1)), element("th", { scope: "row" }, link), ...[...measures, "min", "max"].map(value));
+    const line = lines && hasLines ? [element("td", { class: "line" }, ...(lines[neuron] ? [element("bdi", {}, visible(lines[neuron]))] : []))] : [];
+    return element("tr", {}, element("td", {}, String(i + 1)), element("th", { scope: "row" }, link), ...[...measures, "min", "max"].map(value), ...line);
   }));
 }
 
@@ -53,7 +62,10 @@ function cells(ranking) {
   const values = columns[state.column];
   const ranked = ranking.filter((neuron) => values[neuron] !== null);
   const nodes = document.getElementById("cells").children;
-  for (const node of nodes) node.className = "s0";
+  for (const node of nodes) {
+    node.className = "s0";
+    node.title = "";
+  }
   ranked.forEach((neuron, rank) => {
     const shade = SHADES - Math.floor((rank * SHADES) / ranked.length);
     nodes[neuron].className = `s${state.descending ? shade : SHADES + 1 - shade}`;
@@ -82,7 +94,17 @@ function show() {
     header.ariaSort = own ? (state.descending ? "descending" : "ascending") : "none";
   }
   for (const [name, button] of multiples) button.ariaPressed = String(name === state.column);
-  more.hidden = state.all || n_neurons <= SHOWN;
+  more.hidden = state.all || ranking.length <= SHOWN;
+  more.textContent = `Show all ${ranking.length}`;
+  sayLeftOut();
+}
+
+/** Says how many neurons the ranking leaves out. */
+function sayLeftOut() {
+  if (!starts) return;
+  const n = leftOut().size;
+  starts.checked = state.starts;
+  document.getElementById("left-out").textContent = n === 0 ? "none by this measure" : `${n} ${n === 1 ? "is" : "are"} ${state.starts ? "included" : "left out"}`;
 }
 
 for (const header of headers) {
@@ -92,8 +114,12 @@ for (const header of headers) {
 }
 function rankBy(column, descending = true) {
   Object.assign(state, { column, descending });
-  history.replaceState(null, "", `#by=${column}${descending ? "" : "-ascending"}`);
+  address();
   show();
+}
+function address() {
+  const { column, descending } = state;
+  history.replaceState(null, "", `#by=${column}${descending ? "" : "-ascending"}${state.starts ? "&starts" : ""}`);
 }
 select.addEventListener("change", () => rankBy(select.value));
 
@@ -108,6 +134,12 @@ more.addEventListener("click", () => {
   state.all = true;
   show();
 });
+starts?.addEventListener("change", () => {
+  state.starts = starts.checked;
+  address();
+  show();
+});
+if (starts) starts.disabled = false;
 select.disabled = false;
 show();
 

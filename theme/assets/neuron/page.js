@@ -1,13 +1,15 @@
 // The page of a neuron, drawn from the record that it embeds.
 
-import { folderHere, modelPage } from "../base/address.js";
+import { folderHere, modelPage, siteHere } from "../base/address.js";
 import { offerCopies } from "../base/copy.js";
 import { element } from "../base/dom.js";
 import { tabRow } from "../base/tabs.js";
 import { bandsOf, exampleId, idOf, item, linkTo, listsOf, reading, scaleChoice, snippet, wordsOf } from "../draw/examples.js";
 import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neighbours, signTable, vPlot } from "../draw/parts.js";
+import { doesOf, linesOf } from "../read/lines.js";
 import { recordIn } from "../read/record.js";
-import { number } from "../read/tokens.js";
+import { listOf, sideOf } from "../read/sides.js";
+import { number, visible } from "../read/tokens.js";
 
 const folder = folderHere();
 const record = recordIn(document);
@@ -17,9 +19,29 @@ const lists = listsOf(neuron);
 
 // What stands beside the examples
 
+// the tokens of the side whose examples are seen
+const tokens = element("div");
+let shownSide;
+function showTokens(side) {
+  if (side === shownSide) return;
+  const whole = tokens.querySelector(".whole-list") !== null;
+  shownSide = side;
+  tokens.replaceChildren(...logits(record, folder, { on: side, whole }));
+}
+
+// what other neurons do, for those who come to one
+let lineOf;
+async function about(otherLayer, other) {
+  const [, d_mlp] = siteHere().models[model];
+  lineOf ??= linesOf(neuron.read);
+  const line = await lineOf(otherLayer * d_mlp + other).catch(() => null);
+  const does = doesOf(line);
+  return does.length > 0 ? [element("span", {}, ...does)] : line ? [`${number(line[0])} on “${visible(line[2])}”`] : [];
+}
+
 const chance = () => element("a", { href: modelPage(folder, "#classes") }, "chance explains");
 const PARTS = {
-  logits: ["Logit weights", () => logits(record, folder)],
+  logits: ["Logit weights", () => [tokens]],
   histogram: ["Activations", () => [...activationPlot(record), ...(stats.histogram ? [hint("Number of tokens by value, both axes logarithmic.")] : [])]],
   signs: ["Sign cases", () => [signTable(record), hint("Means, and below them the values of largest magnitude.")]],
   cosines: ["Input and output", () => [cosinePlot(record), hint("Cosines between the neuron's weights. Grey: what ", chance(), " in this layer.")]],
@@ -31,7 +53,8 @@ const NEEDS = { logits: record.logits, signs: record.signs, cosines: record.weig
 function drawPart(part) {
   const name = part.dataset.part;
   if (name in NEEDS && !NEEDS[name]) return part.remove(); // a theme may ask for what is not there
-  if (name === "neighbours") return part.append(neighbours(record, folder));
+  if (name === "neighbours") return part.append(neighbours(record, folder, about));
+  if (name === "logits") showTokens(neuron.sides[0]);
   const [title, draw] = PARTS[name];
   part.setAttribute("aria-labelledby", `${name}-title`);
   part.append(element("h2", { id: `${name}-title` }, title), ...draw());
@@ -46,12 +69,14 @@ function panelOf(list) {
 
 function drawTabs(place) {
   const explanation = element("p", { class: "hint", id: "list-hint" });
-  const tabs = lists.map((list) => ({ id: idOf(list), list, panel: panelOf(list), label: wordsOf(record, list).tab, title: wordsOf(record, list).title }));
+  const speaks = record.side ? neuron.sides.map(listOf) : []; // the tabs of these stand out
+  const tabs = lists.map((list) => ({ id: idOf(list), list, panel: panelOf(list), label: wordsOf(record, list).tab, title: wordsOf(record, list).title, kind: speaks.includes(list) && "speaks" }));
   const { row, select } = tabRow("Lists of examples", tabs, (id, chosen) => {
     const { list, panel } = tabs.find((tab) => tab.id === id);
     const examples = panel.querySelector("ol");
     if (!examples.querySelector(".tokens")) examples.replaceChildren(...neuron.examples.list(list).map((example) => item(neuron, example)));
     explanation.textContent = wordsOf(record, list).text;
+    if (record.logits) showTokens(sideOf(neuron, list));
     if (chosen) history.replaceState(null, "", `#${id}`);
   });
   tabs.forEach(({ panel }) => panel.setAttribute("aria-describedby", explanation.id));
@@ -74,12 +99,14 @@ function band(list) {
 }
 
 function drawBands(place) {
-  const bands = bandsOf(neuron);
-  if (bands.length === 0) return;
+  const { shown, hidden } = bandsOf(neuron);
+  if (shown.length === 0) return;
+  const silent = hidden.map((list) => wordsOf(record, list).title).join(", ");
   place.append(element("section", { class: "bands", "aria-labelledby": "bands-title" },
     element("h2", { id: "bands-title" }, "Population bands"),
     hint("Drawn at random from the positions whose activation ranks in each band, for what the neuron does where it is not extreme."),
-    ...bands.map(band)));
+    ...shown.map(band),
+    ...(hidden.length > 0 ? [hint(`Not shown, since all examples are below 1 % of the neuron's largest magnitude: ${silent}.`)] : [])));
 }
 
 /** What a part of an address spells; one that spells nothing is itself. */

@@ -1,16 +1,25 @@
-// One line of text about each neuron of a model: its strongest example around the peak, and what was said of it.
+// One line of text about each neuron of a model: its strongest example around the peak, what was said of it, and what was made of that.
 
 import { FILES } from "../base/address.js";
+import { element } from "../base/dom.js";
+import { visible } from "./tokens.js";
 
 /** Reads the line of a neuron, by its number in the model; `read` reads the files of the model's folder. */
 export function linesOf(read) {
   const index = read(FILES.index);
   index.catch(() => {}); // said of the line that is asked for
-  /** `[value, before, peak, after, note or explanation if there is one]`, or null for a neuron without examples. */
+  /** `[value, before, peak, after, note or explanation, what was made without a model]`, the last two if there are any, or null for a neuron without examples. */
   return async (flat) => {
     const { lines_per_file } = await read(FILES.index);
     const first = flat - (flat % lines_per_file);
     const { lines } = await read(FILES.lines(first));
     return lines[flat - first];
   };
+}
+
+/** What a neuron does, by its line: what was said of it, or else what was made of its examples and weights, marked as that. */
+export function doesOf(line) {
+  const [, , , , said, automatic] = line ?? [];
+  if (said) return [element("bdi", {}, visible(said))];
+  return automatic ? [element("bdi", {}, visible(automatic)), " ", element("small", { class: "automatic" }, "automatic")] : [];
 }

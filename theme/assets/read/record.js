@@ -34,25 +34,25 @@ function valuesOf(steps, scale, peak, value) {
 
 const largest = (values) => values.reduce((max, value) => Math.max(max, Math.abs(value ?? 0)), 0);
 
-/** The examples of a record. Values are decoded at once, since the largest of all is the scale of colours; tokens when they are asked for. */
+/** The examples of a record, with `max`, which the scale of colours reaches. Tokens are decoded when they are asked for. */
 export class Examples {
   #columns;
   #lists;
   #tokens = [];
 
-  constructor({ examples, lists }) {
+  constructor({ examples, lists, scale_max }) {
     this.#columns = examples;
     this.#lists = lists;
     this.all = examples.doc.map((_, row) => this.#example(row));
-    this.max = largest(this.all.map(({ max }) => max));
+    this.max = scale_max;
   }
 
   #example(row) {
-    const { sources, source, doc, start, peak, value, hook_post, scale, values, context_starts } = this.#columns;
+    const { sources, source, doc, start, peak, value, hook_post, scale, values, context_starts, largest: known } = this.#columns;
     const decoded = valuesOf(values[row], scale[row], peak[row], value[row]);
     return {
       row, doc: doc[row], source: sources[source[row]], start: start[row], peak: peak[row], value: value[row], hook_post: hook_post?.[row],
-      values: decoded, step: scale[row], max: largest(decoded), context_starts: context_starts?.[row] ?? [],
+      values: decoded, step: scale[row], max: known?.[row] ?? largest(decoded), context_starts: context_starts?.[row] ?? [],
     };
   }
 
