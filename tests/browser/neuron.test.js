@@ -290,7 +290,7 @@ test("tokens are those of the side whose examples are seen", async () => {
     assert.deepEqual([await headings(), await firstTokens()], shows[other]);
     assert.equal(await page.locator("[data-part=logits] .more[aria-expanded=true]").count(), 1, "the lists stay unfolded");
     const hint = page.locator("#list-hint");
-    assert.match(await hint.textContent(), /the weaker side, [\d.e-]+ % as large/);
+    assert.match(await hint.textContent(), /^The weaker side, [\d.e-]+ % as large, one per document\.$/);
     for (const [list, id] of [["gate+_in+", "gatep_inp"], ["gate+_in-", "gatep_inn"], ["gate-_in+", "gaten_inp"], ["gate-_in-", "gaten_inn"]]) {
       if (!(list in lists)) continue;
       await page.click(`#${id}-tab`);
@@ -300,7 +300,7 @@ test("tokens are those of the side whose examples are seen", async () => {
     await page.click("#random-tab");
     assert.deepEqual([await headings(), await firstTokens()], shows[name]);
     await page.click(tab[name]);
-    assert.match(await hint.textContent(), /the dominant side/);
+    assert.match(await hint.textContent(), /^The dominant side,/);
     assert.deepEqual(await page.$$eval("[role=tab].speaks", (tabs) => tabs.map(({ id }) => `#${id}`)), [tab[name]]);
   }
 });
@@ -319,7 +319,7 @@ test("where both sides are nearly as large they are shown alike", async () => {
   const [{ address }] = balanced;
   const of = await open(address);
   assert.deepEqual((await page.$$eval("[role=tab].speaks", (tabs) => tabs.map(({ id }) => id))).sort(), ["bottom-tab", "top-tab"]);
-  assert.match(await page.textContent("#list-hint"), /both sides are alike/);
+  assert.match(await page.textContent("#list-hint"), /^One of two equal sides,/);
   assert.deepEqual(await page.$$eval("[role=tabpanel]:not([hidden])", (panels) => panels.map(({ id }) => id)), [mainOf(of)]);
   const card = await readFile(`${SITE}/${address.replace(".html", "/card.html")}`, "utf8");
   assert.equal(card.match(/Promotes when it fires/g).length, 2);

@@ -316,12 +316,17 @@ fn colours_reach_the_largest_value_that_counts() {
         let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * a.abs();
         let (mut largest, mut n_exceeded) = (0.0, 0);
         for (list, of) in lists {
-            for (example, row) in examples(&record, list).iter().zip(of["rows"].as_array().unwrap()) {
+            for (example, row) in examples(&record, list)
+                .iter()
+                .zip(of["rows"].as_array().unwrap())
+            {
                 let values = (example.start..).zip(&example.values);
                 let values = values.map(|(pos, value)| (pos % 16 > 2, value.unwrap().abs()));
                 let values: Vec<(bool, f64)> = values.collect();
                 let most = |counted: bool| {
-                    let own = values.iter().filter(|(is_counted, _)| *is_counted == counted);
+                    let own = values
+                        .iter()
+                        .filter(|(is_counted, _)| *is_counted == counted);
                     own.map(|(_, value)| *value).fold(0.0, f64::max)
                 };
                 let known = columns["largest"][row.to_string()].as_f64();

@@ -29,14 +29,14 @@ const ENDS = { top: "Most positive", bottom: "Most negative" };
 
 /** What the examples of one side are next to those of the other, if the record says so. */
 function ofSide(record, list) {
-  if (!record.side) return "";
+  if (!record.side) return undefined;
   const { both, balance, name } = record.side;
-  if (both) return "; both sides are alike";
-  return list === listOf(name) ? "; the dominant side" : `; the weaker side, ${percent(balance)} as large`;
+  if (both) return "One of two equal sides";
+  return list === listOf(name) ? "The dominant side" : `The weaker side, ${percent(balance)} as large`;
 }
 
 const NAMES = [ // of lists, with what is to be said of each
-  [/^(top|bottom)$/, ([end], hook, list, record) => ({ tab: ENDS[end], title: `${ENDS[end]} activations`, text: `The ${ENDS[end].toLowerCase()} values, one per document${ofSide(record, list)}.` })],
+  [/^(top|bottom)$/, ([end], hook, list, record) => ({ tab: ENDS[end], title: `${ENDS[end]} activations`, text: `${ofSide(record, list) ?? `The ${ENDS[end].toLowerCase()} values`}, one per document.` })],
   [/^gate([+-])_in([+-])$/, ([gate, input], hook) => ({
     tab: `gate${gate} in${input}`.replaceAll("-", "−"),
     title: `Gate ${SIGNS[gate]}, in ${SIGNS[input]}`,

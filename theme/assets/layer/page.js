@@ -17,7 +17,7 @@ const body = table.tBodies[0];
 const headers = [...table.tHead.querySelectorAll("th[data-column]")];
 const measures = [...select.options].map((option) => option.value);
 const hasLines = table.tHead.rows[0].cells.length > headers.length + 1; // beside the numbers of the rows
-const SHOWN = Math.max(body.rows.length, 1);
+const SHOWN = 50; // rows at first, as in the page
 const SHADES = 9;
 
 const { columns, ranks, n_neurons, dead, weights, lines, ...flags } = await (await answer(folder + FILES.layer(layer))).json();
