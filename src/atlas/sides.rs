@@ -169,7 +169,8 @@ fn median(mut values: Vec<f32>) -> Option<f32> {
     let upper = *values.get(values.len() / 2)?;
     Some(match values.len() % 2 {
         1 => upper,
-        _ => (values[values.len() / 2 - 1] + upper) / 2.0,
+        // so that no sum is too large for an f32
+        _ => values[values.len() / 2 - 1] / 2.0 + upper / 2.0,
     })
 }
 

@@ -170,7 +170,7 @@ fn version_1_is_merged_and_built_as_it_always_was() {
         }
     });
 
-    // merging the parts of that time gives the atlas of that time
+    // merging the parts of that time gives the atlas of that time, but for the band that is no longer drawn from
     for name in ["llama", "gpt2"] {
         let data = project.data(name);
         fs::remove_dir_all(&data).unwrap();
@@ -189,7 +189,11 @@ fn version_1_is_merged_and_built_as_it_always_was() {
                 })
                 .collect()
         };
-        assert_eq!(tables(&data.join("atlas")), tables(&v1(name).join("atlas")));
+        let mut expected = tables(&v1(name).join("atlas"));
+        for (_, examples) in &mut expected {
+            examples.retain(|row| row.list != "band_0_0.5");
+        }
+        assert!(tables(&data.join("atlas")) == expected, "{name}");
     }
 }
 

@@ -267,7 +267,8 @@ fn sides_starts_and_lines_are_those_of_the_atlas() {
             let of = summary.orientation.unwrap();
             assert_eq!(record["side"]["name"], of.side.name());
             assert_eq!(record["side"]["both"], of.is_balanced());
-            assert_eq!(record["side"]["balance"], serde_json::json!(of.balance));
+            let balance = record["side"]["balance"].as_f64().unwrap();
+            assert!((balance - f64::from(of.balance)).abs() < 1e-6);
             assert_eq!(index["sides"][at], of.side.name());
             for side in Side::ALL {
                 assert_eq!(
@@ -330,7 +331,10 @@ fn colours_reach_the_largest_value_that_counts() {
                     own.map(|(_, value)| *value).fold(0.0, f64::max)
                 };
                 let known = columns["largest"][row.to_string()].as_f64();
-                assert_eq!(known.is_some(), most(false) > most(true), "{list}");
+                // the scale of steps is rounded in the record
+                if !close(most(false), most(true)) {
+                    assert_eq!(known.is_some(), most(false) > most(true), "{list}");
+                }
                 assert!(known.is_none_or(|known| close(known, most(true))));
                 largest = most(true).max(largest);
                 n_exceeded += usize::from(known.is_some());
