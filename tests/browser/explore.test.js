@@ -462,7 +462,7 @@ describe("page", () => {
     rows.forEach((row, i) => {
       const inLayer = flats.slice(0, i + 1).filter((flat) => Math.floor(flat / table.d_mlp) === Math.floor(flats[i] / table.d_mlp)).length;
       const categories = ofKind(table, "category").filter(({ name }) => name !== "side").map((column) => has(column, flats[i])).filter((name) => name !== null);
-      const flags = flagsOf(flats[i]).map((flag) => ({ at_starts_either: "fires at starts on either side", both_sides: "both sides alike" })[flag] ?? flag);
+      const flags = flagsOf(flats[i]).map((flag) => ({ at_starts_either: "weaker side fires at starts", both_sides: "both sides alike" })[flag] ?? flag);
       assert.deepEqual(row, [`../tiny/${nameOf(flats[i]).replace(".", "/")}.html`, format(by, flats[i]), `#${i + 1} in model, #${inLayer} in layer`, [...categories, ...flags]]);
     });
     const signs = await page.$$eval("#found .neuron .side", (signs) => signs.map((sign) => sign.textContent));

@@ -104,7 +104,7 @@ function facetControl(column) {
 function flagControl(name) {
   const select = element("select", {}, new Option("any", ""), new Option("yes"), new Option("no"));
   return {
-    node: element("label", {}, capital(calledOf(name)), " ", select),
+    node: element("label", { class: calledOf(name) !== name && "long" }, capital(calledOf(name)), " ", select),
     read: () => (select.value === "" ? undefined : select.value === "yes"),
     write: (wanted) => (select.value = wanted === undefined ? "" : wanted ? "yes" : "no"),
   };

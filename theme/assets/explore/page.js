@@ -15,6 +15,7 @@ import { Scatter } from "./scatter.js";
 import { calledOf, flatRange, hasFlag, kept, ofKind, pick, ranking, readTable, tally, valueOf } from "./table.js";
 
 const SHOWN = 50; // rows at a time
+const EITHER = "at_starts_either"; // a flag that says more only of neurons without that of the dominant side
 const DELAY = 250; // ms without a change before the address is written and the count said
 
 const { model, layer } = here();
@@ -73,8 +74,8 @@ function ranksOf(flat) {
 function tagsOf(flat) {
   const categories = ofKind(table, "category").filter(({ name }) => name !== "side").map(({ categories, codes }) => categories[codes[flat] - 1]);
   const flags = ofKind(table, "flags").flatMap(({ flags, codes }) => flags.filter((_, bit) => codes[flat] & (1 << bit)));
-  const [, ...ofStarts] = flags.filter((name) => name.startsWith(STARTS)); // one of them says it
-  return [...categories, ...flags.filter((name) => !ofStarts.includes(name)).map(calledOf)].filter(Boolean);
+  const says = (name) => (name !== EITHER ? calledOf(name) : flags.includes(STARTS) ? undefined : "weaker side fires at starts");
+  return [...categories, ...flags.map(says)].filter(Boolean);
 }
 
 const row = (flat) => neuronRow({ flat, d_mlp: table.d_mlp, folder, facts: factsOf(flat), tags: tagsOf(flat), lineOf });
