@@ -552,8 +552,11 @@ fn pages_of_degenerate_weights_have_no_nan() {
     degenerate(&project.join("odd"));
     scan_copy(&project, &project.join("odd"));
     project.build(&["--neuron-json"]);
+    // three letters are anywhere in base64, and a page says what it leaves out
+    let base64 = regex::Regex::new(r#""[A-Za-z0-9+/]{8,}=*""#).unwrap();
     for (name, bytes) in files(&project.site()) {
         let text = String::from_utf8_lossy(&bytes);
+        let text = base64.replace_all(&text, "").replace("NaN or infinite", "");
         let shows = !name.starts_with("api/v1/")
             && [".html", ".json", ".csv"]
                 .iter()

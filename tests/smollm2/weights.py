@@ -179,9 +179,10 @@ def share_near(x, sign):
 
 def compare_roles(report, table, layer, moments, share, weights):
     n_layers, length, variance = len(weights.w_out), reference.norms(weights.w_out[layer]), moments[:, 1]
+    d_model = weights.w_out[layer].shape[1]
 
     def decide(mean, variance, skewness, kurtosis, share, norm_share, variance_share):
-        return reference.roles(layer, n_layers, np.stack([mean, variance, skewness, kurtosis], 1), share, norm_share, variance_share)
+        return reference.roles(layer, n_layers, d_model, np.stack([mean, variance, skewness, kurtosis], 1), share, norm_share, variance_share)
 
     quantities = dict(zip(("mean", "variance", "skewness", "kurtosis"), moments.T)) | {"share": share}
     quantities |= {"norm_share": reference.share_below(length), "variance_share": reference.share_below(variance)}

@@ -8,11 +8,29 @@ pub(super) struct Best {
     k: usize,
     /// What every score must exceed.
     least: f32,
-    /// `[n, k]`, best first; -∞ where there are fewer.
-    scores: Vec<f32>,
-    ids: Vec<u32>,
+    /// `[n, k]` of [`key`], best first; 0 where there are fewer.
+    keys: Vec<u64>,
     /// What scores must exceed to change anything, `[n]`.
     bounds: Vec<f32>,
+}
+
+/// A number that is larger where the score is, or where the score is the same and the id smaller.
+fn key(score: f32, id: u32) -> u64 {
+    // one zero, not two
+    let bits = (score + 0.0).to_bits();
+    let ordered = match bits >> 31 {
+        0 => bits | 1 << 31,
+        _ => !bits,
+    };
+    u64::from(ordered) << 32 | u64::from(!id)
+}
+
+fn score_of(key: u64) -> f32 {
+    let ordered = (key >> 32) as u32;
+    f32::from_bits(match ordered >> 31 {
+        1 => ordered & !(1 << 31),
+        _ => !ordered,
+    })
 }
 
 impl Best {
@@ -20,8 +38,7 @@ impl Best {
         Self {
             k,
             least: f32::NEG_INFINITY,
-            scores: vec![f32::NEG_INFINITY; n * k],
-            ids: vec![u32::MAX; n * k],
+            keys: vec![0; n * k],
             bounds: vec![f32::NEG_INFINITY; n],
         }
     }
@@ -55,28 +72,30 @@ impl Best {
     }
 
     fn insert(&mut self, thing: usize, id: u32, score: f32) {
-        let scores = &mut self.scores[thing * self.k..(thing + 1) * self.k];
-        let ids = &mut self.ids[thing * self.k..(thing + 1) * self.k];
-        let before = |other: f32, other_id: u32| other > score || (other == score && other_id < id);
-        let mut at = self.k - 1;
-        if !score.is_finite() || before(scores[at], ids[at]) {
+        if !score.is_finite() {
             return;
         }
-        while at > 0 && !before(scores[at - 1], ids[at - 1]) {
-            (scores[at], ids[at]) = (scores[at - 1], ids[at - 1]);
-            at -= 1;
+        let keys = &mut self.keys[thing * self.k..(thing + 1) * self.k];
+        let key = key(score, id);
+        // without a branch: what is not better makes room
+        let mut above = u64::MAX;
+        for place in keys.iter_mut() {
+            let old = *place;
+            *place = old.max(above.min(key));
+            above = old;
         }
-        (scores[at], ids[at]) = (score, id);
         // what equals the last may come before it
-        self.bounds[thing] = scores[self.k - 1].next_down().max(self.least);
+        self.bounds[thing] = match keys[self.k - 1] {
+            0 => self.least,
+            last => score_of(last).next_down().max(self.least),
+        };
     }
 
     /// What a thing has, best first.
     pub(super) fn of(&self, thing: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
-        let range = thing * self.k..(thing + 1) * self.k;
-        let both = self.ids[range.clone()].iter().zip(&self.scores[range]);
-        both.map(|(&id, &score)| (id, score))
-            .take_while(|(id, _)| *id != u32::MAX)
+        let keys = &self.keys[thing * self.k..(thing + 1) * self.k];
+        let known = keys.iter().take_while(|key| **key > 0);
+        known.map(|&key| (!(key as u32), score_of(key)))
     }
 }
 
@@ -134,6 +153,17 @@ mod tests {
                 own.truncate(k);
                 prop_assert_eq!(best.of(thing).collect::<Vec<_>>(), own);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_in_the_order_of_scores_and_ids(a in (any::<f32>(), any::<u32>()), b in (any::<f32>(), any::<u32>()), same in any::<bool>()) {
+            let b = if same { (a.0, b.1) } else { b };
+            prop_assume!(!a.0.is_nan() && !b.0.is_nan());
+            let order = a.0.partial_cmp(&b.0).unwrap().then(b.1.cmp(&a.1));
+            prop_assert_eq!(key(a.0, a.1).cmp(&key(b.0, b.1)), order);
+            prop_assert_eq!((score_of(key(a.0, a.1)), key(a.0, a.1) > 0), (a.0, true));
         }
     }
 
