@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { access, readdir } from "node:fs/promises";
 import { SITE, at, browser, json, listen, page, root } from "./browser.js";
-import { tokenText } from "../../theme/assets/read/tokens.js";
+import { tokenText, visible } from "../../theme/assets/read/tokens.js";
 import { filesOf, key as keyOf, matches, order, parseQuery, summary } from "../../theme/assets/read/tokensearch.js";
 
 const PAGE = "tiny/tokens.html";
@@ -219,6 +219,18 @@ test("a token's lists are those of its record, and lead to neurons", async () =>
   await page.click("[data-list=promoted_by] a");
   await page.waitForURL(href);
   assert.equal(await page.textContent("h1 .id"), name);
+});
+
+test("a neuron of a list says what it does, to the pointer and to the keyboard", async () => {
+  await page.goto(`${root}${PAGE}#0`);
+  await shows(0);
+  const [[flat]] = tokens[0].promoted_by;
+  const { lines_per_file } = await json("tiny/index.json");
+  const first = flat - (flat % lines_per_file);
+  const [, , , , said, line] = (await json(`tiny/lines/${String(first).padStart(7, "0")}.json`)).lines[flat - first];
+  await page.focus("[data-list=promoted_by] a");
+  await page.waitForSelector("#tip:popover-open");
+  assert.equal(await page.textContent("#tip"), said ?? `${visible(line)} automatic`);
 });
 
 test("a list says with which side a neuron promotes or suppresses the token", async () => {

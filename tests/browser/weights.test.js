@@ -60,6 +60,17 @@ test("cosines are drawn where they are, on what chance explains", async () => {
   order.forEach((name, i) => weights.cosines[name].null.forEach((end, side) => assert.ok(Math.abs(bands[i][side] - place(end)) < 0.2, name)));
 });
 
+test("cosines with the norm after the MLP folded in are named", async () => {
+  const html = await readFile(`${SITE}/tiny/2/3.html`, "utf8");
+  const cosine = (value) => ({ value, null: null, outside: null });
+  await page.route("**/tiny/2/3.html", (route) => route.fulfill({ contentType: "text/html", body: html.replace('"cosines":{', `"cosines":{"in_written":${JSON.stringify(cosine(0.25))},"gate_written":${JSON.stringify(cosine(-0.5))},`) }));
+  await page.goto(`${root}tiny/2/3.html`);
+  const svg = page.locator('svg[aria-label^="Cosines between the neuron\'s weights"]');
+  const label = await svg.getAttribute("aria-label");
+  for (const text of ["in · normed 0.250", "gate · normed -0.500"]) assert.ok(label.includes(text), label);
+  assert.match(await page.textContent("[data-part=cosines]"), /Normed: w_out with the norm after the MLP folded in/);
+});
+
 test("a layer's scatter names the neuron under the pointer, and leads to it", async () => {
   await page.goto(`${root}tiny/0/index.html`);
   await page.waitForSelector("#scatter canvas");

@@ -66,7 +66,7 @@ export function activationPlot({ stats }, others = [stats.histogram]) {
 
 /** Cosines between the neuron's weights. */
 export function cosinePlot({ weights }) {
-  const names = { in_out: "in · out", gate_out: "gate · out", gate_in: "gate · in" };
+  const names = { in_out: "in · out", gate_out: "gate · out", gate_in: "gate · in", in_written: "in · normed", gate_written: "gate · normed" };
   const rows = Object.entries(weights.cosines).map(([name, cosine]) => ({ label: names[name], ...cosine }));
   const chance = ({ outside }) => (outside === null ? "" : outside ? ", outside chance" : ", within chance");
   const words = rows.map((row) => `${row.label} ${number(row.value)}${chance(row)}`);

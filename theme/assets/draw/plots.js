@@ -130,7 +130,7 @@ export function histogram({ low, step, counts }, [from, to], label) {
 
 /** Cosines `{label, value, null}` from -1 to 1, one below the other, each on what chance explains. */
 export function cosines(rows, label) {
-  const [ROW, LEFT, RIGHT] = [28, 74, 52];
+  const [ROW, LEFT, RIGHT] = [28, 84, 52];
   const size = { width: NARROW.width, height: rows.length * ROW + 6 + BELOW };
   const base = size.height - BELOW;
   const x = (cosine) => LEFT + ((cosine + 1) / 2) * (size.width - LEFT - RIGHT);

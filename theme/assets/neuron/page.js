@@ -6,10 +6,10 @@ import { element } from "../base/dom.js";
 import { tabRow } from "../base/tabs.js";
 import { bandsOf, exampleId, idOf, item, linkTo, listsOf, reading, scaleChoice, snippet, wordsOf } from "../draw/examples.js";
 import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neighbours, signTable, vPlot } from "../draw/parts.js";
-import { doesOf, linesOf } from "../read/lines.js";
+import { aboutNeuron, linesOf } from "../read/lines.js";
 import { recordIn } from "../read/record.js";
 import { listOf, sideOf } from "../read/sides.js";
-import { number, visible } from "../read/tokens.js";
+import { number } from "../read/tokens.js";
 
 const folder = folderHere();
 const record = recordIn(document);
@@ -31,12 +31,10 @@ function showTokens(side) {
 
 // what other neurons do, for those who come to one
 let lineOf;
-async function about(otherLayer, other) {
+function about(otherLayer, other) {
   const [, d_mlp] = siteHere().models[model];
   lineOf ??= linesOf(neuron.read);
-  const line = await lineOf(otherLayer * d_mlp + other).catch(() => null);
-  const does = doesOf(line);
-  return does.length > 0 ? [element("span", {}, ...does)] : line ? [`${number(line[0])} on “${visible(line[2])}”`] : [];
+  return aboutNeuron(lineOf(otherLayer * d_mlp + other));
 }
 
 const chance = () => element("a", { href: modelPage(folder, "#classes") }, "chance explains");
@@ -44,7 +42,7 @@ const PARTS = {
   logits: ["Logit weights", () => [tokens]],
   histogram: ["Activations", () => [...activationPlot(record), ...(stats.histogram ? [hint("Number of tokens by value, both axes logarithmic.")] : [])]],
   signs: ["Sign cases", () => [signTable(record), hint("Means, and below them the values of largest magnitude.")]],
-  cosines: ["Input and output", () => [cosinePlot(record), hint("Cosines between the neuron's weights. Grey: what ", chance(), " in this layer.")]],
+  cosines: ["Input and output", () => [cosinePlot(record), hint("Cosines between the neuron's weights. Grey: what ", chance(), " in this layer.", record.weights.cosines.in_written ? " Normed: w_out with the norm after the MLP folded in." : "")]],
   v: ["Output and tokens", () => [...vPlot(record), hint("Number of tokens by v, the cosine of w_out with the token's column of W_U."), facts(record)]],
 };
 

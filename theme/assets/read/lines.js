@@ -2,7 +2,7 @@
 
 import { FILES } from "../base/address.js";
 import { element } from "../base/dom.js";
-import { visible } from "./tokens.js";
+import { number, visible } from "./tokens.js";
 
 /** Reads the line of a neuron, by its number in the model; `read` reads the files of the model's folder. */
 export function linesOf(read) {
@@ -15,6 +15,13 @@ export function linesOf(read) {
     const { lines } = await read(FILES.lines(first));
     return lines[flat - first];
   };
+}
+
+/** What there is to say of a neuron in a tip: what it does, or else what its first example peaks on. `coming` is the promise of its line. */
+export async function aboutNeuron(coming) {
+  const line = await coming.catch(() => null); // a tip that cannot be loaded is none
+  const does = doesOf(line);
+  return does.length > 0 ? [element("span", {}, ...does)] : line ? [`${number(line[0])} on “${visible(line[2])}”`] : [];
 }
 
 /** What a neuron does, by its line: what was said of it, or else what was made of its examples and weights, marked as that. */

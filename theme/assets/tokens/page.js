@@ -3,12 +3,16 @@
 import { ask, asked, changeable, FILES, folderHere, neuronPage, placeOf } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { delayed, reader, turns } from "../base/loading.js";
+import { explain } from "../base/tip.js";
+import { aboutNeuron, linesOf } from "../read/lines.js";
 import { count, number, tokenText } from "../read/tokens.js";
 import { findTokens, parseQuery, summary, tokenNodes, tokenOf } from "../read/tokensearch.js";
 
 const DELAY = 80; // ms without a key before a search
 const folder = folderHere();
 const read = reader(folder);
+let lineOf; // for those who come to a neuron
+const about = (flat) => aboutNeuron((lineOf ??= linesOf(read))(flat));
 
 async function find(query) {
   if (query.text === "") return { tokens: [], says: "" };
@@ -85,7 +89,7 @@ function fill(token, { d_mlp, top_k }) {
     const of = isOfWeights ? number : (value) => `${value} of ${top_k}`;
     const entries = (token[name] ?? []).map(([flat, value]) => {
       const [layer, neuron] = placeOf(flat, d_mlp);
-      const link = element("a", { href: neuronPage(folder, layer, neuron) }, `${layer}.${neuron}`);
+      const link = explain(element("a", { href: neuronPage(folder, layer, neuron) }, `${layer}.${neuron}`), () => about(flat));
       const who = isOfWeights && byFiring ? element("span", {}, link, " ", sideOf(name, value)) : link;
       return element("li", {}, who, element("span", { class: "num" }, of(value)));
     });
