@@ -456,6 +456,37 @@ fn values_that_no_row_has_are_refused_by_name() {
     succeed(&mut verify);
 }
 
+/// Neurons listed for the opposite of what they do when they fire are found, and so is a table that does not say what they do.
+#[test]
+fn neurons_listed_by_the_wrong_side_are_found() {
+    let project = project("llama", false, &[]);
+    let data = project.data("llama");
+    let path = data.join("atlas/tokens.parquet");
+    let before = groups(&path);
+    let put = |change: &dyn Fn(&RecordBatch) -> RecordBatch| {
+        let changed: Vec<_> = before.iter().map(|batch| vec![change(batch)]).collect();
+        write(&path, &changed);
+        put_right(&path);
+    };
+    put(&|batch| {
+        let [promoted, suppressed] =
+            ["promoted_by", "suppressed_by"].map(|name| batch.schema().index_of(name).unwrap());
+        let mut columns = batch.columns().to_vec();
+        columns.swap(promoted, suppressed);
+        RecordBatch::try_new(batch.schema(), columns).unwrap()
+    });
+    let mut verify = data_command(&project, "verify", &data);
+    fail(&mut verify, &["token 0: `promoted_by`", "not by its side"]);
+    put(&|batch| {
+        let schema = batch.schema();
+        let kept = (0..batch.num_columns()).filter(|at| !schema.field(*at).name().contains("_by"));
+        batch.project(&kept.collect::<Vec<_>>()).unwrap()
+    });
+    fail(&mut verify, &["it lacks `promoted_by`"]);
+    put(&RecordBatch::clone);
+    succeed(&mut verify);
+}
+
 /// A position near the last number, and a window that ends there, which a row may have as far as the row itself tells.
 #[test]
 fn a_position_past_its_document_is_found() {

@@ -2,7 +2,7 @@
 //!
 //! Nothing of the size neurons × vocabulary or neurons² is ever held: products are looked at some thousand at a time, while
 //! they are in the cache ([`vocabulary`], [`pairs`]). In memory are, beside the checkpoint's own pages, lists of 0.9 kB for
-//! each neuron and 1.1 kB for each token, and first at most 2 GiB of packed layers (or one) with the weights of another layer
+//! each neuron and 1 kB for each token, and first at most 2 GiB of packed layers (or one) with the weights of another layer
 //! twice, then the packed unembedding with either itself three times more, while it is packed, or the packed embedding and the weights of as many
 //! layers as fit into 1 GiB (or one).
 
