@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use crate::atlas::{AtlasNeuron, Example, Window};
+use crate::atlas::{AtlasNeuron, Example, Hooks, Window};
 use crate::ids::{DocId, Pos, TokenId};
 
 use crate::site::error::SiteError;
@@ -18,6 +18,8 @@ pub(crate) struct Examples<'a> {
 pub(crate) struct ExampleTokens<'a> {
     pub(crate) example: &'a Example,
     pub(crate) tokens: Vec<TokenId>,
+    /// The hooks beside its values, if one of its lists has them.
+    pub(crate) hooks: Option<&'a Hooks>,
 }
 
 /// A list of examples.
@@ -58,11 +60,17 @@ impl<'a> Examples<'a> {
                     let window = &example.window;
                     let positions = window.start..window.start + window.steps.len() as u32;
                     let tokens = source.tokens(example.doc, positions)?;
-                    rows.push(ExampleTokens { example, tokens });
+                    let hooks = None;
+                    rows.push(ExampleTokens {
+                        example,
+                        tokens,
+                        hooks,
+                    });
                     there.push(rows.len() - 1);
                     rows.len() - 1
                 }
             };
+            rows[row].hooks = rows[row].hooks.or(example.hooks.as_deref());
             if lists.last().is_none_or(|list| list.name != entry.list) {
                 lists.push(List {
                     name: &entry.list,

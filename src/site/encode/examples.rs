@@ -8,7 +8,7 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::atlas::{Example, Window};
+use crate::atlas::{Example, QUANTITIES, Window};
 
 use crate::site::data::{ExampleTokens, List};
 use crate::site::source::Source;
@@ -97,6 +97,7 @@ pub(super) fn push_columns(
         json.push(b'"');
     }
     json.push(b']');
+    push_hooks(json, rows);
     if !bytes.is_empty() {
         json.extend_from_slice(format!(",\"bytes\":{{{bytes}}}").as_bytes());
     }
@@ -110,6 +111,31 @@ pub(super) fn push_columns(
         }
     }
     json.extend_from_slice(if comma == "," { b"}}" } else { b"}" });
+}
+
+/// Adds two columns for each of the hooks beside the values, if any example has them; null where one has not.
+fn push_hooks(json: &mut Vec<u8>, rows: &[ExampleTokens<'_>]) {
+    if rows.iter().all(|row| row.hooks.is_none()) {
+        return;
+    }
+    let mut buffer = zmij::Buffer::new();
+    for (at, name) in QUANTITIES.into_iter().take(3).enumerate() {
+        push_name(json, &format!("{name}_scale"));
+        push_all(json, rows, |json, row| {
+            let scale = row.hooks.and_then(|hooks| round(hooks[at].scale.into()));
+            let scale = scale.map_or("null", |scale| buffer.format_finite(scale));
+            json.extend_from_slice(scale.as_bytes());
+        });
+        push_name(json, name);
+        push_all(json, rows, |json, row| match row.hooks {
+            Some(hooks) => {
+                json.push(b'"');
+                push_steps(json, &hooks[at]);
+                json.push(b'"');
+            }
+            None => json.extend_from_slice(b"null"),
+        });
+    }
 }
 
 fn push_name(json: &mut Vec<u8>, name: &str) {
