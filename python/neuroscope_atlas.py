@@ -45,6 +45,7 @@ class Example(TypedDict):
     tokens: list[str]  # [n], for reading: pieces of characters are U+FFFD
     token_bytes: list[bytes]  # [n], exact
     values: list[float]  # [n], exact at the peak, else to 1/127 of the largest; NaN where they were not finite
+    hooks: dict[str, list[float]]  # gate, act and in, [n] each, to 1/127 of the largest; empty where they were not kept
     context_starts: list[int]  # tokens before which the model saw nothing
     duplicates: int  # further documents with the same text up to the peak
 
@@ -215,11 +216,15 @@ def readable(token_bytes: Iterable[bytes]) -> list[str]:
     return [token.decode("utf-8", "replace") for token in token_bytes]
 
 
+def _values(packed: str, scale: float) -> list[float]:
+    return [math.nan if step == -128 else step * scale for step in array("b", b64decode(packed))]
+
+
 def _example(columns: Json, row: int, duplicates: int) -> Example:
     packed = columns.get("bytes", {}).get(str(row))
     token_bytes = cut(columns["text"][row], columns["lengths"][row], packed)
-    scale, steps = columns["scale"][row], array("b", b64decode(columns["values"][row]))
-    values = [math.nan if step == -128 else step * scale for step in steps]
+    values = _values(columns["values"][row], columns["scale"][row])
+    hooks = {name: columns[name][row] for name in ("gate", "act", "in") if columns.get(name)}
     peak, value = columns["peak"][row], columns["value"][row]
     values[peak] = value
     return {
@@ -232,6 +237,7 @@ def _example(columns: Json, row: int, duplicates: int) -> Example:
         "tokens": readable(token_bytes),
         "token_bytes": token_bytes,
         "values": values,
+        "hooks": {name: _values(steps, columns[f"{name}_scale"][row]) for name, steps in hooks.items() if steps is not None},
         "context_starts": columns.get("context_starts", {}).get(str(row), []),
         "duplicates": duplicates,
     }

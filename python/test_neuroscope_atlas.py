@@ -85,6 +85,19 @@ class AtlasTest(unittest.TestCase):
             if top:
                 self.assertEqual((top[0], bottom[0]), (record["stats"]["max"], record["stats"]["min"]))
 
+    def test_hooks_make_up_the_values_of_sign_cases(self) -> None:
+        n = 0
+        for record, name, example in self.examples():
+            hooks = example["hooks"]
+            self.assertTrue(set(hooks) == {"gate", "act", "in"} if "gate_scale" in record["examples"] and name.startswith("gate") else True)
+            for value, act, linear in zip(example["values"], hooks.get("act", []), hooks.get("in", [])):
+                steps = [max(map(abs, filter(math.isfinite, values))) / 127 for values in (example["values"], hooks["act"], hooks["in"])]
+                slack = 0.51 * (steps[0] + abs(act) * steps[2] + abs(linear) * steps[1]) + steps[1] * steps[2]
+                self.assertTrue(abs(value - act * linear) <= slack or math.isnan(value))
+                n += 1
+        if any("gate" in record["examples"] for record in self.records.values()):
+            self.assertGreater(n, 0)
+
     def test_the_page_has_the_same_record_as_the_file(self) -> None:
         if not self.atlas.model(self.model)["neuron_json"]:
             self.skipTest("the site was built without neuron_json")

@@ -241,6 +241,7 @@ fn final_rows(neuron: &Neuron, policy: &Policy) -> Vec<ExampleRow> {
                 pos,
                 context: 0,
                 window,
+                hooks: None,
                 duplicates: Vec::new(),
             };
             rows.push(ExampleRow {

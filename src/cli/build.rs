@@ -246,12 +246,15 @@ fn scan_demo(context: &Context) -> Result<PathBuf> {
         shown(&context.folder.join("data"))
     ));
     let model = neuroscope::load::ModelFiles::open(demo::NAME)?;
+    // the demo shows all that a page can
+    let mut options = context.project.scan.clone();
+    options.stats.keep_hooks = true;
     let demo_scan = scan::Scan {
         model: &model,
         name: demo::NAME,
         corpus: &[PathBuf::from(demo::NAME)],
         corpus_options: &context.project.corpus,
-        options: &context.project.scan,
+        options: &options,
         data: &data,
         checkpoint_every: scan::CHECKPOINT_EVERY,
         restart: false,

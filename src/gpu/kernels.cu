@@ -372,7 +372,7 @@ template <typename T, bool GATED> __device__ void ranked_rows(const Rows &a) {
 
 struct Gather {
     Hooks hooks;
-    u64 wanted; // neuron, quantity (ranked, pre, in), first row, number of rows, place in `values`
+    u64 wanted; // neuron, quantity (ranked, pre, in, act), first row, number of rows, place in `values`
     u64 values; // written
     u32 n_wanted;
 };
@@ -384,7 +384,8 @@ template <typename T, bool GATED> __device__ void gather(const Gather &a) {
     float *values = (float *)a.values + wanted[4];
     for (u32 row = 0; row < wanted[3]; row++) {
         const Values v = values_at<T, GATED>(a.hooks, (size_t)(wanted[2] + row) * a.hooks.d + wanted[0]);
-        values[row] = wanted[1] == 0 ? v.ranked : wanted[1] == 1 ? v.pre : v.in;
+        const float quantities[4] = {v.ranked, v.pre, v.in, v.act};
+        values[row] = quantities[wanted[1]];
     }
 }
 

@@ -209,7 +209,7 @@ pub struct PeakCandidate {
 pub struct Wanted {
     /// The neuron.
     pub neuron: u32,
-    /// 0: the ranked value, 1: `hook_pre`, 2: `hook_pre_linear`.
+    /// 0: the ranked value, 1: `hook_pre`, 2: `hook_pre_linear`, 3: act(gate).
     pub quantity: u32,
     /// First row.
     pub first_row: u32,

@@ -191,6 +191,19 @@ fn example(of: &Example, n_documents: u64) -> Result<(), String> {
     if of.window.scale < 0.0 {
         return Err(format!("`scale` is {}", of.window.scale));
     }
+    let hooks = of.hooks.iter().flat_map(|hooks| hooks.iter());
+    for (name, hook) in QUANTITIES.into_iter().zip(hooks) {
+        let n_steps = hook.steps.len() as u64;
+        if n_steps != n {
+            return Err(format!(
+                "`{name}_steps` has {n_steps} values and `steps` {n}"
+            ));
+        }
+        finite(&format!("{name}_scale"), hook.scale.into())?;
+        if hook.scale < 0.0 {
+            return Err(format!("`{name}_scale` is {}", hook.scale));
+        }
+    }
     let n = of.duplicates.len();
     if n > TopList::MAX_DUPLICATES {
         return Err(format!("`duplicates` has {n} values"));

@@ -8,6 +8,7 @@ use crate::ids::{DocId, Pos};
 use crate::stats::examples::{Example, ListKind, TopList};
 use crate::stats::neuron::{Neuron, NeuronStats};
 use crate::stats::samples::{Sample, Samples};
+use crate::stats::signs::QUANTITIES;
 use crate::stats::window::Window;
 use crate::stats::{MlpKind, StatsOptions};
 
@@ -38,6 +39,8 @@ pub(super) struct NeuronExample {
     pub(super) row: ExampleRow,
     /// Whether its duplicates were read.
     has_duplicates: bool,
+    /// Its hooks while they are read: all of them or none.
+    hooks: [Option<Window>; 3],
 }
 
 impl Default for NeuronExample {
@@ -49,6 +52,7 @@ impl Default for NeuronExample {
             pos: Pos(0),
             context: 0,
             window: Window::new(0, &[]),
+            hooks: None,
             duplicates: Vec::new(),
         };
         Self {
@@ -61,6 +65,7 @@ impl Default for NeuronExample {
                 tokens: None,
             },
             has_duplicates: false,
+            hooks: Default::default(),
         }
     }
 }
@@ -71,6 +76,7 @@ impl NeuronExample {
         Self {
             neuron,
             has_duplicates: row.knows_context,
+            hooks: Default::default(),
             row,
         }
     }
@@ -160,6 +166,9 @@ pub(super) fn examples_table(kind: MlpKind) -> Arc<Table<NeuronExample>> {
         .since("0.2", "null")
         .about("the token at each value as text, in an atlas whose corpus is not there"),
     ];
+    if kind == MlpKind::Gated {
+        columns.extend((0..3).flat_map(hook_columns));
+    }
     if kind == MlpKind::Solu {
         let post = Column::optional(
             "post",
@@ -172,6 +181,52 @@ pub(super) fn examples_table(kind: MlpKind) -> Arc<Table<NeuronExample>> {
         );
     }
     Arc::new(Table::new(columns))
+}
+
+/// The two columns of one of the [`Hooks`](crate::stats::examples::Hooks).
+fn hook_columns(at: usize) -> [Column<NeuronExample>; 2] {
+    type E = NeuronExample;
+    let name = QUANTITIES[at];
+    fn hook(e: &E, at: usize) -> Option<&Window> {
+        Some(&e.row.example.hooks.as_ref()?[at])
+    }
+    // before the scale: a list that is null is not set, a number is
+    let steps = Column::list(
+        &format!("{name}_steps"),
+        move |e: &E| Some(Cow::Borrowed(&hook(e, at)?.steps[..])),
+        move |e, steps: &[i8]| {
+            e.hooks[at] = Some(Window {
+                start: e.row.example.window.start,
+                scale: 0.0,
+                steps: steps.into(),
+            });
+            Ok(())
+        },
+    );
+    let scale = Column::optional(
+        format!("{name}_scale"),
+        move |e: &E| Some(hook(e, at)?.scale),
+        move |e, scale: Option<f32>| {
+            e.hooks[at] = e.hooks[at]
+                .take()
+                .zip(scale)
+                .map(|(window, scale)| Window { scale, ..window });
+            if at == 2 {
+                e.row.example.hooks = match std::mem::take(&mut e.hooks) {
+                    [Some(gate), Some(act), Some(input)] => Some(Box::new([gate, act, input])),
+                    _ => None,
+                };
+            }
+        },
+    );
+    [
+        steps.since("0.3", "null").about(format!(
+            "{name} at each value, as `steps` are, of the examples of sign cases where the scan kept it (`--keep-hooks`)"
+        )),
+        scale
+            .since("0.3", "null")
+            .about(format!("value of a step of `{name}_steps`")),
+    ]
 }
 
 /// Where one of a neuron's most positive or most negative values is.
@@ -244,6 +299,7 @@ pub fn rows_of(neuron: &Neuron) -> Vec<ExampleRow> {
             pos: sample.pos,
             context: 0,
             window: sample.window.clone(),
+            hooks: None,
             duplicates: Vec::new(),
         },
         knows_context: true,

@@ -8,13 +8,13 @@ use proptest::prelude::*;
 use super::examples::{ExampleRow, NeuronExample, examples_table, neuron_from_rows};
 use super::stats::{StatsRow, stats_table};
 use super::table::{Row, Table};
-use super::{LayerReader, LayerWriter};
+use super::{LayerReader, LayerWriter, checks};
 use crate::ids::{DocId, Pos};
 use crate::stats::examples::Example;
 use crate::stats::histogram::Histogram;
 use crate::stats::moments::Moments;
 use crate::stats::neuron::NeuronStats;
-use crate::stats::signs::CaseStats;
+use crate::stats::signs::{CaseStats, QUANTITIES};
 use crate::stats::starts::Starts;
 use crate::stats::sums::N_SUMS;
 use crate::stats::window::Window;
@@ -78,10 +78,18 @@ fn row(kind: MlpKind) -> impl Strategy<Value = ExampleRow> {
     let duplicates = prop::collection::vec(-9f32..9.0, 0..3);
     let place = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
     let both = (-9f32..9.0, -9f32..9.0);
+    let has_hooks = any::<bool>();
     let texts = prop::option::of(prop::collection::vec(".{0,3}", 0..8));
-    ("[a-z+_.0-9-]{1,12}", place, both, duplicates, values, texts).prop_map(
-        move |(list, (rank, doc, pos, context), (value, post), duplicates, values, tokens)| {
+    let lists = (duplicates, values, texts);
+    ("[a-z+_.0-9-]{1,12}", place, both, lists, has_hooks).prop_map(
+        move |(list, (rank, doc, pos, context), (value, post), lists, has_hooks)| {
+            let (duplicates, values, tokens) = lists;
             let window = Window::new(pos, &values);
+            let hook = |factor: f32| {
+                let values = values.iter().map(|value| value * factor);
+                Window::new(pos, &values.collect::<Vec<_>>())
+            };
+            let hooks = || Box::new([2.0, -0.5, 0.0].map(hook));
             let (doc, pos) = (DocId(doc), Pos(pos));
             ExampleRow {
                 list,
@@ -93,6 +101,7 @@ fn row(kind: MlpKind) -> impl Strategy<Value = ExampleRow> {
                     pos,
                     context,
                     window,
+                    hooks: (kind == MlpKind::Gated && has_hooks).then(hooks),
                     duplicates,
                 },
                 knows_context: true,
@@ -198,6 +207,7 @@ fn texts_of_tokens_stand_in_the_table_and_fit_their_values() {
         pos: Pos(1),
         context: 0,
         window: Window::new(0, &[1.0, 3.0, 2.0]),
+        hooks: None,
         duplicates: Vec::new(),
     };
     let row = |tokens| ExampleRow {
@@ -239,6 +249,47 @@ fn texts_of_tokens_stand_in_the_table_and_fit_their_values() {
     let merged = neuron_from_rows(stats, vec![row(Some(texts(3)))], &options, MlpKind::Plain);
     let error = merged.unwrap_err();
     assert_eq!(error, "list `top` has `tokens`, which a merge would lose");
+}
+
+/// Hooks are there in full or not at all, and are as long as the values that they stand beside.
+#[test]
+fn hooks_are_complete_and_fit_their_values() {
+    let table = examples_table(MlpKind::Gated);
+    let windows = |n: usize| Box::new([1.0, -2.0, 0.0].map(|x| Window::new(0, &vec![x; n])));
+    let row = |n: usize| {
+        let mut row = NeuronExample::default();
+        row.row.list = "gate+_in-".into();
+        row.row.example.window = Window::new(0, &[1.0, 3.0]);
+        row.row.example.hooks = Some(windows(n));
+        row
+    };
+    let batch = table.write(&[row(2)]).unwrap();
+    assert_eq!(
+        table.read(&batch).unwrap()[0].row.example.hooks,
+        Some(windows(2))
+    );
+    for name in QUANTITIES[..3].iter() {
+        for column in [format!("{name}_steps"), format!("{name}_scale")] {
+            let lacking = without(&batch, |one| one == column);
+            assert_eq!(table.read(&lacking).unwrap()[0].row.example.hooks, None);
+        }
+    }
+    let check = |row: NeuronExample| checks::examples(&[row.row], 1);
+    assert_eq!(check(row(2)), Ok(()));
+    let error = check(row(3)).unwrap_err();
+    assert!(
+        error.contains("`gate_steps` has 3 values and `steps` 2"),
+        "{error}"
+    );
+    for scale in [f32::NAN, -1.0] {
+        let mut row = row(2);
+        row.row.example.hooks.as_mut().unwrap()[1].scale = scale;
+        let error = check(row).unwrap_err();
+        assert!(
+            error.contains(&format!("`act_scale` is {scale}")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -24,9 +24,15 @@ pub struct Example {
     pub context: u64,
     /// Values around the peak.
     pub window: Window,
+    /// Values of the hooks beside it, where they are kept.
+    pub hooks: Option<Box<Hooks>>,
     /// Scores of the other documents with the same context, descending, the best [`TopList::MAX_DUPLICATES`] only.
     pub duplicates: Vec<f32>,
 }
+
+/// The windows of gate, act(gate) and in around a peak of a gated neuron, in the order of
+/// [`QUANTITIES`](super::signs::QUANTITIES).
+pub type Hooks = [Window; 3];
 
 /// What a list ranks, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -224,6 +230,7 @@ mod tests {
             pos: Pos(doc % 3),
             context,
             window,
+            hooks: None,
             duplicates: Vec::new(),
         }
     }

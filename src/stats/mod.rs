@@ -68,6 +68,10 @@ pub struct StatsOptions {
     /// Whether gate and linear input are ranked as well (GLUScope does).
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub rank_pre: bool,
+    /// Whether the examples of the sign cases keep gate, act(gate) and in around their peaks as well (gated neurons).
+    #[serde(skip_serializing_if = "is_false")]
+    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
+    pub keep_hooks: bool,
     /// Seed of the random draws.
     #[cfg_attr(feature = "cli", arg(long))]
     pub seed: u64,
@@ -85,9 +89,14 @@ impl Default for StatsOptions {
             context_tokens: 8,
             tau: 0.1,
             rank_pre: false,
+            keep_hooks: false,
             seed: 0,
         }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// An option that makes no sense.
@@ -196,6 +205,11 @@ impl StatsOptions {
             }
         }
         lists
+    }
+
+    /// Whether the examples of a list keep [`Hooks`](examples::Hooks).
+    pub fn keeps_hooks(&self, list: ListKind) -> bool {
+        self.keep_hooks && matches!(list, ListKind::Case(_))
     }
 
     /// How many samples are drawn.

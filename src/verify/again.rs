@@ -16,6 +16,7 @@ use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
 use crate::model::{Config, Entry, Hook, Model, ModelError};
 use crate::shard::AtlasManifest;
 use crate::stats::hash;
+use crate::stats::window::Window;
 use crate::tokens::Windowing;
 use crate::tokens::store::TokenStore;
 
@@ -76,12 +77,26 @@ pub(super) fn recompute(
             let example = &row.example;
             let at = (example.pos.0 - example.window.start) as usize;
             let difference = |stored: f32, found: f32| f64::from((stored - found).abs());
-            let peak = difference(example.value, values[at]) / largest;
-            let around = example.window.values().zip(&values);
-            let around = around.filter_map(|(stored, found)| Some((stored?, *found)));
-            let half = f64::from(example.window.scale) / 2.0;
-            let around = around.map(|(s, f)| (difference(s, f) - half).max(0.0) / largest);
-            let around = around.fold(0.0, f64::max);
+            let peak = difference(example.value, values[at][0]) / largest;
+            // how far a window is off, relative to the largest value of its hook
+            let off = |window: &Window, hook: usize, largest: f64| {
+                let both = window.values().zip(&values);
+                let both = both.filter_map(|(stored, found)| Some((stored?, found[hook])));
+                let half = f64::from(window.scale) / 2.0;
+                let off = both.map(|(s, f)| (difference(s, f) - half).max(0.0) / largest);
+                off.fold(0.0, f64::max)
+            };
+            let mut around = off(&example.window, 0, largest);
+            let hooks = example.hooks.iter().flat_map(|hooks| hooks.iter());
+            for (at, hook) in hooks.enumerate() {
+                let cases = neuron.stats.cases.iter().flatten();
+                let largest = cases.map(|case| case.extremes[at].abs());
+                let largest = largest.fold(hook.scale * 127.0, f32::max);
+                if largest > 0.0 {
+                    around = around.max(off(hook, at + 1, largest.into()));
+                }
+                out.n_values += values.len();
+            }
             out.n_values += values.len();
             out.n_examples += 1;
             out.peak_error = out.peak_error.max(peak);
@@ -105,8 +120,8 @@ struct Recomputer<'a> {
 }
 
 impl Recomputer<'_> {
-    /// The ranked values of a neuron over the windows of some examples.
-    fn values(&self, id: NeuronId, rows: &[&ExampleRow]) -> Result<Vec<Vec<f32>>, VerifyError> {
+    /// The values of a neuron over the windows of some examples.
+    fn values(&self, id: NeuronId, rows: &[&ExampleRow]) -> Result<Vec<Vec<Values>>, VerifyError> {
         // of every window that is needed, how far: nothing after that changes it
         let mut needed: BTreeMap<(DocId, usize), u32> = BTreeMap::new();
         let positions = |row: &ExampleRow| {
@@ -133,7 +148,7 @@ impl Recomputer<'_> {
             let n = (until - window.start.0) as usize + window.skip;
             ids.push(((doc, at), window, all[..n.min(all.len())].to_vec()));
         }
-        let mut found: BTreeMap<(DocId, u32), f32> = BTreeMap::new();
+        let mut found: BTreeMap<(DocId, u32), Values> = BTreeMap::new();
         let mut rest = ids.as_slice();
         while !rest.is_empty() {
             let (mut n, mut n_tokens) = (0, 0);
@@ -158,14 +173,14 @@ impl Recomputer<'_> {
             found
                 .get(&(row.example.doc, pos))
                 .copied()
-                .unwrap_or(f32::NAN)
+                .unwrap_or([f32::NAN; 4])
         };
         let of_row = |row: &&ExampleRow| positions(row).map(|pos| value(row, pos)).collect();
         Ok(rows.iter().map(of_row).collect())
     }
 
-    /// A neuron's ranked values at all rows of some windows.
-    fn column(&self, id: NeuronId, windows: &[&[u32]]) -> Result<Vec<f32>, ModelError> {
+    /// A neuron's values at all rows of some windows.
+    fn column(&self, id: NeuronId, windows: &[&[u32]]) -> Result<Vec<Values>, ModelError> {
         let mut column = Column {
             id,
             hook: self.hook,
@@ -177,11 +192,14 @@ impl Recomputer<'_> {
     }
 }
 
+/// The ranked value of a neuron at a position; if it is gated, then gate, act(gate) and in.
+type Values = [f32; 4];
+
 /// Reads the values of one neuron.
 struct Column {
     id: NeuronId,
     hook: Hook,
-    values: Vec<f32>,
+    values: Vec<Values>,
 }
 
 impl Visitor for Column {
@@ -193,10 +211,26 @@ impl Visitor for Column {
         }
         let found = hooks.activations()?;
         for found in &found {
-            let values: &Tensor = found.hook(self.hook).unwrap_or(&found.post);
-            let column = values.narrow(1, self.id.neuron as usize, 1)?;
-            let column = column.flatten_all()?.to_dtype(DType::F32)?;
-            self.values.extend(column.to_vec1::<f32>()?);
+            let column = |tensor: &Tensor| -> Result<Vec<f32>, ModelError> {
+                let column = tensor.narrow(1, self.id.neuron as usize, 1)?;
+                let column = column.flatten_all()?.to_dtype(DType::F32)?;
+                Ok(column.to_vec1()?)
+            };
+            let ranked = found.hook(self.hook).unwrap_or(&found.post);
+            let gated = found.act.as_ref().zip(found.pre_linear.as_ref());
+            let hooks = gated.map(|(act, input)| [&found.pre, act, input]);
+            let mut values: Vec<Values> = Vec::new();
+            values.extend(
+                column(ranked)?
+                    .into_iter()
+                    .map(|value| [value, 0.0, 0.0, 0.0]),
+            );
+            for (at, hook) in (1..).zip(hooks.into_iter().flatten()) {
+                for (values, value) in values.iter_mut().zip(column(hook)?) {
+                    values[at] = value;
+                }
+            }
+            self.values.extend(values);
         }
         hooks.write_activations(found)
     }

@@ -10,11 +10,14 @@ use crate::stats::examples::{ListKind, TopList};
 use crate::stats::histogram::bin;
 use crate::stats::neuron::NeuronStats;
 use crate::stats::samples::{BANDS, FIRST_BANDS, RANDOM, band_name};
-use crate::stats::signs::SignCase;
+use crate::stats::signs::{QUANTITIES, SignCase};
 use crate::stats::window::Window;
 use crate::stats::{MlpKind, StatsOptions};
 use crate::tokens::Vocabulary;
 use crate::tokens::store::StoreError;
+
+/// By how much a product may differ from that of its factors, relative to it, beside what eight bits leave open.
+const PRODUCT: f32 = 1e-3;
 
 /// What examples are compared with.
 pub(super) struct Ground<'a> {
@@ -128,16 +131,10 @@ fn wrong_row(
     if window.steps[(pos - window.start) as usize] != Window::step(example.value, window.scale) {
         wrong.push("`value` is not that of `steps` and `scale`".into());
     }
-    let largest = window
-        .steps
-        .iter()
-        .filter(|step| **step != Window::NOT_FINITE);
-    let largest = largest.map(|step| step.unsigned_abs()).max().unwrap_or(0);
-    let expected = if window.scale > 0.0 { 127 } else { 0 };
-    // the smallest numbers cannot be divided
-    if largest != expected && window.scale > f32::MIN_POSITIVE {
+    if let Some(largest) = wrong_largest(window) {
         wrong.push(format!("the largest of `steps` is {largest}"));
     }
+    wrong.extend(wrong_hooks(row, ground));
     if is_ranked(&row.list) {
         let value = example.value;
         if value > stats.moments.max || value < stats.moments.min {
@@ -175,6 +172,82 @@ fn wrong_row(
         _ => {}
     }
     Ok(wrong)
+}
+
+/// The largest of a window's steps, if it is not the one that makes its scale.
+fn wrong_largest(window: &Window) -> Option<u8> {
+    let finite = window.steps.iter();
+    let finite = finite.filter(|step| **step != Window::NOT_FINITE);
+    let largest = finite.map(|step| step.unsigned_abs()).max().unwrap_or(0);
+    let expected = if window.scale > 0.0 { 127 } else { 0 };
+    // the smallest numbers cannot be divided
+    (largest != expected && window.scale > f32::MIN_POSITIVE).then_some(largest)
+}
+
+/// By how much a value may differ from the one that a window of this scale has, in eight bits.
+fn half_step(scale: f32) -> f32 {
+    scale * 0.505
+}
+
+/// Gate, act(gate) and in stand beside the ranked values of sign cases if the scan keeps them, and make them up.
+fn wrong_hooks(row: &ExampleRow, ground: &Ground<'_>) -> Option<String> {
+    let (example, list) = (&row.example, ListKind::from_name(&row.list));
+    let case = match list {
+        Some(ListKind::Case(case)) if ground.options.keep_hooks => Some(case),
+        _ => None,
+    };
+    let (case, [gate, act, input]) = match (case, example.hooks.as_deref()) {
+        (None, None) => return None,
+        (None, Some(_)) => return Some("it has values of hooks that the scan did not keep".into()),
+        (Some(_), None) => return Some("the values of gate, act and in are missing".into()),
+        (Some(case), Some(hooks)) => (case, hooks),
+    };
+    for (name, hook) in QUANTITIES.into_iter().zip([gate, act, input]) {
+        if let Some(largest) = wrong_largest(hook) {
+            return Some(format!("the largest of `{name}_steps` is {largest}"));
+        }
+    }
+    let at = (example.pos.0 - example.window.start) as usize;
+    let is_positive = [
+        matches!(case, SignCase::PosPos | SignCase::PosNeg),
+        matches!(case, SignCase::PosPos | SignCase::NegPos),
+    ];
+    for (hook, is_positive) in [gate, input].into_iter().zip(is_positive) {
+        // what is rounded to 0 has no sign
+        if hook.steps[at] != 0 && (hook.steps[at] > 0) != is_positive {
+            return Some("gate and in have other signs at its peak".into());
+        }
+    }
+    let halves = [&example.window, gate, act, input].map(|window| half_step(window.scale));
+    let [ranked_half, gate_half, act_half, in_half] = halves;
+    let ranked = example.window.values().enumerate();
+    let ranked = ranked.map(|(i, value)| match i == at {
+        true => (Some(example.value), 0.0),
+        false => (value, ranked_half),
+    });
+    let hooks = gate.values().zip(act.values()).zip(input.values());
+    for (pos, ((ranked, half), ((gate, act), input))) in
+        (example.window.start..).zip(ranked.zip(hooks))
+    {
+        let fits = match (ranked, act, input) {
+            (Some(ranked), Some(act), Some(input)) => {
+                let slack = half + act.abs() * in_half + input.abs() * act_half;
+                let slack = slack + act_half * in_half + ranked.abs() * PRODUCT + f32::MIN_POSITIVE;
+                (ranked - act * input).abs() <= slack
+            }
+            // the product may be too large for a number
+            (ranked, ..) => ranked.is_none(),
+        };
+        if !fits {
+            return Some(format!("at position {pos} its value is not act(gate) · in"));
+        }
+        if let (Some(gate), Some(act)) = (gate, act)
+            && (act.abs() > gate.abs() + act_half + gate_half || act * gate < 0.0)
+        {
+            return Some(format!("act is not that of gate at position {pos}"));
+        }
+    }
+    None
 }
 
 fn wrong_list(
@@ -350,6 +423,18 @@ fn wrong_draws(
     wrong
 }
 
+/// Whether two windows have different values where they overlap.
+fn contradict(x: &Window, y: &Window) -> bool {
+    let slack = half_step(x.scale) + half_step(y.scale);
+    let offset = (y.start.max(x.start) - x.start) as usize;
+    let skip = (x.start.max(y.start) - y.start) as usize;
+    let mut both = x.values().skip(offset).zip(y.values().skip(skip));
+    both.any(|both| match both {
+        (Some(a), Some(b)) => (a - b).abs() > slack,
+        (a, b) => a.is_some() != b.is_some(),
+    })
+}
+
 /// Where windows overlap, they have the same values.
 fn contradictions(rows: &[ExampleRow]) -> Option<String> {
     let ranked = rows.iter().filter(|row| is_ranked(&row.list));
@@ -360,18 +445,10 @@ fn contradictions(rows: &[ExampleRow]) -> Option<String> {
         if x.pos == y.pos {
             return x.value != y.value || x.post != y.post || x.window != y.window;
         }
-        let slack = (x.window.scale + y.window.scale) * 0.505;
-        let offset = (y.window.start.max(x.window.start) - x.window.start) as usize;
-        let skip = (x.window.start.max(y.window.start) - y.window.start) as usize;
-        let mut both = x
-            .window
-            .values()
-            .skip(offset)
-            .zip(y.window.values().skip(skip));
-        both.any(|both| match both {
-            (Some(a), Some(b)) => (a - b).abs() > slack,
-            (a, b) => a.is_some() != b.is_some(),
-        })
+        let hooks = x.hooks.iter().flat_map(|hooks| hooks.iter());
+        let hooks = hooks.zip(y.hooks.iter().flat_map(|hooks| hooks.iter()));
+        let mut pairs = std::iter::once((&x.window, &y.window)).chain(hooks);
+        pairs.any(|(x, y)| contradict(x, y))
     };
     // the next two are enough to see one that differs from all
     for (at, a) in ranked.iter().enumerate() {

@@ -184,6 +184,11 @@ for layer, neurons in chosen.items():
                 assert row["start"] == pos[begin] and len(row["steps"]) == end - begin
                 window = np.array(row["steps"]) * row["scale"]
                 assert np.abs(window - post[begin:end]).max() <= row["scale"] * 0.51 + 1e-4 * np.abs(post[begin:end]).max(), f"{where} {name}: values around the peak"
+                assert (row.get("gate_steps") is not None) == (options.get("keep_hooks", False) and name in CASES), f"{where} {name}: hooks"
+                for hook, v in (("gate", gate), ("act", silu(gate)), ("in", inp)) if row.get("gate_steps") else ():
+                    kept = np.array(row[f"{hook}_steps"]) * row[f"{hook}_scale"]
+                    slack = row[f"{hook}_scale"] * 0.51 + 1e-4 * np.abs(v[begin:end]).max()
+                    assert np.abs(kept - v[begin:end]).max() <= slack, f"{where} {name}: {hook} around the peak"
 
         below = np.concatenate([[0], np.cumsum(mine)])
         middle = (below[:-1] + mine / 2) / N

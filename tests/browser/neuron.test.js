@@ -112,6 +112,44 @@ test("duplicates are folded, and counted", async () => {
   assert.ok(known.length > 0, "some example has duplicates");
 });
 
+test("an example of a sign case shows gate, in and act beside post", async () => {
+  const of = await open("tiny/1/7.html");
+  const lists = listsOf(of);
+  const list = Object.keys(lists).find((list) => list.startsWith("gate"));
+  const [example] = lists[list];
+  const id = { "+": "p", "-": "n" };
+  await page.evaluate((to) => (location.hash = to), list.replaceAll(/[+-]/g, (sign) => id[sign]));
+  const first = page.locator(`.list[data-list="${list}"] .examples > li`).first();
+  const choice = first.getByRole("group", { name: "Values of example 1" });
+  assert.deepEqual(await choice.getByRole("button").allTextContents(), ["post", "gate", "in", "act"]);
+  const pressed = () => choice.locator("[aria-pressed=true]").allTextContents();
+  const shades = () => first.locator(".tokens").evaluate((line) => [...line.children].map((cell) => /\b[pn]\d\b/.exec(cell.className)?.[0] ?? ""));
+  const cellShades = (values, max) => cellsOf(example.tokens).map(([from, end]) => shadeOf(strongest(values.slice(from, end)), max));
+  const post = cellShades(example.values, largest(lists));
+  assert.deepEqual([await pressed(), await shades()], [["post"], post]);
+  for (const name of ["gate", "in", "act"]) {
+    const max = Math.max(...Object.values(lists).flat().map(({ hooks }) => hooks[name]?.max ?? 0));
+    await choice.getByRole("button", { name, exact: true }).click();
+    assert.deepEqual([await pressed(), await shades()], [[name], cellShades(example.hooks[name].values, max)]);
+    assert.equal(await choice.locator(".range").textContent(), `±${number(max)}`);
+  }
+  // all four are in the tip, whichever is shown
+  await first.locator(".peak").hover();
+  await page.waitForSelector("#tip:popover-open");
+  const said = await page.textContent("#tip");
+  assert.ok(said.includes(String(Number(example.value.toPrecision(5)))), said);
+  for (const name of ["gate", "in", "act"]) {
+    const { values, step } = example.hooks[name];
+    assert.ok(said.includes(`${name} ${number(values[example.peak])} ± ${number(step / 2)}`), said);
+  }
+  await choice.getByRole("button", { name: "post" }).click();
+  assert.deepEqual([await pressed(), await shades(), await choice.locator(".range").textContent()], [["post"], post, ""]);
+  // positions that were drawn at random have none
+  const plain = lists.random.findIndex(({ hooks }) => !hooks.gate);
+  await page.getByRole("tab", { name: "Random" }).click();
+  assert.equal(await page.locator("#random .examples > li").nth(plain).getByRole("group").count(), 0);
+});
+
 /** Chooses an entry of the menu that a button opens, by keyboard, and gives what was copied. */
 async function copied(button, entry) {
   await button.focus();
@@ -139,9 +177,10 @@ for (const way of ["clipboard", "selection"]) {
     assert.equal(await copied(button, "Text"), example.text);
     assert.equal(await copied(button, "Link"), "http://127.0.0.1/atlas/tiny/1/7.html#example-2"); // the site's address
     const data = JSON.parse(await copied(button, "JSON"));
-    const { rank, value, source, doc, start, peak, values, step, duplicates, context_starts, tokens } = example;
+    const { rank, value, source, doc, start, peak, values, step, duplicates, context_starts, tokens, hooks } = example;
+    const beside = Object.fromEntries(Object.entries(hooks).map(([name, kept]) => [name, kept.values]));
     const { bytes = {}, ...rest } = data;
-    assert.deepEqual(rest, { model: "tiny", layer: 1, neuron: 7, hook: of.hook, list, rank, value, source, doc, start, peak, duplicates, context_starts, values, step, tokens: tokens.map(String) });
+    assert.deepEqual(rest, { model: "tiny", layer: 1, neuron: 7, hook: of.hook, list, rank, value, source, doc, start, peak, duplicates, context_starts, values, step, ...beside, tokens: tokens.map(String) });
     for (const [i, hex] of Object.entries(bytes)) assert.equal(hex.replaceAll(" ", "").toLowerCase(), tokens[i].toString("hex"));
     const all = page.locator(".actions button");
     assert.deepEqual(JSON.parse(await copied(all, "Record (JSON)")), of);

@@ -15,13 +15,19 @@ export function tokensOf({ text, lengths, bytes }) {
 export function listsOf({ lists, examples: columns }) {
   const example = (row, i, duplicates) => {
     const { text, lengths, values, scale, peak, value } = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[row]]));
-    const steps = [...Buffer.from(values, "base64")].map((byte) => (byte << 24) >> 24);
+    const decoded = (steps, scale) => [...Buffer.from(steps, "base64")].map((byte) => (byte << 24) >> 24).map((step) => (step === -128 ? null : step * scale));
+    const kept = ["gate", "in", "act"].filter((name) => typeof columns[name]?.[row] === "string");
     const bytes = columns.bytes?.[row];
     return {
       rank: i + 1, doc: columns.doc[row], source: columns.sources[columns.source[row]], start: columns.start[row], peak, value, text,
       max: columns.largest?.[row] ?? Math.max(...[...steps].map((step, at) => Math.abs(step === -128 ? 0 : at === peak ? value : step * scale))),
       hook_post: columns.hook_post?.[row], duplicates: duplicates?.[i] ?? 0, context_starts: columns.context_starts?.[row] ?? [],
-      tokens: tokensOf({ text, lengths, bytes }), values: steps.map((step, at) => (step === -128 ? null : at === peak ? value : step * scale)), step: scale, bytes,
+      tokens: tokensOf({ text, lengths, bytes }), values: decoded(values, scale).with(peak, value), step: scale, bytes,
+      hooks: Object.fromEntries(kept.map((name) => {
+        const [step, largest] = [columns[`${name}_scale`][row], columns[`${name}_largest`]?.[row]];
+        const values = decoded(columns[name][row], step);
+        return [name, { values, step, max: largest ?? Math.max(...values.map((value) => Math.abs(value ?? 0))) }];
+      })),
     };
   };
   return Object.fromEntries(Object.entries(lists).map(([name, { rows, duplicates }]) => [name, rows.map((row, i) => example(row, i, duplicates))]));

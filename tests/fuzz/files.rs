@@ -45,6 +45,7 @@ fn data() -> &'static Path {
     let make = |project: &Project| {
         let few = [
             "--rank-pre",
+            "--keep-hooks",
             "--top-k",
             "3",
             "--case-k",

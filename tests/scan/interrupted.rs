@@ -18,6 +18,7 @@ const DOCUMENTS: usize = 120;
 fn scan(project: &Path) -> Command {
     let mut command = scan_command(project, &model("llama"), &project.join("corpus.jsonl"));
     command.args(["--batch-tokens", "64", "--checkpoint-every", "0"]);
+    command.arg("--keep-hooks");
     command
 }
 

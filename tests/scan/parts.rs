@@ -48,20 +48,29 @@ fn assert_same(a: &[AtlasNeuron], b: &[AtlasNeuron]) {
 
 #[test]
 fn one_scan_equals_its_parts_merged_whatever_the_batches() {
-    for name in ["llama", "gpt2"] {
-        let project = Project::new().scan(name, 40, &[]);
+    for (name, more) in [
+        ("llama", &["--keep-hooks"][..]),
+        ("llama", &[]),
+        ("gpt2", &[]),
+    ] {
+        let project = Project::new().scan(name, 40, more);
         let whole = project.neurons(name);
         assert!(whole.iter().any(|neuron| neuron.examples.len() > 40));
+        let mut examples = whole.iter().flat_map(|neuron| &neuron.examples);
+        let has_hooks = examples.any(|row| row.example.hooks.is_some());
+        assert_eq!(has_hooks, !more.is_empty());
 
         let mut split = Project::new();
         for part in ["2/3", "0/3", "1/3"] {
-            split = split.scan(name, 40, &["--part", part, "--batch-tokens", "50"]);
+            let options = [&["--part", part, "--batch-tokens", "50"], more].concat();
+            split = split.scan(name, 40, &options);
         }
         let mut merge = data_command(&split, "merge", &split.data(name));
         succeed(merge.arg("--model").arg(model(name)));
         assert_same(&whole, &split.neurons(name));
 
-        let small = Project::new().scan(name, 40, &["--batch-tokens", "1"]);
+        let options = [&["--batch-tokens", "1"], more].concat();
+        let small = Project::new().scan(name, 40, &options);
         assert_same(&whole, &small.neurons(name));
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use neuroscope::atlas::Side;
 use serde_json::Value;
 
@@ -129,6 +131,85 @@ fn check_record(record: &Value, gated: bool) {
         ["doc", "start", "peak", "value", "values"].map(of)
     };
     assert_eq!((0..n).map(row).collect::<HashSet<_>>().len(), n);
+}
+
+/// Where the scan kept them, gate, act(gate) and in stand beside the values of sign cases, and make them up.
+#[test]
+fn hooks_stand_beside_the_examples_of_sign_cases() {
+    let schema = neuroscope::site::schema("neuron.json").unwrap();
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let options = [
+        "--keep-hooks",
+        "--n-ctx",
+        "16",
+        "--skip-start",
+        "2",
+        "--bos",
+        "never",
+    ];
+    let project = Project::new().scan("llama", 40, &options).built(&[]);
+    let info = project.json("llama/manifest.json");
+    assert_eq!(info["scan"]["policy"]["stats"]["keep_hooks"], true);
+    let record = project.record("llama/1/5.html");
+    assert!(validator.is_valid(&record));
+    let columns = &record["examples"];
+    let n = columns["value"].as_array().unwrap().len();
+    let (mut of_cases, mut n_values, mut n_exceeded) = (HashSet::new(), 0, 0);
+    for (list, of) in record["lists"].as_object().unwrap() {
+        if list.starts_with("gate") {
+            let rows = of["rows"].as_array().unwrap();
+            of_cases.extend(rows.iter().map(|row| row.as_u64().unwrap() as usize));
+        }
+    }
+    assert!(!of_cases.is_empty() && of_cases.len() < n);
+    for row in 0..n {
+        let has = |name: &str| !columns[name][row].is_null();
+        for name in ["gate", "gate_scale", "act", "act_scale", "in", "in_scale"] {
+            assert_eq!(has(name), of_cases.contains(&row), "{name} of {row}");
+        }
+        if !of_cases.contains(&row) {
+            continue;
+        }
+        let of = |name: &str, scale: &str| decoded(&columns[name][row], &columns[scale][row]);
+        let [post, act, input] = [
+            ("values", "scale"),
+            ("act", "act_scale"),
+            ("in", "in_scale"),
+        ]
+        .map(|(n, s)| of(n, s));
+        let gate = of("gate", "gate_scale");
+        assert_eq!(gate.1.len(), post.1.len());
+        // what colours reach, if a value that is not counted is larger
+        let start = columns["start"][row].as_u64().unwrap();
+        for (name, (scale, values)) in [("gate", &gate), ("act", &act), ("in", &input)] {
+            let of = |counted: bool| {
+                let values = (start..).zip(values);
+                let own = values.filter(|(pos, _)| (pos % 16 > 2) == counted);
+                own.map(|(_, value)| value.abs()).fold(0.0, f64::max)
+            };
+            let known = columns[format!("{name}_largest")][row.to_string()].as_f64();
+            assert_eq!(known.is_some(), of(false) > of(true), "{name} of {row}");
+            assert!(known.is_none_or(|known| (known - of(true)).abs() < scale / 100.0));
+            n_exceeded += usize::from(known.is_some());
+        }
+        for ((p, a), i) in post.1.iter().zip(&act.1).zip(&input.1) {
+            let slack = 0.51 * (post.0 + a.abs() * input.0 + i.abs() * act.0) + act.0 * input.0;
+            assert!((p - a * i).abs() <= slack, "{p} is not {a} · {i}");
+            n_values += 1;
+        }
+    }
+    assert!(n_values > 100 && n_exceeded > 0);
+    let without = Project::tiny("llama").record("tiny/1/5.html");
+    assert!(without["examples"].get("gate").is_none());
+}
+
+/// The scale of a window, and its values.
+fn decoded(steps: &Value, scale: &Value) -> (f64, Vec<f64>) {
+    let scale = scale.as_f64().unwrap();
+    let steps = STANDARD.decode(steps.as_str().unwrap()).unwrap();
+    let value = |step: &u8| f64::from(*step as i8) * scale;
+    (scale, steps.iter().map(value).collect())
 }
 
 /// Links and sources of a page, relative to it.

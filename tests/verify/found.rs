@@ -8,9 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
+use arrow_array::{Array, RecordBatch};
 use neuroscope::load::ModelFiles;
 use neuroscope::verify::verify;
 use serde_json::{Value, json};
@@ -291,7 +291,11 @@ fn single_changes_are_found() {
     let all: [(&str, bool, &[&str]); 5] = [
         ("llama", false, &[]),
         ("gpt2", true, &[]),
-        ("llama", true, &["--rank-pre", "--dtype", "bf16"]),
+        (
+            "llama",
+            true,
+            &["--rank-pre", "--dtype", "bf16", "--keep-hooks"],
+        ),
         ("solu", false, &["--top-k", "5"]),
         ("gpt2", false, &["--count-special"]),
     ];
@@ -476,7 +480,10 @@ fn neurons_listed_by_the_wrong_side_are_found() {
         RecordBatch::try_new(batch.schema(), columns).unwrap()
     });
     let mut verify = data_command(&project, "verify", &data);
-    fail(&mut verify, &["token 0: `promoted_by`", "not by its side"]);
+    fail(
+        &mut verify,
+        &["ed_by` contradicts the tokens of neuron 0.0"],
+    );
     put(&|batch| {
         let schema = batch.schema();
         let kept = (0..batch.num_columns()).filter(|at| !schema.field(*at).name().contains("_by"));
@@ -538,4 +545,59 @@ fn every_damaged_file_is_listed() {
         &mut data_command(&project, "verify", &data),
         &["has 4 problems", "damaged: its length is 7"],
     );
+}
+
+/// Gate, act(gate) and in make up the values that they stand beside, and have the signs of their list.
+#[test]
+fn hooks_that_do_not_belong_to_their_example_are_found() {
+    let project = project("llama", false, &["--keep-hooks"]);
+    let data = project.data("llama");
+    let path = data.join("atlas/layer-001.examples.parquet");
+    let before = files(&data);
+    assert_eq!(found(&data, None), None);
+    let mut all: Vec<_> = groups(&path).into_iter().map(|group| vec![group]).collect();
+    let batch = all[0].remove(0);
+    let lists = batch.column_by_name("list").unwrap().as_string::<i32>();
+    let steps = batch.column_by_name("steps").unwrap().as_list::<i32>();
+    let [pos, start] = ["pos", "start"].map(|name| {
+        let column = batch.column_by_name(name).unwrap();
+        column.as_primitive::<UInt32Type>()
+    });
+    let shape = |row: usize| (steps.value_length(row), pos.value(row) - start.value(row));
+    let of = |list: &'static str| {
+        let rows = (0..batch.num_rows()).filter(move |row| lists.value(*row) == list);
+        rows.collect::<Vec<_>>()
+    };
+    // an example, and others that are equally long on both sides of the peak
+    let (own, opposite, random) = (of("gate-_in+"), of("gate+_in-"), of("random"));
+    let alike = |rows: &[usize], row: usize| {
+        let is_alike = |at: &&usize| shape(**at) == shape(row);
+        rows.iter().filter(is_alike).find(|at| **at != row).copied()
+    };
+    let chosen = own.iter().find_map(|&row| {
+        let others = (alike(&own, row)?, alike(&opposite, row)?);
+        Some((row, others))
+    });
+    let (row, (other, opposite)) = chosen.unwrap();
+    for (columns, from, what) in [
+        (&["act_steps", "act_scale"][..], other, "act(gate) · in"),
+        (&["in_steps", "in_scale"], other, "act(gate) · in"),
+        (&["gate_steps", "gate_scale"], opposite, "other signs"),
+        (&["in_steps"], opposite, "other signs"),
+        (&["act_scale"], random[0], "gate, act and in are missing"),
+    ] {
+        let mut changed = batch.slice(row, 1).columns().to_vec();
+        for name in columns {
+            let at = batch.schema().index_of(name).unwrap();
+            changed[at] = batch.column(at).slice(from, 1);
+        }
+        let changed = RecordBatch::try_new(batch.schema(), changed).unwrap();
+        let after = batch.slice(row + 1, batch.num_rows() - row - 1);
+        all[0] = vec![batch.slice(0, row), changed, after];
+        write(&path, &all);
+        put_right(&path);
+        let said = found(&data, None).unwrap_or_default();
+        assert!(said.contains(what), "{columns:?}: {said}");
+        restore(&data, &before);
+    }
 }

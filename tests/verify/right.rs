@@ -26,10 +26,16 @@ fn good_atlases_are_not_accused() {
         assert_eq!(found(&v1.join(name), None), None, "{name}");
     }
     let all: [(&str, &[&str]); 7] = [
-        ("llama", &[]),
+        ("llama", &["--keep-hooks"]),
         (
             "llama",
-            &["--dtype", "bf16", "--refactor-glu", "--rank-pre"],
+            &[
+                "--dtype",
+                "bf16",
+                "--refactor-glu",
+                "--rank-pre",
+                "--keep-hooks",
+            ],
         ),
         (
             "gpt2",
@@ -113,7 +119,10 @@ fn what_is_not_there_is_not_missed() {
 #[test]
 fn an_atlas_is_verified_and_its_examples_are_computed_again() {
     for (name, more) in [
-        ("llama", &["--dtype", "bf16", "--refactor-glu"][..]),
+        (
+            "llama",
+            &["--dtype", "bf16", "--refactor-glu", "--keep-hooks"][..],
+        ),
         ("gpt2", &["--count-special", "--n-ctx", "16"]),
         ("solu", &["--top-k", "4"]),
     ] {

@@ -474,8 +474,8 @@ pub(crate) fn wrong_firing(
                 for end in (0..2).filter(|end| value != 0.0 && sides(id).act(*end, value)) {
                     if !agrees(&lists[end], id, value, f32::abs, TOP_NEURONS) {
                         wrong.push(format!(
-                            "token {}: what fires contradicts the tokens of neuron {id}",
-                            token.0
+                            "token {}: `{}` contradicts the tokens of neuron {id}",
+                            token.0, FIRING[end]
                         ));
                     }
                 }

@@ -18,7 +18,8 @@ use crate::gpu::{
 use crate::ids::Pos;
 use crate::model::walk::{Executor, LayerHooks, Visitor, Walk, Written};
 use crate::model::{Activation, Entry, MlpProducts, Model, ModelError};
-use crate::stats::block::{Block, PositionWindow, Quantity, ScanContext, Tally, quantity_of};
+use crate::stats::block::{Block, PositionWindow, Quantity, ScanContext, Tally, quantities_of};
+use crate::stats::examples::ListKind;
 use crate::stats::moments::Moments;
 use crate::stats::signs::CaseStats;
 use crate::stats::sums::N_SUMS;
@@ -291,8 +292,9 @@ impl LayerOnDevice<'_> {
         let peaks = rows.best(candidates);
         for peaks in peaks.chunks(self.at_once()) {
             let wanted = |peak: &Peak| {
-                let quantity = quantity_of(lists[peak.list]);
-                rows.around(peak.place, quantity, peak.neuron, options)
+                let (place, neuron) = (peak.place, peak.neuron);
+                let quantities = quantities_of(lists[peak.list], options);
+                quantities.flat_map(move |quantity| rows.around(place, quantity, neuron, options))
             };
             let fetched = Fetched::of(self.gpu, self.hooks, peaks, wanted)?;
             let neuron = |peak: &Peak| peak.neuron;
@@ -345,7 +347,9 @@ impl LayerOnDevice<'_> {
     fn at_once(&self) -> usize {
         let options = self.context.options;
         let window = options.window_before as usize + options.window_after as usize + 1;
-        (FETCHED / window).max(1)
+        let lists = ListKind::ALL.map(|list| quantities_of(list, options).count());
+        let n_quantities = lists.into_iter().max().unwrap_or(1);
+        (FETCHED / (n_quantities * window)).max(1)
     }
 }
 
@@ -540,17 +544,22 @@ impl<'a> BatchIndex<'a> {
         })
     }
 
+    /// A place with the values around it, and after them those of the hooks, if they were fetched.
     fn at<'v>(
         &self,
         place: Place,
         values: &'v [f32],
         options: &StatsOptions,
     ) -> PositionWindow<'v> {
+        let positions = self.positions(place, options);
+        let (values, hooks) = values.split_at(positions.len());
+        let hook = |at: usize| &hooks[at * values.len()..(at + 1) * values.len()];
         PositionWindow {
             doc: self.batch[place.0].info.doc,
             pos: Pos(self.pos(place)),
-            start: self.positions(place, options).start,
+            start: positions.start,
             values,
+            hooks: (!hooks.is_empty()).then(|| std::array::from_fn(hook)),
         }
     }
 }

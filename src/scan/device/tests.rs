@@ -166,13 +166,13 @@ fn a_device_finds_what_the_host_finds() {
     options.stats.top_k = 3;
     options.stats.case_k = 2;
     options.stats.window_before = 9;
-    for (model, rank_pre) in [
-        ("llama", false),
-        ("llama", true),
-        ("gpt2", false),
-        ("gpt2", true),
+    for (model, rank_pre, keep_hooks) in [
+        ("llama", false, false),
+        ("llama", true, true),
+        ("gpt2", false, false),
+        ("gpt2", true, true),
     ] {
-        options.stats.rank_pre = rank_pre;
+        (options.stats.rank_pre, options.stats.keep_hooks) = (rank_pre, keep_hooks);
         // with 40, the longer documents do not fit
         for batch_tokens in [1 << 20, 300, 40] {
             let [host, device] = both(&fixture(model), batch_tokens, &options);

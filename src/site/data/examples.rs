@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use crate::atlas::{AtlasNeuron, Example, Window};
+use crate::atlas::{AtlasNeuron, Example, Hooks, Window};
 use crate::ids::{DocId, Pos, TokenId};
 
 use crate::site::error::SiteError;
@@ -20,10 +20,10 @@ pub(crate) struct Examples<'a> {
 pub(crate) struct ExampleTokens<'a> {
     pub(crate) example: &'a Example,
     pub(crate) tokens: Vec<TokenId>,
-    /// The largest magnitude at the counted positions of its window.
-    pub(crate) largest: f32,
-    /// Whether a value at another position is larger.
-    pub(crate) is_exceeded: bool,
+    /// The largest of its values.
+    pub(crate) reach: Reach,
+    /// The hooks beside its values, if one of its lists has them, and the largest of their values.
+    pub(crate) hooks: Option<(&'a Hooks, [Reach; 3])>,
 }
 
 /// A list of examples.
@@ -35,34 +35,61 @@ pub(crate) struct List<'a> {
     pub(crate) duplicates: Vec<usize>,
 }
 
-impl<'a> ExampleTokens<'a> {
-    fn read(example: &'a Example, source: &Source) -> Result<Self, SiteError> {
-        let Window {
-            start,
-            steps,
-            scale,
-        } = &example.window;
-        let tokens = source.tokens(example.doc, *start..start + steps.len() as u32)?;
-        let peak = (example.pos.0 - start) as usize;
-        let (mut counted, mut any) = (0, 0);
-        for (at, (&step, &token)) in steps.iter().zip(&tokens).enumerate() {
-            if at == peak || step == Window::NOT_FINITE {
+/// The largest magnitudes of a window.
+#[derive(Clone, Copy)]
+pub(crate) struct Reach {
+    /// At counted positions.
+    pub(crate) counted: f32,
+    /// At any.
+    pub(crate) overall: f32,
+}
+
+impl Reach {
+    /// That of a window in which one value, which counts, is known exactly.
+    fn of(window: &Window, exact: Option<(Pos, f32)>, tokens: &[TokenId], source: &Source) -> Self {
+        let (mut counted, mut overall) = (0, 0);
+        for ((pos, &step), &token) in (window.start..).map(Pos).zip(&window.steps).zip(tokens) {
+            if step == Window::NOT_FINITE || exact.is_some_and(|(at, _)| at == pos) {
                 continue;
             }
             let size = step.unsigned_abs();
-            any = size.max(any);
-            if size > counted && source.counts(Pos(start + at as u32), token) {
+            overall = size.max(overall);
+            if size > counted && source.counts(pos, token) {
                 counted = size;
             }
         }
-        // the peak counts, and its value is exact
-        let largest = example.value.abs().max(f32::from(counted) * scale);
+        let exact = exact.map_or(0.0, |(_, value)| value.abs());
+        let largest = |steps: u8| exact.max(f32::from(steps) * window.scale);
+        Self {
+            counted: largest(counted),
+            overall: largest(overall),
+        }
+    }
+
+    /// The largest magnitude at counted positions, where one at another position is larger.
+    pub(crate) fn exceeded(&self) -> Option<f32> {
+        (self.overall > self.counted).then_some(self.counted)
+    }
+}
+
+impl<'a> ExampleTokens<'a> {
+    fn read(example: &'a Example, source: &Source) -> Result<Self, SiteError> {
+        let window = &example.window;
+        let positions = window.start..window.start + window.steps.len() as u32;
+        let tokens = source.tokens(example.doc, positions)?;
+        let exact = Some((example.pos, example.value));
+        let reach = Reach::of(window, exact, &tokens, source);
         Ok(Self {
             example,
             tokens,
-            largest,
-            is_exceeded: f32::from(any) * scale > largest,
+            reach,
+            hooks: None,
         })
+    }
+
+    fn add_hooks(&mut self, hooks: &'a Hooks, source: &Source) {
+        let reach = |window| Reach::of(window, None, &self.tokens, source);
+        self.hooks = Some((hooks, hooks.each_ref().map(reach)));
     }
 
     /// Index of the peak within the window.
@@ -95,6 +122,11 @@ impl<'a> Examples<'a> {
                     rows.len() - 1
                 }
             };
+            if let Some(hooks) = &example.hooks
+                && rows[row].hooks.is_none()
+            {
+                rows[row].add_hooks(hooks, source);
+            }
             if lists.last().is_none_or(|list| list.name != entry.list) {
                 lists.push(List {
                     name: &entry.list,
@@ -107,7 +139,7 @@ impl<'a> Examples<'a> {
                 list.duplicates.push(example.duplicates.len());
             }
         }
-        let largest = rows.iter().map(|row| row.largest);
+        let largest = rows.iter().map(|row| row.reach.counted);
         Ok(Self {
             scale_max: largest.fold(0.0, f32::max),
             rows,

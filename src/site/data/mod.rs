@@ -5,7 +5,7 @@ mod layer;
 mod model;
 mod neuron;
 
-pub(super) use examples::{ExampleTokens, Examples, List};
+pub(super) use examples::{ExampleTokens, Examples, List, Reach};
 pub(super) use layer::{LayerData, Population, n_ranked};
 pub(super) use model::{LayerOverview, ModelData, TopNeuron, count_known};
 pub(super) use neuron::NeuronData;

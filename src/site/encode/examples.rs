@@ -8,9 +8,9 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::atlas::{Example, Window};
+use crate::atlas::{Example, QUANTITIES, Window};
 
-use crate::site::data::{ExampleTokens, List};
+use crate::site::data::{ExampleTokens, List, Reach};
 use crate::site::source::Source;
 use crate::site::text::format::round;
 use crate::site::text::texts::{TokenTexts, json_string};
@@ -97,17 +97,11 @@ pub(super) fn push_columns(
         json.push(b'"');
     }
     json.push(b']');
+    push_hooks(json, rows);
     if !bytes.is_empty() {
         json.extend_from_slice(format!(",\"bytes\":{{{bytes}}}").as_bytes());
     }
-    let exceeded: Vec<String> = (0..)
-        .zip(rows)
-        .filter(|(_, row)| row.is_exceeded)
-        .map(|(at, row): (usize, _)| format!("\"{at}\":{}", row.largest))
-        .collect();
-    if !exceeded.is_empty() {
-        json.extend_from_slice(format!(",\"largest\":{{{}}}", exceeded.join(",")).as_bytes());
-    }
+    push_largest(json, "largest", rows.iter().map(|row| Some(row.reach)));
     let mut comma = ",\"context_starts\":{";
     for (at, row) in rows.iter().enumerate() {
         let starts = source.context_starts(&row.example.window);
@@ -118,6 +112,46 @@ pub(super) fn push_columns(
         }
     }
     json.extend_from_slice(if comma == "," { b"}}" } else { b"}" });
+}
+
+/// Adds two columns for each of the hooks beside the values, if any example has them; null where one has not.
+fn push_hooks<'a>(json: &mut Vec<u8>, rows: &[ExampleTokens<'a>]) {
+    if rows.iter().all(|row| row.hooks.is_none()) {
+        return;
+    }
+    let mut buffer = zmij::Buffer::new();
+    for (at, name) in QUANTITIES.into_iter().take(3).enumerate() {
+        let window = |row: &ExampleTokens<'a>| Some(&row.hooks.as_ref()?.0[at]);
+        push_name(json, &format!("{name}_scale"));
+        push_all(json, rows, |json, row| {
+            let scale = window(row).and_then(|window| round(window.scale.into()));
+            let scale = scale.map_or("null", |scale| buffer.format_finite(scale));
+            json.extend_from_slice(scale.as_bytes());
+        });
+        push_name(json, name);
+        push_all(json, rows, |json, row| match window(row) {
+            Some(window) => {
+                json.push(b'"');
+                push_steps(json, window);
+                json.push(b'"');
+            }
+            None => json.extend_from_slice(b"null"),
+        });
+        let reaches = rows.iter().map(|row| Some(row.hooks.as_ref()?.1[at]));
+        push_largest(json, &format!("{name}_largest"), reaches);
+    }
+}
+
+/// Adds by row what is reached at counted positions, where a value at another one is larger.
+fn push_largest(json: &mut Vec<u8>, name: &str, reaches: impl Iterator<Item = Option<Reach>>) {
+    let exceeded = (0..).zip(reaches).filter_map(|(at, reach): (usize, _)| {
+        let largest = reach?.exceeded()?;
+        Some(format!("\"{at}\":{largest}"))
+    });
+    let exceeded: Vec<String> = exceeded.collect();
+    if !exceeded.is_empty() {
+        json.extend_from_slice(format!(",\"{name}\":{{{}}}", exceeded.join(",")).as_bytes());
+    }
 }
 
 fn push_name(json: &mut Vec<u8>, name: &str) {

@@ -4,11 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{DocId, Pos};
 
+use super::super::StatsOptions;
 use super::super::examples::Example;
 use super::super::histogram::BINS;
 use super::super::samples::{Sample, Samples};
 use super::super::window::Window;
-use super::{Block, Peaks, Quantity, ScanContext, WIDTH, WindowInfo, WindowRows, quantity_of};
+use super::{
+    Block, KEPT_HOOKS, Peaks, Quantity, ScanContext, WIDTH, WindowInfo, WindowRows, quantity_of,
+};
 
 /// A peak whose window is not yet complete, or whose document has not ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -19,13 +22,15 @@ pub(super) struct Pending {
     context: u64,
     pub(super) start: u32,
     pub(super) values: Vec<f32>,
+    /// By [`KEPT_HOOKS`].
+    pub(super) hooks: Option<Box<[Vec<f32>; 3]>>,
 }
 
-/// The last rows of a document that goes on in the next batch, `[pos, WIDTH]` for each [`Quantity`] that is listed.
+/// The last rows of a document that goes on in the next batch, `[pos, WIDTH]` for each [`Quantity`] that is listed or kept.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Carry {
     pub(super) n_rows: u32,
-    pub(super) rows: [Vec<f32>; 3],
+    pub(super) rows: [Vec<f32>; 4],
 }
 
 /// The windows of one document in a batch.
@@ -84,8 +89,7 @@ impl Segment<'_> {
 struct View<'a> {
     segment: &'a Segment<'a>,
     carry: Carry,
-    before: u32,
-    after: u32,
+    options: &'a StatsOptions,
 }
 
 impl View<'_> {
@@ -116,30 +120,43 @@ impl View<'_> {
             post: self.segment.post(pos, lane),
             pos,
             context: self.segment.context(pos),
-            start: pos.saturating_sub(self.before),
-            values: Vec::with_capacity((self.before + self.after + 1) as usize),
+            start: pos.saturating_sub(self.options.window_before),
+            values: self.empty_window(),
+            hooks: None,
         }
+    }
+
+    fn empty_window(&self) -> Vec<f32> {
+        let (before, after) = (self.options.window_before, self.options.window_after);
+        Vec::with_capacity((before + after + 1) as usize)
     }
 
     /// Copies what there is of the values around a peak.
     fn extend(&self, pending: &mut Pending, quantity: Quantity, lane: usize) {
         let from = pending.start + pending.values.len() as u32;
-        let until = (pending.pos + self.after + 1).min(self.segment.end());
-        let values = &mut pending.values;
-        self.for_rows(quantity, from, until, |rows| {
-            values.extend(rows[lane..].iter().step_by(WIDTH));
-        });
+        let until = (pending.pos + self.options.window_after + 1).min(self.segment.end());
+        let copy = |quantity: Quantity, values: &mut Vec<f32>| {
+            self.for_rows(quantity, from, until, |rows| {
+                values.extend(rows[lane..].iter().step_by(WIDTH));
+            });
+        };
+        copy(quantity, &mut pending.values);
+        let hooks = pending.hooks.iter_mut().flat_map(|hooks| hooks.iter_mut());
+        for (quantity, values) in KEPT_HOOKS.into_iter().zip(hooks) {
+            copy(quantity, values);
+        }
     }
 
-    /// The last rows of the listed quantities.
+    /// The last rows of what is listed or kept.
     fn carry(&self, peaks: &[Peaks]) -> Carry {
         let end = self.segment.end();
-        let from = end.saturating_sub(self.before).max(self.start());
+        let from = end.saturating_sub(self.options.window_before);
+        let from = from.max(self.start());
         let mut carry = Carry {
             n_rows: end - from,
             rows: Default::default(),
         };
-        for quantity in peaks.iter().map(|p| quantity_of(p.kind)) {
+        for quantity in Peaks::quantities(peaks, self.options) {
             let rows = &mut carry.rows[quantity as usize];
             if rows.is_empty() {
                 rows.reserve_exact((end - from) as usize * WIDTH);
@@ -153,12 +170,10 @@ impl View<'_> {
 impl Block {
     /// After the windows of one document in this batch: keeps what beats the lists.
     pub(super) fn settle(&mut self, segment: &Segment<'_>, context: &ScanContext<'_>) {
-        let options = context.options;
         let view = View {
             segment,
             carry: std::mem::take(&mut self.carry),
-            before: options.window_before,
-            after: options.window_after,
+            options: context.options,
         };
         for peaks in &mut self.peaks {
             settle_peaks(peaks, &view);
@@ -190,7 +205,7 @@ impl Block {
         let mut waiting = Vec::new();
         for (lane, rank, mut pending) in std::mem::take(&mut self.pending_samples) {
             view.extend(&mut pending, Quantity::Ranked, lane);
-            if !segment.ends_document() && end < pending.pos + view.after + 1 {
+            if !segment.ends_document() && end < pending.pos + view.options.window_after + 1 {
                 waiting.push((lane, rank, pending));
                 continue;
             }
@@ -211,6 +226,7 @@ impl Block {
 
 fn settle_peaks(peaks: &mut Peaks, view: &View<'_>) {
     let (segment, quantity) = (view.segment, quantity_of(peaks.kind));
+    let keeps_hooks = view.options.keeps_hooks(peaks.kind);
     let mut found = peaks.found;
     while found != 0 {
         let lane = found.trailing_zeros() as usize;
@@ -218,7 +234,11 @@ fn settle_peaks(peaks: &mut Peaks, view: &View<'_>) {
         let pos = peaks.pos[lane];
         if pos >= segment.start() {
             let value = segment.value(quantity, pos, lane);
-            peaks.pending[lane] = Some(view.open(value, pos, lane));
+            let mut pending = view.open(value, pos, lane);
+            if keeps_hooks {
+                pending.hooks = Some(Box::new(std::array::from_fn(|_| view.empty_window())));
+            }
+            peaks.pending[lane] = Some(pending);
         }
         let Some(pending) = &mut peaks.pending[lane] else {
             continue;
@@ -227,13 +247,16 @@ fn settle_peaks(peaks: &mut Peaks, view: &View<'_>) {
         if segment.ends_document()
             && let Some(pending) = peaks.pending[lane].take()
         {
+            let window = |values: &Vec<f32>| Window::new(pending.start, values);
             peaks.lists[lane].insert(Example {
                 value: pending.value,
                 post: pending.post,
                 doc: segment.doc(),
                 pos: Pos(pending.pos),
                 context: pending.context,
-                window: Window::new(pending.start, &pending.values),
+                window: window(&pending.values),
+                hooks: (pending.hooks.as_deref())
+                    .map(|hooks| Box::new(hooks.each_ref().map(window))),
                 duplicates: Vec::new(),
             });
             peaks.threshold[lane] = peaks.lists[lane].threshold();

@@ -51,6 +51,8 @@ pub struct PositionWindow<'a> {
     pub start: u32,
     /// The values.
     pub values: &'a [f32],
+    /// Those of [`KEPT_HOOKS`](super::KEPT_HOOKS), where they are kept.
+    pub hooks: Option<[&'a [f32]; 3]>,
 }
 
 impl PositionWindow<'_> {
@@ -89,6 +91,8 @@ impl Block {
             pos: peak.pos,
             context,
             window: peak.window(),
+            hooks: (peak.hooks)
+                .map(|hooks| Box::new(hooks.map(|values| Window::new(peak.start, values)))),
             duplicates: Vec::new(),
         });
         peaks.threshold[lane] = peaks.lists[lane].threshold();

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{DocId, Pos};
 use crate::lanes::{Isa, LANES};
 
-use super::examples::{Example, ListKind, TopList};
+use super::examples::{Example, Hooks, ListKind, TopList};
 use super::histogram::{BINS, Histogram, bin};
 use super::moments::Moments;
 use super::neuron::{Neuron, NeuronStats};
@@ -123,6 +123,7 @@ impl<'a> WindowRows<'a> {
             Quantity::Ranked => self.ranked,
             Quantity::Pre => self.pre,
             Quantity::PreLinear => self.gated.map_or(&[], |gated| gated.pre_linear),
+            Quantity::Act => self.gated.map_or(&[], |gated| gated.act),
         }
     }
 }
@@ -149,7 +150,7 @@ pub struct ScanContext<'a> {
     pub isa: Isa,
 }
 
-/// A hook whose values are listed.
+/// A hook whose values are listed or kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quantity {
     /// The hook that is ranked.
@@ -158,7 +159,12 @@ pub enum Quantity {
     Pre,
     /// `hook_pre_linear`.
     PreLinear,
+    /// act(gate).
+    Act,
 }
+
+/// The hooks of an example's [`Hooks`](super::examples::Hooks), in their order.
+pub const KEPT_HOOKS: [Quantity; 3] = [Quantity::Pre, Quantity::Act, Quantity::PreLinear];
 
 /// The hook whose values a list shows.
 pub fn quantity_of(kind: ListKind) -> Quantity {
@@ -167,6 +173,18 @@ pub fn quantity_of(kind: ListKind) -> Quantity {
         ListKind::PreTop | ListKind::PreBottom => Quantity::Pre,
         ListKind::PreLinearTop | ListKind::PreLinearBottom => Quantity::PreLinear,
     }
+}
+
+/// The hook whose values a list shows, and those that it keeps.
+pub fn quantities_of(
+    kind: ListKind,
+    options: &StatsOptions,
+) -> impl Iterator<Item = Quantity> + use<> {
+    let hooks: &[Quantity] = match options.keeps_hooks(kind) {
+        true => &KEPT_HOOKS,
+        false => &[],
+    };
+    std::iter::once(quantity_of(kind)).chain(hooks.iter().copied())
 }
 
 /// The best peaks of the current document for one list.
@@ -212,6 +230,12 @@ impl Peaks {
             .zip(scores)
             .map(|((threshold, own), score)| (score > threshold) & (score > own));
         beats.fold(false, |any, beats| any | beats)
+    }
+
+    /// The quantities that are listed, or kept beside those.
+    fn quantities(all: &[Self], options: &StatsOptions) -> Vec<Quantity> {
+        let own = |peaks: &Self| quantities_of(peaks.kind, options);
+        all.iter().flat_map(own).collect()
     }
 
     fn note(&mut self, lane: usize, score: f32, pos: u32) {
@@ -599,6 +623,8 @@ impl Block {
         let window = (options.window_before + options.window_after + 1) as usize;
         let lists = options.lists(kind);
         let n_listed: usize = lists.iter().map(|(_, k)| (*k).min(n_documents)).sum();
+        let with_hooks = lists.iter().filter(|(list, _)| options.keeps_hooks(*list));
+        let n_with_hooks: usize = with_hooks.map(|(_, k)| (*k).min(n_documents)).sum();
         let n_shown = options.random + BANDS.len() * options.per_band;
         let n_kept = options.samples().expected(share).ceil() as usize;
         let lane =
@@ -611,20 +637,25 @@ impl Block {
         let per_list = size_of::<TopList>() + 3 * 4 + size_of::<Option<Pending>>();
         let example = size_of::<Example>() + window + OVERHEAD;
         let sample = size_of::<Sample>() + window + OVERHEAD;
+        let hooks = size_of::<Hooks>() + OVERHEAD + 3 * (window + OVERHEAD);
         // vectors grow by doubling, samples until they are pruned
         let memory = lane
             + cases
             + lists.len() * per_list
             + n_listed * example * 5 / 4
+            + n_with_hooks * hooks
             + n_kept * sample * 5 / 4;
         // as measured on a scan of a gated model: a step compresses to two thirds of a byte, the rest of a row to 17
         let row = 17 + window * 2 / 3;
         let stats = 700;
+        // gate, act and in hardly compress, since they are rarely near 0
+        let hooks = n_with_hooks * 3 * (window * 9 / 10 + 3);
+        let hooks_saved = n_with_hooks * 3 * (window + 5);
         Expected {
             memory: memory as u64,
-            part_disk: (stats + (n_listed + n_kept) * row) as u64,
-            checkpoint_disk: (stats + (n_listed + n_kept) * (row + 10)) as u64,
-            atlas_disk: (stats + (n_listed + n_shown) * (row - 8)) as u64,
+            part_disk: (stats + hooks + (n_listed + n_kept) * row) as u64,
+            checkpoint_disk: (stats + hooks_saved + (n_listed + n_kept) * (row + 10)) as u64,
+            atlas_disk: (stats + hooks + (n_listed + n_shown) * (row - 8)) as u64,
         }
     }
 }

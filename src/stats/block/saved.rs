@@ -5,7 +5,7 @@ use super::super::histogram::BINS;
 use super::super::window::Window;
 use super::super::{MlpKind, StatsOptions};
 use super::document::Pending;
-use super::{Block, Peaks, WIDTH, quantity_of};
+use super::{Block, Peaks, WIDTH};
 
 /// How far a saved state is.
 #[derive(Clone, Copy, Debug)]
@@ -27,12 +27,18 @@ impl Block {
         let drawn = options.samples().most_tries() as u64;
         let example = 64 + 4 * TopList::MAX_DUPLICATES as u64 + window;
         let pending = 64 + 4 * window;
+        let with_hooks = options.lists(kind).into_iter();
+        let with_hooks = with_hooks.filter(|(kind, _)| options.keeps_hooks(*kind));
+        let hooks: u64 = with_hooks
+            .map(|(_, k)| k as u64 * 3 * (16 + window) + 3 * (8 + 4 * window))
+            .sum();
         let lane = 5 * BINS as u64
             + 1024
             + listed as u64 * example
             + drawn * (64 + window)
             + (lists + drawn) * pending
-            + 12 * u64::from(options.window_before);
+            + hooks
+            + 16 * u64::from(options.window_before);
         1024 + WIDTH as u64 * lane
     }
 
@@ -65,7 +71,7 @@ impl Block {
             && self
                 .pending_samples
                 .iter()
-                .all(|(lane, _, pending)| *lane < self.n && pending.fits(has_post, progress))
+                .all(|(lane, _, pending)| *lane < self.n && pending.fits(has_post, false, progress))
             && self.carry_fits(progress)
     }
 
@@ -93,24 +99,31 @@ impl Block {
     fn carry_fits(&self, progress: &Progress<'_>) -> bool {
         let n_rows = progress.options.window_before;
         let n_rows = n_rows.min(progress.document.unwrap_or(0));
-        let mut listed = [false; 3];
-        for peaks in &self.peaks {
-            listed[quantity_of(peaks.kind) as usize] = true;
+        let mut carried = [false; 4];
+        for quantity in Peaks::quantities(&self.peaks, progress.options) {
+            carried[quantity as usize] = true;
         }
-        let rows = self.carry.rows.iter().zip(listed);
+        let rows = self.carry.rows.iter().zip(carried);
         self.carry.n_rows == n_rows
-            && rows.into_iter().all(|(rows, listed)| {
-                rows.len() == if listed { n_rows as usize * WIDTH } else { 0 }
+            && rows.into_iter().all(|(rows, carried)| {
+                rows.len() == if carried { n_rows as usize * WIDTH } else { 0 }
             })
     }
 }
 
 impl Peaks {
     fn fits(&self, empty: &Self, n: usize, has_post: bool, progress: &Progress<'_>) -> bool {
+        let keeps_hooks = progress.options.keeps_hooks(self.kind);
         let example = |example: &Example| {
+            let window = &example.window;
+            let mut hooks = example.hooks.iter().flat_map(|of| of.iter());
             example.post.is_some() == has_post
+                && example.hooks.is_some() == keeps_hooks
+                && hooks.all(|hook| {
+                    (hook.start, hook.steps.len()) == (window.start, window.steps.len())
+                })
                 && example.duplicates.len() <= TopList::MAX_DUPLICATES
-                && is_around(&example.window, example.pos.0, progress.options)
+                && is_around(window, example.pos.0, progress.options)
         };
         let mut lists = self.lists.iter().zip(&empty.lists);
         let mut pending = self.pending.iter().enumerate();
@@ -123,13 +136,13 @@ impl Peaks {
                     && (!found || lane < n)
                     && pending
                         .as_ref()
-                        .is_none_or(|pending| pending.fits(has_post, progress))
+                        .is_none_or(|pending| pending.fits(has_post, keeps_hooks, progress))
             })
     }
 }
 
 impl Pending {
-    fn fits(&self, has_post: bool, progress: &Progress<'_>) -> bool {
+    fn fits(&self, has_post: bool, keeps_hooks: bool, progress: &Progress<'_>) -> bool {
         let Some(done) = progress.document else {
             return false;
         };
@@ -142,6 +155,9 @@ impl Pending {
             && self.pos < done
             && self.start == self.pos.saturating_sub(before)
             && self.values.len() == (until - self.start) as usize
+            && self.hooks.is_some() == keeps_hooks
+            && (self.hooks.iter().flat_map(|hooks| hooks.iter()))
+                .all(|values| values.len() == self.values.len())
     }
 }
 

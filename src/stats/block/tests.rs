@@ -193,7 +193,10 @@ fn reference(
         }
         for (list, peak) in out.lists.iter_mut().zip(peaks) {
             if let Some((value, pos)) = peak {
+                let keeps_hooks = options.keep_hooks && matches!(list.kind(), ListKind::Case(_));
+                let hooks = || Box::new([0, 2, 1].map(|quantity| window(quantity, pos)));
                 list.insert(Example {
+                    hooks: keeps_hooks.then(hooks),
                     value,
                     post: None,
                     doc: DocId(doc as u32),
@@ -233,9 +236,11 @@ proptest! {
         documents in prop::collection::vec(prop::collection::vec(prop::array::uniform3(activations()), 1..23), 1..14),
         batch in 1usize..9,
         seed in 0u64..4,
+        keep_hooks in any::<bool>(),
+        rank_pre in any::<bool>(),
     ) {
         let options = StatsOptions {
-            top_k: 3, case_k: 2, per_band: 2, random: 3, window_before: 6, window_after: 3, rank_pre: true, seed,
+            top_k: 3, case_k: 2, per_band: 2, random: 3, window_before: 6, window_after: 3, rank_pre, keep_hooks, seed,
             ..Default::default()
         };
         let plan = SamplePlan::new(seed, options.samples().most_tries(), documents.iter().map(|d| d.len() as u32), |_, _| {
@@ -258,8 +263,9 @@ proptest! {
     fn parts_merge_to_the_whole(
         documents in prop::collection::vec(prop::collection::vec(prop::array::uniform3(activations()), 1..12), 2..14),
         cut in 1usize..13,
+        keep_hooks in any::<bool>(),
     ) {
-        let options = StatsOptions { top_k: 3, case_k: 2, per_band: 2, random: 3, window_before: 6, window_after: 3, ..Default::default() };
+        let options = StatsOptions { top_k: 3, case_k: 2, per_band: 2, random: 3, window_before: 6, window_after: 3, keep_hooks, ..Default::default() };
         let cut = cut.min(documents.len() - 1);
         let plan = SamplePlan::new(0, options.samples().most_tries(), documents.iter().map(|d| d.len() as u32), |_, _| {
             Ok::<_, std::convert::Infallible>(true)

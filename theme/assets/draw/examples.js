@@ -11,6 +11,8 @@ import { cells, hexOf, number, percent, shade, visible } from "../read/tokens.js
 
 const [BEFORE, AFTER] = [24, 12]; // cells of a snippet around its peak, of which the line shows as many as it can
 const NEWLINE = 10;
+const HOOKS = ["gate", "in", "act"]; // that may stand beside the values of a gated neuron
+const POST = "post";
 
 /**
  * A neuron that is read: its record, its examples, and where its things are, all relative to the page: the model's `folder`, whose
@@ -89,10 +91,10 @@ export const exampleId = ({ main }, { list, rank }) => `${list === main ? "examp
 
 /** What they are relative to: the largest magnitude at counted positions of the `neuron`, of the `example`, or of `all` neurons on the page. */
 const scale = { by: recall("scale") === "example" ? "example" : "neuron", neurons: [] };
-const drawn = new WeakMap(); // a cell → its value, its neuron and the largest magnitude of its example
+const drawn = new WeakMap(); // a cell → its value, its neuron and hook, and the largest magnitude of its example
 
-const maxOfAll = () => Math.max(...scale.neurons.map(({ examples }) => examples.max));
-const maxOf = ({ neuron, max }) => ({ neuron: neuron.examples.max, example: max, all: maxOfAll() })[scale.by];
+const maxOfAll = (hook) => Math.max(...scale.neurons.map(({ examples }) => examples.maxOf(hook)));
+const maxOf = ({ neuron, hook, max }) => ({ neuron: neuron.examples.maxOf(hook), example: max, all: maxOfAll(hook) })[scale.by];
 
 function paint(cell) {
   const of = drawn.get(cell);
@@ -112,6 +114,12 @@ function legend(neuron) {
   return element("span", { class: "legend", role: "img", "aria-label": words }, ...steps);
 }
 
+/** How far the colours of an example reach that shows another hook than the legend is of. */
+function sayRange(node) {
+  const of = drawn.get(node);
+  node.textContent = of ? `±${number(maxOf(of))}` : "";
+}
+
 /** The legends of the neurons on the page, and the choice of their scale. */
 export function scaleChoice(neurons) {
   const choices = { neuron: "colours by neuron", example: "colours by example", ...(neurons.length > 1 ? { all: "one scale for both" } : {}) };
@@ -121,6 +129,7 @@ export function scaleChoice(neurons) {
     if (scale.by !== "all") remember("scale", scale.by);
     draw();
     document.querySelectorAll(".t").forEach(paint);
+    document.querySelectorAll(".range").forEach(sayRange);
   };
   const select = element("select", { "aria-label": "Colours", change }, ...options);
   const legends = element("span", { class: "legends" });
@@ -150,13 +159,14 @@ function valueOf({ from, until }, values) {
 }
 
 /** What is said of a cell: its text, and of each of its tokens the value and the place; the bytes, where a token is no whole text. */
-function sayOf({ text, from, until }, { tokens, values, step, ids, start, peak, starts }) {
+function sayOf({ text, from, until }, { tokens, values, step, ids, start, peak, starts, hooks = [] }) {
   const pieces = until - from > 1;
   const each = tokens.slice(from, until).flatMap((bytes, i) => {
     const at = from + i;
     const value = values[at] === undefined ? "value not kept" : element("b", {}, inWords(values[at], at === peak ? 0 : step));
     const place = [...(pieces ? [`bytes ${hexOf(bytes)}`] : []), ...(ids ? [`id ${ids[at]}`] : []), `position ${start + at}`];
-    return [value, place.join(" · ")];
+    const beside = hooks.map(([name, kept]) => `${name} ${inWords(kept.values[at], kept.step)}`);
+    return [value, ...(hooks.length > 0 ? [beside.join(" · ")] : []), place.join(" · ")];
   });
   const context = begins(starts, { from, until }) ? ["the model's context begins here"] : [];
   return [pieces ? `“${text}” in ${until - from} tokens` : `“${text}”`, ...each, ...context];
@@ -168,7 +178,7 @@ const begins = (starts, { from, until }) => starts.some((at) => at >= from && at
 const inLines = (text) => text.split(/(?<=↵)/).flatMap((line) => (line.endsWith("↵") ? [line, element("br")] : [line]));
 
 /** Cells of some tokens; those without a value are dim. `peak` and `starts` count from the first. */
-function cellsOf(neuron, { tokens, values, step, ids, start = 0, peak, starts = [], max }, found = cells(tokens)) {
+function cellsOf(neuron, { tokens, values, step, ids, start = 0, peak, starts = [], max, hook, hooks, said = { values, step } }, found = cells(tokens)) {
   return found.map((cell) => {
     const { from, until, text } = cell;
     const isText = ids && tokens[from].includes(NEWLINE);
@@ -178,13 +188,16 @@ function cellsOf(neuron, { tokens, values, step, ids, start = 0, peak, starts = 
     if (begins(starts, cell)) node.classList.add("start");
     const value = valueOf(cell, values);
     if (value === undefined) node.classList.add("unknown");
-    drawn.set(node, { neuron, max, value });
+    drawn.set(node, { neuron, hook, max, value });
     paint(node);
-    return explain(node, () => sayOf(cell, { tokens, values, step, ids, start, peak, starts }));
+    return explain(node, () => sayOf(cell, { tokens, ids, start, peak, starts, hooks, ...said }));
   });
 }
 
-const windowOf = (neuron, example) => ({ ...example, tokens: neuron.examples.tokens(example), starts: example.context_starts });
+function windowOf(neuron, example) {
+  const hooks = HOOKS.map((name) => [name, neuron.examples.hook(name, example)]).filter(([, kept]) => kept);
+  return { ...example, tokens: neuron.examples.tokens(example), starts: example.context_starts, hooks };
+}
 
 /** A text whose cells the keyboard can go through, beginning at the peak. */
 function walkable(nodes) {
@@ -214,11 +227,42 @@ function dataOf({ record: { model, layer, neuron, hook }, examples }, example) {
   const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
   const tokens = examples.tokens(example).map((bytes) => utf8.decode(bytes));
   const partial = tokens.flatMap((text, i) => (text.includes("\ufffd") ? [[i, hexOf(examples.tokens(example)[i])]] : []));
+  const hooks = Object.fromEntries(HOOKS.map((name) => [name, examples.hook(name, example)?.values]));
   const bytes = partial.length > 0 ? Object.fromEntries(partial) : undefined;
-  return { model, layer, neuron, hook, list, rank, value, hook_post, source, doc, start, peak, duplicates, context_starts, tokens, bytes, values, step };
+  return { model, layer, neuron, hook, list, rank, value, hook_post, source, doc, start, peak, duplicates, context_starts, tokens, bytes, values, step, ...hooks };
 }
 
-function about(neuron, example) {
+/** Chooses which hook the text of an example shows. */
+function hookChoice(neuron, example, hooks, show) {
+  const range = element("span", { class: "range" });
+  const choose = (name) => {
+    buttons.forEach((button) => button.setAttribute("aria-pressed", button.textContent === (name ?? POST)));
+    const kept = hooks.find(([own]) => own === name)?.[1];
+    if (kept) drawn.set(range, { neuron, hook: name, max: kept.max });
+    else drawn.delete(range);
+    sayRange(range);
+    show(name, kept);
+  };
+  const button = (name) => element("button", { type: "button", "aria-pressed": String(name === undefined), click: () => choose(name) }, name ?? POST);
+  const buttons = [undefined, ...hooks.map(([name]) => name)].map(button);
+  return element("span", { class: "hooks", role: "group", "aria-label": `Values of example ${example.rank}` }, ...buttons, range);
+}
+
+/** What is said of an example, and its text. */
+function inFull(neuron, example) {
+  const around = windowOf(neuron, example);
+  let text = walkable(cellsOf(neuron, around));
+  const show = (hook, kept) => {
+    const said = { values: around.values, step: around.step };
+    const next = walkable(cellsOf(neuron, { ...around, ...kept, hook, said }));
+    text.replaceWith(next);
+    text = next;
+  };
+  const choice = around.hooks.length > 0 ? [hookChoice(neuron, example, around.hooks, show)] : [];
+  return [about(neuron, example, choice), text];
+}
+
+function about(neuron, example, choice) {
   const { examples, address } = neuron;
   const id = exampleId(neuron, example);
   const name = `example ${example.rank}`;
@@ -232,7 +276,7 @@ function about(neuron, example) {
   const { hook_post, duplicates: n } = example;
   const post = hook_post === undefined ? [] : [element("span", {}, `hook_post ${number(hook_post)}`)];
   const like = n === 0 ? [] : [element("span", { title: "other documents with the same tokens up to the peak" }, `and ${n}${n >= 255 ? "+" : ""} like it`)];
-  return element("div", { class: "about" }, link, element("span", { class: "source" }, example.source), ...post, ...like, element("span", { class: "do" }, whole, copy));
+  return element("div", { class: "about" }, link, element("span", { class: "source" }, example.source), ...post, ...like, ...choice, element("span", { class: "do" }, whole, copy));
 }
 
 /** The address of something on this page, or from it, as others can open it. */
@@ -243,7 +287,7 @@ export function linkTo(href) {
 
 /** An example of a list. */
 export function item(neuron, example) {
-  return element("li", { id: neuron.address ? undefined : exampleId(neuron, example) }, about(neuron, example), walkable(cellsOf(neuron, windowOf(neuron, example))));
+  return element("li", { id: neuron.address ? undefined : exampleId(neuron, example) }, ...inFull(neuron, example));
 }
 
 /** An example as one line around its peak, which unfolds to the whole. */
@@ -257,7 +301,7 @@ export function snippet(neuron, example) {
     element("span", { class: "before" }, element("span", {}, ...nodes.slice(0, at - first))),
     nodes[at - first],
     element("span", { class: "after" }, ...nodes.slice(at - first + 1)));
-  const unfold = () => details.childElementCount === 1 && details.append(about(neuron, example), walkable(cellsOf(neuron, around)));
+  const unfold = () => details.childElementCount === 1 && details.append(...inFull(neuron, example));
   const details = element("details", { toggle: unfold }, element("summary", {}, element("span", { class: "value" }, number(example.value)), line));
   return element("li", { id: neuron.address ? undefined : exampleId(neuron, example) }, details);
 }

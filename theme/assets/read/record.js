@@ -26,11 +26,7 @@ export function tokensOf({ text, lengths, bytes }) {
   return tokens;
 }
 
-function valuesOf(steps, scale, peak, value) {
-  const values = Array.from(new Int8Array(bytesOf(steps).buffer), (step) => (step === NOT_FINITE ? null : step * scale));
-  values[peak] = value;
-  return values;
-}
+const valuesOf = (steps, scale) => Array.from(new Int8Array(bytesOf(steps).buffer), (step) => (step === NOT_FINITE ? null : step * scale));
 
 const largest = (values) => values.reduce((max, value) => Math.max(max, Math.abs(value ?? 0)), 0);
 
@@ -39,6 +35,7 @@ export class Examples {
   #columns;
   #lists;
   #tokens = [];
+  #largest = {};
 
   constructor({ examples, lists, scale_max }) {
     this.#columns = examples;
@@ -49,7 +46,8 @@ export class Examples {
 
   #example(row) {
     const { sources, source, doc, start, peak, value, hook_post, scale, values, context_starts, largest: known } = this.#columns;
-    const decoded = valuesOf(values[row], scale[row], peak[row], value[row]);
+    const decoded = valuesOf(values[row], scale[row]);
+    decoded[peak[row]] = value[row];
     return {
       row, doc: doc[row], source: sources[source[row]], start: start[row], peak: peak[row], value: value[row], hook_post: hook_post?.[row],
       values: decoded, step: scale[row], max: known?.[row] ?? largest(decoded), context_starts: context_starts?.[row] ?? [],
@@ -65,6 +63,20 @@ export class Examples {
   list(name) {
     const { rows, duplicates } = this.#lists[name] ?? { rows: [] };
     return rows.map((row, i) => ({ ...this.all[row], list: name, rank: i + 1, duplicates: duplicates?.[i] ?? 0 }));
+  }
+
+  /** A hook beside the values of an example: its own values, the `step` that they are known to, and `max`, which colours reach. `undefined` where it was not kept. */
+  hook(name, { row }) {
+    const [steps, step] = [this.#columns[name]?.[row], this.#columns[`${name}_scale`]?.[row]];
+    if (typeof steps !== "string") return undefined;
+    const values = valuesOf(steps, step);
+    return { values, step, max: this.#columns[`${name}_largest`]?.[row] ?? largest(values) };
+  }
+
+  /** What the colours of a hook reach in all examples, or those of the values themselves without a name. */
+  maxOf(name) {
+    if (!name) return this.max;
+    return (this.#largest[name] ??= largest(this.all.map((example) => this.hook(name, example)?.max ?? 0)));
   }
 
   /** The text of an example. */
