@@ -13,21 +13,22 @@ export function tokensOf({ text, lengths, bytes }) {
 
 /** The lists by name, each of whole examples. */
 export function listsOf({ lists, examples: columns }) {
+  const decoded = (steps, scale) => [...Buffer.from(steps, "base64")].map((byte) => (byte << 24) >> 24).map((step) => (step === -128 ? null : step * scale));
+  const largest = (values) => Math.max(...values.map((value) => Math.abs(value ?? 0)));
+  const hookOf = (name, row) => {
+    const step = columns[`${name}_scale`][row];
+    const values = decoded(columns[name][row], step);
+    return { values, step, max: columns[`${name}_largest`]?.[row] ?? largest(values) };
+  };
   const example = (row, i, duplicates) => {
-    const { text, lengths, values, scale, peak, value } = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[row]]));
-    const decoded = (steps, scale) => [...Buffer.from(steps, "base64")].map((byte) => (byte << 24) >> 24).map((step) => (step === -128 ? null : step * scale));
+    const { text, lengths, scale, peak, value, bytes, values: steps } = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[row]]));
+    const values = decoded(steps, scale).with(peak, value);
     const kept = ["gate", "in", "act"].filter((name) => typeof columns[name]?.[row] === "string");
-    const bytes = columns.bytes?.[row];
     return {
       rank: i + 1, doc: columns.doc[row], source: columns.sources[columns.source[row]], start: columns.start[row], peak, value, text,
-      max: columns.largest?.[row] ?? Math.max(...[...steps].map((step, at) => Math.abs(step === -128 ? 0 : at === peak ? value : step * scale))),
-      hook_post: columns.hook_post?.[row], duplicates: duplicates?.[i] ?? 0, context_starts: columns.context_starts?.[row] ?? [],
-      tokens: tokensOf({ text, lengths, bytes }), values: decoded(values, scale).with(peak, value), step: scale, bytes,
-      hooks: Object.fromEntries(kept.map((name) => {
-        const [step, largest] = [columns[`${name}_scale`][row], columns[`${name}_largest`]?.[row]];
-        const values = decoded(columns[name][row], step);
-        return [name, { values, step, max: largest ?? Math.max(...values.map((value) => Math.abs(value ?? 0))) }];
-      })),
+      max: columns.largest?.[row] ?? largest(values), hook_post: columns.hook_post?.[row], duplicates: duplicates?.[i] ?? 0,
+      context_starts: columns.context_starts?.[row] ?? [], tokens: tokensOf({ text, lengths, bytes }), values, step: scale, bytes,
+      hooks: Object.fromEntries(kept.map((name) => [name, hookOf(name, row)])),
     };
   };
   return Object.fromEntries(Object.entries(lists).map(([name, { rows, duplicates }]) => [name, rows.map((row, i) => example(row, i, duplicates))]));

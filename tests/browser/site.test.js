@@ -194,7 +194,8 @@ test("tokens that share a character are one cell, which says the pieces", async 
   assert.ok(tip.includes(`“${Buffer.concat(tokens.slice(first, end))}” in ${end - first} tokens`), tip);
   for (let i = first; i < end; i++) {
     const bytes = [...tokens[i]].map((byte) => byte.toString(16).toUpperCase().padStart(2, "0")).join(" ");
-    assert.ok(tip.includes(`${valueText(examples[at], i)}bytes ${bytes} · position ${start + i}`), tip);
+    const hooks = Object.entries(examples[at].hooks).map(([name, { values, step }]) => `${name} ${number(values[i])} ± ${number(step / 2)}`);
+    assert.ok(tip.includes(`${valueText(examples[at], i)}${hooks.join(" · ")}bytes ${bytes} · position ${start + i}`), tip);
   }
 });
 
