@@ -81,6 +81,7 @@ impl Section for LayerPages<'_> {
             dead: count_known(summaries, |s| s.dead),
             rare: count_known(summaries, |s| s.rare),
             at_starts: count_known(summaries, |s| s.at_starts.map(|of| of.dominant)),
+            at_starts_either: count_known(summaries, |s| s.at_starts.map(|of| of.either)),
             classes: figures.map(LayerFigures::class_rows).unwrap_or_default(),
             roles: figures.map(LayerFigures::role_rows).unwrap_or_default(),
         };

@@ -116,10 +116,11 @@ pub(crate) struct LayerPageView {
     pub(crate) n_rows: usize,
     pub(crate) plot: String,
     pub(crate) cells: String,
-    /// How many neurons are dead, are rare, and fire where windows start, if that is known.
+    /// How many neurons are dead, are rare, and fire where windows start (on the dominant side; on either), if that is known.
     pub(crate) dead: Option<usize>,
     pub(crate) rare: Option<usize>,
     pub(crate) at_starts: Option<usize>,
+    pub(crate) at_starts_either: Option<usize>,
     /// Input-output classes and roles of its neurons; empty if the weights were not analysed.
     pub(crate) classes: Vec<CountRow>,
     pub(crate) roles: Vec<CountRow>,
