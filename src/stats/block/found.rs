@@ -11,7 +11,8 @@ use super::super::samples::{Sample, Samples};
 use super::super::signs::{CaseStats, SignCase};
 use super::super::sums::N_SUMS;
 use super::super::window::Window;
-use super::{Block, ScanContext, larger};
+use super::observe::larger;
+use super::{Block, ScanContext};
 
 /// A neuron's statistics at some positions.
 #[derive(Clone, Debug)]

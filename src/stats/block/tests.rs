@@ -1,8 +1,14 @@
 //! Blocks against the definitions, and parts against the whole.
 
+use std::ops::Range;
+
 use super::*;
-use crate::ids::TokenId;
+use crate::ids::{DocId, Pos, TokenId};
+use crate::lanes::Isa;
+use crate::stats::examples::{Example, ListKind};
 use crate::stats::hash;
+use crate::stats::samples::{Sample, SamplePlan};
+use crate::stats::signs::SignCase;
 use crate::stats::starts::START_POSITIONS;
 use crate::stats::window::Window;
 use proptest::prelude::*;
