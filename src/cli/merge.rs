@@ -115,7 +115,11 @@ fn note_starts(context: &Context, atlas: &Atlas, model: Option<&ModelFiles>) -> 
         false => "`--skip-start 3` leaves those positions out of all statistics",
     };
     context.report.note(&format!(
-        "note: {n} of {total} neurons fire where windows start, whatever the text is, and rankings leave them out; {remedy}"
+        "note: {}; {remedy}",
+        match n {
+            1 => format!("1 of {total} neurons fires where windows start, whatever the text is, and rankings leave it out"),
+            _ => format!("{n} of {total} neurons fire where windows start, whatever the text is, and rankings leave them out"),
+        }
     ));
     Ok(())
 }

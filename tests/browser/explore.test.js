@@ -504,7 +504,7 @@ describe("page", () => {
     const some = await showsOther(plain);
     assert.ok(!some.includes(second) && some.includes(fourth));
     assert.equal(at(), PAGE);
-    assert.ok(!(await page.isVisible("[type=reset]")), "that is no filter of the reader's");
+    assert.ok(!(await page.isVisible("[type=reset]")), "what is left out to begin with is not a filter that the reader set");
     await page.selectOption("#sort", "variance"); // which leaves out more
     const byVariance = await showsOther({ ...plain, sort: { by: "variance", descending: true } });
     assert.ok(!byVariance.includes(second) && !byVariance.includes(fourth));

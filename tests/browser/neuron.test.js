@@ -412,7 +412,7 @@ test("bands whose values tell nothing are left out, and that is said", async () 
   assert.equal(await page.textContent(".bands > .hint:last-child"), `Not shown, since all examples are below 1 % of the neuron's largest magnitude: ${every.slice(1).join(", ")}.`);
   await openWith(address, (record) => loud(record, { side: { name: "negative", balance: 0.9, both: true } }));
   assert.deepEqual(await titles(), [every[0], every.at(-1)]);
-  // what is huge at starts is no measure
+  // values at starts do not say how large is large
   await openWith(address, (record) => loud(record, { at_starts: true }));
   assert.deepEqual(await titles(), every);
 });

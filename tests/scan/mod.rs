@@ -4,4 +4,5 @@ mod interrupted;
 mod parts;
 mod plan;
 mod scale;
+mod starts;
 mod values;

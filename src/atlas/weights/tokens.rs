@@ -47,7 +47,7 @@ pub struct TokenNeurons {
     /// Neurons that promote it most when they fire on a side that they speak with, and those that suppress it most, by the size of
     /// the logit weight. One that promotes it with a negative logit weight does so when it fires negatively.
     pub firing: [Vec<(NeuronId, f32)>; 2],
-    /// The same by the size of the cosine.
+    /// The neurons that do so with the largest cosines of `w_out` with the token's column of `W_U`.
     pub firing_by_v: [Vec<(NeuronId, f32)>; 2],
     /// Neurons whose largest examples peak on it, and those whose smallest do.
     pub peaks: [Peaks; 2],

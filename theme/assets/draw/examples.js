@@ -76,7 +76,7 @@ export function bandsOf({ examples, record, sides }) {
   const { min, max } = record.stats;
   const least = SILENT * Math.max(Math.abs(min), Math.abs(max));
   const outermost = sides.map((side) => (side === "positive" ? bands.at(0) : bands.at(-1)));
-  // what is huge at starts, or known to an earlier version only, is no measure
+  // values at starts, and all of an atlas of before 0.3, do not say how large is large
   const tells = (band) => record.at_starts !== false || lowEnd(band) === 0 || outermost.includes(band) || examples.list(band).some(({ value }) => Math.abs(value) >= least);
   return { shown: bands.filter(tells), hidden: bands.filter((band) => !tells(band)) };
 }

@@ -33,7 +33,7 @@ export function firstQuery(table) {
   };
 }
 
-/** How many filters a query has, besides that of the first one. */
+/** How many filters a reader has set: the one that leaves out neurons that fire at starts is there to begin with. */
 export const nFilters = ({ ranges, categories, flags, token, rank }) =>
   [ranges, categories, flags].reduce((n, of) => n + Object.keys(of).length, 0) - Number(flags[STARTS] === false) + Number(token !== null) + Number(rank !== null);
 

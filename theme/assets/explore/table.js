@@ -234,7 +234,7 @@ function byIndex(n, descending) {
 }
 
 /**
- * All neurons in a query's order, and their ranks in it from 1; without a value there is no rank, but 0, nor for those that
+ * All neurons in a query's order, and their ranks in it from 1. The rank is 0 for neurons without a value, and for those that
  * rankings by the column leave out. Equal ones share a rank where no order among them is known.
  */
 export function ranking(table, { by, descending }) {
