@@ -37,7 +37,7 @@ class Example(TypedDict):
     """A peak with the n tokens around it, which stand at start … start + n − 1 of the document."""
 
     doc: int  # index of the document in the corpus
-    source: str
+    source: str | None  # None in an atlas whose corpus is not there
     start: int
     peak: int  # index of the peak in tokens
     value: float  # the ranked value there
@@ -118,7 +118,10 @@ class Atlas:
         return [-math.inf, *edges, math.inf]
 
     def document(self, model: str, doc: int) -> Json:
-        """A whole document: `id`, `source`, `license`, `text`, and `ids`, `tokens`, `token_bytes`, [n] each."""
+        """A whole document: `id`, `source`, `license`, `text`, and `ids`, `tokens`, `token_bytes`, [n] each. An atlas whose
+        corpus is not there has none, which is a `LookupError`."""
+        if self.model(model)["documents"] is None:
+            raise LookupError(f"{model} has no documents: its corpus is not there")
         starts = self.json(f"{model}/docs/index.json")["starts"]
         first = starts[bisect_right(starts, doc) - 1]
         document = self.json(f"{model}/docs/{first:06}.json")["documents"][doc - first]
@@ -196,8 +199,10 @@ def examples(record: Json, name: str = "top") -> list[Example]:
 
 
 def histogram(record: Json, edges: list[float]) -> list[tuple[float, float, int]]:
-    """Bins of a neuron's activations, as (from, to, count), of the edges of `Atlas.histogram_edges`."""
+    """Bins of a neuron's activations, as (from, to, count), of the edges of `Atlas.histogram_edges`; none if they are not known."""
     bins = record["stats"]["histogram"]
+    if bins is None:
+        return []
     first = bins["first_bin"]
     return list(zip(edges[first:], edges[first + 1 :], bins["counts"]))
 
@@ -229,7 +234,7 @@ def _example(columns: Json, row: int, duplicates: int) -> Example:
     values[peak] = value
     return {
         "doc": columns["doc"][row],
-        "source": columns["sources"][columns["source"][row]],
+        "source": columns["sources"][columns["source"][row]] if "sources" in columns else None,
         "start": columns["start"][row],
         "peak": peak,
         "value": value,

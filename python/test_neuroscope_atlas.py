@@ -46,6 +46,10 @@ class AtlasTest(unittest.TestCase):
 
     def test_examples_are_windows_of_documents(self) -> None:
         n = 0
+        if self.atlas.model(self.model)["documents"] is None:
+            self.assertTrue(all(example["source"] is None for _, _, example in self.examples()))
+            self.assertRaises(LookupError, self.atlas.document, self.model, 0)
+            return
         for _, _, example in self.examples():
             document = self.atlas.document(self.model, example["doc"])
             window = slice(example["start"], example["start"] + len(example["tokens"]))
@@ -111,7 +115,7 @@ class AtlasTest(unittest.TestCase):
         self.assertEqual((len(edges), edges), (257, sorted(edges)))
         for record in self.records.values():
             bins, stats = histogram(record, edges), record["stats"]
-            self.assertEqual(sum(count for *_, count in bins), stats["count"])
+            self.assertIn(sum(count for *_, count in bins), [stats["count"]] if stats["histogram"] else [0])
             if bins:
                 self.assertLessEqual(bins[0][0], stats["min"])
                 self.assertLessEqual(stats["max"], bins[-1][1])

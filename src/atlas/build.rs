@@ -45,6 +45,11 @@ pub fn build(
         return Err(AtlasError::NoParts(target.to_owned()));
     };
     let lock = lock(target)?;
+    if let Ok(old) = read_manifest::<AtlasManifest>(target)
+        && old.scan.corpus.sha256.is_none()
+    {
+        return Err(AtlasError::Imported(target.to_owned()));
+    }
     let scan = first.scan.clone();
     let folder = Folder::create(target)?;
     let windowing = windowing(&scan.policy);
@@ -163,13 +168,13 @@ pub fn find_parts(folder: &Path) -> Result<Vec<Part>, AtlasError> {
     for (path, manifest) in &parts {
         let [start, end] = manifest.documents;
         let is_last = manifest.part.index + 1 == of;
-        let complete = !is_last || u64::from(end) == scan.corpus.n_documents;
+        let complete = !is_last || Some(u64::from(end)) == scan.corpus.n_documents;
         if start != next || end < start || !complete {
             return Err(AtlasError::Rows {
                 path: path.clone(),
                 reason: format!(
                     "it has documents {start} to {end}, where document {next} comes next of {}",
-                    scan.corpus.n_documents
+                    scan.corpus.n_documents.unwrap_or_default()
                 ),
             });
         }
@@ -188,6 +193,8 @@ pub fn merge_layer(
     mut each: impl FnMut(u32, NeuronStats, Vec<ExampleRow>) -> Result<(), AtlasError>,
 ) -> Result<(), AtlasError> {
     let (options, kind) = (&scan.policy.stats, scan.kind());
+    // every part says it
+    let n_counted = scan.policy.n_counted.unwrap_or_default();
     let readers = parts
         .iter()
         .map(|(path, _)| LayerReader::of(path, layer, scan));
@@ -205,7 +212,7 @@ pub fn merge_layer(
                 .ok_or_else(|| rows(format!("neuron {layer}.{neuron} is missing")))?;
             let part = neuron_from_rows(stats, examples, options, kind)
                 .map_err(|reason| rows(format!("neuron {layer}.{neuron}: {reason}")))?;
-            merged.merge(part, options, scan.policy.n_counted);
+            merged.merge(part, options, n_counted);
         }
         let rows = final_rows(&merged, &scan.policy);
         each(neuron, merged.stats, rows)?;

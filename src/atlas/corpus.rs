@@ -27,17 +27,20 @@ pub struct ScannedCorpus {
     pub tokenizer_json: Vec<u8>,
 }
 
-/// Reads what the corpus in a folder is, which must be what a scan was of. Any other, and the same one in other tokens, is
-/// refused: its text would stand under values that belong to other text.
+/// Reads what the corpus in a folder is, which must be what a scan was of. Any other, the same one in other tokens, and one
+/// that cannot be told to be it, are refused: their text would stand under values that belong to other text.
 pub fn check_corpus(folder: &Path, scan: &ScanIdentity) -> Result<CorpusManifest, AtlasError> {
+    let unknown = |what| AtlasError::UnknownCorpus {
+        path: folder.to_owned(),
+        what,
+    };
+    let text = (scan.corpus.sha256.as_ref()).ok_or_else(|| unknown("text"))?;
+    let tokenizer = (scan.model.tokenizer_sha256.as_ref()).ok_or_else(|| unknown("tokenizer"))?;
     let manifest: CorpusManifest = read_manifest(folder)?;
+    let found = manifest.corpus.sha256.as_deref().unwrap_or_default();
     let pairs = [
-        ("text", &scan.corpus.sha256, &manifest.corpus.sha256),
-        (
-            "tokenizer",
-            &scan.model.tokenizer_sha256,
-            &manifest.tokenizer_sha256,
-        ),
+        ("text", text, found),
+        ("tokenizer", tokenizer, &manifest.tokenizer_sha256),
     ];
     match pairs.iter().find(|(_, expected, found)| expected != found) {
         Some((what, expected, found)) => Err(differs(
@@ -72,7 +75,7 @@ pub fn open_corpus(
         .iter()
         .find(|file| file.name == TOKENIZER_FILE);
     let (expected, found) = (
-        &scan.model.tokenizer_sha256,
+        &manifest.tokenizer_sha256,
         file.map_or("", |file| &file.sha256),
     );
     if expected != found {
@@ -94,7 +97,9 @@ pub fn open_corpus(
         ),
         ("number of tokens", scan.corpus.n_tokens, store.n_tokens()),
     ] {
-        if expected != found {
+        if let Some(expected) = expected
+            && expected != found
+        {
             let (expected, found) = (expected.to_string(), found.to_string());
             return Err(differs(folder, what, expected, found));
         }

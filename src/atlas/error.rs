@@ -96,6 +96,30 @@ pub enum AtlasError {
         /// As found.
         found: String,
     },
+    /// The atlas does not say which model it is of.
+    #[error(
+        "whether this is the model that was scanned is not known: the atlas has no SHA-256 of its {what}"
+    )]
+    UnknownModel {
+        /// Of what it has none.
+        what: &'static str,
+    },
+    /// The atlas does not say which corpus it is of.
+    #[error(
+        "whether `{path}` is the corpus that was scanned is not known: the atlas has no SHA-256 of its {what}"
+    )]
+    UnknownCorpus {
+        /// The folder of the corpus.
+        path: PathBuf,
+        /// Of what it has none.
+        what: &'static str,
+    },
+    /// A merge would take the place of an atlas that was not made from parts.
+    #[error("`{0}` was imported, so no parts are of it")]
+    Imported(PathBuf),
+    /// There is no text of the examples.
+    #[error("there is no corpus, and the examples in `{0}` do not have the texts of their tokens")]
+    NoTexts(PathBuf),
     /// An option makes no sense.
     #[error(transparent)]
     Option(#[from] OptionError),
@@ -127,6 +151,13 @@ impl Hint for AtlasError {
             }
             Self::OtherCorpus { .. } => Some(
                 "bring the corpus of the scan back with `neuroscope tokenize --data`, or scan the new one under another name",
+            ),
+            Self::UnknownModel { .. } | Self::UnknownCorpus { .. } => Some(
+                "an atlas that was imported stands alone; scan the model yourself to have what needs the model or the corpus",
+            ),
+            Self::Imported(_) => Some("merge the parts in a data folder of their own"),
+            Self::NoTexts(_) => Some(
+                "bring the corpus of the scan back with `neuroscope tokenize --data`; only examples with the column `tokens` can do without",
             ),
             Self::NoParts(_) => Some("scan first: `neuroscope scan --model MODEL --corpus FILES`"),
             _ => None,

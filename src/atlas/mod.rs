@@ -11,6 +11,7 @@ mod line;
 mod neurons;
 mod read;
 mod sides;
+mod texts;
 mod weights;
 
 pub use analyze::{ScannedModel, analyze, check_model};
@@ -25,6 +26,7 @@ pub(crate) use neurons::{LayerSummaries, Rules, different_summaries, measure, ra
 pub use read::{Atlas, AtlasNeuron, LayerNeurons, atlas_files};
 pub(crate) use sides::peaks_of;
 pub use sides::{FiresAtStarts, Orientation, Side};
+pub use texts::ExampleTexts;
 pub use weights::{
     ALIGNED, AnalysisOptions, BINS, Class, Classed, Cosines, Histogram, NeuronWeights, Norms,
     Peaks, Reads, Region, Regions, Relation, Role, RoleThresholds, Shape, TokenBatches, TokenIndex,

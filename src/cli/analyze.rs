@@ -72,8 +72,14 @@ pub(super) fn analyze(
 ) -> Result<u64> {
     let atlas = data.join("atlas");
     let scan = read_manifest::<AtlasManifest>(&atlas)?.scan;
-    let corpus = atlas::open_corpus(&data.join("corpus"), &scan, CACHE_TOKENS)?;
+    let corpus = data.join("corpus");
+    let corpus = match corpus.is_dir() {
+        true => Some(atlas::open_corpus(&corpus, &scan, CACHE_TOKENS)?),
+        false => None,
+    };
     let (config, checkpoint) = (model.config()?, model.checkpoint()?);
+    // that of the scan, or the model is refused
+    let tokenizer = model.tokenizer()?;
     let flops = atlas::work(&config);
     let bar = context
         .report
@@ -82,8 +88,8 @@ pub(super) fn analyze(
         config: &config,
         checkpoint: &checkpoint,
         hashes: &model.hashes()?,
-        store: &corpus.store,
-        vocabulary: corpus.tokenizer.vocabulary(),
+        store: corpus.as_ref().map(|corpus| &corpus.store),
+        vocabulary: tokenizer.vocabulary(),
     };
     let progress = |flops: u64| bar.set(flops / 1_000_000_000);
     atlas::analyze(&atlas, &model, options, &progress)?;
@@ -99,6 +105,9 @@ pub(super) fn complete(context: &Context, data: &Path) -> Result<()> {
         return Ok(());
     }
     let info = &manifest.scan.model;
+    if info.unknown().is_some() {
+        return Ok(()); // no model can be told to be the one
+    }
     let found = match origin(info) {
         Some(named) => model::open(context, &named)
             .and_then(|model| analyze(context, data, &model, &context.project.weights)),

@@ -49,8 +49,8 @@ pub(super) fn run(context: &Context, args: &TokenizeArgs) -> Result<()> {
     let corpus = &tokenized.manifest.corpus;
     let words = format!(
         "{} documents, {} tokens in {}",
-        corpus.n_documents,
-        corpus.n_tokens,
+        corpus.n_documents.unwrap_or_default(),
+        corpus.n_tokens.unwrap_or_default(),
         shown(&data.join("corpus"))
     );
     context.report.result(corpus, &words)
@@ -163,10 +163,10 @@ pub(super) fn tokenize(
     };
     let tokenized = scan::tokenize(&sources, &setup, &data.join("corpus"), &progress)?;
     let manifest = &tokenized.manifest;
-    if manifest.corpus.n_skipped > 0 {
+    let n_skipped = manifest.corpus.n_skipped.unwrap_or_default();
+    if n_skipped > 0 {
         context.report.note(&format!(
-            "skipped {} texts that cannot be read or hold a token without an embedding",
-            manifest.corpus.n_skipped
+            "skipped {n_skipped} texts that cannot be read or hold a token without an embedding"
         ));
     }
     if let Some(words) = LeftOut(manifest.left_out.clone()).words() {

@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context, args: &VerifyArgs) -> Result<()> {
     let report = match args.full {
         true => {
             let manifest: AtlasManifest = read_manifest(&args.data.join("atlas"))?;
-            let n_tokens = manifest.scan.corpus.n_tokens;
+            let n_tokens = manifest.scan.corpus.n_tokens.unwrap_or_default();
             let bar = context.report.bar("scan again", n_tokens, "tokens");
             let report = verify(&args.data, model.as_ref(), &options, &|done| bar.set(done))?;
             bar.finish(n_tokens);
@@ -108,14 +108,27 @@ fn words(report: &VerifyReport) -> String {
             report.n_files
         ),
         n => format!(
-            "{} files are what their manifests say: {parts}, {n} neurons, the corpus",
-            report.n_files
+            "{} files are what their manifests say: {parts}, {n} neurons{}",
+            report.n_files,
+            if report.has_corpus {
+                ", the corpus"
+            } else {
+                ""
+            }
         ),
     }];
+    let is_alone = report.n_neurons > 0 && !report.has_corpus;
     if report.n_wrong == 0 {
-        lines.push("the tables, the manifests and the corpus agree with each other".into());
+        lines.push(match is_alone {
+            true => "the tables and the manifests agree with each other".into(),
+            false => "the tables, the manifests and the corpus agree with each other".into(),
+        });
+    }
+    if is_alone {
+        lines.push("the corpus is not there, so nothing was compared with it: the texts, places and contexts of examples, which positions count and were drawn, lines, and what tokens are called".into());
     }
     match &report.recomputed {
+        None if is_alone => {}
         None => lines.push("nothing was recomputed; to do so, give the model with `--model MODEL`".into()),
         Some(again) => lines.push(format!(
             "{} examples of {} neurons recomputed: {} values, at peaks within {:.1e} of the neuron's largest, around them within {:.1e}",

@@ -124,6 +124,9 @@ pub enum ScanError {
         /// What differs: files, texts or tokens.
         what: &'static str,
     },
+    /// An atlas or a part in the data folder does not say which corpus it is of.
+    #[error("whether `{0}` was scanned on this corpus is not known: it has no SHA-256 of its text")]
+    UnknownCorpus(PathBuf),
     /// Another process reads the store that would be replaced.
     #[error("`{0}` holds another corpus, which a running scan is using")]
     CorpusInWork(PathBuf),
@@ -164,7 +167,7 @@ impl Hint for ScanError {
             Self::CorpusInWork(_) => Some(
                 "wait until that scan has ended, or scan under another name with `--name` or into another folder with `--data`",
             ),
-            Self::CorpusInUse { .. } => Some(
+            Self::CorpusInUse { .. } | Self::UnknownCorpus(_) => Some(
                 "scan under another name with `--name` or into another folder with `--data`, or remove the old data first",
             ),
             Self::OtherVersion { .. } => Some(

@@ -100,7 +100,7 @@ impl<'a> Prepared<'a> {
         ScanContext {
             options: &self.identity.policy.stats,
             plan: &self.plan,
-            n_total: self.identity.policy.n_counted,
+            n_total: self.identity.policy.n_counted.unwrap_or_default(),
             isa: Isa::best(),
         }
     }

@@ -152,8 +152,8 @@ impl Setup {
                 n_parameters: stored.values().sum(),
                 stored_as: by_share(stored),
                 weights_sha256: files.weights_sha256()?,
-                config_sha256: files.config_sha256(),
-                tokenizer_sha256: files.tokenizer_sha256()?,
+                config_sha256: Some(files.config_sha256()),
+                tokenizer_sha256: Some(files.tokenizer_sha256()?),
             },
             corpus: corpus.corpus.clone(),
             policy: Policy {
@@ -165,7 +165,7 @@ impl Setup {
                 count_special: options.count_special,
                 skip_start: options.skip_start,
                 bands: BANDS.to_vec(),
-                n_counted: 0,
+                n_counted: None,
                 stats: options.stats.clone(),
             },
         };
@@ -177,7 +177,7 @@ impl Setup {
             batch_tokens: 0,
             identity,
         };
-        setup.identity.policy.n_counted = setup.job().n_counted()?;
+        setup.identity.policy.n_counted = Some(setup.job().n_counted()?);
         setup.batch_tokens = match options.batch_tokens {
             Some(n) => n,
             None => {

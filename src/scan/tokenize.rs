@@ -97,6 +97,10 @@ pub fn tokenize(
         }
     };
     let scans = scans_beside(target)?;
+    let is_unknown = |(_, scan): &&(PathBuf, ScanIdentity)| scan.corpus.sha256.is_none();
+    if let Some((path, _)) = scans.iter().find(is_unknown) {
+        return Err(ScanError::UnknownCorpus(path.clone()));
+    }
     let in_use = |needed_by: &Path, what| ScanError::CorpusInUse {
         store: target.to_owned(),
         needed_by: needed_by.to_owned(),
@@ -156,7 +160,7 @@ pub fn tokenize(
 /// Whether a scan was of the corpus that a manifest describes, with the same tokens.
 fn is_scan_of(scan: &ScanIdentity, corpus: &CorpusManifest) -> bool {
     scan.corpus.sha256 == corpus.corpus.sha256
-        && scan.model.tokenizer_sha256 == corpus.tokenizer_sha256
+        && scan.model.tokenizer_sha256.as_ref() == Some(&corpus.tokenizer_sha256)
 }
 
 /// The atlas, the parts and the checkpoints of parts that need the token store `target`, with what they are of.
@@ -315,10 +319,10 @@ fn write_store(
             n_tokens,
         });
     manifest.corpus = CorpusInfo {
-        sha256: hex(&hash.finalize()),
-        n_documents,
-        n_tokens,
-        n_skipped: corpus.skipped() + n_skipped,
+        sha256: Some(hex(&hash.finalize())),
+        n_documents: Some(n_documents),
+        n_tokens: Some(n_tokens),
+        n_skipped: Some(corpus.skipped() + n_skipped),
         n_cuts,
         sources: sources.collect(),
         ..manifest.corpus

@@ -271,6 +271,52 @@ pub(super) fn peaks_table() -> Arc<Table<PeakRow>> {
     ]))
 }
 
+/// The texts of the tokens of an example.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct TextRow {
+    /// Index of the neuron in the layer.
+    neuron: u32,
+    /// The list.
+    list: String,
+    /// Place in the list.
+    rank: u32,
+    /// The texts; `None` if there are none.
+    pub(super) tokens: Option<Vec<String>>,
+}
+
+impl Row for TextRow {
+    fn place(&self) -> String {
+        let Self {
+            neuron, list, rank, ..
+        } = self;
+        format!("neuron {neuron}: list `{list}`, rank {rank}")
+    }
+}
+
+/// The columns of the table that have the texts of tokens.
+pub(super) fn texts_table() -> Arc<Table<TextRow>> {
+    type T = TextRow;
+    Arc::new(Table::new(vec![
+        Column::number("neuron", |t: &T| t.neuron, |t, x| t.neuron = x),
+        Column::text(
+            "list",
+            |t: &T| Some(&t.list),
+            |t, list| {
+                t.list = list.unwrap_or_default().to_owned();
+                Ok(())
+            },
+        )
+        .required(),
+        Column::number("rank", |t: &T| t.rank, |t, x| t.rank = x),
+        Column::texts(
+            "tokens",
+            |t: &T| t.tokens.as_deref(),
+            |t, tokens| t.tokens = Some(tokens),
+        )
+        .since("0.2", "null"),
+    ]))
+}
+
 /// Names of the columns in which examples differ.
 pub fn different_examples(kind: MlpKind, a: &ExampleRow, b: &ExampleRow) -> Vec<String> {
     let [a, b] = [a, b].map(|row| NeuronExample::new(0, row.clone()));

@@ -54,12 +54,15 @@ pub struct ModelInfo {
     /// Types that the weights are stored in, such as `BF16` or `Q4K`, the most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stored_as: Vec<String>,
-    /// SHA-256 of the weights' files, by name.
+    /// SHA-256 of the weights' files, by name; empty if they are not known, as in an atlas that was imported.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub weights_sha256: BTreeMap<String, String>,
-    /// SHA-256 of `config.json`.
-    pub config_sha256: String,
-    /// SHA-256 of `tokenizer.json`.
-    pub tokenizer_sha256: String,
+    /// SHA-256 of `config.json`, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_sha256: Option<String>,
+    /// SHA-256 of `tokenizer.json`, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer_sha256: Option<String>,
 }
 
 /// The beginning of a hash, as errors show it.
@@ -67,32 +70,64 @@ pub fn short_hash(hash: &str) -> String {
     hash.chars().take(6).collect()
 }
 
-impl ModelInfo {
-    /// The hashes of its files.
-    fn hashes(&self) -> ModelHashes {
-        ModelHashes {
-            weights: self.weights_sha256.clone(),
-            config: self.config_sha256.clone(),
-            tokenizer: self.tokenizer_sha256.clone(),
+/// What errors say in place of a hash.
+const NOT_KNOWN: &str = "not known";
+
+/// Hashes of one kind of file with the files' names; none if they are not known.
+type Hashes<'a> = (&'static str, Vec<(&'a str, &'a str)>);
+
+fn only<'a>(kind: &'static str, hash: Option<&'a str>) -> Hashes<'a> {
+    (kind, hash.map(|hash| ("", hash)).into_iter().collect())
+}
+
+fn of_weights(files: &BTreeMap<String, String>) -> Hashes<'_> {
+    let files = files.iter().map(|(name, hash)| (&name[..], &hash[..]));
+    ("weights", files.collect())
+}
+
+/// The first kind of file that is another one: what, its hashes in the one, in the other; in short. Where they are not known
+/// it counts as another one.
+fn first_difference<const N: usize>(
+    own: [Hashes<'_>; N],
+    others: [Hashes<'_>; N],
+) -> Option<(&'static str, String, String)> {
+    let short = |hashes: &[(&str, &str)]| match hashes {
+        [] => NOT_KNOWN.to_owned(),
+        some => {
+            let hashes = some.iter().map(|(_, hash)| short_hash(hash));
+            hashes.collect::<Vec<_>>().join(" ")
         }
+    };
+    let mut pairs = own.into_iter().zip(others);
+    let differ = |((_, own), (_, other)): &(Hashes<'_>, Hashes<'_>)| own.is_empty() || own != other;
+    let ((what, own), (_, other)) = pairs.find(differ)?;
+    Some((what, short(&own), short(&other)))
+}
+
+impl ModelInfo {
+    fn hashes(&self) -> [Hashes<'_>; 3] {
+        [
+            of_weights(&self.weights_sha256),
+            only("config", self.config_sha256.as_deref()),
+            only("tokenizer", self.tokenizer_sha256.as_deref()),
+        ]
     }
 
-    /// The first kind of file that is another one: what, its hash here, the other's; in short.
+    /// The first kind of file of which no hash is known, so that no model can be told to be this one.
+    pub fn unknown(&self) -> Option<&'static str> {
+        let mut hashes = self.hashes().into_iter();
+        let (what, _) = hashes.find(|(_, hashes)| hashes.is_empty())?;
+        Some(what)
+    }
+
+    /// The first kind of file that is another one, or not known to be the same: what, its hash here, the other's; in short.
     pub fn difference(&self, other: &ModelHashes) -> Option<(&'static str, String, String)> {
-        let all = |hashes: &BTreeMap<String, String>| {
-            let hashes = hashes.values().map(|hash| short_hash(hash));
-            hashes.collect::<Vec<_>>().join(" ")
-        };
-        if self.weights_sha256 != other.weights {
-            return Some(("weights", all(&self.weights_sha256), all(&other.weights)));
-        }
-        let pairs = [
-            ("config", &self.config_sha256, &other.config),
-            ("tokenizer", &self.tokenizer_sha256, &other.tokenizer),
+        let others = [
+            of_weights(&other.weights),
+            only("config", Some(&other.config)),
+            only("tokenizer", Some(&other.tokenizer)),
         ];
-        let mut different = pairs.into_iter().filter(|(_, own, other)| own != other);
-        let (what, own, other) = different.next()?;
-        Some((what, short_hash(own), short_hash(other)))
+        first_difference(self.hashes(), others)
     }
 }
 
@@ -109,24 +144,45 @@ pub struct SourceInfo {
     pub n_tokens: u64,
 }
 
-/// A tokenized corpus.
+/// A tokenized corpus. Of one that was scanned everything is known; an atlas that was imported may know its name only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CorpusInfo {
     /// Its name.
     pub name: String,
     /// SHA-256 of all documents' texts, sources, licences and names.
-    pub sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// Number of documents.
-    pub n_documents: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_documents: Option<u64>,
     /// Number of tokens.
-    pub n_tokens: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_tokens: Option<u64>,
     /// Texts that were skipped: lines and files that cannot be read, and texts with a token that has no embedding.
-    pub n_skipped: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_skipped: Option<u64>,
     /// Places at which a word of over 64 kB was cut, so its tokens may differ from those of the uncut one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub n_cuts: u64,
-    /// Where its documents come from.
+    /// Where its documents come from; empty if that is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceInfo>,
+}
+
+impl CorpusInfo {
+    /// Fails unless all is known that is known of every corpus that was tokenized here.
+    fn check_known(&self) -> Result<(), String> {
+        let known = [
+            ("sha256", self.sha256.is_some()),
+            ("n_documents", self.n_documents.is_some()),
+            ("n_tokens", self.n_tokens.is_some()),
+            ("n_skipped", self.n_skipped.is_some()),
+        ];
+        match known.iter().find(|(_, is_known)| !is_known) {
+            Some((key, _)) => Err(format!("its corpus has no `{key}`")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What was counted, and how (DEFINITIONS 2 to 4).
@@ -151,8 +207,9 @@ pub struct Policy {
     /// Bands of the population of which examples were drawn, by share of values below.
     #[serde(default = "first_bands")]
     pub bands: Vec<(f64, f64)>,
-    /// Counted positions of the whole corpus.
-    pub n_counted: u64,
+    /// Counted positions of the whole corpus; an atlas that was imported may not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_counted: Option<u64>,
     /// How neurons are summarised.
     pub stats: StatsOptions,
 }
@@ -219,8 +276,9 @@ impl ScanIdentity {
                 return Err(format!("`{name}` is {found}; expected 1 to {most}"));
             }
         }
-        if self.corpus.n_documents > u64::from(u32::MAX) {
-            let found = self.corpus.n_documents;
+        if let Some(found) = self.corpus.n_documents
+            && found > u64::from(u32::MAX)
+        {
             return Err(format!(
                 "`n_documents` is {found}; expected at most {}",
                 u32::MAX
@@ -228,6 +286,25 @@ impl ScanIdentity {
         }
         let stats = self.policy.stats.check();
         stats.map_err(|error| error.to_string())
+    }
+
+    /// The hashes of all that was scanned.
+    fn hashes(&self) -> [Hashes<'_>; 4] {
+        let [weights, config, tokenizer] = self.model.hashes();
+        let corpus = only("corpus", self.corpus.sha256.as_deref());
+        [weights, config, tokenizer, corpus]
+    }
+
+    /// Fails unless everything is known by which parts are recognised as those of one scan.
+    fn check_known(&self) -> Result<(), String> {
+        if let Some(what) = self.model.unknown() {
+            return Err(format!("it has no `{what}_sha256`"));
+        }
+        self.corpus.check_known()?;
+        match self.policy.n_counted {
+            Some(_) => Ok(()),
+            None => Err("it has no `n_counted`".into()),
+        }
     }
 
     /// What the model's MLPs have.
@@ -240,15 +317,11 @@ impl ScanIdentity {
     }
 
     /// The first thing in which two scans differ: what, as in `self`, as in `other`. Names, and where things were
-    /// read from, may differ.
+    /// read from, may differ. What is not known in one is never the same as in the other.
     pub fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let files = self.model.difference(&other.model.hashes());
+        let files = first_difference(self.hashes(), other.hashes());
         if files.is_some() {
             return files;
-        }
-        let (own, others) = (&self.corpus.sha256, &other.corpus.sha256);
-        if own != others {
-            return Some(("corpus", short_hash(own), short_hash(others)));
         }
         let first = |what, different: Vec<Difference>| {
             let Difference {
@@ -361,8 +434,8 @@ pub trait Manifest: DeserializeOwned + Serialize {
     /// The files of its folder.
     fn files(&self) -> &[FileEntry];
 
-    /// The scan that it is of, if it is of one.
-    fn scan(&self) -> Option<&ScanIdentity>;
+    /// What is wrong with what it says by itself.
+    fn check(&self) -> Result<(), String>;
 }
 
 impl Manifest for PartManifest {
@@ -372,8 +445,9 @@ impl Manifest for PartManifest {
         &self.files
     }
 
-    fn scan(&self) -> Option<&ScanIdentity> {
-        Some(&self.scan)
+    fn check(&self) -> Result<(), String> {
+        self.scan.check()?;
+        self.scan.check_known()
     }
 }
 
@@ -384,8 +458,8 @@ impl Manifest for AtlasManifest {
         &self.files
     }
 
-    fn scan(&self) -> Option<&ScanIdentity> {
-        Some(&self.scan)
+    fn check(&self) -> Result<(), String> {
+        self.scan.check()
     }
 }
 
@@ -396,8 +470,8 @@ impl Manifest for DataManifest {
         &[]
     }
 
-    fn scan(&self) -> Option<&ScanIdentity> {
-        Some(&self.scan)
+    fn check(&self) -> Result<(), String> {
+        self.scan.check()
     }
 }
 
@@ -408,8 +482,8 @@ impl Manifest for CorpusManifest {
         &self.files
     }
 
-    fn scan(&self) -> Option<&ScanIdentity> {
-        None
+    fn check(&self) -> Result<(), String> {
+        self.corpus.check_known()
     }
 }
 
@@ -438,10 +512,7 @@ pub fn read_manifest<M: Manifest>(folder: &Path) -> Result<M, ShardError> {
     }
     let manifest: M = serde_json::from_value(value).map_err(|error| bad(error.to_string()))?;
     check_files(manifest.files()).map_err(bad)?;
-    manifest
-        .scan()
-        .map_or(Ok(()), ScanIdentity::check)
-        .map_err(bad)?;
+    manifest.check().map_err(bad)?;
     Ok(manifest)
 }
 

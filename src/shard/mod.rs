@@ -28,7 +28,7 @@ pub use manifest::{
     PartManifest, Policy, ScanIdentity, SourceInfo, TOKENIZER_FILE, WEIGHTS_FILE, read_manifest,
     require_files, short_hash,
 };
-pub use reader::{LayerReader, PeakReader, StatsReader};
+pub use reader::{LayerReader, PeakReader, StatsReader, TextReader};
 pub use stats::different_stats;
 pub use table::{Column, FIRST, Row, Table, TableReader, TableWriter};
 pub use writer::LayerWriter;

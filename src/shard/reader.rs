@@ -7,13 +7,18 @@ use std::vec;
 
 use super::checks;
 use super::error::ShardError;
-use super::examples::{ExampleRow, NeuronExample, PeakRow, examples_table, peaks_table};
+use super::examples::{
+    ExampleRow, NeuronExample, PeakRow, TextRow, examples_table, peaks_table, texts_table,
+};
 use super::manifest::ScanIdentity;
 use super::stats::{StatsRow, stats_table};
-use super::table::TableReader;
+use super::table::{Row, TableReader};
 use super::{examples_file, stats_file};
 use crate::stats::MlpKind;
 use crate::stats::neuron::NeuronStats;
+
+/// Most documents that a corpus can have.
+const MOST_DOCUMENTS: u64 = u32::MAX as u64;
 
 /// Where the examples of a layer peak.
 pub struct PeakReader {
@@ -52,6 +57,40 @@ impl Iterator for PeakReader {
     fn next(&mut self) -> Option<Self::Item> {
         let rows = self.table.next()?;
         Some(rows.and_then(|rows| self.checked(rows)))
+    }
+}
+
+/// The texts of the tokens of a layer's examples, which every example must have.
+pub struct TextReader {
+    table: TableReader<TextRow>,
+}
+
+impl TextReader {
+    /// Opens a layer's table of examples in a folder.
+    pub fn open(folder: &Path, layer: u32) -> Result<Self, ShardError> {
+        let path = folder.join(examples_file(layer));
+        Ok(Self {
+            table: TableReader::open(&path, texts_table(), 1024)?,
+        })
+    }
+
+    /// Whether no example has any.
+    pub fn is_empty(&self) -> bool {
+        self.table.absent().iter().any(|column| column == "tokens")
+    }
+}
+
+impl Iterator for TextReader {
+    type Item = Result<Vec<Vec<String>>, ShardError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rows = self.table.next()?;
+        let texts = |mut row: TextRow| {
+            let tokens = row.tokens.take();
+            let missing = || format!("{} has no `tokens`, and there is no corpus", row.place());
+            tokens.ok_or_else(|| self.table.wrong(missing()))
+        };
+        Some(rows.and_then(|rows| rows.into_iter().map(texts).collect()))
     }
 }
 
@@ -134,7 +173,7 @@ impl LayerReader {
         );
         Ok(Self {
             n_neurons: None,
-            n_documents: u64::from(u32::MAX),
+            n_documents: MOST_DOCUMENTS,
             stats: TableReader::open(&stats_path, stats_table(kind), 256)?,
             examples: TableReader::open(&examples_path, examples_table(kind), 4096)?,
             ready_stats: Vec::new().into_iter(),
@@ -147,7 +186,7 @@ impl LayerReader {
     pub fn of(folder: &Path, layer: u32, scan: &ScanIdentity) -> Result<Self, ShardError> {
         Ok(Self {
             n_neurons: Some(scan.model.d_mlp),
-            n_documents: scan.corpus.n_documents,
+            n_documents: scan.corpus.n_documents.unwrap_or(MOST_DOCUMENTS),
             ..Self::open(folder, layer, scan.kind())?
         })
     }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::atlas::Atlas;
-use crate::ids::{ModelName, NeuronId, TokenId};
+use crate::ids::{ModelName, NeuronId};
 
 use super::address;
 use super::api;
@@ -254,12 +254,7 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
         .into_iter()
         .find(|logo| content.files.contains_key(*logo));
     let model = |source: &Source| {
-        let manifest = source.atlas.manifest();
-        let bos = manifest
-            .scan
-            .policy
-            .bos
-            .map(|id| lone_token(&source.vocabulary().text(TokenId(id))));
+        let bos = source.bos().map(|text| lone_token(&text));
         ModelView::new(source, bos)
     };
     SiteView {

@@ -84,17 +84,18 @@ pub(super) fn push_heat_map(
 pub(super) fn push_example(
     out: &mut String,
     texts: &TokenTexts<'_>,
-    source: &str,
+    source: Option<&str>,
     row: &ExampleTokens<'_>,
     id: &str,
 ) {
     let [before, at, after] = around_peak(texts, row);
-    let source = escape(&calm(source));
     let value = number(Some(f64::from(row.example.value)));
-    let _ = write!(
-        out,
-        "<li id=\"{id}\"><span class=\"value\">{value}</span> <span class=\"source\">{source}</span> <bdi class=\"text\">"
-    );
+    let _ = write!(out, "<li id=\"{id}\"><span class=\"value\">{value}</span> ");
+    if let Some(source) = source {
+        let source = escape(&calm(source));
+        let _ = write!(out, "<span class=\"source\">{source}</span> ");
+    }
+    out.push_str("<bdi class=\"text\">");
     visible(&before, out);
     out.push_str(match row.example.value < 0.0 {
         true => "<mark class=\"n4\">",

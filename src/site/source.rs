@@ -1,9 +1,12 @@
 //! What a model's part of the site is made from.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
 
-use crate::atlas::{Atlas, Regions, Window, open_corpus};
+use crate::atlas::{
+    Atlas, AtlasError, Example, ExampleRow, ExampleTexts, Regions, Window, open_corpus,
+};
 use crate::ids::{DocId, Pos, TokenId};
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Tokenizer, Vocabulary, Windowing};
@@ -13,12 +16,25 @@ use super::error::SiteError;
 /// Unpacked tokens kept in memory: a corpus of this size is read once.
 const CACHE_TOKENS: usize = 64 << 20;
 
-/// An atlas with its corpus.
+/// An atlas with its text.
 pub(super) struct Source {
     pub(super) atlas: Atlas,
-    pub(super) store: TokenStore,
     /// Whether the atlas says which side of each neuron dominates.
     pub(super) has_sides: bool,
+    text: Text,
+}
+
+/// Where the text of an atlas is.
+enum Text {
+    /// In its corpus.
+    Corpus(Box<Corpus>),
+    /// In the table of examples, since the corpus is not there. Ids stand for texts.
+    Examples(ExampleTexts),
+}
+
+/// The corpus of an atlas.
+pub(super) struct Corpus {
+    pub(super) store: TokenStore,
     tokenizer: Tokenizer,
     windowing: Windowing,
 }
@@ -27,13 +43,21 @@ impl Source {
     pub(super) fn open(data: &Path) -> Result<Self, SiteError> {
         let atlas = Atlas::open(&data.join("atlas"))?;
         let corpus = data.join("corpus");
-        let corpus = open_corpus(&corpus, &atlas.manifest().scan, CACHE_TOKENS)?;
+        let text = match corpus.is_dir() {
+            true => {
+                let corpus = open_corpus(&corpus, &atlas.manifest().scan, CACHE_TOKENS)?;
+                Text::Corpus(Box::new(Corpus {
+                    store: corpus.store,
+                    tokenizer: corpus.tokenizer,
+                    windowing: atlas.windowing(),
+                }))
+            }
+            false => Text::Examples(ExampleTexts::read(&atlas)?),
+        };
         Ok(Self {
-            windowing: atlas.windowing(),
             has_sides: atlas.has_sides()?,
             atlas,
-            store: corpus.store,
-            tokenizer: corpus.tokenizer,
+            text,
         })
     }
 
@@ -41,8 +65,29 @@ impl Source {
         &self.atlas.manifest().scan.model.name
     }
 
+    /// The corpus, if it is there.
+    pub(super) fn corpus(&self) -> Option<&Corpus> {
+        match &self.text {
+            Text::Corpus(corpus) => Some(corpus),
+            Text::Examples(_) => None,
+        }
+    }
+
+    /// The tokens of examples, and of the model wherever the atlas names any.
     pub(super) fn vocabulary(&self) -> &Vocabulary {
-        self.tokenizer.vocabulary()
+        match &self.text {
+            Text::Corpus(corpus) => corpus.tokenizer.vocabulary(),
+            Text::Examples(texts) => texts.vocabulary(),
+        }
+    }
+
+    /// The token that is put in front of every window, if there is one.
+    pub(super) fn bos(&self) -> Option<Cow<'_, str>> {
+        let bos = self.atlas.manifest().scan.policy.bos.map(TokenId)?;
+        Some(match &self.text {
+            Text::Examples(texts) if !texts.knows(bos) => format!("token {}", bos.0).into(),
+            _ => self.vocabulary().text(bos),
+        })
     }
 
     /// What chance explains of a layer's cosines.
@@ -50,6 +95,56 @@ impl Source {
         self.atlas.weights_info()?.layers.get(layer as usize)
     }
 
+    /// Tokens of an example's window, with those BOS tokens that take up positions.
+    pub(super) fn tokens(&self, row: &ExampleRow) -> Result<Vec<TokenId>, SiteError> {
+        let Example { doc, window, .. } = &row.example;
+        match &self.text {
+            Text::Corpus(corpus) => {
+                corpus.tokens(*doc, window.start..window.start + window.steps.len() as u32)
+            }
+            Text::Examples(texts) => {
+                let missing = || AtlasError::NoTexts(self.atlas.folder().to_owned());
+                Ok(texts.tokens(row).ok_or_else(missing)?)
+            }
+        }
+    }
+
+    /// Where a document comes from, if that is known.
+    pub(super) fn source_of(&self, doc: DocId) -> Option<&str> {
+        Some(self.corpus()?.store.source(doc))
+    }
+
+    /// Whether a position at which a token stands counts (DEFINITIONS 2). Without a corpus all do, as far as is known.
+    pub(super) fn counts(&self, pos: Pos, token: TokenId) -> bool {
+        let Some(Corpus {
+            tokenizer,
+            windowing,
+            ..
+        }) = self.corpus()
+        else {
+            return true;
+        };
+        let at = windowing.token_at(pos);
+        let row = at.map_or(0, |at| windowing.row_of(at));
+        windowing.counts(row, tokenizer.vocabulary().is_special(token))
+    }
+
+    /// Indices within a window, after its first token, at which the model's context begins anew; none if that is not known.
+    pub(super) fn context_starts(&self, window: &Window) -> Vec<usize> {
+        let n = window.steps.len() as u32;
+        let Some(Corpus { windowing, .. }) = self.corpus() else {
+            return Vec::new();
+        };
+        let of = |at: u32| windowing.window_of(Pos(window.start + at));
+        if n == 0 || of(0) == of(n - 1) {
+            return Vec::new();
+        }
+        let starts = (1..n).filter(|&at| of(at - 1) != of(at));
+        starts.map(|at| at as usize).collect()
+    }
+}
+
+impl Corpus {
     /// Tokens at some positions of a document, with those BOS tokens that take up positions.
     pub(super) fn tokens(
         &self,
@@ -63,24 +158,5 @@ impl Source {
     /// Number of positions of a document.
     pub(super) fn n_positions(&self, doc: DocId) -> u32 {
         self.windowing.n_positions(self.store.len(doc)) as u32
-    }
-
-    /// Whether a position at which a token stands counts (DEFINITIONS 2).
-    pub(super) fn counts(&self, pos: Pos, token: TokenId) -> bool {
-        let at = self.windowing.token_at(pos);
-        let row = at.map_or(0, |at| self.windowing.row_of(at));
-        let is_special = self.vocabulary().is_special(token);
-        self.windowing.counts(row, is_special)
-    }
-
-    /// Indices within a window, after its first token, at which the model's context begins anew.
-    pub(super) fn context_starts(&self, window: &Window) -> Vec<usize> {
-        let of = |at: u32| self.windowing.window_of(Pos(window.start + at));
-        let n = window.steps.len() as u32;
-        if n == 0 || of(0) == of(n - 1) {
-            return Vec::new();
-        }
-        let starts = (1..n).filter(|&at| of(at - 1) != of(at));
-        starts.map(|at| at as usize).collect()
     }
 }

@@ -62,8 +62,12 @@ pub(super) struct ModelView {
     pub(super) d_model: u32,
     pub(super) n_neurons: String,
     pub(super) n_parameters: String,
-    pub(super) n_counted: String,
-    pub(super) n_documents: String,
+    /// Counted positions, if their number is known.
+    pub(super) n_counted: Option<String>,
+    /// Documents of the corpus, if their number is known.
+    pub(super) n_documents: Option<String>,
+    /// Whether the corpus is there, so that the site has whole documents, and the sources of examples.
+    pub(super) has_documents: bool,
     pub(super) n_ctx: u32,
     pub(super) bos: Option<String>,
     pub(super) count_special: bool,
@@ -87,7 +91,9 @@ pub(super) struct ModelView {
     pub(super) weights: Vec<String>,
     pub(super) refactor_glu: bool,
     pub(super) seed: u64,
+    /// Empty if they are not known.
     pub(super) weights_sha256: String,
+    /// Empty if it is not known: the atlas was imported.
     pub(super) corpus_sha256: String,
     pub(super) neuroscope: String,
     pub(super) sources: Vec<SourceView>,
@@ -163,8 +169,9 @@ impl ModelView {
             d_model: model.d_model,
             n_neurons: count(u64::from(model.n_layers) * u64::from(model.d_mlp)),
             n_parameters: human(model.n_parameters),
-            n_counted: count(policy.n_counted),
-            n_documents: count(scan.corpus.n_documents),
+            n_counted: policy.n_counted.map(count),
+            n_documents: scan.corpus.n_documents.map(count),
+            has_documents: source.corpus().is_some(),
             n_ctx: policy.n_ctx,
             bos,
             count_special: policy.count_special,
@@ -188,7 +195,7 @@ impl ModelView {
                 .map(|hash| short(hash))
                 .collect::<Vec<_>>()
                 .join(" "),
-            corpus_sha256: short(&scan.corpus.sha256),
+            corpus_sha256: scan.corpus.sha256.as_deref().map(short).unwrap_or_default(),
             neuroscope: neuroscope.clone(),
             sources: scan
                 .corpus

@@ -49,6 +49,15 @@ impl Vocabulary {
         Ok(Self { bytes, special })
     }
 
+    /// A vocabulary of texts as [`Vocabulary::text`] gives them, with ids in their order, in which no token is special.
+    pub fn from_texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
+        let bytes = |text: T| Some(spelled_out(text.as_ref()).into_boxed_slice());
+        Self {
+            bytes: texts.into_iter().map(bytes).collect(),
+            special: HashSet::new(),
+        }
+    }
+
     /// Number of ids, unused ones included.
     pub fn len(&self) -> usize {
         self.bytes.len()
@@ -83,23 +92,52 @@ impl Vocabulary {
         let Some(bytes) = self.bytes(token) else {
             return Cow::Owned(format!("<unused {}>", token.0));
         };
-        if let Ok(text) = std::str::from_utf8(bytes) {
-            return Cow::Borrowed(text);
-        }
-        let mut text = String::new();
-        for chunk in bytes.utf8_chunks() {
-            text.push_str(chunk.valid());
-            for byte in chunk.invalid() {
-                text.push_str(&format!("<0x{byte:02X}>"));
-            }
-        }
-        Cow::Owned(text)
+        spelled(bytes)
     }
 
     /// Whether the token holds a piece of a UTF-8 character.
     pub fn is_partial(&self, token: TokenId) -> bool {
         self.bytes(token)
             .is_some_and(|bytes| std::str::from_utf8(bytes).is_err())
+    }
+}
+
+/// Bytes as text; those that are not UTF-8 by themselves are written `<0xE2>`.
+fn spelled(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("<0x{byte:02X}>"));
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// The bytes that are [`spelled`] like this: where that could be characters, they are.
+fn spelled_out(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("<0x") {
+        let (before, found) = rest.split_at(at);
+        bytes.extend_from_slice(before.as_bytes());
+        let byte = found
+            .get(3..6)
+            .and_then(|spelled| spelled.strip_suffix('>'))
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let n = if byte.is_some() { 6 } else { 3 };
+        match byte {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(&found.as_bytes()[..n]),
+        }
+        rest = &found[n..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    match spelled(&bytes) == text {
+        true => bytes,
+        false => text.into(),
     }
 }
 
@@ -156,6 +194,7 @@ fn byte_level_alphabet() -> HashMap<char, u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn vocabulary(tokens: &[&[u8]]) -> Vocabulary {
         Vocabulary {
@@ -175,6 +214,39 @@ mod tests {
             (alphabet[&'Ġ'], alphabet[&'Ċ'], alphabet[&'A']),
             (b' ', b'\n', b'A')
         );
+    }
+
+    proptest! {
+        #[test]
+        fn a_vocabulary_of_its_own_texts_is_the_same(tokens in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..6), 0..20)) {
+            let of_bytes: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+            let own = vocabulary(&of_bytes);
+            let ids = || (0..tokens.len() as u32).map(TokenId);
+            let read = Vocabulary::from_texts(ids().map(|id| own.text(id)));
+            for id in ids() {
+                prop_assert_eq!(read.bytes(id), own.bytes(id));
+            }
+        }
+    }
+
+    #[test]
+    fn texts_that_only_look_like_bytes_stay_texts() {
+        let texts = [
+            "<0x0A>",
+            "<0xE2><0x80><0x9C>",
+            "<0xé>",
+            "a<0x",
+            "<0xe2>",
+            "<0x+2>",
+            "<unused 7>",
+        ];
+        let vocabulary = Vocabulary::from_texts(texts);
+        for (id, text) in (0..).map(TokenId).zip(texts) {
+            assert_eq!(vocabulary.bytes(id), Some(text.as_bytes()), "{text}");
+        }
+        let pieces = Vocabulary::from_texts([" <0xE2><0x80>", "<0x9C>"]);
+        assert_eq!(pieces.bytes(TokenId(0)), Some(&b" \xe2\x80"[..]));
+        assert!(pieces.is_partial(TokenId(1)));
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub(super) fn check(corpus: &ScannedCorpus, findings: &mut Findings) -> Result<(
             hash_document(hash, text, &info);
         }
     }
-    let is_it = |hash: Sha256| hex(&hash.finalize()) == corpus.manifest.corpus.sha256;
+    let is_it = |hash: Sha256| Some(hex(&hash.finalize())) == corpus.manifest.corpus.sha256;
     if is_lossless && !hashes.into_iter().any(is_it) {
         findings.add(
             "corpus",

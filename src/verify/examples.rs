@@ -21,15 +21,23 @@ const PRODUCT: f32 = 1e-3;
 
 /// What examples are compared with.
 pub(super) struct Ground<'a> {
-    pub(super) positions: &'a Positions<'a>,
-    pub(super) vocabulary: &'a Vocabulary,
+    /// The text that was scanned, if it is there.
+    pub(super) text: Option<GroundText<'a>>,
     pub(super) options: &'a StatsOptions,
     pub(super) kind: MlpKind,
+    /// Whether the atlas was imported: then it may lack lists.
+    pub(super) is_imported: bool,
+    /// Whether samples have become bands and the random list.
+    pub(super) is_merged: bool,
+}
+
+/// The text of an atlas or a part.
+pub(super) struct GroundText<'a> {
+    pub(super) positions: &'a Positions<'a>,
+    pub(super) vocabulary: &'a Vocabulary,
     /// The documents that were scanned, and what they have.
     pub(super) documents: Range<u32>,
     pub(super) counts: Counts,
-    /// Whether samples have become bands and the random list.
-    pub(super) is_merged: bool,
 }
 
 /// What is wrong with the examples of a neuron.
@@ -63,7 +71,7 @@ pub(super) fn wrong_examples(
         }
     }
     let has = |name: &str| rows.iter().any(|row| row.list == name);
-    for (kind, k) in listed {
+    for (kind, k) in listed.into_iter().filter(|_| !ground.is_imported) {
         let expected = match kind {
             ListKind::Case(case) => stats
                 .cases
@@ -76,7 +84,7 @@ pub(super) fn wrong_examples(
         }
     }
     let drawn = stats.not_finite == Some(0) && ground.options.random > 0 && stats.moments.count > 0;
-    if ground.is_merged && drawn && !has(RANDOM) {
+    if ground.is_merged && drawn && !has(RANDOM) && !ground.is_imported {
         wrong.push(format!("list `{RANDOM}` is missing"));
     }
     wrong.extend(contradictions(rows));
@@ -104,29 +112,8 @@ fn wrong_row(
     let mut wrong = Vec::new();
     let (example, window) = (&row.example, &row.example.window);
     let Pos(pos) = example.pos;
-    if !ground.documents.contains(&example.doc.0) {
-        wrong.push(format!("`doc` is {}", example.doc.0));
-        return Ok(wrong);
-    }
-    let n_positions = ground.positions.n_positions(example.doc);
-    if pos >= n_positions {
-        wrong.push(format!(
-            "`pos` is {pos}; document {} has {n_positions} positions",
-            example.doc.0
-        ));
-        return Ok(wrong);
-    }
-    let start = pos.saturating_sub(ground.options.window_before);
-    let end = n_positions.min(pos + 1 + ground.options.window_after);
-    if window.start != start || window.start + window.steps.len() as u32 != end {
-        wrong.push(format!(
-            "its values are from position `start` = {} on, {} of them; expected {start} to {end}",
-            window.start,
-            window.steps.len()
-        ));
-    }
-    if !ground.positions.is_counted(example.doc, example.pos)? {
-        wrong.push(format!("`pos` {pos} does not count"));
+    if let Some(text) = &ground.text {
+        wrong.extend(wrong_place(row, text, ground.options)?);
     }
     if window.steps[(pos - window.start) as usize] != Window::step(example.value, window.scale) {
         wrong.push("`value` is not that of `steps` and `scale`".into());
@@ -152,24 +139,57 @@ fn wrong_row(
             "`post` is {value}, beyond `post_min` and `post_max`"
         ));
     }
-    if let Some(tokens) = &row.tokens {
-        for (pos, text) in (window.start..end).zip(tokens) {
-            let token = ground.positions.token(example.doc, Pos(pos))?;
-            if token.is_none_or(|token| ground.vocabulary.text(token) != *text) {
-                wrong.push(format!("`tokens` has another text for position {pos}"));
-                break;
-            }
+    let is_listed = ListKind::from_name(&row.list).is_some();
+    let has_context = example.context != 0 || !example.duplicates.is_empty();
+    if row.knows_context && !is_listed && has_context {
+        wrong.push("`context` and `duplicates` are not empty".into());
+    }
+    Ok(wrong)
+}
+
+/// What is wrong with the place of an example in the corpus, and with its text.
+fn wrong_place(
+    row: &ExampleRow,
+    text: &GroundText<'_>,
+    options: &StatsOptions,
+) -> Result<Vec<String>, StoreError> {
+    let mut wrong = Vec::new();
+    let (example, window, positions) = (&row.example, &row.example.window, text.positions);
+    let Pos(pos) = example.pos;
+    if !text.documents.contains(&example.doc.0) {
+        wrong.push(format!("`doc` is {}", example.doc.0));
+        return Ok(wrong);
+    }
+    let n_positions = positions.n_positions(example.doc);
+    if pos >= n_positions {
+        wrong.push(format!(
+            "`pos` is {pos}; document {} has {n_positions} positions",
+            example.doc.0
+        ));
+        return Ok(wrong);
+    }
+    let start = pos.saturating_sub(options.window_before);
+    let end = n_positions.min(pos + 1 + options.window_after);
+    if window.start != start || window.start + window.steps.len() as u32 != end {
+        wrong.push(format!(
+            "its values are from position `start` = {} on, {} of them; expected {start} to {end}",
+            window.start,
+            window.steps.len()
+        ));
+    }
+    if !positions.is_counted(example.doc, example.pos)? {
+        wrong.push(format!("`pos` {pos} does not count"));
+    }
+    for (pos, own) in (window.start..end).zip(row.tokens.iter().flatten()) {
+        let token = positions.token(example.doc, Pos(pos))?;
+        if token.is_none_or(|token| text.vocabulary.text(token) != *own) {
+            wrong.push(format!("`tokens` has another text for position {pos}"));
+            break;
         }
     }
-    match ListKind::from_name(&row.list) {
-        _ if !row.knows_context => {}
-        Some(_) if ground.positions.context(example.doc, example.pos)? != example.context => {
-            wrong.push("`context` is not that of the tokens before `pos`".into());
-        }
-        None if example.context != 0 || !example.duplicates.is_empty() => {
-            wrong.push("`context` and `duplicates` are not empty".into());
-        }
-        _ => {}
+    let is_listed = row.knows_context && ListKind::from_name(&row.list).is_some();
+    if is_listed && positions.context(example.doc, example.pos)? != example.context {
+        wrong.push("`context` is not that of the tokens before `pos`".into());
     }
     Ok(wrong)
 }
@@ -316,10 +336,12 @@ fn wrong_list(
     }
     // with room for more, every document is in it
     let of_all = matches!(kind, ListKind::Top | ListKind::Bottom) && stats.not_finite == Some(0);
-    if of_all && known && rows.len() < k && !is_cut && n != ground.counts.n_documents {
+    let n_documents = ground.text.as_ref().map(|text| text.counts.n_documents);
+    if let Some(n_documents) = n_documents
+        && (of_all && known && rows.len() < k && !is_cut && n != n_documents)
+    {
         wrong.push(format!(
-            "it has room for more, and {n} of {} documents",
-            ground.counts.n_documents
+            "it has room for more, and {n} of {n_documents} documents"
         ));
     }
     if let (ListKind::Top | ListKind::Bottom, Some(histogram)) = (kind, &stats.histogram) {
@@ -372,11 +394,11 @@ fn wrong_draws(
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     let wanted = ground.options.samples();
-    let plan = &ground.positions.plan;
-    let ranks: Vec<Option<u32>> = rows
-        .iter()
-        .map(|row| plan.rank(row.example.doc, row.example.pos))
-        .collect();
+    let plan = ground.text.as_ref().map(|text| &text.positions.plan);
+    let ranks = plan.map(|plan| {
+        let rank = |row: &ExampleRow| plan.rank(row.example.doc, row.example.pos);
+        rows.iter().map(rank).collect::<Vec<Option<u32>>>()
+    });
     let mut bands = BANDS.into_iter().chain(FIRST_BANDS);
     let band = bands.find(|band| band_name(*band) == name);
     let (most_tries, most) = match (name, band) {
@@ -388,7 +410,9 @@ fn wrong_draws(
         wrong.push(format!("list `{name}` is not of such a table"));
     }
     let drawn = |rank: &Option<u32>| rank.is_some_and(|rank| (rank as usize) < most_tries);
-    if rows.len() > most || !ranks.iter().all(drawn) || !ranks.is_sorted_by(|a, b| a < b) {
+    let are_drawn =
+        |ranks: &Vec<Option<u32>>| ranks.iter().all(drawn) && ranks.is_sorted_by(|a, b| a < b);
+    if rows.len() > most || !ranks.as_ref().is_none_or(are_drawn) {
         wrong.push(format!(
             "list `{name}`: its positions are not those that were drawn"
         ));
@@ -396,7 +420,7 @@ fn wrong_draws(
     match (name, band) {
         (SAMPLE_LIST, _) => {
             let own = rows.iter().map(|row| Some(row.rank));
-            if !own.eq(ranks) {
+            if ranks.is_some_and(|ranks| !own.eq(ranks)) {
                 wrong.push(format!("list `{name}`: `rank` is not that of the draw"));
             }
         }
@@ -411,7 +435,7 @@ fn wrong_draws(
             }
         }
         _ => {
-            let expected = most.min(plan.len());
+            let expected = plan.map_or(rows.len(), |plan| most.min(plan.len()));
             if stats.not_finite == Some(0) && rows.len() != expected {
                 wrong.push(format!(
                     "list `{name}` has {} examples; expected {expected}",

@@ -9,7 +9,8 @@ use crate::atlas::{Part, atlas_files};
 use crate::lanes::Isa;
 use crate::shard::{
     AtlasManifest, CorpusManifest, DataManifest, FileEntry, MANIFEST, Manifest, PartManifest,
-    ShardError, TOKENIZER_FILE, WEIGHTS_FILE, differences, part_folder, read_manifest, wrong_files,
+    ScanIdentity, ShardError, TOKENIZER_FILE, WEIGHTS_FILE, differences, part_folder,
+    read_manifest, wrong_files,
 };
 use crate::tokens::store::TokenStore;
 
@@ -26,7 +27,8 @@ const NAMES: [&str; 5] = [
 pub(super) struct Manifests {
     pub(super) atlas: AtlasManifest,
     pub(super) data: DataManifest,
-    pub(super) corpus: CorpusManifest,
+    /// That of the corpus, if it is there.
+    pub(super) corpus: Option<CorpusManifest>,
     pub(super) parts: Vec<Part>,
 }
 
@@ -83,14 +85,11 @@ pub(super) fn damage(data: &Path) -> (usize, Findings) {
 pub(super) fn check(
     folder: &Path,
     manifests: &Manifests,
-    store: &TokenStore,
+    store: Option<&TokenStore>,
     findings: &mut Findings,
 ) -> Result<(), ShardError> {
     let Manifests {
-        atlas,
-        data,
-        corpus,
-        parts,
+        atlas, data, parts, ..
     } = manifests;
     let scan = &atlas.scan;
     findings.all(MANIFEST, differences(scan, &data.scan, &[]));
@@ -100,21 +99,6 @@ pub(super) fn check(
             data.n_parts, atlas.n_parts
         );
         findings.add(MANIFEST, what);
-    }
-    let own = "corpus/manifest.json";
-    findings.all(own, differences(&scan.corpus, &corpus.corpus, &[]));
-    let sources = sources(store);
-    let told = corpus.corpus.sources.iter();
-    let told = told.map(|of| {
-        (
-            of.source.as_str(),
-            of.license.as_str(),
-            of.n_documents,
-            of.n_tokens,
-        )
-    });
-    if !told.eq(sources) {
-        findings.add(own, "`sources` are not those of the documents");
     }
     if !parts.is_empty() && parts.len() != atlas.n_parts as usize {
         let what = format!("`n_parts` is {}; there are {}", atlas.n_parts, parts.len());
@@ -151,6 +135,34 @@ pub(super) fn check(
         named,
         findings,
     )?;
+    match manifests.corpus.as_ref().zip(store) {
+        Some(corpus) => check_corpus(&folder.join("corpus"), scan, corpus, findings),
+        None => Ok(()),
+    }
+}
+
+/// Compares the manifest of the corpus with its scan and its folder.
+fn check_corpus(
+    folder: &Path,
+    scan: &ScanIdentity,
+    (corpus, store): (&CorpusManifest, &TokenStore),
+    findings: &mut Findings,
+) -> Result<(), ShardError> {
+    let own = "corpus/manifest.json";
+    findings.all(own, differences(&scan.corpus, &corpus.corpus, &[]));
+    let sources = sources(store);
+    let told = corpus.corpus.sources.iter();
+    let told = told.map(|of| {
+        (
+            of.source.as_str(),
+            of.license.as_str(),
+            of.n_documents,
+            of.n_tokens,
+        )
+    });
+    if !told.eq(sources) {
+        findings.add(own, "`sources` are not those of the documents");
+    }
     let mut named = store.files();
     named.push(TOKENIZER_FILE.into());
     // what a tokenizer needs besides
@@ -161,13 +173,7 @@ pub(super) fn check(
             .filter(|file| file.name.starts_with("tokenizer"))
             .map(|file| file.name.clone()),
     );
-    files(
-        &folder.join("corpus"),
-        "corpus",
-        &corpus.files,
-        named,
-        findings,
-    )
+    files(folder, "corpus", &corpus.files, named, findings)
 }
 
 /// Whether a device is called so, as [`crate::model::Compute::name`] does.
@@ -234,12 +240,9 @@ fn files(
 /// What manifests say of the program that wrote them.
 pub(super) fn versions(manifests: &Manifests, findings: &mut Findings) {
     let parts = manifests.parts.iter().map(|(_, part)| &part.neuroscope);
-    let known = [
-        &manifests.atlas.neuroscope,
-        &manifests.data.neuroscope,
-        &manifests.corpus.neuroscope,
-    ];
-    for version in known.into_iter().chain(parts) {
+    let corpus = manifests.corpus.iter().map(|corpus| &corpus.neuroscope);
+    let known = [&manifests.atlas.neuroscope, &manifests.data.neuroscope];
+    for version in known.into_iter().chain(corpus).chain(parts) {
         let is_number = |part: &str| part.parse::<u32>().is_ok();
         let numbers = version.split(['-', '+']).next().unwrap_or_default();
         if numbers.split('.').count() != 3 || !numbers.split('.').all(is_number) {

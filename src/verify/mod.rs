@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::atlas::{Atlas, AtlasError, check_model, find_parts, open_corpus};
+use crate::atlas::{Atlas, AtlasError, ExampleTexts, check_model, find_parts, open_corpus};
 use crate::gpu::DeviceName;
 use crate::hint::Hint;
 use crate::ids::NeuronId;
@@ -107,6 +107,8 @@ pub struct VerifyReport {
     pub n_files: usize,
     /// Parts that are there.
     pub n_parts: usize,
+    /// Whether the corpus is there; what depends on it was not checked if not.
+    pub has_corpus: bool,
     /// Neurons whose rows were read.
     pub n_neurons: u64,
     /// What is wrong, the first hundred.
@@ -170,6 +172,9 @@ pub enum VerifyError {
     /// An option makes no sense.
     #[error(transparent)]
     Option(#[from] OptionError),
+    /// Nothing can be scanned again without the text.
+    #[error("nothing can be scanned again: `{0}` is not there")]
+    NoCorpus(PathBuf),
     /// The folder holds something that is not of the scan.
     #[error("`{path}` is from a different {what} (expected {expected}, found {found})")]
     Other {
@@ -199,6 +204,7 @@ impl Hint for VerifyError {
     fn own_hint(&self) -> Option<Cow<'static, str>> {
         let hint: Option<&'static str> = match self {
             Self::Other { .. } => Some("merge the parts again, or copy the folder again"),
+            Self::NoCorpus(_) => Some("leave `--full` out to check all else"),
             _ => None,
         };
         hint.map(Cow::from)
@@ -262,7 +268,10 @@ fn compare(
         None => Ok(()),
     };
     let summary: DataManifest = read_manifest(data)?;
-    same(data.join(MANIFEST), &summary.scan)?;
+    // where not all is known, only the whole can tell
+    if summary.scan != *scan {
+        same(data.join(MANIFEST), &summary.scan)?;
+    }
     let parts = match data.join("parts").is_dir() {
         true => find_parts(&data.join("parts"))?,
         false => Vec::new(),
@@ -271,61 +280,70 @@ fn compare(
         same(path.join(MANIFEST), &part.scan)?;
     }
     let corpus_folder = data.join("corpus");
-    let corpus = open_corpus(&corpus_folder, scan, CACHE_TOKENS)?;
-    let (store, tokenizer) = (&corpus.store, &corpus.tokenizer);
+    let corpus = match corpus_folder.is_dir() {
+        true => Some(open_corpus(&corpus_folder, scan, CACHE_TOKENS)?),
+        // then the examples must have their text
+        false => ExampleTexts::read(&atlas).map(|_| None)?,
+    };
     let manifests = Manifests {
-        corpus: corpus.manifest.clone(),
+        corpus: corpus.as_ref().map(|corpus| corpus.manifest.clone()),
         atlas: manifest.clone(),
         data: summary,
         parts,
     };
+    let parts = manifests.parts.iter().map(|(_, part)| part.files.len());
+    let of_corpus = manifests.corpus.iter().map(|corpus| corpus.files.len());
     let mut report = VerifyReport {
-        n_files: manifest.files.len() + manifests.corpus.files.len(),
+        n_files: manifest.files.len() + of_corpus.chain(parts).sum::<usize>(),
         n_parts: manifests.parts.len(),
+        has_corpus: corpus.is_some(),
         ..Default::default()
     };
-    report.n_files += manifests
-        .parts
-        .iter()
-        .map(|(_, part)| part.files.len())
-        .sum::<usize>();
 
     let mut findings = Findings::default();
+    let store = corpus.as_ref().map(|corpus| &corpus.store);
     manifests::check(data, &manifests, store, &mut findings)?;
     manifests::versions(&manifests, &mut findings);
-    corpus::check(&corpus, &mut findings)?;
-    report.n_neurons = tables::check(&atlas, &manifests, store, tokenizer, &mut findings)?;
+    if let Some(corpus) = &corpus {
+        corpus::check(corpus, &mut findings)?;
+    }
+    report.n_neurons = tables::check(&atlas, &manifests, corpus.as_ref(), &mut findings)?;
 
     if let Some(files) = model {
         check_model(scan, &files.hashes()?)?;
-        let scan_options = scan_options(scan, options.device);
-        let checked = Checked::new(files, &scan_options)?;
-        let setup = Setup::new(&scan.model.name, checked, &manifests.corpus, &corpus_folder)?;
-        let mut but = vec!["model.source", "model.revision", "corpus.name"];
-        if !scan.policy.has_all_bands() {
-            but.push("policy.bands");
-        }
-        let different = differences(setup.identity(), scan, &but);
-        findings.all("atlas/manifest.json", different);
         // the weights are looked at as they were scanned, but in all their context
         let config = Config {
             refactor_glu: scan.policy.refactor_glu,
             ..files.config()?
         };
-        let recomputed = again::recompute(&atlas, setup.job().model, store, options)?;
-        report.recomputed = Some(recomputed);
         if !options.full {
             again::weights(&atlas, (files, &config), options, &mut findings)?;
-        } else {
-            let again = full::FullCheck {
-                atlas: &atlas,
-                manifests: &manifests,
-                files,
-                config: &config,
-                setup: &setup,
-                tokenizer,
-            };
-            report.full = Some(full::check(&again, data, &mut findings, progress)?);
+        }
+        if let Some(corpus) = &corpus {
+            let scan_options = scan_options(scan, options.device);
+            let checked = Checked::new(files, &scan_options)?;
+            let setup = Setup::new(&scan.model.name, checked, &corpus.manifest, &corpus_folder)?;
+            let mut but = vec!["model.source", "model.revision", "corpus.name"];
+            if !scan.policy.has_all_bands() {
+                but.push("policy.bands");
+            }
+            let different = differences(setup.identity(), scan, &but);
+            findings.all("atlas/manifest.json", different);
+            let recomputed = again::recompute(&atlas, setup.job().model, &corpus.store, options)?;
+            report.recomputed = Some(recomputed);
+            if options.full {
+                let again = full::FullCheck {
+                    atlas: &atlas,
+                    manifests: &manifests,
+                    files,
+                    config: &config,
+                    setup: &setup,
+                    tokenizer: &corpus.tokenizer,
+                };
+                report.full = Some(full::check(&again, data, &mut findings, progress)?);
+            }
+        } else if options.full {
+            return Err(VerifyError::NoCorpus(corpus_folder));
         }
     }
     (report.wrong, report.n_wrong) = (findings.told, findings.n);

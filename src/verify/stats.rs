@@ -13,30 +13,30 @@ use crate::stats::sums::SUMS;
 /// What rounding may change of a sum, as a share of the largest that it could be.
 const ROUNDING: f64 = 1e-9;
 
-/// Lists what is wrong with the statistics of a neuron over a number of positions.
+/// Lists what is wrong with the statistics of a neuron over the positions of a text, as far as these are known.
 pub(super) fn wrong_stats(
     stats: &NeuronStats,
     scan: &ScanIdentity,
-    counts: &Counts,
+    counts: Option<&Counts>,
 ) -> Vec<String> {
     let mut wrong = Vec::new();
     let moments = &stats.moments;
-    if let Some(not_finite) = stats.not_finite {
+    let n_counted = counts.map_or(scan.policy.n_counted, |counts| Some(counts.n_counted));
+    if let (Some(not_finite), Some(n_counted)) = (stats.not_finite, n_counted) {
         let n = moments.count + not_finite;
-        if n != counts.n_counted {
+        if n != n_counted {
             wrong.push(format!(
-                "`count` and `not_finite` add up to {n}; {} positions count",
-                counts.n_counted
+                "`count` and `not_finite` add up to {n}; {n_counted} positions count"
             ));
         }
     }
-    if stats.not_finite.is_none() && moments.count > counts.n_counted {
-        let (count, n) = (moments.count, counts.n_counted);
+    if let Some(n) = n_counted.filter(|n| stats.not_finite.is_none() && moments.count > *n) {
+        let count = moments.count;
         wrong.push(format!("`count` is {count}; {n} positions count"));
     }
     // at positions that do not count, what is not finite is left out without a word
     let may_overflow = stats.not_finite != Some(0) || scan.policy.dtype == "f16";
-    if let Some(Moments { count, .. }) = stats.special
+    if let (Some(Moments { count, .. }), Some(counts)) = (stats.special, counts)
         && (count > counts.n_special || (count < counts.n_special && !may_overflow))
     {
         wrong.push(format!(
@@ -85,13 +85,14 @@ pub(super) fn wrong_stats(
 }
 
 /// What is wrong with the values where windows start, next to all values.
-fn wrong_starts(starts: &Starts, stats: &NeuronStats, counts: &Counts) -> Vec<String> {
+fn wrong_starts(starts: &Starts, stats: &NeuronStats, counts: Option<&Counts>) -> Vec<String> {
     let mut wrong = Vec::new();
     let (of_starts, all) = (&starts.moments, &stats.moments);
     let count = of_starts.count;
     let is_complete = stats.not_finite == Some(0);
-    if count > counts.n_starts || (is_complete && count < counts.n_starts) {
-        let n = counts.n_starts;
+    if let Some(n) = counts.map(|counts| counts.n_starts)
+        && (count > n || (is_complete && count < n))
+    {
         wrong.push(format!(
             "`start_count` is {count}; windows start at {n} counted positions"
         ));

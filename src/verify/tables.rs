@@ -1,18 +1,19 @@
 //! Whether the tables of an atlas agree with each other, with the corpus and with the parts.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::examples::{Ground, wrong_examples};
+use super::examples::{Ground, GroundText, wrong_examples};
 use super::manifests::Manifests;
 use super::stats::wrong_stats;
 use super::{Findings, TOKEN_ROWS, VerifyError};
 use crate::atlas::{
-    Atlas, AtlasError, LayerSummaries, LineWriter, NeuronWeights, Part, PeakIndex, Rules, Summary,
-    TokenBatches, TokenRow, different_summaries, different_tokens, layer_file, measure,
-    merge_layer, peaks_of, rank, wrong_firing, wrong_info, wrong_neighbours, wrong_tokens,
+    Atlas, AtlasError, LayerSummaries, LineWriter, NeuronWeights, Part, PeakIndex, Rules,
+    ScannedCorpus, Summary, TokenBatches, different_summaries, different_tokens, layer_file,
+    measure, merge_layer, peaks_of, rank, wrong_firing, wrong_info, wrong_neighbours, wrong_tokens,
     wrong_weights,
 };
 use crate::ids::{NeuronId, TokenId};
@@ -23,8 +24,7 @@ use crate::shard::{
 };
 use crate::stats::neuron::NeuronStats;
 use crate::stats::samples::band_name;
-use crate::tokens::store::TokenStore;
-use crate::tokens::{Tokenizer, Vocabulary};
+use crate::tokens::Vocabulary;
 
 const NEURONS: &str = "atlas/neurons.parquet";
 pub(super) const TOKENS: &str = "atlas/tokens.parquet";
@@ -41,30 +41,42 @@ struct LayerFacts {
 pub(super) fn check(
     atlas: &Atlas,
     manifests: &Manifests,
-    store: &TokenStore,
-    tokenizer: &Tokenizer,
+    corpus: Option<&ScannedCorpus>,
     findings: &mut Findings,
 ) -> Result<u64, VerifyError> {
     let scan = &atlas.manifest().scan;
     let (options, windowing) = (&scan.policy.stats, atlas.windowing());
-    let positions = Positions::new(store, tokenizer.vocabulary(), windowing, options)?;
-    let ground = |documents, is_merged| -> Result<Ground<'_>, VerifyError> {
+    let vocabulary = corpus.map(|corpus| corpus.tokenizer.vocabulary());
+    let text = corpus.map(|corpus| (&corpus.store, corpus.tokenizer.vocabulary()));
+    let positions = text.map(|(store, vocabulary)| {
+        Positions::new(store, vocabulary, windowing, options)
+            .map(|positions| (positions, vocabulary))
+    });
+    let positions = positions.transpose()?;
+    let ground = |documents: Range<u32>, is_merged| -> Result<Ground<'_>, VerifyError> {
+        let text = positions.as_ref().map(|(positions, vocabulary)| {
+            Ok::<_, VerifyError>(GroundText {
+                positions,
+                vocabulary,
+                counts: positions.counts(documents.clone())?,
+                documents,
+            })
+        });
         Ok(Ground {
-            positions: &positions,
-            vocabulary: tokenizer.vocabulary(),
+            text: text.transpose()?,
             options,
             kind: scan.kind(),
-            counts: positions.counts(std::ops::Range::clone(&documents))?,
-            documents,
+            is_imported: scan.corpus.sha256.is_none(),
             is_merged,
         })
     };
-    let whole = ground(0..store.n_documents() as u32, true)?;
-    if whole.counts.n_counted != scan.policy.n_counted {
-        let what = format!(
-            "`n_counted` is {}; the corpus has {}",
-            scan.policy.n_counted, whole.counts.n_counted
-        );
+    let n_documents = text.map_or(0, |(store, _)| store.n_documents() as u32);
+    let whole = ground(0..n_documents, true)?;
+    if let (Some(found), Some(text)) = (scan.policy.n_counted, &whole.text)
+        && found != text.counts.n_counted
+    {
+        let n_counted = text.counts.n_counted;
+        let what = format!("`n_counted` is {found}; the corpus has {n_counted}");
         findings.add("atlas/manifest.json", what);
     }
     for (path, part) in &manifests.parts {
@@ -80,8 +92,9 @@ pub(super) fn check(
     }
     let layers = (0..scan.model.n_layers).into_par_iter();
     let absent = atlas.absent_from_summaries()?;
-    let lines = LineWriter::new(store, tokenizer.vocabulary(), atlas.windowing());
-    let lines = (!absent.iter().any(|column| column == "line_positive")).then_some(&lines);
+    let lines = text.map(|(store, vocabulary)| LineWriter::new(store, vocabulary, windowing));
+    let has_lines = !absent.iter().any(|column| column == "line_positive");
+    let lines = lines.as_ref().filter(|_| has_lines);
     let facts = layers.map(|layer| atlas_layer(atlas, &manifests.parts, layer, &whole, lines));
     let facts = facts.collect::<Result<Vec<_>, _>>()?;
     let (mut summaries, mut index) = (
@@ -97,8 +110,17 @@ pub(super) fn check(
             }
         }
     }
-    let weights = weights(atlas, &summaries, &index, tokenizer.vocabulary(), findings)?;
+    let text = vocabulary.map(|vocabulary| (vocabulary, &index));
+    let weights = weights(atlas, &summaries, text, findings)?;
     let n_neurons = summaries.iter().map(|rows| rows.len() as u64).sum();
+    if lines.is_none() {
+        // what is not written again is taken for right
+        for (layer, rows) in (0..).zip(&mut summaries) {
+            for (row, own) in rows.iter_mut().zip(atlas.summaries(layer)?) {
+                row.lines = own.lines;
+            }
+        }
+    }
     check_summaries(atlas, summaries, weights.as_deref(), findings)?;
     Ok(n_neurons)
 }
@@ -134,7 +156,8 @@ fn check_neuron(
     findings: &mut Findings,
 ) -> Result<(), VerifyError> {
     let place = |what: String| format!("neuron {id}: {what}");
-    let wrong = wrong_stats(stats, scan, &ground.counts);
+    let counts = ground.text.as_ref().map(|text| &text.counts);
+    let wrong = wrong_stats(stats, scan, counts);
     findings.all(&names[0], wrong.into_iter().map(place));
     let wrong = wrong_examples(stats, examples, ground)?;
     findings.all(&names[1], wrong.into_iter().map(place));
@@ -181,8 +204,10 @@ fn atlas_layer(
                 _ => continue,
             };
             let (doc, pos) = (row.example.doc, row.example.pos);
-            if pos.0 < ground.positions.n_positions(doc) {
-                peaks[end].extend(ground.positions.token(doc, pos)?);
+            if let Some(GroundText { positions, .. }) = &ground.text
+                && pos.0 < positions.n_positions(doc)
+            {
+                peaks[end].extend(positions.token(doc, pos)?);
             }
         }
         facts.peaks.push(peaks);
@@ -245,8 +270,9 @@ pub(super) fn compare_neuron(
     (names, absent): (&[String; 2], &[String]),
     findings: &mut Findings,
 ) -> bool {
+    // texts stand for the corpus, with which they are compared if it is there
     let known = |mut columns: Vec<String>| {
-        columns.retain(|column| !absent.contains(column));
+        columns.retain(|column| !absent.contains(column) && column != "tokens");
         columns
     };
     let mut is_same = true;
@@ -291,12 +317,12 @@ pub(super) fn quoted(names: &[String]) -> String {
     names.join(", ")
 }
 
-/// Checks what the weights of all neurons say, if they were analysed, and returns it.
+/// Checks what the weights of all neurons say, if they were analysed, and returns it. What tokens are called and which examples
+/// peak on them is compared with the text, if it is there.
 fn weights(
     atlas: &Atlas,
     summaries: &[Vec<Summary>],
-    index: &PeakIndex,
-    vocabulary: &Vocabulary,
+    text: Option<(&Vocabulary, &PeakIndex)>,
     findings: &mut Findings,
 ) -> Result<Option<Vec<Vec<NeuronWeights>>>, VerifyError> {
     let Some(info) = atlas.weights_info() else {
@@ -330,11 +356,11 @@ fn weights(
     for batch in batches.into_iter().flatten() {
         for found in batch? {
             let id = found.token;
-            let mut expected = TokenRow {
-                text: vocabulary.text(id).into_owned(),
-                ..found.clone()
-            };
-            expected.neurons.peaks = index.of(id);
+            let mut expected = found.clone();
+            if let Some((vocabulary, index)) = text {
+                expected.text = vocabulary.text(id).into_owned();
+                expected.neurons.peaks = index.of(id);
+            }
             if expected != found {
                 let columns = quoted(&different_tokens(&expected, &found));
                 findings.add(

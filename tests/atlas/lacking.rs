@@ -3,20 +3,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_array::builder::{ListBuilder, StringBuilder};
-use arrow_schema::{DataType, Field};
 use neuroscope::atlas::facts::MEAN_ABS;
 use neuroscope::atlas::{Atlas, Moments, build, find_parts};
 use neuroscope::gpu::DeviceName;
-use neuroscope::load::ModelFiles;
-use neuroscope::tokens::store::TokenStore;
 use neuroscope::verify::{VerifyOptions, verify};
 
-use crate::support::tables::{groups, leave_out, put_right, tables, write};
-use crate::support::{Project, data_command, files, model, succeed};
+use crate::support::tables::{groups, leave_out, put_texts, tables, texts};
+use crate::support::{Project, data_command, files, succeed};
 
 const OPTIONS: VerifyOptions = VerifyOptions {
     neurons: 1,
@@ -164,48 +158,21 @@ fn texts_of_tokens_are_compared_with_the_corpus() {
     let project = Project::new().scan("llama", 12, &[]);
     let data = project.data("llama");
     fs::remove_dir_all(data.join("parts")).unwrap();
-    let store = TokenStore::open(&data.join("corpus"), 1 << 16).unwrap();
-    let files = ModelFiles::open(model("llama").to_str().unwrap()).unwrap();
-    let tokenizer = files.tokenizer().unwrap();
     let path = data.join("atlas/layer-001.examples.parquet");
     let atlas = project.atlas("llama");
     let neurons = atlas.layer(1).unwrap().map(Result::unwrap);
     let rows: Vec<_> = neurons.flat_map(|neuron| neuron.examples).collect();
     assert!(rows.iter().all(|row| row.tokens.is_none()));
-    let texts = rows.iter().map(|row| {
-        let window = &row.example.window;
-        let start = window.start as usize;
-        let ids = store.tokens(row.example.doc, start..start + window.steps.len());
-        let ids = ids.unwrap().into_iter();
-        let text = |id| tokenizer.vocabulary().text(id).into_owned();
-        ids.map(text).collect::<Vec<_>>()
-    });
-    let mut texts: Vec<Vec<String>> = texts.collect();
-    let put = |texts: &[Vec<String>]| {
-        let [batch] = groups(&path).try_into().unwrap();
-        let schema = batch.schema();
-        let item = Arc::new(Field::new("item", DataType::Utf8, false));
-        let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
-        for texts in texts {
-            lists.append_value(texts.iter().map(Some));
-        }
-        let mut columns = batch.columns().to_vec();
-        columns[schema.index_of("tokens").unwrap()] = Arc::new(lists.finish());
-        write(
-            &path,
-            &[vec![RecordBatch::try_new(schema, columns).unwrap()]],
-        );
-        put_right(&path);
-    };
-    put(&texts);
+    let mut texts = texts(&data, 1);
+    put_texts(&path, &texts);
     let report = || verify(&data, None, &OPTIONS, &|_| true).unwrap();
     assert_eq!(report().wrong.first().map(|one| &one.what), None);
     let atlas = project.atlas("llama");
     let neuron = atlas.layer(1).unwrap().next().unwrap().unwrap();
-    assert_eq!(neuron.examples[0].tokens.as_ref(), texts.first());
+    assert_eq!(neuron.examples[0].tokens, texts[0]);
 
-    texts[0][1].push('!');
-    put(&texts);
+    texts[0].as_mut().unwrap()[1].push('!');
+    put_texts(&path, &texts);
     let report = report();
     assert_eq!(report.n_wrong, 1);
     let pos = rows[0].example.window.start + 1;

@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::attack::{Attack, Outcome};
 use crate::mutate::{self, Random};
+use crate::support::tables::take_corpus;
 use crate::support::{self, Project, copy, files, model};
 
 /// How data folders are verified.
@@ -104,8 +105,11 @@ fn read_all(data: &Path) -> Result<(), Box<dyn std::error::Error>> {
             .flatten()
             .try_for_each(|batch| batch.map(drop))?)
     }));
-    let store = open_corpus(&data.join("corpus"), &scan, 1 << 16);
-    note(store.map(drop).map_err(Into::into));
+    let corpus = data.join("corpus");
+    if corpus.is_dir() {
+        let store = open_corpus(&corpus, &scan, 1 << 16);
+        note(store.map(drop).map_err(Into::into));
+    }
     static READ: AtomicUsize = AtomicUsize::new(0);
     if !READ
         .fetch_add(1, Ordering::Relaxed)
@@ -209,7 +213,21 @@ fn tables() {
     let dir = tempfile::tempdir().unwrap();
     copy(data(), dir.path());
     fs::remove_dir_all(dir.path().join("parts")).unwrap();
-    let atlas = dir.path().join("atlas");
+    attack_tables("tables", dir.path());
+}
+
+/// The text of the site then comes from the tables.
+#[test]
+fn tables_without_a_corpus() {
+    let dir = tempfile::tempdir().unwrap();
+    copy(data(), dir.path());
+    take_corpus(dir.path());
+    attack_tables("tables-with-texts", dir.path());
+}
+
+/// Reads a data folder with one table after the other damaged.
+fn attack_tables(reader: &str, data: &Path) {
+    let atlas = data.join("atlas");
     let mut names: Vec<String> = files(&atlas).into_iter().map(|(name, _)| name).collect();
     names.retain(|name| name.ends_with(".parquet"));
     assert!(names.len() > 4, "{names:?}");
@@ -219,7 +237,7 @@ fn tables() {
         .map(|name| fs::read(atlas.join(name)).unwrap())
         .collect();
     let attack = Attack {
-        reader: "tables",
+        reader,
         most: MOST,
         right: &[names[0].as_bytes(), b"\n", &whole[0]].concat(),
         refuses: true,
@@ -239,8 +257,7 @@ fn tables() {
                 _ => {
                     let mut changed = None;
                     for _ in 0..20 {
-                        changed = changed
-                            .or_else(|| with_odd_value(&data().join("atlas").join(&name), random));
+                        changed = changed.or_else(|| with_odd_value(&atlas.join(&name), random));
                     }
                     changed.unwrap_or_else(|| whole[at].clone())
                 }
@@ -254,7 +271,7 @@ fn tables() {
             let right = fs::read(&path).unwrap();
             fs::write(&path, &input[end + 1..]).unwrap();
             rehash(&atlas);
-            let outcome = read_all(dir.path()).into();
+            let outcome = read_all(data).into();
             fs::write(&path, right).unwrap();
             outcome
         },

@@ -36,7 +36,7 @@ fn special_positions_are_counted_only_on_demand() {
         assert!(a.special.unwrap().count > 0 && b.special.unwrap().count == 0);
         assert_eq!(a.moments.count + a.special.unwrap().count, b.moments.count);
         assert_eq!(a.special.unwrap().max.max(a.moments.max), b.moments.max);
-        let tokens = plain.atlas(name).manifest().scan.corpus.n_tokens;
+        let tokens = plain.atlas(name).manifest().scan.corpus.n_tokens.unwrap();
         assert_eq!(
             a.moments.count,
             if has_bos {
@@ -168,7 +168,7 @@ fn activations_that_overflow_are_left_out_and_counted() {
         corpus(&text, 20);
         succeed(scan_command(&project, &model, &text).args(["--dtype", dtype]));
         let atlas = project.atlas("multiplied");
-        let n_counted = atlas.manifest().scan.policy.n_counted;
+        let n_counted = atlas.manifest().scan.policy.n_counted.unwrap();
         let mut n_left_out = 0;
         for neuron in project.neurons("multiplied") {
             let stats = &neuron.stats;

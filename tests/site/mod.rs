@@ -3,6 +3,7 @@
 mod api;
 mod builds;
 mod content;
+mod imported;
 mod project;
 mod records;
 mod serve;

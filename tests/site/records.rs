@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use neuroscope::atlas::Side;
 use serde_json::Value;
 
-use crate::support::{Example, Project, examples, files, tokens};
+use crate::support::{Example, Project, examples, files, links, tokens};
 
 fn numbers_are_finite(value: &Value, at: &str) {
     match value {
@@ -210,18 +210,6 @@ fn decoded(steps: &Value, scale: &Value) -> (f64, Vec<f64>) {
     let steps = STANDARD.decode(steps.as_str().unwrap()).unwrap();
     let value = |step: &u8| f64::from(*step as i8) * scale;
     (scale, steps.iter().map(value).collect())
-}
-
-/// Links and sources of a page, relative to it.
-fn links(html: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    for attribute in ["href=\"", "src=\""] {
-        for (at, _) in html.match_indices(attribute) {
-            let rest = &html[at + attribute.len()..];
-            out.push(rest[..rest.find('"').unwrap()].to_owned());
-        }
-    }
-    out
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Tables that tests change, and the manifests that belong to them.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_schema::{DataType, Field};
+use neuroscope::atlas::{Atlas, open_corpus};
 use neuroscope::files::hash_file;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -47,6 +51,56 @@ pub fn put_right(path: &Path) {
         let entry = files.iter_mut().find(|file| file["name"] == name).unwrap();
         (entry["bytes"], entry["sha256"]) = (json!(bytes), json!(sha256));
     });
+}
+
+/// Puts the texts of the tokens of examples into their table, row by row.
+pub fn put_texts(path: &Path, texts: &[Option<Vec<String>>]) {
+    let mut texts = texts.iter();
+    let groups = groups(path).into_iter().map(|batch| {
+        let schema = batch.schema();
+        let item = Arc::new(Field::new("item", DataType::Utf8, false));
+        let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
+        for texts in texts.by_ref().take(batch.num_rows()) {
+            for text in texts.iter().flatten() {
+                lists.values().append_value(text);
+            }
+            lists.append(texts.is_some());
+        }
+        let mut columns = batch.columns().to_vec();
+        columns[schema.index_of("tokens").unwrap()] = Arc::new(lists.finish());
+        vec![RecordBatch::try_new(schema, columns).unwrap()]
+    });
+    write(path, &groups.collect::<Vec<_>>());
+    put_right(path);
+}
+
+/// The texts of the tokens of a layer's examples, row by row, as the corpus of a data folder has them.
+pub fn texts(data: &Path, layer: u32) -> Vec<Option<Vec<String>>> {
+    let atlas = Atlas::open(&data.join("atlas")).unwrap();
+    let corpus = open_corpus(&data.join("corpus"), &atlas.manifest().scan, 1 << 16).unwrap();
+    let (windowing, vocabulary) = (atlas.windowing(), corpus.tokenizer.vocabulary());
+    let neurons = atlas.layer(layer).unwrap().map(Result::unwrap);
+    let rows = neurons.flat_map(|neuron| neuron.examples);
+    let texts = rows.map(|row| {
+        let window = &row.example.window;
+        let positions = window.start..window.start + window.steps.len() as u32;
+        let stored = |range| corpus.store.tokens(row.example.doc, range);
+        let ids = windowing.tokens(positions, stored).unwrap().into_iter();
+        Some(ids.map(|id| vocabulary.text(id).into_owned()).collect())
+    });
+    texts.collect()
+}
+
+/// Puts texts into all examples of an atlas, and takes its corpus and its parts away.
+pub fn take_corpus(data: &Path) {
+    let atlas = Atlas::open(&data.join("atlas")).unwrap();
+    for layer in 0..atlas.manifest().scan.model.n_layers {
+        let path = data.join(format!("atlas/layer-00{layer}.examples.parquet"));
+        put_texts(&path, &texts(data, layer));
+    }
+    for folder in ["corpus", "parts"] {
+        fs::remove_dir_all(data.join(folder)).unwrap();
+    }
 }
 
 pub fn tables(data: &Path) -> Vec<PathBuf> {

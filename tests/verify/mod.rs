@@ -12,7 +12,7 @@ use neuroscope::verify::{VerifyOptions, VerifyReport, verify};
 
 use crate::support::{Project, data_command, model, succeed};
 
-fn options(full: bool) -> VerifyOptions {
+pub fn options(full: bool) -> VerifyOptions {
     VerifyOptions {
         neurons: 2,
         examples: 1,

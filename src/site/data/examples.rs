@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use crate::atlas::{AtlasNeuron, Example, Hooks, Window};
+use crate::atlas::{AtlasNeuron, Example, ExampleRow, Hooks, Window};
 use crate::ids::{DocId, Pos, TokenId};
 
 use crate::site::error::SiteError;
@@ -73,12 +73,11 @@ impl Reach {
 }
 
 impl<'a> ExampleTokens<'a> {
-    fn read(example: &'a Example, source: &Source) -> Result<Self, SiteError> {
-        let window = &example.window;
-        let positions = window.start..window.start + window.steps.len() as u32;
-        let tokens = source.tokens(example.doc, positions)?;
+    fn read(row: &'a ExampleRow, source: &Source) -> Result<Self, SiteError> {
+        let example = &row.example;
+        let tokens = source.tokens(row)?;
         let exact = Some((example.pos, example.value));
-        let reach = Reach::of(window, exact, &tokens, source);
+        let reach = Reach::of(&example.window, exact, &tokens, source);
         Ok(Self {
             example,
             tokens,
@@ -117,7 +116,7 @@ impl<'a> Examples<'a> {
             let row = match there.iter().find(same) {
                 Some(&row) => row,
                 None => {
-                    rows.push(ExampleTokens::read(example, source)?);
+                    rows.push(ExampleTokens::read(entry, source)?);
                     there.push(rows.len() - 1);
                     rows.len() - 1
                 }

@@ -8,7 +8,7 @@ use crate::ids::DocId;
 
 use super::examples::push_column;
 use crate::site::error::SiteError;
-use crate::site::source::Source;
+use crate::site::source::Corpus;
 use crate::site::text::texts::{TokenTexts, json_string};
 
 /// Tokens in one file.
@@ -28,22 +28,22 @@ pub(crate) fn file_name(first: u32) -> String {
 }
 
 /// Where the documents' files begin.
-pub(crate) fn starts(source: &Source) -> Vec<u32> {
+pub(crate) fn starts(corpus: &Corpus) -> Vec<u32> {
     let mut starts = Vec::new();
     let mut n = FILE_TOKENS;
-    for doc in 0..source.store.n_documents() as u32 {
+    for doc in 0..corpus.store.n_documents() as u32 {
         if n >= FILE_TOKENS {
             starts.push(doc);
             n = 0;
         }
-        n += source.n_positions(DocId(doc));
+        n += corpus.n_positions(DocId(doc));
     }
     starts
 }
 
 /// The index of the documents' files.
-pub(crate) fn index(source: &Source, starts: &[u32]) -> Vec<u8> {
-    let n_documents = source.store.n_documents() as u32;
+pub(crate) fn index(corpus: &Corpus, starts: &[u32]) -> Vec<u8> {
+    let n_documents = corpus.store.n_documents() as u32;
     let index = Index {
         schema: "neuroscope/documents/v1",
         n_documents,
@@ -56,7 +56,7 @@ pub(crate) fn index(source: &Source, starts: &[u32]) -> Vec<u8> {
 
 /// The file of some documents.
 pub(crate) fn file(
-    source: &Source,
+    corpus: &Corpus,
     texts: &TokenTexts<'_>,
     documents: Range<u32>,
 ) -> Result<Vec<u8>, SiteError> {
@@ -68,7 +68,7 @@ pub(crate) fn file(
         if doc.0 > first {
             json.push(b',');
         }
-        push_document(&mut json, source, texts, doc)?;
+        push_document(&mut json, corpus, texts, doc)?;
     }
     json.extend_from_slice(b"]}\n");
     Ok(json)
@@ -77,13 +77,13 @@ pub(crate) fn file(
 /// Adds a document as JSON, its tokens as those of examples, with their ids.
 fn push_document(
     json: &mut Vec<u8>,
-    source: &Source,
+    corpus: &Corpus,
     texts: &TokenTexts<'_>,
     doc: DocId,
 ) -> Result<(), SiteError> {
-    let info = source.store.info(doc);
+    let info = corpus.store.info(doc);
     let [id, name, license] = [info.id, info.source, info.license].map(json_string);
-    let tokens = source.tokens(doc, 0..source.n_positions(doc))?;
+    let tokens = corpus.tokens(doc, 0..corpus.n_positions(doc))?;
     let head = format!(
         "{{\"doc\":{},\"id\":{id},\"source\":{name},\"license\":{license},\"text\":\"",
         doc.0

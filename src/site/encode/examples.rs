@@ -47,20 +47,25 @@ pub(super) fn push_columns(
     };
     let mut sources: Vec<&str> = Vec::new();
     let mut source_of = |row: &ExampleTokens<'_>| {
-        let name = source.store.source(row.example.doc);
+        let name = source.source_of(row.example.doc)?;
         let known = sources.iter().position(|of| *of == name);
-        known.unwrap_or_else(|| {
+        Some(known.unwrap_or_else(|| {
             sources.push(name);
             sources.len() - 1
-        })
+        }))
     };
-    let places: Vec<usize> = rows.iter().map(&mut source_of).collect();
-    let sources: Vec<String> = sources.into_iter().map(json_string).collect();
-    json.extend_from_slice(b"{\"sources\":[");
-    json.extend_from_slice(sources.join(",").as_bytes());
-    json.push(b']');
-    push_column(json, "doc", &of(&|row| row.example.doc.0 as usize));
-    push_column(json, "source", &places);
+    let places: Option<Vec<usize>> = rows.iter().map(&mut source_of).collect();
+    json.push(b'{');
+    if places.is_some() {
+        let sources: Vec<String> = sources.into_iter().map(json_string).collect();
+        let sources = format!("\"sources\":[{}],", sources.join(","));
+        json.extend_from_slice(sources.as_bytes());
+    }
+    json.extend_from_slice(b"\"doc\":");
+    push_integers(json, &of(&|row| row.example.doc.0 as usize));
+    if let Some(places) = places {
+        push_column(json, "source", &places);
+    }
     push_column(json, "start", &of(&|row| row.example.window.start as usize));
     push_column(json, "peak", &of(&|row| row.peak()));
     push_floats(json, "value", &floats(&|example| Some(example.value)));

@@ -46,7 +46,7 @@ pub(crate) fn model_index(
         "n_documents": scan.corpus.n_documents,
         "n_counted": scan.policy.n_counted,
         "manifest": "manifest.json",
-        "documents": "docs/index.json",
+        "documents": model.has_documents.then_some("docs/index.json"),
         "tokens": model.analysed.then_some("tokens/index.json"),
         "figures": figures,
         "explore": explore::FILE,

@@ -45,16 +45,19 @@ impl Section for Pages<'_> {
             model,
             texts,
         } = self.part;
-        let starts = documents::starts(source);
+        let Some(corpus) = source.corpus() else {
+            return Ok(()); // no document is whole
+        };
+        let starts = documents::starts(corpus);
         site.write(
             &address::of_model(&model.name, "docs/index.json"),
-            &documents::index(source, &starts),
+            &documents::index(corpus, &starts),
         )?;
-        let n_documents = source.store.n_documents() as u32;
+        let n_documents = corpus.store.n_documents() as u32;
         (0..starts.len()).into_par_iter().try_for_each(|at| {
             let end = starts.get(at + 1).copied().unwrap_or(n_documents);
             let file = format!("docs/{}", documents::file_name(starts[at]));
-            let bytes = documents::file(source, texts, starts[at]..end)?;
+            let bytes = documents::file(corpus, texts, starts[at]..end)?;
             site.write(&address::of_model(&model.name, &file), &bytes)
         })
     }

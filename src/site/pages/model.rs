@@ -108,9 +108,11 @@ fn index(
     let at_starts = data.layers.iter().filter_map(|layer| layer.at_starts);
     let info = part.source.atlas.weights_info();
     let page = address::model(name);
+    let counted = model.n_counted.as_ref();
+    let counted = counted.map_or_else(String::new, |n| format!("{n} tokens of "));
     let description = format!(
-        "{name}: {} neurons of {} layers, {} tokens of {}.",
-        model.n_neurons, model.n_layers, model.n_counted, model.corpus
+        "{name}: {} neurons of {} layers, {counted}{}.",
+        model.n_neurons, model.n_layers, model.corpus
     );
     let view = ModelPageView {
         common: site.common(&page, name.clone(), description),

@@ -70,7 +70,7 @@ fn plain_list(part: &ModelPart<'_>, data: &NeuronData<'_>, side: Side) -> PlainL
     let id = if side == data.side() { "example" } else { name };
     let mut html = String::with_capacity(8 * 1024);
     for (n, row) in (1..).zip(data.of_side(side).take(PLAIN_EXAMPLES)) {
-        let source = part.source.store.source(row.example.doc);
+        let source = part.source.source_of(row.example.doc);
         push_example(&mut html, part.texts, source, row, &format!("{id}-{n}"));
     }
     PlainList {

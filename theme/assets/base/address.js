@@ -4,7 +4,7 @@
 /** What the page says of itself: `root`, the way to that of the site, and, where it is about one, the `model`, `layer` and `neuron`. */
 export const here = () => document.body.dataset;
 
-/** The site `{models, root, current}`: models by name, each `[layers, neurons per layer, whether its weights are known]`; `current` is that of the page. */
+/** The site `{models, root, current}`: models by name, each `[layers, neurons per layer, whether its weights are known]`, and `false` if it has no documents; `current` is that of the page. */
 export function siteHere() {
   const { root, model: current } = here();
   return { models: JSON.parse(document.getElementById("models").textContent), root, current };

@@ -1,5 +1,6 @@
 // Examples as heat maps: lists of them, one-line snippets, the value of each token, and the whole document around one.
 
+import { siteHere } from "../base/address.js";
 import { offerCopies } from "../base/copy.js";
 import { element, hasModifier } from "../base/dom.js";
 import { reader } from "../base/loading.js";
@@ -17,11 +18,12 @@ const POST = "post";
 /**
  * A neuron that is read: its record, its examples, and where its things are, all relative to the page: the model's `folder`, whose
  * files `read` reads, and the `address` of its own page, empty if that is this one. A `letter` tells it from another on the page. Its
- * `sides` are those on which it speaks, the dominant one first, of which `main` is the list.
+ * `sides` are those on which it speaks, the dominant one first, of which `main` is the list. It `hasDocuments` if the corpus was there.
  */
 export function reading(record, folder, { address = "", letter = "" } = {}) {
   const sides = sidesOf(record);
-  return { record, folder, address, letter, sides, main: listOf(sides[0]), examples: new Examples(record), read: reader(folder) };
+  const [, , , hasDocuments = true] = siteHere().models[record.model] ?? [];
+  return { record, folder, address, letter, sides, main: listOf(sides[0]), examples: new Examples(record), read: reader(folder), hasDocuments };
 }
 
 // The lists: how they are called, and what they are
@@ -267,16 +269,18 @@ function about(neuron, example, choice) {
   const id = exampleId(neuron, example);
   const name = `example ${example.rank}`;
   const link = element("a", { class: "value", href: `${address}#${id}`, title: "Link to this example" }, number(example.value));
-  const whole = element("button", { type: "button", class: "document", "aria-label": `Document of ${name}`, click: () => showDocument(neuron, example) }, "Document");
+  const open = element("button", { type: "button", class: "document", "aria-label": `Document of ${name}`, click: () => showDocument(neuron, example) }, "Document");
+  const whole = neuron.hasDocuments ? [open] : [];
   const copy = offerCopies(element("button", { type: "button", "aria-label": `Copy ${name}` }, "Copy"), [
     ["Text", () => examples.text(example)],
     ["JSON", () => JSON.stringify(dataOf(neuron, example), null, 1)],
     ["Link", () => linkTo(`${address}#${id}`)],
   ]);
   const { hook_post, duplicates: n } = example;
+  const source = example.source === undefined ? [] : [element("span", { class: "source" }, example.source)];
   const post = hook_post === undefined ? [] : [element("span", {}, `hook_post ${number(hook_post)}`)];
   const like = n === 0 ? [] : [element("span", { title: "other documents with the same tokens up to the peak" }, `and ${n}${n >= 255 ? "+" : ""} like it`)];
-  return element("div", { class: "about" }, link, element("span", { class: "source" }, example.source), ...post, ...like, ...choice, element("span", { class: "do" }, whole, copy));
+  return element("div", { class: "about" }, link, ...source, ...post, ...like, ...choice, element("span", { class: "do" }, ...whole, copy));
 }
 
 /** The address of something on this page, or from it, as others can open it. */

@@ -49,7 +49,7 @@ export class Examples {
     const decoded = valuesOf(values[row], scale[row]);
     decoded[peak[row]] = value[row];
     return {
-      row, doc: doc[row], source: sources[source[row]], start: start[row], peak: peak[row], value: value[row], hook_post: hook_post?.[row],
+      row, doc: doc[row], source: sources?.[source[row]], start: start[row], peak: peak[row], value: value[row], hook_post: hook_post?.[row],
       values: decoded, step: scale[row], max: known?.[row] ?? largest(decoded), context_starts: context_starts?.[row] ?? [],
     };
   }
