@@ -72,6 +72,7 @@ pub fn analyze(
     };
     let lines = model.store;
     let lines = lines.map(|store| LineWriter::new(store, model.vocabulary, old.windowing()));
+    let lines = lines.transpose()?;
     let mut layers: Vec<Vec<Summary>> = Vec::new();
     let each = |layer: u32, found: Vec<NeuronWeights>| {
         weights::write_layer(&folder.path().join(layer_file(layer)), layer, &found)?;

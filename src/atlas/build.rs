@@ -54,6 +54,7 @@ pub fn build(
     let folder = Folder::create(target)?;
     let windowing = windowing(&scan.policy);
     let lines = corpus.map(|of| LineWriter::new(&of.store, of.tokenizer.vocabulary(), windowing));
+    let lines = lines.transpose()?;
     let mut names = Vec::new();
     let mut summaries = Vec::new();
     for layer in 0..scan.model.n_layers {

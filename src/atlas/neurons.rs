@@ -313,7 +313,7 @@ pub(crate) fn neurons_table() -> Arc<Table<Summary>> {
             },
         );
         let about = format!(
-            "what its {} examples peak on, with counts, what it promotes with that sign, and where: made without a model",
+            "what its {} examples peak on, with counts, what stands beside the peaks, what it promotes and suppresses with that sign, and where: made without a model",
             side.name()
         );
         columns.push(column.about(about).since("0.3", "not known"));

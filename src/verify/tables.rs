@@ -93,6 +93,7 @@ pub(super) fn check(
     let layers = (0..scan.model.n_layers).into_par_iter();
     let absent = atlas.absent_from_summaries()?;
     let lines = text.map(|(store, vocabulary)| LineWriter::new(store, vocabulary, windowing));
+    let lines = lines.transpose()?;
     let has_lines = !absent.iter().any(|column| column == "line_positive");
     let lines = lines.as_ref().filter(|_| has_lines);
     let facts = layers.map(|layer| atlas_layer(atlas, &manifests.parts, layer, &whole, lines));

@@ -7,8 +7,10 @@ By docs/definitions.md: the dominant side and its balance, which neurons fire wh
 ratio, ranks, and the lines with their counts. All must be identical; the balance and the peak ratio to a rounding.
 """
 import collections
+import functools
 import io
 import json
+import re
 import sys
 
 import numpy as np
@@ -34,6 +36,8 @@ shares = collections.Counter()
 for source, ids in zip(sources, documents):
     shares[source] += len(ids)
 total = max(1, sum(shares.values()))
+occur = collections.Counter(token for ids in documents for token in ids)
+corpus_tokens = sum(occur.values())
 
 
 def row_and_token(doc, pos):
@@ -57,6 +61,20 @@ is_byte_level = "Ġ" in "".join(list(tokenizer.get_vocab())[:5000])
 added = {token_id: token.content for token_id, token in tokenizer.get_added_tokens_decoder().items()}
 
 
+def is_piece_of_a_character(token_id):
+    token = tokenizer.id_to_token(token_id)
+    if token_id in added or token is None:
+        return False
+    if not is_byte_level:
+        return re.fullmatch("<0x[89A-F].>", token) is not None
+    try:
+        bytes(alphabet[c] for c in token).decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+@functools.cache
 def text_of(token_id):
     if token_id in added:
         return added[token_id]
@@ -84,21 +102,69 @@ def in_line(text):
     return "".join(signs.get(c) or ("" if ord(c) >= 0x20 else chr(0x2400 + ord(c))) if c in signs or control(c) else c for c in inner)
 
 
+def is_cased(char):
+    return char.islower() or char.isupper()
+
+
+def in_word(doc, at):
+    """A token of a document in one line, and whether the word that it is in goes on before it and after it."""
+    before, text, after = (text_of(documents[doc][i]) if 0 <= i < len(documents[doc]) else "" for i in (at - 1, at, at + 1))
+    joined = [bool(a and b) and is_cased(a[-1]) and is_cased(b[0]) for a, b in ((before, text), (text, after))]
+    return in_line(text), *joined
+
+
+def in_list(text):
+    return f"“{text}”" if "," in text else text
+
+
+def common_of(tokens):
+    """Groups of tokens that differ by case at most, the largest first, as `(text, count, pieces)`."""
+    groups = {}
+    for token in tokens:
+        groups.setdefault(token[0].lower(), []).append(token)
+    named = []
+    for group in sorted(groups.values(), key=lambda group: -len(group)):
+        text = collections.Counter(token[0] for token in group).most_common(1)[0][0]
+        goes_on = [all(token[i] for token in group) for i in (1, 2)]
+        named.append(("…" * goes_on[0] + in_list(text) + "…" * goes_on[1], len(group), sum(token[1] or token[2] for token in group)))
+    return named
+
+
 def line_of(side, peaks, weights):
     """What a line says of a side; `peaks` are (doc, pos), best first."""
-    parts, counts = [], {}
+    parts, at_peak, before, after = [], [], [], []
     for doc, pos in peaks:
-        text = in_line(text_of(row_and_token(doc, pos)[1]))
-        counts[text] = counts.get(text, 0) + 1
-    named = sorted(counts.items(), key=lambda entry: -entry[1])[:3]
-    if named:
-        parts.append("peaks on: " + ", ".join(text if n == 1 else f"{text} ×{n}" for text, n in named))
-    if weights is not None:
-        promoted, sign = (weights["top"], 1) if side == "positive" else (weights["bottom"], -1)
-        variance = weights["logit_variance"]
-        if promoted and variance is not None and sign * promoted[0]["value"] >= 5 * variance**0.5:
-            names = list(dict.fromkeys(in_line(text_of(entry["token"])) for entry in promoted))[:3]
-            parts.append("promotes: " + ", ".join(names))
+        if has_bos_position and pos % (capacity + 1) == 0:
+            at_peak.append((in_line(text_of(policy["bos"])), False, False))
+            continue
+        at = pos - pos // (capacity + 1) - 1 if has_bos_position else pos
+        at_peak.append(in_word(doc, at))
+        before += [in_word(doc, at - 1)] if at else []
+        after += [in_word(doc, at + 1)] if at + 1 < len(documents[doc]) else []
+    groups = common_of(at_peak)
+    several = [group for group in groups if group[1] > 1][:3] if len(groups) > 3 else groups
+    others = groups[len(several) :]
+    texts = [text if n == 1 else f"{text} ×{n}" for text, n, _ in several]
+    if others:
+        n_others, n_pieces = (sum(group[i] for group in others) for i in (1, 2))
+        texts.append(f"others ×{n_others}" if several else f"{n_others} different tokens")
+        if 2 * n_others >= len(peaks) and n_pieces >= 0.6 * n_others:
+            texts.append("mostly pieces of words")
+    if texts:
+        parts.append("peaks on: " + ", ".join(texts))
+    for name, tokens in (("preceded by", before), ("followed by", after)):
+        text, n, _ = common_of(tokens)[0] if tokens else ("", 0, 0)
+        if n > 1 and 2 * n >= len(peaks) and text.strip("␣"):
+            parts.append(f"{name}: {text} ×{n}")
+    if weights is not None and weights["logit_variance"] is not None:
+        ends = [(weights["top"], 1), (weights["bottom"], -1)]
+        for verb, (tokens, sign) in zip(("promotes", "suppresses"), ends if side == "positive" else ends[::-1]):
+            far = [entry["token"] for entry in tokens if sign * entry["value"] >= 6 * weights["logit_variance"] ** 0.5]
+            names = {}
+            for text in (text_of(token) for token in far if not is_piece_of_a_character(token) and occur[token] >= max(1, corpus_tokens / 1_000_000)):
+                names.setdefault(in_line(text).lower(), in_line(text))
+            if names:
+                parts.append(f"{verb}: " + ", ".join(in_list(text) for text in list(names.values())[:3]))
     of = collections.Counter(sources[doc] for doc, _ in peaks)
     if of:
         most = max(of.values())
@@ -135,6 +201,8 @@ def f32(x):
 
 
 wrong, checked = [], collections.Counter()
+# first promoted tokens, and those that the corpus lacks, by half standard deviations
+firsts, absent = collections.Counter(), collections.Counter()
 
 
 def same(where, name, found, expected, near=False):
@@ -187,6 +255,11 @@ for layer in range(n_layers):
         q, extreme, sign = (0.999, of["max"], 1) if side == "positive" or not size[side] > 0 else (0.001, of["min"], -1)
         value = quantile(bins, counts, q, of["min"], of["max"])
         same(where, "peak_ratio", found["peak_ratio"], extreme / value if value * sign > 0 else None, near=True)
+        if weights[neuron] and weights[neuron]["logit_variance"]:
+            first = weights[neuron]["top" if side == "positive" else "bottom"][0]
+            deviations = min(abs(first["value"]) / weights[neuron]["logit_variance"] ** 0.5 // 0.5 / 2, 10)
+            firsts[deviations] += 1
+            absent[deviations] += first["token"] not in occur
         for s in peaks:
             same(where, f"line_{s}", found[f"line_{s}"], line_of(s, [peak[:2] for peak in peaks[s]], weights[neuron]))
 
@@ -201,6 +274,9 @@ for measure in ("kurtosis", "skewness", "variance", "range", "frequency", "peak_
 print(f"{len(rows)} neurons: " + ", ".join(f"{name} {n}" for name, n in checked.items()))
 sides = collections.Counter(row["side"] for row in rows)
 print(f"sides {dict(sides)}; at starts {sum(row['at_starts'] for row in rows)}, on either side {sum(row['at_starts_either'] for row in rows)}; dead {sum(row['dead'] for row in rows)}, rare {sum(row['rare'] for row in rows)}")
+if firsts:
+    shares = ", ".join(f"{at}: {firsts[at]}, {absent[at] / firsts[at]:.0%}" for at in sorted(firsts))
+    print(f"first promoted tokens by standard deviations from the mean, and how many of them the corpus lacks: {shares}; of the vocabulary {1 - len(occur) / scan['model']['d_vocab']:.0%}")
 for line in wrong[:20]:
     print(line)
 print(f"{len(wrong)} differ")

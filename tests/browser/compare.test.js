@@ -78,6 +78,25 @@ test("the same list of both, on scales of their own or on one", async () => {
   assert.match(at(), /^tiny\/1\/7\.html#/);
 });
 
+test("bands that only one of them shows stand in their place", async () => {
+  const tabs = () => page.$$eval("[role=tab]", (tabs) => tabs.map((tab) => tab.textContent));
+  await compare("tiny/1/7", "tiny/2/3");
+  const every = await tabs();
+  await page.route("**/tiny/1/7.html", async (route) => {
+    const response = await route.fetch();
+    // all but the outermost are small beside it
+    const body = (await response.text()).replace(/(?<=id="neuron">).*?(?=<\/script>)/s, (json) => {
+      const record = JSON.parse(json);
+      return JSON.stringify({ ...record, stats: { ...record.stats, max: 1e6 }, side: { ...record.side, both: true }, at_starts: false }).replaceAll("<", "\\u003c");
+    });
+    await route.fulfill({ response, body });
+  });
+  await compare("tiny/1/7", "tiny/2/3");
+  const shown = await tabs();
+  assert.ok(shown.filter((tab) => tab.endsWith("%")).length > 2);
+  assert.deepEqual(shown, every.filter((tab) => shown.includes(tab)));
+});
+
 test("neurons are chosen, swapped, and in the address", async () => {
   await compare("tiny/1/7", "tiny/2/3");
   await page.click("button[name=swap]");

@@ -317,7 +317,7 @@ const whenItFires = (sign) => [`Promotes when it fires (${sign})`, `Suppresses w
 test("tokens are those of the side whose examples are seen", async () => {
   const all = (await neurons()).map((neuron) => ({ ...neuron, record: recordIn(neuron) }));
   for (const name of ["positive", "negative"]) {
-    const { address } = all.find(({ record: { side } }) => side?.name === name && !side.both);
+    const { address } = all.find(({ record: { side, at_starts } }) => side?.name === name && !side.both && !at_starts);
     const { logits, lists } = await open(address);
     const [top, bottom] = [logits.top.id[0], logits.bottom.id[0]];
     const shows = { positive: [whenItFires("+"), [top, bottom]], negative: [whenItFires("−"), [bottom, top]] };
@@ -342,6 +342,15 @@ test("tokens are those of the side whose examples are seen", async () => {
     assert.match(await hint.textContent(), /^The dominant side,/);
     assert.deepEqual(await page.$$eval("[role=tab].speaks", (tabs) => tabs.map(({ id }) => `#${id}`)), [tab[name]]);
   }
+});
+
+test("sides of a neuron that fires at starts are said to be those away from starts", async () => {
+  const side = { name: "negative", balance: 0.5, both: false };
+  await openWith("tiny/1/7.html", (record) => ({ ...record, side, at_starts: true }));
+  const hint = page.locator("#list-hint");
+  assert.equal(await hint.textContent(), "The dominant side away from starts, one per document.");
+  await page.click("#top-tab");
+  assert.equal(await hint.textContent(), "The weaker side, 50.0 % as large away from starts, one per document.");
 });
 
 test("where both sides are nearly as large they are shown alike", async () => {

@@ -4,7 +4,7 @@ import { asked, comparison, folderOf, modelPage, neuronPage, siteHere } from "..
 import { element } from "../base/dom.js";
 import { turns } from "../base/loading.js";
 import { tabRow } from "../base/tabs.js";
-import { bandsOf, idOf, item, listsOf, reading, scaleChoice, wordsOf } from "../draw/examples.js";
+import { bandsOf, highestFirst, idOf, item, listsOf, reading, scaleChoice, wordsOf } from "../draw/examples.js";
 import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neuronLink, RELATIONS, vPlot } from "../draw/parts.js";
 import { faultOf, parseNeuron } from "../read/places.js";
 import { openNeuron } from "../read/record.js";
@@ -62,7 +62,7 @@ async function load(side) {
 
 function head({ letter, name, address, folder, page, record }) {
   const tags = [...page.querySelectorAll("a.tag")].map((tag) => element("a", { class: "tag", href: modelPage(folder, tag.hash) }, tag.textContent));
-  const lines = Array.from(page.querySelectorAll("p.automatic"), (line) => element("p", { class: "automatic" }, ...[".sign", "bdi"].flatMap((part) => [line.querySelector(part), " "]), "automatic"));
+  const lines = Array.from(page.querySelectorAll("p.automatic"), (line) => element("p", { class: "automatic" }, ...[".sign", "bdi"].flatMap((part) => [line.querySelector(part), " "]), element("small", {}, "automatic")));
   return element("div", { class: "kind" }, element("h2", {}, element("span", { class: "letter" }, letter), " ", element("a", { href: address }, name)),
     element("code", {}, record.hook), ...tags, ...lines);
 }
@@ -104,7 +104,8 @@ function relations([a, b]) {
 }
 
 function exampleTabs(neurons) {
-  const names = [...new Set(neurons.flatMap((neuron) => [...listsOf({ ...neuron, main: "top" }), ...bandsOf(neuron).shown]))];
+  const all = (names) => [...new Set(neurons.flatMap(names))];
+  const names = [...all((neuron) => listsOf({ ...neuron, main: "top" })), ...all((neuron) => bandsOf(neuron).shown).sort(highestFirst)];
   const explanation = hint();
   const column = (neuron, list) => {
     const examples = neuron.examples.list(list);

@@ -35,8 +35,9 @@ const ENDS = { top: "Most positive", bottom: "Most negative" };
 function ofSide(record, list) {
   if (!record.side) return undefined;
   const { both, balance, name } = record.side;
-  if (both) return "One of two equal sides";
-  return list === listOf(name) ? "The dominant side" : `The weaker side, ${percent(balance)} as large`;
+  const apart = record.at_starts ? " away from starts" : ""; // where values may be far larger
+  if (both) return `One of two equal sides${apart}`;
+  return list === listOf(name) ? `The dominant side${apart}` : `The weaker side, ${percent(balance)} as large${apart}`;
 }
 
 const NAMES = [ // of lists, with what is to be said of each
@@ -63,6 +64,7 @@ export function wordsOf(record, list) {
 
 const isBand = (list) => list.startsWith("band_");
 const lowEnd = (band) => Number(band.split("_")[1]);
+export const highestFirst = (a, b) => lowEnd(b) - lowEnd(a); // of bands
 const SILENT = 0.01; // of a neuron's largest magnitude
 const rankOf = (list) => NAMES.findIndex(([name]) => name.test(list));
 
@@ -74,7 +76,7 @@ export function listsOf({ examples, main }) {
 
 /** The population bands, the highest first: those that are `shown`, and those `hidden`, whose values tell nothing of the neuron. */
 export function bandsOf({ examples, record, sides }) {
-  const bands = examples.names.filter(isBand).sort((a, b) => lowEnd(b) - lowEnd(a));
+  const bands = examples.names.filter(isBand).sort(highestFirst);
   const { min, max } = record.stats;
   const least = SILENT * Math.max(Math.abs(min), Math.abs(max));
   const outermost = sides.map((side) => (side === "positive" ? bands.at(0) : bands.at(-1)));
