@@ -14,6 +14,9 @@ pub(super) const COMPARE: &str = "compare.html";
 /// The page in place of one that is not there.
 pub(super) const NOT_FOUND: &str = "404.html";
 
+/// The page of a layer that shows any of its neurons.
+const SHOWN: &str = "neuron.html";
+
 /// A folder's own page, which needs no name in an address.
 const INDEX: &str = "index.html";
 
@@ -52,6 +55,26 @@ pub(super) fn record(model: &str, NeuronId { layer, neuron }: NeuronId) -> Strin
     of_layer(model, layer, &format!("{neuron}.json"))
 }
 
+/// The packed file that begins with a neuron.
+pub(super) fn neurons(model: &str, NeuronId { layer, neuron }: NeuronId) -> String {
+    of_layer(model, layer, &format!("neurons-{neuron:06}.gz"))
+}
+
+/// The packed file with the hooks beside the values of the same neurons.
+pub(super) fn hooks(model: &str, NeuronId { layer, neuron }: NeuronId) -> String {
+    of_layer(model, layer, &format!("hooks-{neuron:06}.gz"))
+}
+
+/// A packed file of the text.
+pub(super) fn text(model: &str, at: u64) -> String {
+    of_model(model, &format!("text/{at:06}.gz"))
+}
+
+/// A file in gzip.
+pub(super) fn in_gzip(file: &str) -> String {
+    format!("{file}.gz")
+}
+
 /// A neuron's card.
 pub(super) fn card(model: &str, NeuronId { layer, neuron }: NeuronId) -> String {
     of_layer(model, layer, &format!("{neuron}/card.html"))
@@ -60,6 +83,19 @@ pub(super) fn card(model: &str, NeuronId { layer, neuron }: NeuronId) -> String 
 /// A neuron's page in its layer's folder.
 pub(super) fn neuron_file(neuron: u32) -> String {
     format!("{neuron}.html")
+}
+
+/// The page of a layer that shows any of its neurons.
+pub(super) fn shown(model: &str, layer: u32) -> String {
+    of_layer(model, layer, SHOWN)
+}
+
+/// A neuron's page from its layer's folder: its own, or the one that shows all neurons of a layer that are packed.
+pub(super) fn neuron_link(is_packed: bool, neuron: u32) -> String {
+    match is_packed {
+        true => format!("{SHOWN}?n={neuron}"),
+        false => neuron_file(neuron),
+    }
 }
 
 /// The last neuron of the layer before a layer, or the first of the next, from a page in that layer's folder.

@@ -16,6 +16,7 @@ use super::address;
 use super::api;
 use super::content::{Content, Page, Warning, is_relative};
 use super::error::SiteError;
+use super::layout::{self, Packing};
 use super::model;
 use super::options::{SiteOptions, with_scheme};
 use super::output::{self, Output, OutputReport};
@@ -119,8 +120,17 @@ pub fn build(
         .iter()
         .map(|data| Source::open(data))
         .collect::<Result<Vec<_>, _>>()?;
+    let texts: Vec<TokenTexts<'_>> = sources
+        .iter()
+        .map(|source| TokenTexts::new(source.vocabulary()))
+        .collect();
+    let packings = sources
+        .iter()
+        .zip(&texts)
+        .map(|(source, texts)| layout::choose(source, texts, inputs.options))
+        .collect::<Result<Vec<_>, _>>()?;
     let output = Output::open(out, &OWN_PAGES)?;
-    let view = site_view(inputs.options, &content, &sources);
+    let view = site_view(inputs.options, &content, &sources, &packings);
     theme.show(&view);
     let site = Site {
         options: inputs.options,
@@ -136,12 +146,14 @@ pub fn build(
     site.own_pages()?;
     api::write(&site, sources.iter().map(|source| &source.atlas))?;
     let mut models = Vec::new();
-    for (source, view) in sources.iter().zip(&view.models) {
+    let layouts = texts.iter().zip(&packings);
+    for ((source, view), (texts, packing)) in sources.iter().zip(&view.models).zip(layouts) {
         model::write(&ModelPart {
             site: &site,
             source,
             model: view,
-            texts: &TokenTexts::new(source.vocabulary()),
+            texts,
+            packing: packing.as_ref(),
         })?;
         let info = &source.atlas.manifest().scan.model;
         models.push((
@@ -233,7 +245,12 @@ fn check_addresses(content: &Content) -> Result<(), SiteError> {
     Ok(())
 }
 
-fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> SiteView {
+fn site_view(
+    options: &SiteOptions,
+    content: &Content,
+    sources: &[Source],
+    packings: &[Option<Packing>],
+) -> SiteView {
     let mut pages: Vec<&Page> = content
         .pages
         .iter()
@@ -253,9 +270,9 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
     let logo = LOGOS
         .into_iter()
         .find(|logo| content.files.contains_key(*logo));
-    let model = |source: &Source| {
+    let model = |(source, packing): (&Source, &Option<Packing>)| {
         let bos = source.bos().map(|text| lone_token(&text));
-        ModelView::new(source, bos)
+        ModelView::new(source, bos, packing.as_ref())
     };
     SiteView {
         title: options.title.clone(),
@@ -264,7 +281,7 @@ fn site_view(options: &SiteOptions, content: &Content, sources: &[Source]) -> Si
         menu: pages.chain(links).collect(),
         logo,
         footer: content.footer.clone(),
-        models: sources.iter().map(model).collect(),
+        models: sources.iter().zip(packings).map(model).collect(),
     }
 }
 

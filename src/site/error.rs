@@ -9,6 +9,8 @@ use crate::hint::Hint;
 use crate::ids::{ModelName, ModelNameError};
 use crate::tokens::store::StoreError;
 
+use super::pack::ColumnError;
+
 /// What can go wrong while a site is built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -45,6 +47,15 @@ pub enum SiteError {
         /// Why.
         source: io::Error,
     },
+    /// Records cannot be put into a packed file.
+    #[error("records cannot be packed: {0}")]
+    Pack(ColumnError),
+    /// A packed file cannot be compressed.
+    #[error("a file cannot be compressed")]
+    Compress,
+    /// Packed sites have the text once, from the corpus.
+    #[error("the corpus is not there, and the layout `packed` needs it")]
+    NoCorpusToPack,
     /// A file of the site would take the place of somebody's own.
     #[error("`{0}` was not written by neuroscope, but a page should be there")]
     Foreign(PathBuf),

@@ -22,6 +22,7 @@ mod layout;
 mod model;
 mod options;
 mod output;
+mod pack;
 mod pages;
 mod part;
 mod search;

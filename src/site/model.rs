@@ -24,9 +24,6 @@ use super::part::ModelPart;
 use super::search::{Lines, Words};
 use super::section::Section;
 
-/// Neurons that are read at a time.
-const CHUNK: usize = 32;
-
 /// Writes everything of a model.
 pub(super) fn write(part: &ModelPart<'_>) -> Result<(), SiteError> {
     let layers = (0..part.model.n_layers).into_par_iter();
@@ -53,7 +50,7 @@ fn sections<'a>(part: &ModelPart<'a>, figures: &'a [LayerFigures]) -> Vec<Box<dy
     let options = part.site.options;
     let mut sections: Vec<Box<dyn Section + 'a>> = vec![
         Box::new(LayerPages::new(*part, figures)),
-        layout::of(*part),
+        layout::section(*part),
         Box::new(Lines::new(*part)),
         Box::new(Words::new(*part)),
         Box::new(Explore::new(*part)),
@@ -82,7 +79,7 @@ fn overview(
     ))
 }
 
-/// Shows a layer and its neurons to all sections.
+/// Shows a layer, and its neurons some at a time, to all sections.
 fn write_layer(
     part: &ModelPart<'_>,
     layer: u32,
@@ -106,22 +103,27 @@ fn write_layer(
     // each neuron is read with its own weights
     let data = LayerData::new(layer, &summaries, None, regions, population);
     let neurons = Mutex::new(atlas.layer(layer)?);
+    let n_at_once = layout::n_at_once(part);
     let next = || {
         let mut neurons = neurons.lock().unwrap_or_else(PoisonError::into_inner);
-        let chunk: Vec<_> = neurons.by_ref().take(CHUNK).collect();
+        let chunk: Vec<_> = neurons.by_ref().take(n_at_once).collect();
         (!chunk.is_empty()).then_some(chunk)
     };
     // whoever has nothing else to do reads the next ones, while others write theirs
     let worker = |_| -> Result<(), SiteError> {
         while let Some(chunk) = next() {
-            for neuron in chunk {
-                let neuron = neuron?;
-                let neuron = NeuronData::read(part, &data, &neuron)?;
-                for section in sections {
-                    section.neuron(&neuron)?;
-                }
-                part.site.count_neuron()?;
+            let chunk = chunk.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let neurons = chunk
+                .iter()
+                .map(|neuron| {
+                    let documentation = part.documentation(neuron.id);
+                    NeuronData::read(part.source, documentation, &data, neuron)
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            for section in sections {
+                section.neurons(&neurons)?;
             }
+            part.site.count_neurons(neurons.len())?;
         }
         Ok(())
     };

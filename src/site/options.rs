@@ -31,6 +31,9 @@ pub struct SiteOptions {
     /// Language of the site's texts.
     #[cfg_attr(feature = "cli", arg(long, value_name = "CODE"))]
     pub language: String,
+    /// How neurons are held.
+    #[cfg_attr(feature = "cli", arg(long, value_enum, value_name = "LAYOUT"))]
+    pub layout: LayoutOption,
     /// Whether HTML in Markdown is passed on as it is; otherwise it is sanitised.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub raw_html: bool,
@@ -43,6 +46,18 @@ pub struct SiteOptions {
     /// Whether each neuron is also written as DeepDecipher's clients read it, `/api/<model>/all/<layer>/<neuron>`.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub deepdecipher: bool,
+}
+
+/// How a site holds neurons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "lowercase")]
+pub enum LayoutOption {
+    /// A page for each.
+    #[default]
+    Pages,
+    /// Some in a packed file, shown by one page for each layer.
+    Packed,
 }
 
 /// A link of the menu.
@@ -62,6 +77,7 @@ impl Default for SiteOptions {
             menu: Vec::new(),
             base_url: None,
             language: "en".into(),
+            layout: LayoutOption::default(),
             raw_html: false,
             neuron_json: false,
             cards: true,

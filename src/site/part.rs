@@ -1,10 +1,16 @@
 //! The part of a site that is about one model.
 
+use serde::Serialize;
+
 use crate::ids::NeuronId;
 
+use super::address;
 use super::content::{Explanation, Page};
+use super::error::SiteError;
+use super::layout::Packing;
+use super::pack::{PackFile, gzip};
 use super::source::Source;
-use super::text::texts::TokenTexts;
+use super::text::texts::{TokenTexts, json};
 use super::view::ModelView;
 use super::writer::Site;
 
@@ -15,13 +21,21 @@ pub(super) struct ModelPart<'a> {
     pub(super) source: &'a Source,
     pub(super) model: &'a ModelView,
     pub(super) texts: &'a TokenTexts<'a>,
+    /// How its neurons are packed, if they are.
+    pub(super) packing: Option<&'a Packing>,
 }
 
 /// What people, and programs for them, have written about a neuron.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default, Serialize)]
 pub(super) struct Documentation<'a> {
     pub(super) note: Option<&'a Page>,
     pub(super) explanations: &'a [Explanation],
+}
+
+impl Documentation<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.note.is_none() && self.explanations.is_empty()
+    }
 }
 
 impl<'a> ModelPart<'a> {
@@ -40,6 +54,27 @@ impl<'a> ModelPart<'a> {
         let notes = self.site.content.notes.iter();
         let own = notes.filter(move |((model, _), _)| model == name);
         own.map(|((_, id), note)| (*id, note))
+    }
+
+    /// Makes a file of the model hold JSON; where neurons are packed, in gzip.
+    pub(super) fn write_json(&self, file: &str, json: &[u8]) -> Result<(), SiteError> {
+        let name = address::of_model(&self.model.name, file);
+        match self.packing {
+            None => self.site.write(&name, json),
+            Some(_) => self.site.write(&address::in_gzip(&name), &gzip(json)?),
+        }
+    }
+
+    /// Makes a file of the model hold a record: as JSON, or packed where neurons are. The name is without its ending.
+    pub(super) fn write_record(&self, file: &str, record: &impl Serialize) -> Result<(), SiteError> {
+        let Some(packing) = self.packing else {
+            return self.write_json(&format!("{file}.json"), &json(record)?);
+        };
+        let mut packed = PackFile::default();
+        packed.push(record)?;
+        let name = address::of_model(&self.model.name, file);
+        self.site
+            .write(&address::in_gzip(&name), &packed.finish(packing.build)?)
     }
 
     /// Number of the model's neurons.

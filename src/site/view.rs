@@ -5,12 +5,13 @@ use serde::Serialize;
 use crate::atlas::facts::{Fact, RANKED, RARE_ONE_IN, facts};
 use crate::atlas::{Atlas, BANDS, ModelInfo, Policy};
 
+use super::layout::{Packing, PackingInfo};
 use super::source::Source;
 use super::text::display::calm;
 use super::text::format::{band, count, human, number};
 
 /// What every page has, beside the site, its assets and the page's model.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub(super) struct Common {
     /// Relative path to the site's root: empty, or `../` some times.
     pub(super) root: String,
@@ -53,6 +54,8 @@ pub(super) struct ModelView {
     pub(super) mlp: String,
     pub(super) family: String,
     pub(super) gated: bool,
+    /// How its neurons are packed; without it, each has a page.
+    pub(super) packing: Option<PackingInfo>,
     /// Whether its weights were analysed.
     pub(super) analysed: bool,
     pub(super) hook: String,
@@ -150,7 +153,7 @@ fn missing_bands(policy: &Policy) -> Vec<String> {
 }
 
 impl ModelView {
-    pub(super) fn new(source: &Source, bos: Option<String>) -> Self {
+    pub(super) fn new(source: &Source, bos: Option<String>, packing: Option<&Packing>) -> Self {
         let atlas: &Atlas = &source.atlas;
         let manifest = atlas.manifest();
         let (scan, neuroscope) = (&manifest.scan, &manifest.neuroscope);
@@ -161,6 +164,7 @@ impl ModelView {
             mlp: model.mlp.clone(),
             family: model.family.clone(),
             gated: model.gated,
+            packing: packing.map(Packing::info),
             analysed: atlas.weights_info().is_some(),
             hook: policy.hook.clone(),
             corpus: calm(&scan.corpus.name).into_owned(),

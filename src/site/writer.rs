@@ -81,9 +81,10 @@ impl Site<'_> {
         self.theme.render(template, model, view)
     }
 
-    /// Says that the page of one more neuron is done.
-    pub(super) fn count_neuron(&self) -> Result<(), SiteError> {
-        match (self.progress)(self.done.fetch_add(1, Ordering::Relaxed) + 1) {
+    /// Says that some more neurons are done.
+    pub(super) fn count_neurons(&self, n: usize) -> Result<(), SiteError> {
+        let n = n as u64;
+        match (self.progress)(self.done.fetch_add(n, Ordering::Relaxed) + n) {
             true => Ok(()),
             false => Err(SiteError::Interrupted),
         }

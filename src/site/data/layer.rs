@@ -31,7 +31,7 @@ impl<'a> LayerData<'a> {
 }
 
 /// How many neurons of the layer and of the model are ranked by each measure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Population {
     pub(crate) layer: [u32; N_RANKED],
     pub(crate) model: [u32; N_RANKED],

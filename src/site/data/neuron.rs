@@ -4,7 +4,8 @@ use crate::ids::NeuronId;
 use super::examples::{ExampleTokens, Examples};
 use super::layer::LayerData;
 use crate::site::error::SiteError;
-use crate::site::part::{Documentation, ModelPart};
+use crate::site::part::Documentation;
+use crate::site::source::Source;
 
 /// A neuron with the tokens of its examples and what was written about it.
 pub(crate) struct NeuronData<'a> {
@@ -20,7 +21,8 @@ pub(crate) struct NeuronData<'a> {
 impl<'a> NeuronData<'a> {
     /// Reads the tokens of a neuron's examples.
     pub(crate) fn read(
-        part: &ModelPart<'a>,
+        source: &Source,
+        documentation: Documentation<'a>,
         layer: &'a LayerData<'a>,
         neuron: &'a AtlasNeuron,
     ) -> Result<Self, SiteError> {
@@ -28,9 +30,9 @@ impl<'a> NeuronData<'a> {
         Ok(Self {
             layer,
             neuron,
-            examples: Examples::read(neuron, part.source)?,
-            documentation: part.documentation(id),
-            flat: id.layer * part.model.d_mlp + id.neuron,
+            examples: Examples::read(neuron, source)?,
+            documentation,
+            flat: id.layer * source.atlas.manifest().scan.model.d_mlp + id.neuron,
         })
     }
 

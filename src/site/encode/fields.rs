@@ -1,17 +1,39 @@
-//! Values by name, in an order.
+//! What records are made of beside numbers and texts.
 
-use serde::ser::SerializeMap;
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
+
+use crate::site::pack::{COSINE, SHORT};
 
 /// Values by name, in this order.
 pub(crate) struct Fields<T>(pub(in crate::site) Vec<(&'static str, T)>);
 
 impl<T: Serialize> Serialize for Fields<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        let mut fields = serializer.serialize_struct("Fields", self.0.len())?;
         for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
+            fields.serialize_field(name, value)?;
         }
-        map.end()
+        fields.end()
+    }
+}
+
+/// A number of which packed files keep four to five digits, JSON six.
+#[derive(Clone, Copy)]
+pub(crate) struct Short(pub(in crate::site) f64);
+
+impl Serialize for Short {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(SHORT, &self.0)
+    }
+}
+
+/// A cosine of which packed files keep four decimals, JSON what it has.
+#[derive(Clone, Copy)]
+pub(crate) struct Cosine(pub(in crate::site) f64);
+
+impl Serialize for Cosine {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(COSINE, &self.0)
     }
 }

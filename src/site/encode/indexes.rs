@@ -6,6 +6,7 @@ use crate::atlas::facts::{RANKED, facts};
 use crate::atlas::{Class, NeuronWeights, Role, Summary};
 use crate::ids::NeuronId;
 
+use crate::site::address;
 use crate::site::data::{LayerData, ModelData};
 use crate::site::explore;
 use crate::site::part::ModelPart;
@@ -26,7 +27,7 @@ pub(crate) fn model_index(
     });
     let top = data.top.iter().map(|of| {
         let NeuronId { layer, neuron } = of.id;
-        serde_json::json!({"layer": layer, "neuron": neuron, "page": format!("{layer}/{neuron}.html"), "line": of.line})
+        serde_json::json!({"layer": layer, "neuron": neuron, "page": format!("{layer}/{}", address::neuron_link(model.packing.is_some(), neuron)), "line": of.line})
     });
     let notes = part.notes().map(
         |(id, note)| serde_json::json!({"layer": id.layer, "neuron": id.neuron, "title": note.title}),
@@ -46,15 +47,19 @@ pub(crate) fn model_index(
         "n_documents": scan.corpus.n_documents,
         "n_counted": scan.policy.n_counted,
         "manifest": "manifest.json",
-        "documents": model.has_documents.then_some("docs/index.json"),
+        "documents": (model.has_documents && model.packing.is_none()).then_some("docs/index.json"),
         "tokens": model.analysed.then_some("tokens/index.json"),
         "figures": figures,
         "explore": explore::FILE,
         "words": "words/index.json",
         "lines": "lines/",
-        "lines_per_file": search::PER_FILE,
-        "neuron": "{layer}/{neuron}.html",
+        "lines_per_file": search::lines_per_file(part),
+        "neuron": match model.packing {
+            None => "{layer}/{neuron}.html",
+            Some(_) => "{layer}/neuron.html?n={neuron}",
+        },
         "neuron_json": part.site.options.neuron_json,
+        "packing": model.packing,
         "statistics": model.statistics,
         "missing": data.missing,
         "measures": model.measures,

@@ -2,7 +2,7 @@
 
 pub(super) mod documents;
 mod examples;
-mod fields;
+pub(super) mod fields;
 pub(super) mod indexes;
 pub(super) mod record;
 pub(super) mod token_index;

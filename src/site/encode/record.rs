@@ -22,7 +22,7 @@ const QUANTILES: [&str; 9] = [
 ];
 
 #[derive(Serialize)]
-struct RecordHead<'a> {
+pub(crate) struct RecordHead<'a> {
     schema: &'static str,
     model: &'a str,
     layer: u32,
@@ -176,13 +176,13 @@ impl<'a> RecordWriter<'a> {
         Self { source, texts }
     }
 
-    /// A neuron's record as JSON that can stand in HTML.
-    pub(crate) fn record(&self, data: &NeuronData<'_>) -> Vec<u8> {
+    /// A neuron's record without its examples.
+    pub(crate) fn head<'d>(&'d self, data: &'d NeuronData<'_>) -> RecordHead<'d> {
         let (neuron, examples) = (data.neuron, &data.examples);
         let scan = &self.source.atlas.manifest().scan;
         let vocabulary = self.texts.vocabulary();
         let weights = neuron.weights.as_ref();
-        let head = RecordHead {
+        RecordHead {
             schema: SCHEMA,
             model: &scan.model.name,
             layer: neuron.id.layer,
@@ -198,7 +198,13 @@ impl<'a> RecordWriter<'a> {
             logits: weights.map(|w| TokenLists::new(&w.top, &w.bottom, vocabulary)),
             weights: weights.map(|w| WeightsRecord::new(w, data.layer.regions, vocabulary)),
             interest: interest(neuron, &data.layer.population),
-        };
+        }
+    }
+
+    /// A neuron's record as JSON that can stand in HTML.
+    pub(crate) fn record(&self, data: &NeuronData<'_>) -> Vec<u8> {
+        let examples = &data.examples;
+        let head = self.head(data);
         let head = safe_in_html(serde_json::to_string(&head).unwrap_or_default());
         let mut json = Vec::with_capacity(head.len() + examples.rows.len() * 512);
         // the examples are JSON already: they take the place of the brace at the end

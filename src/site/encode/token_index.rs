@@ -4,15 +4,19 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::atlas::{Peaks, ScanIdentity, TokenBatches, TokenRow};
+use crate::atlas::{Peaks, TokenBatches, TokenRow};
 use crate::ids::NeuronId;
 
+use super::fields::Short;
 use crate::site::error::SiteError;
+use crate::site::part::ModelPart;
 use crate::site::text::format::round;
 use crate::site::text::texts::json;
 
-/// Tokens whose neurons are in one file.
-pub(crate) const TOKENS_PER_FILE: usize = 128;
+/// Tokens whose neurons are in one file, unless there would be too many files.
+const TOKENS_PER_FILE: usize = 128;
+/// Most files of a packed model.
+const MOST_FILES: usize = 800;
 
 /// Tokens whose texts are in one file.
 const NAMES_PER_FILE: usize = 2048;
@@ -23,10 +27,8 @@ struct TokenRecord {
     text: String,
     #[serde(flatten)]
     firing: Option<FiringRecord>,
-    promoted_logit: Vec<(u32, f64)>,
-    suppressed_logit: Vec<(u32, f64)>,
-    promoted_v: Vec<(u32, f64)>,
-    suppressed_v: Vec<(u32, f64)>,
+    #[serde(flatten)]
+    signed: Option<SignedRecord>,
     peaks_top: Vec<(u32, u32)>,
     n_peaks_top: u32,
     peaks_bottom: Vec<(u32, u32)>,
@@ -36,10 +38,19 @@ struct TokenRecord {
 /// The neurons that promote and suppress a token when they fire; not known in atlases of before 0.3.
 #[derive(Serialize)]
 struct FiringRecord {
-    promoted_by: Vec<(u32, f64)>,
-    suppressed_by: Vec<(u32, f64)>,
-    promoted_by_v: Vec<(u32, f64)>,
-    suppressed_by_v: Vec<(u32, f64)>,
+    promoted_by: Vec<(u32, Short)>,
+    suppressed_by: Vec<(u32, Short)>,
+    promoted_by_v: Vec<(u32, Short)>,
+    suppressed_by_v: Vec<(u32, Short)>,
+}
+
+/// The neurons with the largest and the smallest weights; where the others are known, packed models are without these.
+#[derive(Serialize)]
+struct SignedRecord {
+    promoted_logit: Vec<(u32, Short)>,
+    suppressed_logit: Vec<(u32, Short)>,
+    promoted_v: Vec<(u32, Short)>,
+    suppressed_v: Vec<(u32, Short)>,
 }
 
 /// A file of tokens with their neurons.
@@ -53,17 +64,22 @@ struct TokensRecord {
 /// Batches that are turned into files at a time.
 const BATCHES: usize = 16;
 
-/// Takes a file: its name and its bytes.
-pub(crate) type Write<'a> = dyn Fn(&str, Vec<u8>) -> Result<(), SiteError> + Sync + 'a;
+/// Tokens whose neurons are in one file.
+pub(crate) fn tokens_per_file(part: &ModelPart<'_>) -> usize {
+    let n_tokens = part.source.atlas.manifest().scan.model.d_vocab as usize;
+    match part.packing {
+        None => TOKENS_PER_FILE,
+        Some(_) => TOKENS_PER_FILE.max(n_tokens.div_ceil(MOST_FILES)),
+    }
+}
 
-/// Gives `write` every file with its name, and answers the number of tokens.
-pub(crate) fn write(
-    scan: &ScanIdentity,
-    mut batches: TokenBatches,
-    write: &Write<'_>,
-) -> Result<usize, SiteError> {
-    let model = &scan.model;
+/// Writes the files, and answers the number of tokens.
+pub(crate) fn write(part: &ModelPart<'_>, mut batches: TokenBatches) -> Result<usize, SiteError> {
+    let scan = &part.source.atlas.manifest().scan;
+    let (model, per_file) = (&scan.model, tokens_per_file(part));
     let have_firing = batches.have_firing();
+    let have_signed = !have_firing || part.packing.is_none();
+    let write = |file: &str, bytes: Vec<u8>| part.write_json(&format!("tokens/{file}"), &bytes);
     let mut texts: Vec<String> = Vec::new();
     loop {
         let some = batches
@@ -73,10 +89,10 @@ pub(crate) fn write(
         if some.is_empty() {
             break;
         }
-        let first = |at: usize| texts.len() + at * TOKENS_PER_FILE;
+        let first = |at: usize| texts.len() + at * per_file;
         some.par_iter().enumerate().try_for_each(|(at, batch)| {
-            let tokens = tokens(first(at), batch, model.d_mlp, have_firing);
-            write(&format!("{:06}.json", first(at)), json(&tokens)?)
+            let tokens = tokens(first(at), batch, model.d_mlp, have_firing, have_signed);
+            part.write_record(&format!("tokens/{:06}", first(at)), &tokens)
         })?;
         texts.extend(some.into_iter().flatten().map(|row| row.text));
     }
@@ -91,7 +107,7 @@ pub(crate) fn write(
         "d_mlp": model.d_mlp,
         "n_tokens": texts.len(),
         "top_k": scan.policy.stats.top_k,
-        "tokens_per_file": TOKENS_PER_FILE,
+        "tokens_per_file": per_file,
         "names": firsts,
     });
     write("index.json", json(&index)?)?;
@@ -99,11 +115,17 @@ pub(crate) fn write(
 }
 
 /// The neurons of some tokens, the first of which has the id `first`.
-fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32, have_firing: bool) -> TokensRecord {
+fn tokens(
+    first: usize,
+    tokens: &[TokenRow],
+    d_mlp: u32,
+    have_firing: bool,
+    have_signed: bool,
+) -> TokensRecord {
     let flat = |list: &[(NeuronId, f32)]| {
         let pair = |(id, value): &(NeuronId, f32)| {
             let value = round(f64::from(*value)).unwrap_or_default();
-            (id.layer * d_mlp + id.neuron, value)
+            (id.layer * d_mlp + id.neuron, Short(value))
         };
         list.iter().map(pair).collect::<Vec<_>>()
     };
@@ -123,16 +145,21 @@ fn tokens(first: usize, tokens: &[TokenRow], d_mlp: u32, have_firing: bool) -> T
                 suppressed_by_v,
             }
         });
-        let [promoted_logit, suppressed_logit] = [0, 1].map(|end| flat(&token.by_logit[end]));
-        let [promoted_v, suppressed_v] = [0, 1].map(|end| flat(&token.by_v[end]));
+        let signed = have_signed.then(|| {
+            let [promoted_logit, suppressed_logit] = [0, 1].map(|end| flat(&token.by_logit[end]));
+            let [promoted_v, suppressed_v] = [0, 1].map(|end| flat(&token.by_v[end]));
+            SignedRecord {
+                promoted_logit,
+                suppressed_logit,
+                promoted_v,
+                suppressed_v,
+            }
+        });
         let [top, bottom]: [&Peaks; 2] = [&token.peaks[0], &token.peaks[1]];
         TokenRecord {
             text: row.text.clone(),
             firing,
-            promoted_logit,
-            suppressed_logit,
-            promoted_v,
-            suppressed_v,
+            signed,
             peaks_top: counts(top),
             n_peaks_top: top.n_neurons,
             peaks_bottom: counts(bottom),

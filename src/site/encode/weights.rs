@@ -6,7 +6,7 @@ use crate::atlas::{Classed, Cosines, NeuronWeights, Region, Regions, Relation, R
 use crate::ids::{NeuronId, TokenId};
 use crate::tokens::Vocabulary;
 
-use super::fields::Fields;
+use super::fields::{Cosine, Fields, Short};
 use crate::site::text::format::round;
 
 /// What a record says of the weights.
@@ -21,7 +21,7 @@ pub(crate) struct WeightsRecord {
     v: VRecord,
     #[serde(skip_serializing_if = "Option::is_none")]
     reads: Option<Fields<TokenLists>>,
-    neighbours: Fields<Vec<(u32, u32, f64)>>,
+    neighbours: Fields<Vec<(u32, u32, Cosine)>>,
 }
 
 #[derive(Serialize)]
@@ -65,7 +65,7 @@ struct BinsRecord {
 struct TokenColumns {
     token: Vec<String>,
     id: Vec<u32>,
-    value: Vec<Option<f64>>,
+    value: Vec<Option<Short>>,
 }
 
 /// The tokens at both ends.
@@ -83,7 +83,7 @@ impl TokenColumns {
             id: tokens.iter().map(|(id, _)| id.0).collect(),
             value: tokens
                 .iter()
-                .map(|(_, value)| round((*value).into()))
+                .map(|(_, value)| round((*value).into()).map(Short))
                 .collect(),
         }
     }
@@ -167,7 +167,7 @@ impl WeightsRecord {
         let neighbours = relations(of).map(|(relation, list)| {
             let triple = |(id, cosine): &(NeuronId, f32)| {
                 let cosine = (f64::from(*cosine) * 1e5).round() / 1e5;
-                (id.layer, id.neuron, cosine)
+                (id.layer, id.neuron, Cosine(cosine))
             };
             (relation.name(), list.iter().map(triple).collect())
         });

@@ -8,10 +8,8 @@ mod columns;
 mod steps;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-use flate2::{Compression, GzBuilder};
 use serde_json::json;
 
 use crate::atlas::facts::{Fact, RANKED, Unit, facts};
@@ -23,6 +21,7 @@ use self::steps::Codes;
 use super::address;
 use super::data::{LayerData, NeuronData};
 use super::error::SiteError;
+use super::pack::gzip;
 use super::part::ModelPart;
 use super::section::Section;
 use super::text::texts::safe_in_html;
@@ -196,14 +195,8 @@ fn file(
         "tokens": tokens.collect::<Vec<_>>(),
     });
     let header = safe_in_html(header.to_string());
-    let packed = || -> std::io::Result<Vec<u8>> {
-        let mut gz = GzBuilder::new().write(Vec::new(), Compression::best());
-        gz.write_all(&(header.len() as u32).to_le_bytes())?;
-        gz.write_all(header.as_bytes())?;
-        gz.write_all(&planes)?;
-        gz.finish()
-    };
-    packed().map_err(|source| SiteError::io("write", FILE, source))
+    let length = (header.len() as u32).to_le_bytes();
+    gzip(&[&length, header.as_bytes(), &planes].concat())
 }
 
 /// Adds a column of numbers, unless no neuron has one: its description, with how to read its codes.

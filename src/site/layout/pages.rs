@@ -44,6 +44,7 @@ impl Section for Pages<'_> {
             source,
             model,
             texts,
+            ..
         } = self.part;
         let Some(corpus) = source.corpus() else {
             return Ok(()); // no document is whole

@@ -15,7 +15,7 @@ use crate::site::error::SiteError;
 use crate::site::part::ModelPart;
 use crate::site::section::Section;
 use crate::site::text::texts::json;
-use crate::site::view::Common;
+use crate::site::view::{Common, ModelView};
 
 /// Rows of a layer's table that stand in the page itself; the script loads the others.
 const TABLE_ROWS: usize = 50;
@@ -70,14 +70,14 @@ impl Section for LayerPages<'_> {
                 .iter()
                 .filter(|s| s.is_ranked_by(default))
                 .take(TABLE_ROWS)
-                .map(|s| rank_row(s))
+                .map(|s| rank_row(s, model))
                 .collect(),
             n_rows: summaries.len(),
             plot: plot::distribution(
                 &values,
                 &format!("Distribution of {} in layer {layer}", default.label),
             ),
-            cells: cells(summaries, data.population.layer[0]),
+            cells: cells(model, summaries, data.population.layer[0]),
             dead: count_known(summaries, |s| s.dead),
             rare: count_known(summaries, |s| s.rare),
             at_starts: count_known(summaries, |s| s.at_starts.map(|of| of.dominant)),
@@ -87,10 +87,7 @@ impl Section for LayerPages<'_> {
         };
         site.page(&index, "layer.html", Some(model), &view)?;
         let columns = layer_index(&model.name, data, &ranked);
-        site.write(
-            &address::of_layer(&model.name, layer, "index.json"),
-            &json(&columns)?,
-        )?;
+        part.write_json(&format!("{layer}/index.json"), &json(&columns)?)?;
         let name = &model.name;
         let page = address::of_layer(name, layer, "explore.html");
         let title = format!("Explore layer {layer} of {name}");
@@ -108,7 +105,7 @@ impl Section for LayerPages<'_> {
 
 /// All neurons of a layer as a grid of links, shaded by the default measure's rank.
 /// Of the neurons, `n_ranked` have a rank.
-fn cells(summaries: &[Summary], n_ranked: u32) -> String {
+fn cells(model: &ModelView, summaries: &[Summary], n_ranked: u32) -> String {
     const SHADES: u32 = 9;
     let n = n_ranked.max(1);
     let mut out = String::with_capacity(summaries.len() * 48);
@@ -119,7 +116,8 @@ fn cells(summaries: &[Summary], n_ranked: u32) -> String {
             .map_or(0, |rank| SHADES - (rank - 1) * SHADES / n);
         let state = if s.dead == Some(true) { " dead" } else { "" };
         out.push_str(&format!(
-            "<a class=\"s{shade}{state}\" href=\"{0}.html\">{0}</a>\n",
+            "<a class=\"s{shade}{state}\" href=\"{}\">{}</a>\n",
+            address::neuron_link(model.packing.is_some(), s.neuron),
             s.neuron
         ));
     }

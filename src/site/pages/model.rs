@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::atlas::Summary;
 use crate::atlas::facts::{Fact, KURTOSIS};
+use crate::ids::NeuronId;
 
 use super::figures::{LayerFigures, Tables, weight_figures};
 use super::plot;
@@ -93,13 +94,19 @@ fn index(
     for (file, bytes) in tables.0 {
         site.write(&address::of_model(name, &file), &bytes)?;
     }
+    let page_of = |NeuronId { layer, neuron }: NeuronId| {
+        let page = address::neuron_link(part.packing.is_some(), neuron);
+        format!("{layer}/{page}")
+    };
     let notes = part.notes().map(|(id, note)| NoteRow {
+        page: page_of(id),
         layer: id.layer,
         neuron: id.neuron,
         title: note.title.clone(),
         author: note.author.clone(),
     });
     let top = |of: &TopNeuron| TopRow {
+        page: page_of(of.id),
         layer: of.id.layer,
         neuron: of.id.neuron,
         value: number(of.value),
@@ -151,13 +158,10 @@ fn layer_row((of, plot): (&LayerOverview, String)) -> LayerRow {
 /// The page on which tokens are searched, and its files, if the weights were analysed.
 fn tokens(part: &ModelPart<'_>) -> Result<(), SiteError> {
     let (site, atlas, name) = (part.site, &part.source.atlas, &part.model.name);
-    let Some(batches) = atlas.tokens(token_index::TOKENS_PER_FILE)? else {
+    let Some(batches) = atlas.tokens(token_index::tokens_per_file(part))? else {
         return Ok(());
     };
-    let n_tokens = token_index::write(&atlas.manifest().scan, batches, &|file, bytes| {
-        let file = format!("tokens/{file}");
-        site.write(&address::of_model(name, &file), &bytes)
-    })?;
+    let n_tokens = token_index::write(part, batches)?;
     let page = address::of_model(name, "tokens.html");
     let description = format!("Which neurons of {name} promote, suppress and answer to a token.");
     let view = TokensPageView {

@@ -11,9 +11,11 @@ use crate::site::address;
 use crate::site::data::NeuronData;
 use crate::site::error::SiteError;
 use crate::site::excerpts::push_example;
+use crate::site::layout::PackingInfo;
 use crate::site::part::ModelPart;
 use crate::site::text::display::lone_token;
 use crate::site::text::format::{count, number};
+use crate::site::text::texts::safe_in_html;
 use crate::site::view::ModelView;
 
 /// Examples of a side that stand on the page as plain HTML.
@@ -35,7 +37,7 @@ pub(crate) fn render(
     let view = NeuronPageView {
         common: site.common(&name, title(part, id), description(part, data)),
         layer: id.layer,
-        neuron: id.neuron,
+        neuron: Some(id.neuron),
         hook: part.source.atlas.manifest().scan.policy.hook_in(id.layer),
         previous: before(model, id),
         next: after(model, id),
@@ -58,9 +60,33 @@ pub(crate) fn render(
         note: data.documentation.note,
         explanations: data.documentation.explanations,
         record: RECORD,
+        packing: String::new(),
+        has_said: false,
     };
     let page = site.render("neuron.html", Some(model), &view)?;
     Ok(with_record(&page, record))
+}
+
+/// The page that shows any neuron of a layer of a packed model; a script fills it.
+pub(crate) fn render_shown(
+    part: &ModelPart<'_>,
+    layer: u32,
+    packing: &PackingInfo,
+    has_said: bool,
+) -> Result<Vec<u8>, SiteError> {
+    let (site, model) = (part.site, part.model);
+    let name = address::shown(&model.name, layer);
+    let title = format!("{} · layer {layer}", model.name);
+    let view = NeuronPageView {
+        common: site.unlisted(&name, title, String::new()),
+        layer,
+        hook: part.source.atlas.manifest().scan.policy.hook_in(layer),
+        analysed: model.analysed,
+        packing: safe_in_html(serde_json::to_string(packing).unwrap_or_default()),
+        has_said,
+        ..NeuronPageView::default()
+    };
+    site.render("neuron.html", Some(model), &view)
 }
 
 /// The first examples of a side as plain HTML.

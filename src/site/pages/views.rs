@@ -9,10 +9,11 @@ use super::classes::Tag;
 use super::figures::{CountRow, FigureView};
 use super::sides::{LineView, line};
 use super::terms::Terms;
+use crate::site::address;
 use crate::site::content::{Explanation, Page};
 use crate::site::data::Population;
 use crate::site::text::format::{count, number, percent};
-use crate::site::view::Common;
+use crate::site::view::{Common, ModelView};
 
 /// `hook_post` of a SoLU neuron, in words.
 pub(crate) fn hook_post_words(post: &Moments) -> Option<String> {
@@ -88,6 +89,8 @@ pub(crate) struct LayerRow {
 /// A neuron in a ranking.
 #[derive(Serialize)]
 pub(crate) struct TopRow {
+    /// Address of its page, from the model's.
+    pub(crate) page: String,
     pub(crate) layer: u32,
     pub(crate) neuron: u32,
     pub(crate) value: String,
@@ -98,6 +101,8 @@ pub(crate) struct TopRow {
 /// A note on its model's page.
 #[derive(Serialize)]
 pub(crate) struct NoteRow {
+    /// Address of the neuron's page, from the model's.
+    pub(crate) page: String,
     pub(crate) layer: u32,
     pub(crate) neuron: u32,
     pub(crate) title: String,
@@ -129,6 +134,8 @@ pub(crate) struct LayerPageView {
 /// A neuron in its layer's table.
 #[derive(Serialize)]
 pub(crate) struct RankRow {
+    /// Address of its page, from the layer's.
+    pub(crate) page: String,
     pub(crate) neuron: u32,
     pub(crate) values: Vec<String>,
     pub(crate) min: String,
@@ -148,12 +155,13 @@ pub(crate) struct PlainList {
 }
 
 /// A neuron's page.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct NeuronPageView<'a> {
     #[serde(flatten)]
     pub(crate) common: Common,
     pub(crate) layer: u32,
-    pub(crate) neuron: u32,
+    /// None on the page that shows any neuron of a layer.
+    pub(crate) neuron: Option<u32>,
     pub(crate) hook: String,
     pub(crate) previous: Option<String>,
     pub(crate) next: Option<String>,
@@ -175,6 +183,10 @@ pub(crate) struct NeuronPageView<'a> {
     pub(crate) explanations: &'a [Explanation],
     /// What stands for the record, which can be in a `<script>` element.
     pub(crate) record: &'static str,
+    /// How the neurons are packed, as JSON, on the page that shows any of a layer; empty on a neuron's own.
+    pub(crate) packing: String,
+    /// Whether something was said of any neuron that the page shows.
+    pub(crate) has_said: bool,
 }
 
 /// One statistic.
@@ -219,8 +231,9 @@ fn in_words(fact: &Fact, value: Option<f64>) -> String {
 }
 
 /// A neuron's row in its layer's table, in the order of [`RANKED`].
-pub(crate) fn rank_row(summary: &Summary) -> RankRow {
+pub(crate) fn rank_row(summary: &Summary, model: &ModelView) -> RankRow {
     RankRow {
+        page: address::neuron_link(model.packing.is_some(), summary.neuron),
         neuron: summary.neuron,
         values: RANKED
             .map(|fact| in_words(fact, summary.value(fact)))

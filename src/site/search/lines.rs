@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::site::address;
 use crate::site::data::NeuronData;
 use crate::site::error::SiteError;
 use crate::site::excerpts::around_peak;
@@ -12,8 +11,9 @@ use crate::site::part::ModelPart;
 use crate::site::section::Section;
 use crate::site::text::texts::json_string;
 
-/// Neurons in one file.
-pub(crate) const PER_FILE: usize = 32;
+/// Neurons in one file, and in one of a packed model.
+const PER_FILE: usize = 32;
+const PER_PACKED_FILE: usize = 1024;
 /// Characters of a line before the peak, and behind it.
 const BEFORE: usize = 44;
 const AFTER: usize = 24;
@@ -32,7 +32,7 @@ impl<'a> Lines<'a> {
     pub(crate) fn new(part: ModelPart<'a>) -> Self {
         Self {
             part,
-            open: OpenFiles::new(part.n_neurons()),
+            open: OpenFiles::new(part.n_neurons(), lines_per_file(&part)),
         }
     }
 }
@@ -48,33 +48,40 @@ impl Section for Lines<'_> {
             line(row.example.value, [before, at, after], [said, automatic])
         });
         match self.open.put(data.flat as usize, line) {
-            Some((file, json)) => {
-                let file = address::of_model(&self.part.model.name, &file);
-                self.part.site.write(&file, json.as_bytes())
-            }
+            Some((file, json)) => self.part.write_json(&file, json.as_bytes()),
             None => Ok(()),
         }
+    }
+}
+
+/// Neurons whose lines are in one file.
+pub(crate) fn lines_per_file(part: &ModelPart<'_>) -> usize {
+    match part.packing {
+        None => PER_FILE,
+        Some(_) => PER_PACKED_FILE,
     }
 }
 
 /// Lines of files that are not complete yet.
 struct OpenFiles {
     n_neurons: usize,
+    per_file: usize,
     lines: Mutex<HashMap<usize, Vec<Option<String>>>>,
 }
 
 impl OpenFiles {
-    fn new(n_neurons: usize) -> Self {
+    fn new(n_neurons: usize, per_file: usize) -> Self {
         Self {
             n_neurons,
+            per_file,
             lines: Mutex::default(),
         }
     }
 
     /// Takes a neuron's line. The name and the text of its file, if that was the last of it.
     fn put(&self, flat: usize, line: String) -> Option<(String, String)> {
-        let first = flat / PER_FILE * PER_FILE;
-        let n = PER_FILE.min(self.n_neurons - first);
+        let first = flat / self.per_file * self.per_file;
+        let n = self.per_file.min(self.n_neurons - first);
         let mut open = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = open.entry(first).or_insert_with(|| vec![None; n]);
         lines[flat - first] = Some(line);
@@ -116,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_file_is_done_with_its_last_neuron() {
-        let lines = OpenFiles::new(130);
+        let lines = OpenFiles::new(130, PER_FILE);
         assert_eq!(lines.put(129, "null".into()), None);
         let (name, json) = lines.put(128, "[1]".into()).unwrap();
         assert_eq!(name, "lines/0000128.json");

@@ -7,5 +7,5 @@ mod postings;
 mod units;
 mod words;
 
-pub(super) use lines::{Lines, PER_FILE};
+pub(super) use lines::{Lines, lines_per_file};
 pub(super) use words::Words;

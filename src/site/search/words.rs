@@ -15,7 +15,6 @@ use super::hash::{ByHash, WordHash};
 use super::pieces::{WordPieces, WordPlace, words_of_any, words_of_whole};
 use super::postings::{MOST, MOST_SAID, Posting, Word};
 use super::units::{LONGEST, words};
-use crate::site::address;
 use crate::site::data::{ExampleTokens, Examples, NeuronData};
 use crate::site::error::SiteError;
 use crate::site::part::ModelPart;
@@ -174,10 +173,8 @@ impl<'a> Words<'a> {
 
     /// Writes the files.
     fn write(self) -> Result<(), SiteError> {
-        let (site, model) = (self.part.site, self.part.model);
-        let write = |file: &str, json: String| {
-            site.write(&address::of_model(&model.name, file), json.as_bytes())
-        };
+        let (part, model) = (self.part, self.part.model);
+        let write = |file: &str, json: String| part.write_json(file, json.as_bytes());
         let shards = self.shards.into_iter();
         let shards = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
         let words = shards.flat_map(ByHash::into_values);

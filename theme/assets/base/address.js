@@ -4,7 +4,7 @@
 /** What the page says of itself: `root`, the way to that of the site, and, where it is about one, the `model`, `layer` and `neuron`. */
 export const here = () => document.body.dataset;
 
-/** The site `{models, root, current}`: models by name, each `[layers, neurons per layer, whether its weights are known]`, and `false` if it has no documents; `current` is that of the page. */
+/** The site `{models, root, current}`: models by name, each `[layers, neurons per layer, whether its weights are known, whether it has documents, whether it is packed]`, of which what is left out at the end is `true`, and then `false`; `current` is that of the page. */
 export function siteHere() {
   const { root, model: current } = here();
   return { models: JSON.parse(document.getElementById("models").textContent), root, current };
@@ -19,11 +19,19 @@ export const folderHere = () => folderOf(here().root, here().model);
 /** The layer of a neuron and its number there, by its number in the model. */
 export const placeOf = (flat, d_mlp) => [Math.floor(flat / d_mlp), flat % d_mlp];
 
+/** Whether the neurons of the model in a folder are packed. */
+export function isPacked(folder) {
+  const [, , , , packed = false] = siteHere().models[decodeURIComponent(folder.split("/").at(-2))] ?? [];
+  return packed;
+}
+
 // Pages
 
 export const modelPage = (folder, hash = "") => `${folder}index.html${hash}`;
 export const layerPage = (folder, layer) => `${folder}${layer}/index.html`;
-export const neuronPage = (folder, layer, neuron, hash = "") => `${folder}${layer}/${neuron}.html${hash}`;
+export const neuronPage = (folder, layer, neuron, hash = "") => `${folder}${layer}/${isPacked(folder) ? `neuron.html?n=${neuron}` : `${neuron}.html`}${hash}`;
+/** The page that shows any neuron of a layer of a packed model. */
+export const shownPage = (folder, layer) => `${folder}${layer}/neuron.html`;
 export const tokenPage = (folder, id) => `${folder}tokens.html#${id}`;
 export const tokensPage = (folder, text) => `${folder}tokens.html?q=${encodeURIComponent(text)}`;
 export const searchPage = (folder, text) => `${folder}search.html?q=${encodeURIComponent(text)}`;
@@ -39,6 +47,11 @@ export const FILES = {
   layer: (layer) => `${layer}/index.json`,
   explore: "explore.bin.gz",
   neuron: (layer, neuron) => `${layer}/${neuron}.json`,
+  neurons: (layer, first) => `${layer}/neurons-${digits(6, first)}.gz`,
+  hooks: (layer, first) => `${layer}/hooks-${digits(6, first)}.gz`,
+  said: (layer) => `${layer}/said.json`,
+  starts: "text/documents.json",
+  text: (i) => `text/${digits(6, i)}.gz`,
   lines: (first) => `lines/${digits(7, first)}.json`,
   documents: "docs/index.json",
   documentsFrom: (first) => `docs/${digits(6, first)}.json`,
@@ -48,6 +61,9 @@ export const FILES = {
   words: "words/index.json",
   wordsIn: (i) => `words/${i}.json`,
 };
+
+/** The name of a file of a packed model: JSON in gzip, or packed records. */
+export const packedName = (name) => (/^tokens\/\d+\.json$/.test(name) ? name.replace(/json$/, "gz") : `${name}.gz`);
 
 // What the address of the page asks for, so that it can be linked
 

@@ -8,12 +8,12 @@ const status = element("p", { id: "copied", role: "status" });
 document.getElementById("main").append(menu, status);
 let from; // the button that the menu belongs to
 
-/** Makes a button open the menu; `choices` are `[label, () => text]`. */
+/** Makes a button open the menu; `choices` are `[label, () => text]`, or a promise of the text. */
 export function offerCopies(button, choices) {
   button.setAttribute("popovertarget", menu.id);
   button.addEventListener("click", () => {
     from = button;
-    menu.replaceChildren(...choices.map(([label, text]) => element("button", { type: "button", click: () => copy(text()) }, label)));
+    menu.replaceChildren(...choices.map(([label, text]) => element("button", { type: "button", click: async () => copy(await text()) }, label)));
   });
   return button;
 }

@@ -20,6 +20,16 @@ export const shape = (name, attributes = {}, ...children) => fill(document.creat
 /** Whether a key was pressed with another, which is a command to the browser. */
 export const hasModifier = (event) => event.altKey || event.ctrlKey || event.metaKey || event.shiftKey;
 
+/** Calls `draw` once when a node comes near to what is seen of the page. */
+export function whenSeen(node, draw) {
+  const observer = new IntersectionObserver((entries) => {
+    if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+    observer.disconnect();
+    draw();
+  }, { rootMargin: "400px" });
+  observer.observe(node);
+}
+
 /** Calls `draw` when the page turns dark or light, for pictures that style sheets do not reach. */
 export function whenRecoloured(draw) {
   new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-mode"] });

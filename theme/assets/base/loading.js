@@ -1,18 +1,29 @@
 // Loading what the site publishes: each file once, when it is time, and only while the answer counts.
 
+import { FILES, isPacked, packedName } from "./address.js";
+
+/** A file of another build than the page: the site was built again since the page was loaded. */
+export class OtherBuild extends Error {}
+
 /** The answer to a request; throws what came instead, such as `404 Not Found`. */
-export async function answer(address) {
-  const response = await fetch(address);
+export async function answer(address, options) {
+  const response = await fetch(address, options);
   if (!response.ok) throw new Error(`${response.status} ${response.statusText}`.trim());
   return response;
 }
 
-/** Reads JSON files of a folder, each once; the `cause` of an error is without the file's name. */
+/** Reads a file of a packed model. */
+async function readPacked(folder, name) {
+  const [response, { dataOf }] = await Promise.all([answer(folder + packedName(name)), import("../read/pack.js")]);
+  return dataOf(new Uint8Array(await response.arrayBuffer()));
+}
+
+/** Reads files of a model's folder, each once; the `cause` of an error is without the file's name. */
 export function reader(folder) {
   const files = new Map();
   const load = async (name) => {
     try {
-      return await (await answer(folder + name)).json();
+      return isPacked(folder) && name !== FILES.index ? await readPacked(folder, name) : await (await answer(folder + name)).json();
     } catch (cause) {
       files.delete(name); // to be tried again
       throw new Error(`${name} cannot be loaded: ${cause.message}`, { cause });

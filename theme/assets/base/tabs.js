@@ -6,7 +6,7 @@ const STEPS = { ArrowLeft: (at) => at - 1, ArrowRight: (at) => at + 1, Home: () 
 
 /**
  * Tabs `{id, label, title, panel, kind}`, whose panels are on the page already; the kind is a class. Returns the row of tabs and what selects one by its id;
- * `selected` is called with each that is selected, and whether the reader chose it.
+ * `selected` is called with each that is selected, and whether the reader chose it; its answer is that of selecting.
  */
 export function tabRow(name, tabs, selected) {
   const buttons = new Map(tabs.map(({ id, label, title, kind }) => [id,
@@ -23,7 +23,7 @@ export function tabRow(name, tabs, selected) {
       buttons.get(own).ariaSelected = String(own === id);
       buttons.get(own).tabIndex = own === id ? 0 : -1;
     }
-    selected(id, chosen);
+    return selected(id, chosen);
   }
 
   function keydown(event) {

@@ -7,8 +7,8 @@ import { tabRow } from "../base/tabs.js";
 import { bandsOf, highestFirst, idOf, item, listsOf, reading, scaleChoice, wordsOf } from "../draw/examples.js";
 import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neuronLink, RELATIONS, vPlot } from "../draw/parts.js";
 import { faultOf, parseNeuron } from "../read/places.js";
-import { openNeuron } from "../read/record.js";
 import { signed } from "../read/tokens.js";
+import { openNeuron } from "./open.js";
 
 const FIRST = 6; // examples of a list; the others are drawn when they are asked for
 const site = siteHere();
@@ -55,8 +55,8 @@ function go(a, b) {
 async function load(side) {
   const id = neuronOf(side);
   const folder = folderOf(site.root, id.model);
-  const { page, record } = await openNeuron(folder, id);
-  const neuron = reading(record, folder, { address: neuronPage(folder, id.layer, id.neuron), letter: side.toUpperCase() });
+  const { page, ...opened } = await openNeuron(folder, id);
+  const neuron = reading(opened, folder, { address: neuronPage(folder, id.layer, id.neuron), letter: side.toUpperCase() });
   return { ...neuron, page, id, name: `${id.model} ${id.layer}.${id.neuron}` };
 }
 

@@ -1,6 +1,6 @@
 // Examples as heat maps: lists of them, one-line snippets, the value of each token, and the whole document around one.
 
-import { siteHere } from "../base/address.js";
+import { isPacked, siteHere } from "../base/address.js";
 import { offerCopies } from "../base/copy.js";
 import { element, hasModifier } from "../base/dom.js";
 import { reader } from "../base/loading.js";
@@ -18,12 +18,21 @@ const POST = "post";
 /**
  * A neuron that is read: its record, its examples, and where its things are, all relative to the page: the model's `folder`, whose
  * files `read` reads, and the `address` of its own page, empty if that is this one. A `letter` tells it from another on the page. Its
- * `sides` are those on which it speaks, the dominant one first, of which `main` is the list. It `hasDocuments` if the corpus was there.
+ * `sides` are those on which it speaks, the dominant one first, of which `main` is the list. It `hasDocuments` if the corpus was there;
+ * `document` reads the one of an example. Where the text is not in the record, `ready` reads that of the first `n` examples of a list, or of all;
+ * where hooks are not, `addHooks` does.
  */
-export function reading(record, folder, { address = "", letter = "" } = {}) {
+export function reading({ record, fill, addHooks, whole }, folder, { address = "", letter = "" } = {}) {
   const sides = sidesOf(record);
   const [, , , hasDocuments = true] = siteHere().models[record.model] ?? [];
-  return { record, folder, address, letter, sides, main: listOf(sides[0]), examples: new Examples(record), read: reader(folder), hasDocuments };
+  const [examples, read] = [new Examples(record), reader(folder)];
+  const ready = fill && (async (list, n) => {
+    const rows = record.lists[list].rows.slice(0, n);
+    await fill(rows);
+    examples.update(rows);
+  });
+  const document = async ({ doc }) => (isPacked(folder) ? (await import("../read/packed.js")).packedDocument(folder, read, doc) : documentOf(read, doc));
+  return { record, folder, address, letter, sides, main: listOf(sides[0]), examples, read, hasDocuments, ready, addHooks, document, whole };
 }
 
 // The lists: how they are called, and what they are
@@ -329,7 +338,7 @@ function openDialog(title) {
 async function showDocument(neuron, example) {
   const { heading, body } = openDialog(`Document ${example.doc}`);
   try {
-    const whole = await documentOf(neuron.read, example.doc);
+    const whole = await neuron.document(example);
     const values = [];
     example.values.forEach((value, i) => (values[example.start + i] = value));
     const { start, peak, step, max } = example;

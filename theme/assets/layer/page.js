@@ -2,7 +2,7 @@
 
 import { FILES, folderHere, here, neuronPage } from "../base/address.js";
 import { element } from "../base/dom.js";
-import { answer } from "../base/loading.js";
+import { reader } from "../base/loading.js";
 import { distribution } from "../draw/plots.js";
 import { FACTS } from "../read/facts.js";
 import { measured, visible } from "../read/tokens.js";
@@ -20,7 +20,7 @@ const hasLines = table.tHead.rows[0].cells.length > headers.length + 1; // besid
 const SHOWN = 50; // rows at first, as in the page
 const SHADES = 9;
 
-const { columns, ranks, n_neurons, dead, weights, lines, ...flags } = await (await answer(folder + FILES.layer(layer))).json();
+const { columns, ranks, n_neurons, dead, weights, lines, ...flags } = await reader(folder)(FILES.layer(layer));
 columns.neuron = Array.from({ length: n_neurons }, (_, i) => i);
 const isDead = new Set(dead);
 const state = { column: measures[0], descending: true, all: false, starts: false };

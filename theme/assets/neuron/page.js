@@ -1,21 +1,24 @@
-// The page of a neuron, drawn from the record that it embeds.
+// The page of a neuron, drawn from the record that it embeds, or from that which was opened for it.
 
 import { folderHere, modelPage, siteHere } from "../base/address.js";
 import { offerCopies } from "../base/copy.js";
-import { element } from "../base/dom.js";
+import { element, whenSeen } from "../base/dom.js";
 import { tabRow } from "../base/tabs.js";
 import { bandsOf, exampleId, idOf, item, linkTo, listsOf, reading, scaleChoice, snippet, wordsOf } from "../draw/examples.js";
 import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neighbours, signTable, vPlot } from "../draw/parts.js";
 import { aboutNeuron, linesOf } from "../read/lines.js";
-import { recordIn } from "../read/record.js";
+import { embedded } from "../read/record.js";
 import { listOf, sideOf } from "../read/sides.js";
 import { number } from "../read/tokens.js";
+import { sayProblem } from "./problem.js";
+import { shown } from "./opened.js";
 
 const folder = folderHere();
-const record = recordIn(document);
-const neuron = reading(record, folder);
+const neuron = reading(shown.neuron ?? embedded(document), folder);
+const { record } = neuron;
 const { model, layer, neuron: index, stats } = record;
 const lists = listsOf(neuron);
+const FIRST = 5; // examples of a list that are drawn before the text of the others is there
 
 // What stands beside the examples
 
@@ -65,6 +68,28 @@ function panelOf(list) {
   return own ?? element("section", { class: "list", "data-list": list }, element("h2", {}, wordsOf(record, list).title), element("ol", { class: "examples" }));
 }
 
+/** How many of a list's examples there are, if not all. */
+function left(list) {
+  const [n, all] = [record.lists[list].rows.length, neuron.examples.numberOf(list)];
+  return n < all ? ` ${n} of ${all} are in this site.` : "";
+}
+
+/** Draws a list: where its text is loaded, the first examples before the others. */
+async function drawList(list, place) {
+  const items = (from) => neuron.examples.list(list).slice(from).map((example) => item(neuron, example));
+  if (!neuron.ready) return place.replaceChildren(...items(0));
+  place.setAttribute("aria-busy", "true");
+  try {
+    await neuron.ready(list, FIRST);
+    place.replaceChildren(...items(0).slice(0, FIRST));
+    await neuron.ready(list);
+    place.append(...items(FIRST));
+  } catch (error) {
+    sayProblem(place, error);
+  }
+  return place.removeAttribute("aria-busy");
+}
+
 function drawTabs(place) {
   const explanation = element("p", { class: "hint", id: "list-hint" });
   const speaks = record.side ? neuron.sides.map(listOf) : []; // the tabs of these stand out
@@ -72,10 +97,11 @@ function drawTabs(place) {
   const { row, select } = tabRow("Lists of examples", tabs, (id, chosen) => {
     const { list, panel } = tabs.find((tab) => tab.id === id);
     const examples = panel.querySelector("ol");
-    if (!examples.querySelector(".tokens")) examples.replaceChildren(...neuron.examples.list(list).map((example) => item(neuron, example)));
-    explanation.textContent = wordsOf(record, list).text;
+    const drawn = examples.querySelector(".tokens") ? undefined : drawList(list, examples);
+    explanation.textContent = `${wordsOf(record, list).text}${left(list)}`;
     if (record.logits) showTokens(sideOf(neuron, list));
     if (chosen) history.replaceState(null, "", `#${id}`);
+    return drawn;
   });
   tabs.forEach(({ panel }) => panel.setAttribute("aria-describedby", explanation.id));
   const [first, ...others] = tabs.map(({ panel }) => panel);
@@ -93,7 +119,25 @@ function band(list) {
   const [from, to] = [low, high].map((share) => number(share === "0" ? stats.min : stats.quantiles[share]));
   return element("section", { class: "band", id, "aria-labelledby": `${id}-title` },
     element("h3", { id: `${id}-title` }, wordsOf(record, list).title, " ", element("small", {}, `about ${from} to ${to}`)),
-    element("ol", { class: "snippets" }, ...neuron.examples.list(list).map((example) => snippet(neuron, example))));
+    drawSnippets(list, element("ol", { class: "snippets" })));
+}
+
+/** Draws the examples of a band; where their text is loaded, when they come into view. */
+function drawSnippets(list, place) {
+  const draw = () => place.replaceChildren(...neuron.examples.list(list).map((example) => snippet(neuron, example)));
+  if (!neuron.ready) {
+    draw();
+    return place;
+  }
+  whenSeen(place, async () => {
+    try {
+      await neuron.ready(list);
+      draw();
+    } catch (error) {
+      sayProblem(place, error);
+    }
+  });
+  return place;
 }
 
 function drawBands(place) {
@@ -118,11 +162,11 @@ function named(part) {
 
 // An address may name a list, or an example of one: #bottom, #bottom-3, #example-3
 
-function follow(select) {
+async function follow(select) {
   const id = named(location.hash.slice(1));
   const [, of, rank] = /^(.+)-(\d+)$/.exec(id) ?? [];
   const list = lists.find((list) => idOf(list) === id) ?? lists.find((list) => idOf(list) === of || (list === neuron.main && of === "example"));
-  if (list) select(idOf(list));
+  if (list) await select(idOf(list));
   document.querySelector(".marked")?.classList.remove("marked");
   const target = document.getElementById(list && idOf(list) !== id ? exampleId(neuron, { list, rank }) : id);
   if (!target?.matches(".texts li")) return;
@@ -153,7 +197,7 @@ function offerPage(actions) {
   const button = actions.querySelector("button");
   offerCopies(button, [
     ["Link", () => linkTo(location.hash)],
-    ["Record (JSON)", () => document.getElementById("neuron").textContent],
+    ["Record (JSON)", () => document.getElementById("neuron")?.textContent ?? neuron.whole().then(JSON.stringify)],
     ["BibTeX", () => bibtex(actions.dataset)],
   ]);
   button.hidden = false;

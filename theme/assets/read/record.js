@@ -1,7 +1,6 @@
 // The record of a neuron: its text, its values and its bins decoded. The format is described in docs/format.md.
 
-import { FILES, neuronPage } from "../base/address.js";
-import { answer } from "../base/loading.js";
+import { FILES } from "../base/address.js";
 
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 const utf8 = new TextEncoder();
@@ -26,7 +25,11 @@ export function tokensOf({ text, lengths, bytes }) {
   return tokens;
 }
 
-const valuesOf = (steps, scale) => Array.from(new Int8Array(bytesOf(steps).buffer), (step) => (step === NOT_FINITE ? null : step * scale));
+/** Values of steps, which are bytes in base64, or numbers where they were packed. */
+function valuesOf(steps, scale) {
+  const numbers = typeof steps === "string" ? new Int8Array(bytesOf(steps).buffer) : steps;
+  return Array.from(numbers, (step) => (step === NOT_FINITE ? null : step * scale));
+}
 
 const largest = (values) => values.reduce((max, value) => Math.max(max, Math.abs(value ?? 0)), 0);
 
@@ -54,6 +57,11 @@ export class Examples {
     };
   }
 
+  /** Takes what has come to some rows of the record. */
+  update(rows) {
+    for (const row of rows) this.all[row] = this.#example(row);
+  }
+
   /** Names of the lists. */
   get names() {
     return Object.keys(this.#lists);
@@ -65,10 +73,16 @@ export class Examples {
     return rows.map((row, i) => ({ ...this.all[row], list: name, rank: i + 1, duplicates: duplicates?.[i] ?? 0 }));
   }
 
+  /** How many examples of a list the atlas has. */
+  numberOf(name) {
+    const { rows, of } = this.#lists[name] ?? { rows: [] };
+    return of ?? rows.length;
+  }
+
   /** A hook beside the values of an example: its own values, the `step` that they are known to, and `max`, which colours reach. `undefined` where it was not kept. */
   hook(name, { row }) {
     const [steps, step] = [this.#columns[name]?.[row], this.#columns[`${name}_scale`]?.[row]];
-    if (typeof steps !== "string") return undefined;
+    if (!steps) return undefined;
     const values = valuesOf(steps, step);
     return { values, step, max: this.#columns[`${name}_largest`]?.[row] ?? largest(values) };
   }
@@ -100,13 +114,8 @@ export function edge(i) {
   return i < 128 ? -size : size;
 }
 
-/** The page of a neuron, or, if it has no record, the record beside it. */
-export async function openNeuron(folder, { layer, neuron }) {
-  const html = await (await answer(neuronPage(folder, layer, neuron))).text();
-  const page = new DOMParser().parseFromString(html, "text/html");
-  const record = page.getElementById("neuron") ? recordIn(page) : await (await answer(folder + FILES.neuron(layer, neuron))).json();
-  return { page, record };
-}
+/** The neuron whose record a page embeds. */
+export const embedded = (page) => ({ record: recordIn(page) });
 
 /** A document of the corpus, with `tokens`; `read` reads the files of its model's folder. */
 export async function documentOf(read, doc) {

@@ -1,0 +1,70 @@
+//! A packed file: what it is of, a checksum, and records by column, in gzip.
+
+use libdeflater::{CompressionLvl, Compressor, Crc};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::columns::{Column, push_length};
+use crate::site::error::SiteError;
+
+/// What every packed file begins with.
+const MAGIC: &[u8; 4] = b"NSPK";
+/// The version of the format.
+const VERSION: u8 = 1;
+
+/// What the packed files of one build have in common, and those of another have not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BuildId([u8; 8]);
+
+impl BuildId {
+    /// The id of a build, by all that its packed files depend on.
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        }
+        let hash = hash.finalize();
+        let mut id = [0; 8];
+        id.copy_from_slice(&hash[..8]);
+        Self(id)
+    }
+
+    /// In hexadecimal digits.
+    pub(crate) fn hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// A packed file that is being made.
+#[derive(Debug, Default)]
+pub(crate) struct PackFile {
+    records: Column,
+}
+
+impl PackFile {
+    /// Adds a record.
+    pub(crate) fn push(&mut self, record: &impl Serialize) -> Result<(), SiteError> {
+        self.records.push(record).map_err(SiteError::Pack)
+    }
+
+    /// The bytes of the file.
+    pub(crate) fn finish(&self, build: BuildId) -> Result<Vec<u8>, SiteError> {
+        let mut content = Vec::new();
+        push_length(&mut content, self.records.len());
+        self.records.write(&mut content);
+        let mut crc = Crc::new();
+        crc.update(&content);
+        let head = [&MAGIC[..], &[VERSION], &build.0, &crc.sum().to_le_bytes()].concat();
+        gzip(&[&head, &content].map(|part| part.as_slice()).concat())
+    }
+}
+
+/// Bytes in gzip, as small as it gets them: they are written once and loaded often.
+pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>, SiteError> {
+    let mut compressor = Compressor::new(CompressionLvl::best());
+    let mut out = vec![0; compressor.gzip_compress_bound(bytes.len())];
+    let n = compressor.gzip_compress(bytes, &mut out);
+    out.truncate(n.map_err(|_| SiteError::Compress)?);
+    Ok(out)
+}

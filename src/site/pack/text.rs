@@ -1,0 +1,170 @@
+//! The text of a corpus in small files, from any of which the whole window of an example can be read.
+
+use serde::{Serialize, Serializer};
+
+use super::file::{BuildId, PackFile};
+use crate::ids::{DocId, Pos};
+use crate::site::error::SiteError;
+use crate::site::source::Corpus;
+use crate::site::text::texts::TokenTexts;
+
+/// Positions of a file, unless there would be too many files.
+const LEAST_POSITIONS: u64 = 2048;
+/// Most files.
+const MOST_FILES: u64 = 8192;
+
+/// Where each document's positions are among those of all documents, one after the other.
+pub(crate) struct TextMap {
+    /// The first position of each document, and the number of all.
+    starts: Vec<u64>,
+    per_file: u64,
+    /// Positions that a file has of the next: as many as a window.
+    overlap: u64,
+    build: BuildId,
+}
+
+/// What the index of a model says of its text.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TextInfo {
+    build: String,
+    n_positions: u64,
+    positions_per_file: u64,
+    overlap: u64,
+}
+
+/// Some positions of the corpus.
+#[derive(Serialize)]
+struct TextRecord<'a> {
+    first: u64,
+    documents: Vec<DocumentRecord<'a>>,
+    /// The bytes of the tokens, one after the other.
+    text: Bytes<'a>,
+    /// The number of bytes of each; 255 is continued by the next.
+    lengths: Bytes<'a>,
+}
+
+/// A document of which a file has some positions.
+#[derive(Serialize)]
+struct DocumentRecord<'a> {
+    doc: u32,
+    /// Where it begins among all positions.
+    at: u64,
+    n_positions: u32,
+    id: &'a str,
+    source: &'a str,
+    license: &'a str,
+}
+
+/// Bytes that are no list of numbers.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl TextMap {
+    /// Divides a corpus, of which examples have windows of at most so many positions; its identity is all that its text depends on.
+    pub(crate) fn new(corpus: &Corpus, identity: &[u8], longest_window: u64) -> Self {
+        let mut starts = vec![0];
+        let mut n = 0;
+        for doc in 0..corpus.store.n_documents() as u32 {
+            n += u64::from(corpus.n_positions(DocId(doc)));
+            starts.push(n);
+        }
+        let per_file = LEAST_POSITIONS
+            .max(n.div_ceil(MOST_FILES))
+            .max(longest_window);
+        let sizes = [n, per_file, longest_window].map(u64::to_le_bytes).concat();
+        Self {
+            starts,
+            per_file,
+            overlap: longest_window,
+            build: BuildId::of(&[identity, &sizes]),
+        }
+    }
+
+    /// Where a position of a document is among all.
+    pub(crate) fn place(&self, doc: DocId, pos: Pos) -> Option<u64> {
+        let start = self.starts.get(doc.0 as usize)?;
+        Some(start + u64::from(pos.0))
+    }
+
+    fn n_positions(&self) -> u64 {
+        self.starts.last().copied().unwrap_or_default()
+    }
+
+    /// Number of files.
+    pub(crate) fn n_files(&self) -> u64 {
+        self.n_positions().div_ceil(self.per_file)
+    }
+
+    pub(crate) fn info(&self) -> TextInfo {
+        TextInfo {
+            build: self.build.hex(),
+            n_positions: self.n_positions(),
+            positions_per_file: self.per_file,
+            overlap: self.overlap,
+        }
+    }
+
+    /// Where each document begins among the positions of all.
+    pub(crate) fn index(&self) -> Vec<u8> {
+        let starts = self.starts.split_last().map_or(&[][..], |(_, starts)| starts);
+        let index = serde_json::json!({"schema": "neuroscope/text/v1", "starts": starts});
+        index.to_string().into_bytes()
+    }
+
+    /// One of the files.
+    pub(crate) fn file(
+        &self,
+        at: u64,
+        corpus: &Corpus,
+        texts: &TokenTexts<'_>,
+    ) -> Result<Vec<u8>, SiteError> {
+        let first = at * self.per_file;
+        let end = (first + self.per_file + self.overlap).min(self.n_positions());
+        let (mut documents, mut text, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+        // the last document that begins here or before
+        let mut doc = self.starts.partition_point(|start| *start <= first) - 1;
+        while doc + 1 < self.starts.len() && self.starts[doc] < end {
+            let (start, next) = (self.starts[doc], self.starts[doc + 1]);
+            let id = DocId(doc as u32);
+            let own = first.max(start) - start..end.min(next) - start;
+            let tokens = corpus.tokens(id, own.start as u32..own.end as u32)?;
+            for token in tokens {
+                let before = text.len();
+                text.extend_from_slice(&texts.bytes(&[token]));
+                push_length(&mut lengths, text.len() - before);
+            }
+            let info = corpus.store.info(id);
+            documents.push(DocumentRecord {
+                doc: id.0,
+                at: start,
+                n_positions: (next - start) as u32,
+                id: info.id,
+                source: info.source,
+                license: info.license,
+            });
+            doc += 1;
+        }
+        let mut file = PackFile::default();
+        file.push(&TextRecord {
+            first,
+            documents,
+            text: Bytes(&text),
+            lengths: Bytes(&lengths),
+        })?;
+        file.finish(self.build)
+    }
+}
+
+/// Adds the length of a token: 255 as often as it fits, then the rest.
+fn push_length(lengths: &mut Vec<u8>, mut n: usize) {
+    while n >= 255 {
+        lengths.push(255);
+        n -= 255;
+    }
+    lengths.push(n as u8);
+}

@@ -1,0 +1,63 @@
+// What the page of a packed neuron says of it before its examples, made of its record.
+
+import { modelPage } from "../base/address.js";
+import { element } from "../base/dom.js";
+import { FACTS } from "../read/facts.js";
+import { sidesOf, signOf } from "../read/sides.js";
+import { measured, number, visible } from "../read/tokens.js";
+
+const STARTS = { dominant: "fires at starts", either: "weaker side fires at starts" };
+
+const link = (folder, id, text, attributes = {}) => element("a", { ...attributes, href: modelPage(folder, `#${id}`) }, text);
+
+/** What a neuron is called: by where it fires, and by its weights. */
+function tagsOf({ at_starts, at_starts_either, weights }, folder) {
+  const tag = (id, text) => link(folder, id, text, { class: "tag" });
+  const starts = at_starts ? STARTS.dominant : at_starts_either ? STARTS.either : undefined;
+  const { class: of, role } = weights ?? {};
+  return [
+    ...(starts ? [tag("at_starts", starts)] : []),
+    ...(of && !of.typical ? [tag("typical", "atypical")] : []),
+    ...(of ? [tag(`class-${of.name.replaceAll(" ", "-")}`, of.name)] : []),
+    ...(role ? [tag(`role-${role}`, `${role} neuron`)] : []),
+  ];
+}
+
+/** A fact of a scan, as a record has it. */
+const ofScan = ({ stats, interest }, key) => (interest[key] ?? stats[key])?.value ?? (interest[key] ? null : stats[key]);
+
+/** Its statistics, each with its ranks. */
+function cardsOf(record, folder) {
+  const facts = FACTS.filter(({ group, ranked }) => group !== "weights" || ranked);
+  const place = (rank, n) => `#${rank.toLocaleString("en").replaceAll(",", "\u202f")} of ${n}`;
+  return facts.map(({ key, label, unit }) => {
+    const value = ofScan(record, key);
+    const { rank_in_layer: inLayer, n_in_layer, rank_in_model: inModel, n_in_model } = record.interest[key] ?? {};
+    const ranks = inLayer ? [element("small", {}, place(inLayer, n_in_layer)), element("small", { class: "in-model" }, `${place(inModel, n_in_model)} in model`)] : [];
+    return element("div", { class: "card" }, element("dt", {}, link(folder, key, label)), element("dd", {}, element("b", {}, measured(value, unit)), ...ranks));
+  });
+}
+
+/** The lines about the sides on which it speaks. */
+function linesOf(record, folder) {
+  const sides = record.side && record.lines ? sidesOf(record) : [];
+  return sides.filter((side) => record.lines[side]).map((side) => element("p", { class: "automatic" },
+    element("span", { class: "sign" }, `(${signOf(side)})`), " ", element("bdi", {}, visible(record.lines[side])), " ", link(folder, "lines", "automatic")));
+}
+
+/** Puts what a page says of its own neuron into that of the layer. */
+export function fill(page, record, folder) {
+  const find = (selector) => page.querySelector(selector);
+  const { layer, neuron, stats, model } = record;
+  find("h1 .id").textContent = `${layer}.${neuron}`;
+  find(".kind").before(...linesOf(record, folder));
+  find(".tags").replaceChildren(...tagsOf(record, folder).flatMap((tag) => [tag, " "]));
+  find(".cards").replaceChildren(...cardsOf(record, folder));
+  for (const flag of page.querySelectorAll("[data-flag]")) flag.hidden = !stats[flag.dataset.flag];
+  if (stats.not_finite) find(".kind p").append(" ", element("strong", { class: "flag" }, `${stats.not_finite} positions left out: not a finite number`));
+  const { hook_post: post } = stats;
+  if (post?.count > 0) find(".cards").before(element("p", { class: "hint" }, `hook_post: max ${number(post.max)}, min ${number(post.min)}, mean ${number(post.mean)}`));
+  const compare = find(".compare");
+  compare.href = compare.getAttribute("href").replace(/[^/]*$/, neuron);
+  page.title = page.title.replace(/^.*?( · |$)(?=[^·]*$)/, `${model} ${layer}.${neuron}$1`);
+}
