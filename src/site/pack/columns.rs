@@ -8,7 +8,7 @@ use std::fmt::Display;
 
 use serde::ser::{self, Impossible, Serialize, Serializer};
 
-/// The name of a newtype around a number of which four to five digits are kept.
+/// The name of a newtype around a number of which the upper three bytes of an `f32` are kept.
 pub(crate) const SHORT: &str = "neuroscope::Short";
 /// The name of a newtype around a number from −1 to 1 of which four decimals are kept.
 pub(crate) const COSINE: &str = "neuroscope::Cosine";

@@ -8,6 +8,7 @@ import { bandsOf, highestFirst, idOf, item, listsOf, reading, scaleChoice, words
 import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neuronLink, RELATIONS, vPlot } from "../draw/parts.js";
 import { faultOf, parseNeuron } from "../read/places.js";
 import { signed } from "../read/tokens.js";
+import { sayProblem } from "../neuron/problem.js";
 import { openNeuron } from "./open.js";
 
 const FIRST = 6; // examples of a list; the others are drawn when they are asked for
@@ -109,13 +110,23 @@ function exampleTabs(neurons) {
   const explanation = hint();
   const column = (neuron, list) => {
     const examples = neuron.examples.list(list);
-    const add = (some) => some.map((example) => item(neuron, example));
-    const items = element("ol", { class: "examples" }, ...add(examples.slice(0, FIRST)));
-    const click = () => {
-      items.append(...add(examples.slice(FIRST)));
-      items.children[FIRST].querySelector("a").focus();
+    const items = element("ol", { class: "examples" });
+    const add = (from, until) => items.append(...neuron.examples.list(list).slice(from, until).map((example) => item(neuron, example)));
+    const addWhenReady = async (from, until) => {
+      try {
+        await neuron.ready(list, until);
+        add(from, until);
+      } catch (error) {
+        sayProblem(items, error);
+      }
+    };
+    const draw = neuron.ready ? addWhenReady : add;
+    const click = async () => {
+      await draw(FIRST);
+      items.children[FIRST]?.querySelector("a").focus();
       more.remove();
     };
+    if (examples.length > 0) draw(0, FIRST);
     const more = element("button", { type: "button", class: "more", click }, `Show all ${examples.length}`);
     return element("div", { class: "list", role: "group", "aria-label": neuron.name },
       element("span", { class: "letter", "aria-hidden": "true" }, neuron.letter), examples.length > 0 ? items : hint("none"), ...(examples.length > FIRST ? [more] : []));

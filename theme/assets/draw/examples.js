@@ -207,6 +207,9 @@ function cellsOf(neuron, { tokens, values, step, ids, start = 0, peak, starts = 
   });
 }
 
+/** Whether hooks were kept of an example whose values are not loaded yet. */
+const isToCome = (neuron, example) => example.hooks && neuron.examples.hook(HOOKS[0], example) === undefined;
+
 function windowOf(neuron, example) {
   const hooks = HOOKS.map((name) => [name, neuron.examples.hook(name, example)]).filter(([, kept]) => kept);
   return { ...example, tokens: neuron.examples.tokens(example), starts: example.context_starts, hooks };
@@ -248,7 +251,16 @@ function dataOf({ record: { model, layer, neuron, hook }, examples }, example) {
 /** Chooses which hook the text of an example shows. */
 function hookChoice(neuron, example, hooks, show) {
   const range = element("span", { class: "range" });
-  const choose = (name) => {
+  const choose = async (name) => {
+    if (name && isToCome(neuron, example)) {
+      try {
+        await neuron.addHooks();
+      } catch (error) {
+        range.textContent = (error.cause ?? error).message;
+        return;
+      }
+      hooks = windowOf(neuron, example).hooks;
+    }
     buttons.forEach((button) => button.setAttribute("aria-pressed", button.textContent === (name ?? POST)));
     const kept = hooks.find(([own]) => own === name)?.[1];
     if (kept) drawn.set(range, { neuron, hook: name, max: kept.max });
@@ -257,7 +269,7 @@ function hookChoice(neuron, example, hooks, show) {
     show(name, kept);
   };
   const button = (name) => element("button", { type: "button", "aria-pressed": String(name === undefined), click: () => choose(name) }, name ?? POST);
-  const buttons = [undefined, ...hooks.map(([name]) => name)].map(button);
+  const buttons = [undefined, ...HOOKS].map(button);
   return element("span", { class: "hooks", role: "group", "aria-label": `Values of example ${example.rank}` }, ...buttons, range);
 }
 
@@ -266,12 +278,13 @@ function inFull(neuron, example) {
   const around = windowOf(neuron, example);
   let text = walkable(cellsOf(neuron, around));
   const show = (hook, kept) => {
-    const said = { values: around.values, step: around.step };
-    const next = walkable(cellsOf(neuron, { ...around, ...kept, hook, said }));
+    const now = windowOf(neuron, example); // its hooks may have come
+    const said = { values: now.values, step: now.step };
+    const next = walkable(cellsOf(neuron, { ...now, ...kept, hook, said }));
     text.replaceWith(next);
     text = next;
   };
-  const choice = around.hooks.length > 0 ? [hookChoice(neuron, example, around.hooks, show)] : [];
+  const choice = around.hooks.length > 0 || isToCome(neuron, example) ? [hookChoice(neuron, example, around.hooks, show)] : [];
   return [about(neuron, example, choice), text];
 }
 
@@ -284,7 +297,10 @@ function about(neuron, example, choice) {
   const whole = neuron.hasDocuments ? [open] : [];
   const copy = offerCopies(element("button", { type: "button", "aria-label": `Copy ${name}` }, "Copy"), [
     ["Text", () => examples.text(example)],
-    ["JSON", () => JSON.stringify(dataOf(neuron, example), null, 1)],
+    ["JSON", async () => {
+      if (isToCome(neuron, example)) await neuron.addHooks();
+      return JSON.stringify(dataOf(neuron, example), null, 1);
+    }],
     ["Link", () => linkTo(`${address}#${id}`)],
   ]);
   const { hook_post, duplicates: n } = example;

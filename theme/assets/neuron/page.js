@@ -76,12 +76,12 @@ function left(list) {
 
 /** Draws a list: where its text is loaded, the first examples before the others. */
 async function drawList(list, place) {
-  const items = (from) => neuron.examples.list(list).slice(from).map((example) => item(neuron, example));
+  const items = (from, until) => neuron.examples.list(list).slice(from, until).map((example) => item(neuron, example));
   if (!neuron.ready) return place.replaceChildren(...items(0));
   place.setAttribute("aria-busy", "true");
   try {
     await neuron.ready(list, FIRST);
-    place.replaceChildren(...items(0).slice(0, FIRST));
+    place.replaceChildren(...items(0, FIRST));
     await neuron.ready(list);
     place.append(...items(FIRST));
   } catch (error) {

@@ -85,7 +85,7 @@ class Bytes {
       case 3: return this.planes(n, 4, 4, (one) => rounded(one.getFloat32(0, true), 6));
       case 4: return this.planes(n, 8, 8, (one) => one.getFloat64(0, true));
       case 5: return this.planes(n, 4, 4, (one) => shortest(one.getFloat32(0, true)));
-      case 6: return this.planes(n, 3, 4, (one) => rounded(one.getFloat32(0, true), 5));
+      case 6: return this.planes(n, 3, 4, (one) => rounded(one.getFloat32(0, true), 6));
       case 7: return this.texts(n);
       case 8: return this.objects(n);
       case 9: return this.lists(n);

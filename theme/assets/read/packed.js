@@ -47,13 +47,14 @@ function stepsOf(kept, bits) {
 /** The examples in columns, as a record has them; what only the text tells is added by `fill`. */
 function columnsOf(examples, bits) {
   const columns = { sources: [], doc: [], source: [], start: [], peak: [], value: [], scale: [], text: [], lengths: [], values: [] };
-  examples.forEach(({ peak, value, hook_post, scale, values, largest, context_starts }, row) => {
+  examples.forEach(({ peak, value, hook_post, scale, values, largest, context_starts, hooks }, row) => {
     columns.peak.push(peak);
     columns.value.push(value);
     if (hook_post !== undefined) (columns.hook_post ??= [])[row] = hook_post;
     columns.scale.push(scale ?? sixDigits(Math.fround(Math.abs(value) / LARGEST_STEP)));
     columns.values.push(stepsOf(values, bits));
     if (largest !== undefined) (columns.largest ??= {})[row] = largest;
+    if (hooks) (columns.hooks ??= [])[row] = true; // not loaded yet
     if (context_starts !== undefined) (columns.context_starts ??= {})[row] = context_starts;
   });
   return columns;
@@ -62,7 +63,7 @@ function columnsOf(examples, bits) {
 /** A record in which all values are base64, as in files. */
 function asJson(record) {
   const spelled = (steps) => (steps === null ? null : base64Of(new Uint8Array(steps.buffer, steps.byteOffset, steps.length)));
-  const columns = { ...record.examples };
+  const { hooks: _, ...columns } = record.examples;
   for (const name of ["values", ...HOOKS]) {
     if (columns[name]) columns[name] = columns[name].map(spelled);
   }

@@ -48,12 +48,12 @@ export class Examples {
   }
 
   #example(row) {
-    const { sources, source, doc, start, peak, value, hook_post, scale, values, context_starts, largest: known } = this.#columns;
+    const { sources, source, doc, start, peak, value, hook_post, scale, values, context_starts, hooks, largest: known } = this.#columns;
     const decoded = valuesOf(values[row], scale[row]);
     decoded[peak[row]] = value[row];
     return {
       row, doc: doc[row], source: sources?.[source[row]], start: start[row], peak: peak[row], value: value[row], hook_post: hook_post?.[row],
-      values: decoded, step: scale[row], max: known?.[row] ?? largest(decoded), context_starts: context_starts?.[row] ?? [],
+      values: decoded, step: scale[row], max: known?.[row] ?? largest(decoded), context_starts: context_starts?.[row] ?? [], hooks: hooks?.[row] ?? false,
     };
   }
 

@@ -1,0 +1,67 @@
+// Compares the records of a packed site, as the scripts make them, with those that the pages of the same atlas embed.
+// usage: node packs.js PAGES_SITE PACKED_SITE
+import assert from "node:assert/strict";
+import { readFile, readdir } from "node:fs/promises";
+
+const [pages, packed] = process.argv.slice(2);
+const read = async (path) => readFile(new URL(path, "file:///"));
+
+/** What the scripts find in a page, of which they need little here. */
+function stand(models) {
+  globalThis.document = { getElementById: (id) => (id === "models" ? { textContent: JSON.stringify(models) } : null), body: { dataset: {} } };
+  globalThis.fetch = async (address) => new Response(await read(`${packed}/${address}`));
+}
+
+/** The script of an asset of the site, whatever hash its name has. */
+async function asset(name) {
+  const [, folder, stem] = /^(.*)\/(.*)\.js$/.exec(name);
+  const found = (await readdir(`${packed}/assets/${folder}`)).find((file) => file.startsWith(`${stem}.`) && file.endsWith(".js"));
+  return import(`${packed}/assets/${folder}/${found}`);
+}
+
+/** How far a number may be from that of the record, by where it is. */
+const TOLERANCES = [
+  [/^\.weights\.neighbours\..*\.2$/, () => 5.1e-5],
+  [/^\.(logits|weights\.reads\..*)\.(top|bottom)\.value\./, (x) => Math.abs(x) * 2e-5],
+  [/^\.examples\.((gate|act|in)_)?scale\./, (x) => Math.abs(x) * 2e-5],
+];
+const single = (x) => Math.fround(x);
+
+function same(a, b, path) {
+  if (typeof a === "number" && typeof b === "number") {
+    const [, of] = TOLERANCES.find(([name]) => name.test(path)) ?? [];
+    const near = of ? Math.abs(a - b) <= of(a) : a === b || (/\.(min|max|scale_max|value|tau|largest|hook_post|balance|extreme|low|step)\b/.test(path) && single(a) === single(b));
+    assert.ok(near, `${path}: ${a}, ${b}`);
+    return;
+  }
+  if (a === null || typeof a !== "object") return assert.equal(b, a, path);
+  assert.equal(Array.isArray(b), Array.isArray(a), path);
+  assert.deepEqual(Object.keys(b).sort(), Object.keys(a).sort(), path);
+  for (const key of Object.keys(a)) same(a[key], b[key], `${path}.${key}`);
+}
+
+/** A record without the order in which the sources of its examples are named. */
+function withSources(record) {
+  const { sources, source, ...examples } = record.examples;
+  return { ...record, examples: { ...examples, ...(sources && { source: source.map((at) => sources[at]) }) } };
+}
+
+let n = 0;
+const page = (await read(`${packed}/index.html`)).toString();
+const models = JSON.parse(/id="models">(.*?)<\/script>/s.exec(page)[1]);
+stand(models);
+const { openModel } = await asset("read/packed.js");
+for (const [name, [n_layers, d_mlp]] of Object.entries(models)) {
+  const model = await openModel(`${name}/`);
+  for (let layer = 0; layer < n_layers; layer += 1) {
+    for (let neuron = 0; neuron < d_mlp; neuron += 1) {
+      const html = (await read(`${pages}/${name}/${layer}/${neuron}.html`)).toString();
+      const record = JSON.parse(/id="neuron">(.*?)<\/script>/s.exec(html)[1]);
+      const opened = await model.neuron(layer, neuron);
+      const found = JSON.parse(JSON.stringify(await opened.whole()));
+      same(withSources(record), withSources(found), "");
+      n += 1;
+    }
+  }
+}
+console.log(`${n} records are the same`);
