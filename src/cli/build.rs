@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use neuroscope::shard::{AtlasManifest, MANIFEST, PartInfo, read_manifest};
-use neuroscope::site::{self, BuildReport, Inputs, SiteOptions};
+use neuroscope::site::{self, BuildReport, Inputs, LayoutReport, SiteOptions};
 use serde::Serialize;
 
 use super::flags::Flags;
@@ -61,10 +61,10 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
         output.bytes,
         output.largest.first().map_or(0, |(_, bytes)| *bytes),
         plan.data.len(),
-        plan.options.cards,
+        plan.options.cards.unwrap_or(true),
     );
     let mut words = format!(
-        "\n{} pages of neurons, {} files, {} ({} written, {} removed)\n\n  files     {}\n  pages     {}\n  hosting   {hosting}\n\n  look at   {out}/index.html\n  preview   {program} serve\n  publish   any file host will do: copy {out}/ there",
+        "\n{} neurons, {} files, {} ({} written, {} removed)\n\n  files     {}\n  pages     {}\n  hosting   {hosting}\n\n  look at   {out}/index.html\n  preview   {program} serve\n  publish   any file host will do: copy {out}/ there",
         report.n_neurons,
         output.n_files,
         size(output.bytes),
@@ -73,6 +73,15 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
         sizes(&output.largest),
         sizes(&output.largest_pages),
     );
+    for layout in &report.layouts {
+        words.push_str(&layout_words(layout));
+    }
+    if plan.options.budget.0 > 0 && output.bytes > plan.options.budget.0 {
+        words.push_str(&format!(
+            "\n\nwarning: the site is larger than the budget of {}",
+            plan.options.budget
+        ));
+    }
     if plan.options.base_url.is_none() {
         words.push_str("\n\nno sitemap was written, since the site's address is not known; set it with `--base-url URL` or in neuroscope.toml");
     }
@@ -81,6 +90,27 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
         hosting: &hosting,
     };
     context.report.result(&report, &words)
+}
+
+/// How a model's neurons are held, if that is not a page for each with all that the atlas has.
+fn layout_words(of: &LayoutReport) -> String {
+    let Some(bits) = of.bits else {
+        return String::new();
+    };
+    let examples = match of.n_examples {
+        None => "all examples".to_owned(),
+        Some(n) => format!("{n} examples of each neuron"),
+    };
+    let hooks = if of.without_hooks {
+        ", without hooks beside them"
+    } else {
+        ""
+    };
+    format!(
+        "\n\n{}: packed, {examples}, {bits} bits a value{hooks}; pages would take about {}",
+        of.model,
+        size(of.pages_bytes)
+    )
 }
 
 /// What is said of a build with `--json`.

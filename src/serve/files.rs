@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 /// What a request's path leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum Target {
     /// A page, to be sent with the reload script.
     Page(PathBuf),
     /// Any other file.
@@ -14,6 +14,9 @@ pub(super) enum Found {
     /// A folder that was asked for without its slash: its address, which begins with one slash.
     Folder(String),
 }
+
+/// The page that shows any neuron of a layer of a packed model.
+const SHOWN: &str = "neuron.html";
 
 /// What an address does not have as it is.
 const NOT_IN_ADDRESSES: &AsciiSet = &NON_ALPHANUMERIC
@@ -25,7 +28,7 @@ const NOT_IN_ADDRESSES: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Finds what a path leads to. Nothing outside the root is ever found: not by `..`, however it is encoded, not by a
 /// symbolic link, not by an absolute path. Files whose names begin with a dot are not the site's.
-pub(super) fn find(root: &Path, path: &str) -> Option<Found> {
+pub(super) fn find(root: &Path, path: &str) -> Option<Target> {
     let decoded = percent_decode_str(path).decode_utf8().ok()?;
     if decoded.contains(['\0', '\\']) {
         return None;
@@ -47,11 +50,15 @@ pub(super) fn find(root: &Path, path: &str) -> Option<Found> {
     if file.is_dir() {
         if !decoded.ends_with('/') {
             let address = utf8_percent_encode(&address, NOT_IN_ADDRESSES).to_string();
-            return Some(Found::Folder(address));
+            return Some(Target::Folder(address));
         }
         file.push("index.html");
     }
-    let real = file.canonicalize().ok()?;
+    let real = file.canonicalize().or_else(|error| match shown(&file) {
+        Some(page) => page.canonicalize(),
+        None => Err(error),
+    });
+    let real = real.ok()?;
     if !real.starts_with(&root) || !real.is_file() {
         return None;
     }
@@ -60,11 +67,19 @@ pub(super) fn find(root: &Path, path: &str) -> Option<Found> {
             .extension()
             .is_some_and(|extension| extension == "html")
         {
-            Found::Page(real)
+            Target::Page(real)
         } else {
-            Found::File(real)
+            Target::File(real)
         },
     )
+}
+
+/// The page that shows the neuron of an address, if neurons are packed: `m/0/5.html` is shown by `m/0/neuron.html`.
+fn shown(file: &Path) -> Option<PathBuf> {
+    let name = file.file_name()?.to_str()?;
+    let number = name.strip_suffix(".html")?;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| file.with_file_name(SHOWN))
 }
 
 #[cfg(test)]
@@ -89,15 +104,15 @@ mod tests {
 
         assert_eq!(
             find(&root, "/m/0/1.html"),
-            Some(Found::Page(root.join("m/0/1.html")))
+            Some(Target::Page(root.join("m/0/1.html")))
         );
         assert_eq!(
             find(&root, "/m//0/1.html"),
-            Some(Found::Page(root.join("m/0/1.html")))
+            Some(Target::Page(root.join("m/0/1.html")))
         );
         assert_eq!(
             find(&root, "/m/a%20b.json"),
-            Some(Found::File(root.join("m/a b.json")))
+            Some(Target::File(root.join("m/a b.json")))
         );
         // a folder's address never leads to another host
         for path in [
@@ -110,14 +125,14 @@ mod tests {
         ] {
             assert_eq!(
                 find(&root, path),
-                Some(Found::Folder("/m/0/".into())),
+                Some(Target::Folder("/m/0/".into())),
                 "{path}"
             );
         }
         fs::create_dir(root.join("a b?")).unwrap();
         assert_eq!(
             find(&root, "/a%20b%3F"),
-            Some(Found::Folder("/a%20b%3F/".into()))
+            Some(Target::Folder("/a%20b%3F/".into()))
         );
         for path in [
             "/../secret.html",

@@ -22,7 +22,7 @@ use tokio::sync::watch as channel;
 
 use crate::hint::Hint;
 
-use files::Found;
+use files::Target;
 
 /// What can go wrong with the server.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +161,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     match files::find(&shared.root, request.uri().path()) {
-        Some(Found::Folder(address)) => {
+        Some(Target::Folder(address)) => {
             let query = request.uri().query().map(|query| format!("?{query}"));
             let location = address + &query.unwrap_or_default();
             (
@@ -170,8 +170,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             )
                 .into_response()
         }
-        Some(Found::Page(path)) => page(&path, StatusCode::OK).await,
-        Some(Found::File(path)) => {
+        Some(Target::Page(path)) => page(&path, StatusCode::OK).await,
+        Some(Target::File(path)) => {
             let service = tower_http::services::ServeFile::new(path);
             match tower::ServiceExt::oneshot(service, request).await {
                 Ok(response) => no_cache(response.into_response()),
@@ -179,7 +179,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             }
         }
         None => match files::find(&shared.root, "/404.html") {
-            Some(Found::Page(path)) => page(&path, StatusCode::NOT_FOUND).await,
+            Some(Target::Page(path)) => page(&path, StatusCode::NOT_FOUND).await,
             _ => StatusCode::NOT_FOUND.into_response(),
         },
     }

@@ -85,17 +85,19 @@ pub(super) fn neuron_file(neuron: u32) -> String {
     format!("{neuron}.html")
 }
 
+/// The page with the lines of some packed neurons, in their layer's folder.
+pub(super) fn list_file(first: u32) -> String {
+    format!("list-{first:06}.html")
+}
+
 /// The page of a layer that shows any of its neurons.
 pub(super) fn shown(model: &str, layer: u32) -> String {
     of_layer(model, layer, SHOWN)
 }
 
-/// A neuron's page from its layer's folder: its own, or the one that shows all neurons of a layer that are packed.
-pub(super) fn neuron_link(is_packed: bool, neuron: u32) -> String {
-    match is_packed {
-        true => format!("{SHOWN}?n={neuron}"),
-        false => neuron_file(neuron),
-    }
+/// What shows a packed neuron, from its layer's folder.
+pub(super) fn shown_link(neuron: u32) -> String {
+    format!("{SHOWN}?n={neuron}")
 }
 
 /// The last neuron of the layer before a layer, or the first of the next, from a page in that layer's folder.

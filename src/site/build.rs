@@ -16,7 +16,7 @@ use super::address;
 use super::api;
 use super::content::{Content, Page, Warning, is_relative};
 use super::error::SiteError;
-use super::layout::{self, Packing};
+use super::layout::{self, LayoutReport, Packing};
 use super::model;
 use super::options::{SiteOptions, with_scheme};
 use super::output::{self, Output, OutputReport};
@@ -64,6 +64,8 @@ pub struct BuildReport {
     pub models: Vec<(String, u64)>,
     /// Pages of neurons.
     pub n_neurons: u64,
+    /// How each model's neurons are held.
+    pub layouts: Vec<LayoutReport>,
     /// Notes on neurons that no atlas has.
     pub stray_notes: Vec<String>,
     /// Files with explanations of neurons that no atlas has, and of how many.
@@ -124,11 +126,7 @@ pub fn build(
         .iter()
         .map(|source| TokenTexts::new(source.vocabulary()))
         .collect();
-    let packings = sources
-        .iter()
-        .zip(&texts)
-        .map(|(source, texts)| layout::choose(source, texts, inputs.options))
-        .collect::<Result<Vec<_>, _>>()?;
+    let (packings, layouts) = layout::choose(&sources, &texts, &content, inputs.options)?;
     let output = Output::open(out, &OWN_PAGES)?;
     let view = site_view(inputs.options, &content, &sources, &packings);
     theme.show(&view);
@@ -146,8 +144,8 @@ pub fn build(
     site.own_pages()?;
     api::write(&site, sources.iter().map(|source| &source.atlas))?;
     let mut models = Vec::new();
-    let layouts = texts.iter().zip(&packings);
-    for ((source, view), (texts, packing)) in sources.iter().zip(&view.models).zip(layouts) {
+    let texts = texts.iter().zip(&packings);
+    for ((source, view), (texts, packing)) in sources.iter().zip(&view.models).zip(texts) {
         model::write(&ModelPart {
             site: &site,
             source,
@@ -191,6 +189,7 @@ pub fn build(
     Ok(BuildReport {
         models,
         n_neurons,
+        layouts,
         stray_notes: stray_notes.collect(),
         stray_explanations,
         warnings,

@@ -37,5 +37,6 @@ mod writer;
 pub use api::schema;
 pub use build::{BuildReport, Inputs, build, check};
 pub use error::{ContentError, SiteError};
+pub use layout::LayoutReport;
 pub use options::SiteOptions;
 pub use output::OutputReport;

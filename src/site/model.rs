@@ -55,7 +55,7 @@ fn sections<'a>(part: &ModelPart<'a>, figures: &'a [LayerFigures]) -> Vec<Box<dy
         Box::new(Words::new(*part)),
         Box::new(Explore::new(*part)),
     ];
-    if options.cards {
+    if options.has_cards(part.packing.is_some()) {
         sections.push(Box::new(Cards(*part)));
     }
     if options.deepdecipher {

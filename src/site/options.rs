@@ -1,6 +1,8 @@
 //! How a site is built.
 
 use std::borrow::Cow;
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
 
 use ammonia::Url;
 use serde::{Deserialize, Serialize};
@@ -34,15 +36,21 @@ pub struct SiteOptions {
     /// How neurons are held.
     #[cfg_attr(feature = "cli", arg(long, value_enum, value_name = "LAYOUT"))]
     pub layout: LayoutOption,
+    /// How large the site may be, such as `1GB`; `0` for any size. It decides on the layout `auto`, and on how many examples and bits packed neurons have.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "BYTES"))]
+    pub budget: Size,
+    /// Packed neurons that have a page of their own as well: `notes` for those with a note, `top:N` for the first N of the model.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "WHICH"))]
+    pub pages_for: PagesFor,
     /// Whether HTML in Markdown is passed on as it is; otherwise it is sanitised.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub raw_html: bool,
     /// Whether each neuron's record is also written as a file of its own, `<neuron>.json`.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub neuron_json: bool,
-    /// Whether each neuron has a card, `<neuron>/card.html`: a small page without scripts, for frames of other pages.
+    /// Whether each neuron has a card, `<neuron>/card.html`: a small page without scripts, for frames of other pages. Unless it is said, not where neurons are packed.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
-    pub cards: bool,
+    pub cards: Option<bool>,
     /// Whether each neuron is also written as DeepDecipher's clients read it, `/api/<model>/all/<layer>/<neuron>`.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub deepdecipher: bool,
@@ -53,11 +61,133 @@ pub struct SiteOptions {
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum LayoutOption {
-    /// A page for each.
+    /// A page for each, if that fits the budget.
     #[default]
+    Auto,
+    /// A page for each.
     Pages,
     /// Some in a packed file, shown by one page for each layer.
     Packed,
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Size(pub u64);
+
+/// Units of sizes, the largest first.
+const UNITS: [(&str, u64); 4] = [
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no size: write it as `1GB`, `500MB` or `0`");
+        let text = text.trim();
+        let upper = text.to_ascii_uppercase();
+        let unit = UNITS
+            .into_iter()
+            .find(|(name, _)| upper.ends_with(&name.to_ascii_uppercase()));
+        let (number, unit) = match unit {
+            Some((name, unit)) => (&text[..text.len() - name.len()], unit),
+            None => (text, 1),
+        };
+        let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+        let bytes = number * unit as f64;
+        // NaN is no size either
+        match (0.0..=1e18).contains(&bytes) {
+            true => Ok(Self(bytes.round() as u64)),
+            false => Err(wrong()),
+        }
+    }
+}
+
+impl Display for Size {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let fits = |(_, unit): &(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*unit);
+        match UNITS.into_iter().find(fits) {
+            Some((name, unit)) => write!(f, "{}{name}", self.0 / unit),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl From<Size> for String {
+    fn from(size: Size) -> Self {
+        size.to_string()
+    }
+}
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// Which packed neurons have a page of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct PagesFor {
+    /// Those with a note.
+    pub notes: bool,
+    /// So many of each model, the first of its ranking.
+    pub top: u32,
+}
+
+impl FromStr for PagesFor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut which = Self {
+            notes: false,
+            top: 0,
+        };
+        for word in text.split(',').map(str::trim) {
+            match (word, word.strip_prefix("top:").map(str::parse)) {
+                ("notes", _) => which.notes = true,
+                ("none" | "", _) => {}
+                (_, Some(Ok(top))) => which.top = top,
+                _ => {
+                    return Err(format!(
+                        "`{word}` names no neurons: write `notes`, `top:100`, both with a comma, or `none`"
+                    ));
+                }
+            }
+        }
+        Ok(which)
+    }
+}
+
+impl Display for PagesFor {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (self.top, self.notes) {
+            (0, false) => write!(f, "none"),
+            (0, true) => write!(f, "notes"),
+            (top, false) => write!(f, "top:{top}"),
+            (top, true) => write!(f, "top:{top},notes"),
+        }
+    }
+}
+
+impl From<PagesFor> for String {
+    fn from(which: PagesFor) -> Self {
+        which.to_string()
+    }
+}
+
+impl TryFrom<String> for PagesFor {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
 /// A link of the menu.
@@ -78,9 +208,14 @@ impl Default for SiteOptions {
             base_url: None,
             language: "en".into(),
             layout: LayoutOption::default(),
+            budget: Size(1_000_000_000),
+            pages_for: PagesFor {
+                notes: true,
+                top: 100,
+            },
             raw_html: false,
             neuron_json: false,
-            cards: true,
+            cards: None,
             deepdecipher: false,
         }
     }
@@ -131,6 +266,11 @@ impl SiteOptions {
             }
         }
         self.base_url.as_deref().map_or(Ok(()), check_base_url)
+    }
+
+    /// Whether the neurons of a model have cards.
+    pub(super) fn has_cards(&self, is_packed: bool) -> bool {
+        self.cards.unwrap_or(!is_packed)
     }
 
     /// `base_url` with its scheme, and a slash at the end.

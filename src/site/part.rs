@@ -66,7 +66,11 @@ impl<'a> ModelPart<'a> {
     }
 
     /// Makes a file of the model hold a record: as JSON, or packed where neurons are. The name is without its ending.
-    pub(super) fn write_record(&self, file: &str, record: &impl Serialize) -> Result<(), SiteError> {
+    pub(super) fn write_record(
+        &self,
+        file: &str,
+        record: &impl Serialize,
+    ) -> Result<(), SiteError> {
         let Some(packing) = self.packing else {
             return self.write_json(&format!("{file}.json"), &json(record)?);
         };
@@ -75,6 +79,12 @@ impl<'a> ModelPart<'a> {
         let name = address::of_model(&self.model.name, file);
         self.site
             .write(&address::in_gzip(&name), &packed.finish(packing.build)?)
+    }
+
+    /// The address of a neuron's page, from its layer's folder.
+    pub(super) fn neuron_link(&self, id: NeuronId) -> String {
+        let own = || address::neuron_file(id.neuron);
+        self.packing.map_or_else(own, |packing| packing.link(id))
     }
 
     /// Number of the model's neurons.

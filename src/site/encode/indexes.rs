@@ -6,7 +6,6 @@ use crate::atlas::facts::{RANKED, facts};
 use crate::atlas::{Class, NeuronWeights, Role, Summary};
 use crate::ids::NeuronId;
 
-use crate::site::address;
 use crate::site::data::{LayerData, ModelData};
 use crate::site::explore;
 use crate::site::part::ModelPart;
@@ -27,7 +26,7 @@ pub(crate) fn model_index(
     });
     let top = data.top.iter().map(|of| {
         let NeuronId { layer, neuron } = of.id;
-        serde_json::json!({"layer": layer, "neuron": neuron, "page": format!("{layer}/{}", address::neuron_link(model.packing.is_some(), neuron)), "line": of.line})
+        serde_json::json!({"layer": layer, "neuron": neuron, "page": format!("{layer}/{}", part.neuron_link(of.id)), "line": of.line})
     });
     let notes = part.notes().map(
         |(id, note)| serde_json::json!({"layer": id.layer, "neuron": id.neuron, "title": note.title}),

@@ -1,33 +1,35 @@
 //! The layout `packed`: neurons in files of some, without their text, and the text in files of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::atlas::ModelInfo;
+use crate::atlas::facts::RANKED;
+use crate::atlas::{ModelInfo, Summary};
 use crate::ids::NeuronId;
 use crate::site::address;
-use crate::site::data::{LayerData, NeuronData, Population};
+use crate::site::content::Content;
+use crate::site::data::{LayerData, NeuronData};
 use crate::site::encode::fields::Fields;
 use crate::site::encode::record::{RecordHead, RecordWriter};
 use crate::site::error::SiteError;
-use crate::site::pack::examples::{ExampleRecord, HookRecord, ListsRecord, PackedExamples, Quality};
+use crate::site::options::{PagesFor, SiteOptions};
+use crate::site::pack::examples::{
+    ExampleRecord, HookRecord, ListsRecord, PackedExamples, Quality,
+};
 use crate::site::pack::text::{TextInfo, TextMap};
 use crate::site::pack::{BuildId, PackFile};
 use crate::site::pages::neuron;
 use crate::site::part::{Documentation, ModelPart};
 use crate::site::section::Section;
 use crate::site::source::Source;
-use crate::site::text::texts::{TokenTexts, json};
+use crate::site::text::texts::json;
 
 /// Bytes of a file of neurons.
-const FILE_BYTES: usize = 96_000;
+const FILE_BYTES: f64 = 96_000.0;
 /// Most files of neurons.
 const MOST_FILES: usize = 8192;
-/// Neurons of a layer that are packed to know their size, and layers of which they are.
-const SAMPLE: usize = 32;
-const SAMPLE_LAYERS: u32 = 4;
 
 /// How the neurons of a model are packed.
 pub(in crate::site) struct Packing {
@@ -36,6 +38,8 @@ pub(in crate::site) struct Packing {
     /// Neurons in one file.
     pub(in crate::site) per_file: usize,
     text: TextMap,
+    /// The neurons that have pages of their own as well.
+    pages: HashSet<NeuronId>,
 }
 
 /// What the model's index, and the pages that show its neurons, say of the packing.
@@ -66,86 +70,71 @@ struct HooksRecord {
     examples: Vec<Option<Fields<HookRecord>>>,
 }
 
+/// A file of neurons, and one of the hooks beside their values, if any are kept.
+pub(super) fn files(
+    source: &Source,
+    records: &RecordWriter<'_>,
+    text: &TextMap,
+    quality: Quality,
+    build: BuildId,
+    neurons: &[NeuronData<'_>],
+) -> Result<(Vec<u8>, Option<Vec<u8>>), SiteError> {
+    let (mut file, mut hooks_file) = (PackFile::default(), PackFile::default());
+    let mut has_hooks = false;
+    for neuron in neurons {
+        let examples = PackedExamples::new(neuron, source, text, quality);
+        file.push(&NeuronRecord {
+            record: records.head(neuron),
+            lists: &examples.lists,
+            examples: &examples.examples,
+        })?;
+        let hooks = examples.hooks(quality);
+        has_hooks |= hooks.is_some();
+        let NeuronId { layer, neuron } = neuron.id();
+        hooks_file.push(&HooksRecord {
+            layer,
+            neuron,
+            examples: hooks.unwrap_or_default(),
+        })?;
+    }
+    let hooks = has_hooks.then(|| hooks_file.finish(build));
+    Ok((file.finish(build)?, hooks.transpose()?))
+}
+
 impl Packing {
-    /// Decides how a model's neurons are packed.
+    /// Packs a model's neurons, which take so many bytes each.
     pub(super) fn new(
         source: &Source,
-        texts: &TokenTexts<'_>,
+        content: &Content,
+        options: &SiteOptions,
         quality: Quality,
+        bytes: f64,
     ) -> Result<Self, SiteError> {
-        let corpus = source.corpus().ok_or(SiteError::NoCorpusToPack)?;
-        let options = &source.atlas.manifest().scan.policy.stats;
-        let window = u64::from(options.window_before) + u64::from(options.window_after) + 1;
+        let text = TextMap::of(source).ok_or(SiteError::NoCorpusToPack)?;
+        let ModelInfo {
+            n_layers, d_mlp, ..
+        } = source.atlas.manifest().scan.model;
+        let least = (n_layers as usize * d_mlp as usize).div_ceil(MOST_FILES);
+        let per_file = (FILE_BYTES / bytes.max(1.0)) as usize;
+        let per_file = per_file.max(least).min(d_mlp as usize).max(1);
         let manifest = serde_json::to_vec(source.atlas.manifest()).unwrap_or_default();
-        let scan = &source.atlas.manifest().scan;
-        let identity = serde_json::json!([scan.corpus, scan.model.tokenizer_sha256, scan.policy]);
-        let identity = identity.to_string().into_bytes();
-        let settings = serde_json::to_vec(&quality).unwrap_or_default();
+        let settings = serde_json::to_vec(&(quality, per_file)).unwrap_or_default();
         let version = env!("CARGO_PKG_VERSION").as_bytes();
-        let mut packing = Self {
+        Ok(Self {
             build: BuildId::of(&[&manifest, &settings, version]),
             quality,
-            per_file: 1,
-            text: TextMap::new(corpus, &identity, window),
-        };
-        let bytes = packing.sample(source, texts)?.max(1.0);
-        let ModelInfo { n_layers, d_mlp, .. } = source.atlas.manifest().scan.model;
-        let least = (n_layers as usize * d_mlp as usize).div_ceil(MOST_FILES);
-        let per_file = (FILE_BYTES as f64 / bytes) as usize;
-        packing.per_file = per_file.max(least).min(d_mlp as usize).max(1);
-        Ok(packing)
+            per_file,
+            text,
+            pages: pages(source, content, options.pages_for)?,
+        })
     }
 
-    /// Bytes of a neuron, by those of some.
-    fn sample(&self, source: &Source, texts: &TokenTexts<'_>) -> Result<f64, SiteError> {
-        let atlas = &source.atlas;
-        let n_layers = atlas.manifest().scan.model.n_layers;
-        let step = n_layers.div_ceil(SAMPLE_LAYERS).max(1);
-        let layers: Vec<u32> = (0..n_layers).step_by(step as usize).collect();
-        let sizes = layers.into_par_iter().map(|layer| {
-            let summaries = atlas.summaries(layer)?;
-            let regions = source.regions(layer);
-            let data = LayerData::new(layer, &summaries, None, regions, Population::default());
-            let neurons = atlas.layer(layer)?.take(SAMPLE);
-            let neurons = neurons.collect::<Result<Vec<_>, _>>()?;
-            let read = |neuron| NeuronData::read(source, Documentation::default(), &data, neuron);
-            let neurons = neurons.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-            let records = RecordWriter::new(source, texts);
-            let (file, _) = self.files(source, &records, &neurons)?;
-            Ok((file.len(), neurons.len()))
-        });
-        let sizes = sizes.collect::<Result<Vec<_>, SiteError>>()?;
-        let (bytes, n) = sizes.iter().fold((0, 0), |(b, n), of| (b + of.0, n + of.1));
-        Ok(bytes as f64 / n.max(1) as f64)
-    }
-
-    /// A file of neurons, and one of the hooks beside their values, if there are any.
-    fn files(
-        &self,
-        source: &Source,
-        records: &RecordWriter<'_>,
-        neurons: &[NeuronData<'_>],
-    ) -> Result<(Vec<u8>, Option<Vec<u8>>), SiteError> {
-        let (mut file, mut hooks_file) = (PackFile::default(), PackFile::default());
-        let mut has_hooks = false;
-        for neuron in neurons {
-            let examples = PackedExamples::new(neuron, source, &self.text, self.quality);
-            let NeuronId { layer, neuron: n } = neuron.id();
-            file.push(&NeuronRecord {
-                record: records.head(neuron),
-                lists: &examples.lists,
-                examples: &examples.examples,
-            })?;
-            let hooks = examples.hooks(self.quality.bits);
-            has_hooks |= hooks.is_some();
-            hooks_file.push(&HooksRecord {
-                layer,
-                neuron: n,
-                examples: hooks.unwrap_or_default(),
-            })?;
+    /// The address of a neuron's page, from its layer's folder.
+    pub(in crate::site) fn link(&self, id: NeuronId) -> String {
+        match self.pages.contains(&id) {
+            true => address::neuron_file(id.neuron),
+            false => address::shown_link(id.neuron),
         }
-        let hooks = has_hooks.then(|| hooks_file.finish(self.build));
-        Ok((file.finish(self.build)?, hooks.transpose()?))
     }
 
     pub(in crate::site) fn info(&self) -> PackingInfo {
@@ -158,6 +147,34 @@ impl Packing {
             text: self.text.info(),
         }
     }
+}
+
+/// The neurons of a packed model that have pages of their own.
+fn pages(
+    source: &Source,
+    content: &Content,
+    which: PagesFor,
+) -> Result<HashSet<NeuronId>, SiteError> {
+    let mut pages = HashSet::new();
+    if which.notes {
+        let notes = content.notes.keys();
+        let own = notes.filter(|(model, _)| model == source.name());
+        pages.extend(own.map(|(_, id)| *id));
+    }
+    if which.top > 0 {
+        for layer in 0..source.atlas.manifest().scan.model.n_layers {
+            let summaries = source.atlas.summaries(layer)?;
+            let rank = |of: &Summary| of.ranks(RANKED[0]).in_model;
+            let first = summaries
+                .iter()
+                .filter(|of| rank(of).is_some_and(|rank| rank <= which.top));
+            pages.extend(first.map(|of| NeuronId {
+                layer,
+                neuron: of.neuron,
+            }));
+        }
+    }
+    Ok(pages)
 }
 
 /// Writes the neurons of a model in files of some.
@@ -206,7 +223,35 @@ impl Section for Packed<'_> {
             return Ok(());
         };
         let (site, model) = (self.part.site, &self.part.model.name);
-        let (file, hooks) = self.packing.files(self.part.source, &self.records, neurons)?;
+        let Packing {
+            build,
+            quality,
+            text,
+            pages,
+            ..
+        } = self.packing;
+        let (file, hooks) = files(
+            self.part.source,
+            &self.records,
+            text,
+            *quality,
+            *build,
+            neurons,
+        )?;
+        for neuron in neurons {
+            let has_page = pages.contains(&neuron.id());
+            if !has_page && !site.options.neuron_json {
+                continue;
+            }
+            let record = self.records.record(neuron);
+            if has_page {
+                let page = neuron::render(&self.part, neuron, &record)?;
+                site.write(&address::neuron(model, neuron.id()), &page)?;
+            }
+            if site.options.neuron_json {
+                site.write(&address::record(model, neuron.id()), &record)?;
+            }
+        }
         if let Some(hooks) = hooks {
             site.write(&address::hooks(model, first), &hooks)?;
         }

@@ -324,7 +324,11 @@ impl<'a> Serializer for &'a mut Column {
         match self.newtype {
             _ if !v.is_finite() => self.serialize_none(),
             SHORT => push!(self, Shorts, v as f32),
-            COSINE => push!(self, Cosines, (v.clamp(-1.0, 1.0) * COSINE_STEPS).round() as i16),
+            COSINE => push!(
+                self,
+                Cosines,
+                (v.clamp(-1.0, 1.0) * COSINE_STEPS).round() as i16
+            ),
             _ => push!(self, Rounded, v),
         }
     }

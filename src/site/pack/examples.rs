@@ -19,6 +19,8 @@ pub(crate) struct Quality {
     pub(crate) n_examples: Option<usize>,
     /// Bits of each value, its sign included: at most 8.
     pub(crate) bits: u8,
+    /// Whether hooks beside the values are kept.
+    pub(crate) hooks: bool,
 }
 
 /// The largest step of a window with all its bits.
@@ -103,7 +105,7 @@ impl<'a> PackedExamples<'a> {
         let lists = examples.lists.iter().zip(&kept).map(|(list, n)| {
             let rows = list.rows[..*n].iter().map(|row| {
                 *rows.entry(*row).or_insert_with(|| {
-                    records.push(record(&examples.rows[*row], source, text, quality.bits));
+                    records.push(record(&examples.rows[*row], source, text, quality));
                     records.len() - 1
                 })
             });
@@ -123,8 +125,12 @@ impl<'a> PackedExamples<'a> {
     }
 
     /// The hooks beside the values of the examples that are kept; nothing if none has any.
-    pub(crate) fn hooks(&self, bits: u8) -> Option<Vec<Option<Fields<HookRecord>>>> {
+    pub(crate) fn hooks(&self, quality: Quality) -> Option<Vec<Option<Fields<HookRecord>>>> {
+        let bits = quality.bits;
         let of = |record: &ExampleRecord<'_>| {
+            if !record.hooks {
+                return None;
+            }
             let (hooks, reaches) = record.row.hooks?;
             let hook = |at: usize| HookRecord {
                 scale: round(hooks[at].scale.into()).map(Short),
@@ -143,20 +149,24 @@ fn record<'a>(
     row: &'a ExampleTokens<'a>,
     source: &Source,
     text: &TextMap,
-    bits: u8,
+    quality: Quality,
 ) -> ExampleRecord<'a> {
     let (example, window) = (row.example, &row.example.window);
     let is_usual = window.scale == example.value.abs() / LARGEST_STEP;
     ExampleRecord {
-        at: text.place(example.doc, Pos(window.start)).unwrap_or_default(),
+        at: text
+            .place(example.doc, Pos(window.start))
+            .unwrap_or_default(),
         peak: row.peak(),
         value: example.value,
         hook_post: example.post,
-        scale: (!is_usual).then(|| round(window.scale.into()).map(Short)).flatten(),
-        values: steps(window, bits),
+        scale: (!is_usual)
+            .then(|| round(window.scale.into()).map(Short))
+            .flatten(),
+        values: steps(window, quality.bits),
         largest: Reach::exceeded(&row.reach),
         context_starts: source.context_starts(window),
-        hooks: row.hooks.is_some(),
+        hooks: quality.hooks && row.hooks.is_some(),
         row,
     }
 }

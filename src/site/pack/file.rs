@@ -17,6 +17,9 @@ const VERSION: u8 = 1;
 pub(crate) struct BuildId([u8; 8]);
 
 impl BuildId {
+    /// Of what is never written.
+    pub(crate) const NONE: Self = Self([0; 8]);
+
     /// The id of a build, by all that its packed files depend on.
     pub(crate) fn of(parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();

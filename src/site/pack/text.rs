@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::file::{BuildId, PackFile};
 use crate::ids::{DocId, Pos};
 use crate::site::error::SiteError;
-use crate::site::source::Corpus;
+use crate::site::source::{Corpus, Source};
 use crate::site::text::texts::TokenTexts;
 
 /// Positions of a file, unless there would be too many files.
@@ -65,8 +65,14 @@ impl Serialize for Bytes<'_> {
 }
 
 impl TextMap {
-    /// Divides a corpus, of which examples have windows of at most so many positions; its identity is all that its text depends on.
-    pub(crate) fn new(corpus: &Corpus, identity: &[u8], longest_window: u64) -> Self {
+    /// Divides the corpus of an atlas, if it is there.
+    pub(crate) fn of(source: &Source) -> Option<Self> {
+        let corpus = source.corpus()?;
+        let scan = &source.atlas.manifest().scan;
+        let options = &scan.policy.stats;
+        let longest_window = u64::from(options.window_before) + u64::from(options.window_after) + 1;
+        let identity = serde_json::json!([scan.corpus, scan.model.tokenizer_sha256, scan.policy]);
+        let identity = identity.to_string().into_bytes();
         let mut starts = vec![0];
         let mut n = 0;
         for doc in 0..corpus.store.n_documents() as u32 {
@@ -77,12 +83,12 @@ impl TextMap {
             .max(n.div_ceil(MOST_FILES))
             .max(longest_window);
         let sizes = [n, per_file, longest_window].map(u64::to_le_bytes).concat();
-        Self {
+        Some(Self {
             starts,
             per_file,
             overlap: longest_window,
-            build: BuildId::of(&[identity, &sizes]),
-        }
+            build: BuildId::of(&[&identity, &sizes]),
+        })
     }
 
     /// Where a position of a document is among all.
@@ -111,7 +117,10 @@ impl TextMap {
 
     /// Where each document begins among the positions of all.
     pub(crate) fn index(&self) -> Vec<u8> {
-        let starts = self.starts.split_last().map_or(&[][..], |(_, starts)| starts);
+        let starts = self
+            .starts
+            .split_last()
+            .map_or(&[][..], |(_, starts)| starts);
         let index = serde_json::json!({"schema": "neuroscope/text/v1", "starts": starts});
         index.to_string().into_bytes()
     }

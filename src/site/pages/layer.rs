@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use crate::atlas::Summary;
 use crate::atlas::facts::RANKED;
+use crate::ids::NeuronId;
 
 use super::figures::LayerFigures;
 use super::plot;
-use super::views::{LayerPageView, rank_row};
+use super::sides::line;
+use super::views::{LayerPageView, ListLink, ListPageView, ListRow, rank_row};
 use crate::site::address;
 use crate::site::data::{LayerData, count_known};
 use crate::site::encode::indexes::layer_index;
@@ -15,7 +17,7 @@ use crate::site::error::SiteError;
 use crate::site::part::ModelPart;
 use crate::site::section::Section;
 use crate::site::text::texts::json;
-use crate::site::view::{Common, ModelView};
+use crate::site::view::Common;
 
 /// Rows of a layer's table that stand in the page itself; the script loads the others.
 const TABLE_ROWS: usize = 50;
@@ -26,6 +28,9 @@ pub(crate) struct LayerPages<'a> {
     /// If the weights were analysed.
     figures: &'a [LayerFigures],
 }
+
+/// Neurons on a page with their lines.
+const LIST_ROWS: usize = 500;
 
 /// A page of a layer that a script fills.
 #[derive(Serialize)]
@@ -61,6 +66,13 @@ impl Section for LayerPages<'_> {
             summaries.len()
         );
         let title = format!("{} · layer {layer}", model.name);
+        let page_of = |of: &Summary| {
+            part.neuron_link(NeuronId {
+                layer,
+                neuron: of.neuron,
+            })
+        };
+        let lists = lists(part, data);
         let view = LayerPageView {
             common: site.common(&index, title, description),
             layer,
@@ -70,14 +82,15 @@ impl Section for LayerPages<'_> {
                 .iter()
                 .filter(|s| s.is_ranked_by(default))
                 .take(TABLE_ROWS)
-                .map(|s| rank_row(s, model))
+                .map(|s| rank_row(s, page_of(s)))
                 .collect(),
             n_rows: summaries.len(),
             plot: plot::distribution(
                 &values,
                 &format!("Distribution of {} in layer {layer}", default.label),
             ),
-            cells: cells(model, summaries, data.population.layer[0]),
+            cells: cells(part, data),
+            lists: lists.clone(),
             dead: count_known(summaries, |s| s.dead),
             rare: count_known(summaries, |s| s.rare),
             at_starts: count_known(summaries, |s| s.at_starts.map(|of| of.dominant)),
@@ -86,6 +99,9 @@ impl Section for LayerPages<'_> {
             roles: figures.map(LayerFigures::role_rows).unwrap_or_default(),
         };
         site.page(&index, "layer.html", Some(model), &view)?;
+        for at in 0..lists.len() {
+            write_list(part, data, &lists, at)?;
+        }
         let columns = layer_index(&model.name, data, &ranked);
         part.write_json(&format!("{layer}/index.json"), &json(&columns)?)?;
         let name = &model.name;
@@ -103,11 +119,62 @@ impl Section for LayerPages<'_> {
     }
 }
 
-/// All neurons of a layer as a grid of links, shaded by the default measure's rank.
-/// Of the neurons, `n_ranked` have a rank.
-fn cells(model: &ModelView, summaries: &[Summary], n_ranked: u32) -> String {
+/// The pages with the lines of a packed layer.
+fn lists(part: &ModelPart<'_>, data: &LayerData<'_>) -> Vec<ListLink> {
+    if part.packing.is_none() {
+        return Vec::new();
+    }
+    let n = data.summaries.len();
+    let firsts = (0..n).step_by(LIST_ROWS);
+    let link = |first: usize| ListLink {
+        page: address::list_file(first as u32),
+        first: first as u32,
+        last: (n.min(first + LIST_ROWS) - 1) as u32,
+    };
+    firsts.map(link).collect()
+}
+
+/// Writes one of the pages with the lines of a packed layer: what crawlers and readers without scripts find of its neurons.
+fn write_list(
+    part: &ModelPart<'_>,
+    data: &LayerData<'_>,
+    lists: &[ListLink],
+    at: usize,
+) -> Result<(), SiteError> {
+    let (model, layer) = (part.model, data.layer);
+    let ListLink { page, first, last } = &lists[at];
+    let name = address::of_layer(&model.name, layer, page);
+    let title = format!("{} {layer}.{first}–{layer}.{last}", model.name);
+    let description = format!("What neurons {first} to {last} of layer {layer} of {} do.", model.name);
+    let rows = data.summaries[*first as usize..=*last as usize].iter();
+    let row = |of: &Summary| {
+        let neuron = of.neuron;
+        ListRow {
+            page: part.neuron_link(NeuronId { layer, neuron }),
+            neuron,
+            line: line(of),
+        }
+    };
+    let page_of = |list: &ListLink| list.page.clone();
+    let view = ListPageView {
+        common: part.site.common(&name, title, description),
+        layer,
+        first: *first,
+        last: *last,
+        previous: at.checked_sub(1).map(|at| page_of(&lists[at])),
+        next: lists.get(at + 1).map(page_of),
+        rows: rows.map(row).collect(),
+    };
+    part.site.page(&name, "list.html", Some(model), &view)
+}
+
+/// All neurons of a layer as a grid of links, shaded by the default measure's rank. Where they are packed, a script makes the links.
+fn cells(part: &ModelPart<'_>, data: &LayerData<'_>) -> String {
     const SHADES: u32 = 9;
-    let n = n_ranked.max(1);
+    if part.packing.is_some() {
+        return String::new();
+    }
+    let (summaries, n) = (data.summaries, data.population.layer[0].max(1));
     let mut out = String::with_capacity(summaries.len() * 48);
     for s in summaries {
         let shade = s
@@ -117,7 +184,7 @@ fn cells(model: &ModelView, summaries: &[Summary], n_ranked: u32) -> String {
         let state = if s.dead == Some(true) { " dead" } else { "" };
         out.push_str(&format!(
             "<a class=\"s{shade}{state}\" href=\"{}\">{}</a>\n",
-            address::neuron_link(model.packing.is_some(), s.neuron),
+            address::neuron_file(s.neuron),
             s.neuron
         ));
     }

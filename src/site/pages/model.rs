@@ -94,10 +94,7 @@ fn index(
     for (file, bytes) in tables.0 {
         site.write(&address::of_model(name, &file), &bytes)?;
     }
-    let page_of = |NeuronId { layer, neuron }: NeuronId| {
-        let page = address::neuron_link(part.packing.is_some(), neuron);
-        format!("{layer}/{page}")
-    };
+    let page_of = |id: NeuronId| format!("{}/{}", id.layer, part.neuron_link(id));
     let notes = part.notes().map(|(id, note)| NoteRow {
         page: page_of(id),
         layer: id.layer,

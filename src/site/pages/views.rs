@@ -9,11 +9,10 @@ use super::classes::Tag;
 use super::figures::{CountRow, FigureView};
 use super::sides::{LineView, line};
 use super::terms::Terms;
-use crate::site::address;
 use crate::site::content::{Explanation, Page};
 use crate::site::data::Population;
 use crate::site::text::format::{count, number, percent};
-use crate::site::view::{Common, ModelView};
+use crate::site::view::Common;
 
 /// `hook_post` of a SoLU neuron, in words.
 pub(crate) fn hook_post_words(post: &Moments) -> Option<String> {
@@ -121,6 +120,8 @@ pub(crate) struct LayerPageView {
     pub(crate) n_rows: usize,
     pub(crate) plot: String,
     pub(crate) cells: String,
+    /// The pages with the lines of all its neurons, if these are packed.
+    pub(crate) lists: Vec<ListLink>,
     /// How many neurons are dead, are rare, and fire where windows start (on the dominant side; on either), if that is known.
     pub(crate) dead: Option<usize>,
     pub(crate) rare: Option<usize>,
@@ -129,6 +130,37 @@ pub(crate) struct LayerPageView {
     /// Input-output classes and roles of its neurons; empty if the weights were not analysed.
     pub(crate) classes: Vec<CountRow>,
     pub(crate) roles: Vec<CountRow>,
+}
+
+/// Some neurons of a layer, one after the other.
+#[derive(Clone, Serialize)]
+pub(crate) struct ListLink {
+    /// Address of their page, from the layer's.
+    pub(crate) page: String,
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+}
+
+/// The page with the lines of some neurons of a packed layer.
+#[derive(Serialize)]
+pub(crate) struct ListPageView {
+    #[serde(flatten)]
+    pub(crate) common: Common,
+    pub(crate) layer: u32,
+    pub(crate) first: u32,
+    pub(crate) last: u32,
+    /// Addresses of the lists before and after it.
+    pub(crate) previous: Option<String>,
+    pub(crate) next: Option<String>,
+    pub(crate) rows: Vec<ListRow>,
+}
+
+/// A neuron with its line.
+#[derive(Serialize)]
+pub(crate) struct ListRow {
+    pub(crate) page: String,
+    pub(crate) neuron: u32,
+    pub(crate) line: Option<String>,
 }
 
 /// A neuron in its layer's table.
@@ -230,10 +262,10 @@ fn in_words(fact: &Fact, value: Option<f64>) -> String {
     }
 }
 
-/// A neuron's row in its layer's table, in the order of [`RANKED`].
-pub(crate) fn rank_row(summary: &Summary, model: &ModelView) -> RankRow {
+/// A neuron's row in its layer's table, with the address of its page, in the order of [`RANKED`].
+pub(crate) fn rank_row(summary: &Summary, page: String) -> RankRow {
     RankRow {
-        page: address::neuron_link(model.packing.is_some(), summary.neuron),
+        page,
         neuron: summary.neuron,
         values: RANKED
             .map(|fact| in_words(fact, summary.value(fact)))

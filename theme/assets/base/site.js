@@ -5,7 +5,7 @@ import { recall, remember } from "./settings.js";
 const form = document.querySelector("form.goto");
 const input = document.getElementById("goto");
 const output = document.getElementById("goto-error");
-const { random } = document.body.dataset; // of the page's model or of the first, if there is one
+const random = () => document.body.dataset.random; // of the page's model or of the first, if there is one
 
 // the search itself is loaded when someone comes to the box
 let loading;
@@ -17,7 +17,7 @@ function search() {
   loading ??= import("../search/box.js").catch(failed);
   return loading;
 }
-form.hidden = random === undefined;
+form.hidden = random() === undefined;
 input.addEventListener("focus", search);
 input.addEventListener("input", () => (output.value = ""));
 input.addEventListener("keydown", (event) => event.key === "Escape" && input.ariaExpanded !== "true" && input.blur());
@@ -59,5 +59,5 @@ document.addEventListener("keydown", (event) => {
     input.select();
   } else if (event.key === "ArrowLeft") follow("prev");
   else if (event.key === "ArrowRight") follow("next");
-  else if (event.key === "r" && random) location.href = random;
+  else if (event.key === "r" && random()) location.href = random();
 });

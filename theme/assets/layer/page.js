@@ -61,7 +61,9 @@ function rows(ranking) {
 function cells(ranking) {
   const values = columns[state.column];
   const ranked = ranking.filter((neuron) => values[neuron] !== null);
-  const nodes = document.getElementById("cells").children;
+  const grid = document.getElementById("cells");
+  if (grid.childElementCount === 0) grid.append(...columns.neuron.map((neuron) => element("a", { href: neuronPage(folder, layer, neuron) }, String(neuron))));
+  const nodes = grid.children;
   for (const node of nodes) {
     node.className = "s0";
     node.title = "";
