@@ -1,19 +1,16 @@
 // Compares the records of a packed site, as the scripts make them, with those that the pages of the same atlas embed.
-// usage: node packs.js PAGES_SITE PACKED_SITE
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
-
-const [pages, packed] = process.argv.slice(2);
-const read = async (path) => readFile(new URL(path, "file:///"));
+import { fileURLToPath } from "node:url";
 
 /** What the scripts find in a page, of which they need little here. */
-function stand(models) {
+function stand(models, read) {
   globalThis.document = { getElementById: (id) => (id === "models" ? { textContent: JSON.stringify(models) } : null), body: { dataset: {} } };
-  globalThis.fetch = async (address) => new Response(await read(`${packed}/${address}`));
+  globalThis.fetch = async (address) => new Response(await read(address));
 }
 
 /** The script of an asset of the site, whatever hash its name has. */
-async function asset(name) {
+async function asset(packed, name) {
   const [, folder, stem] = /^(.*)\/(.*)\.js$/.exec(name);
   const found = (await readdir(`${packed}/assets/${folder}`)).find((file) => file.startsWith(`${stem}.`) && file.endsWith(".js"));
   return import(`${packed}/assets/${folder}/${found}`);
@@ -21,9 +18,9 @@ async function asset(name) {
 
 /** How far a number may be from that of the record, by where it is. */
 const TOLERANCES = [
-  [/^\.weights\.neighbours\..*\.2$/, () => 5.1e-5],
-  [/^\.(logits|weights\.reads\..*)\.(top|bottom)\.value\./, (x) => Math.abs(x) * 2e-5],
-  [/^\.examples\.((gate|act|in)_)?scale\./, (x) => Math.abs(x) * 2e-5],
+  [/\.weights\.neighbours\..*\.2$/, () => 5.1e-5],
+  [/\.(logits|weights\.reads\..*)\.(top|bottom)\.value\./, (x) => Math.abs(x) * 2e-5],
+  [/\.examples\.((gate|act|in)_)?scale\./, (x) => Math.abs(x) * 2e-5],
 ];
 const single = (x) => Math.fround(x);
 
@@ -46,22 +43,29 @@ function withSources(record) {
   return { ...record, examples: { ...examples, ...(sources && { source: source.map((at) => sources[at]) }) } };
 }
 
-let n = 0;
-const page = (await read(`${packed}/index.html`)).toString();
-const models = JSON.parse(/id="models">(.*?)<\/script>/s.exec(page)[1]);
-stand(models);
-const { openModel } = await asset("read/packed.js");
-for (const [name, [n_layers, d_mlp]] of Object.entries(models)) {
-  const model = await openModel(`${name}/`);
-  for (let layer = 0; layer < n_layers; layer += 1) {
-    for (let neuron = 0; neuron < d_mlp; neuron += 1) {
-      const html = (await read(`${pages}/${name}/${layer}/${neuron}.html`)).toString();
-      const record = JSON.parse(/id="neuron">(.*?)<\/script>/s.exec(html)[1]);
-      const opened = await model.neuron(layer, neuron);
-      const found = JSON.parse(JSON.stringify(await opened.whole()));
-      same(withSources(record), withSources(found), "");
-      n += 1;
+/** Compares the records of all neurons, and answers their number. */
+export async function compare(pages, packed) {
+  let n = 0;
+  const read = (path) => readFile(`${packed}/${path}`);
+  const page = (await read("index.html")).toString();
+  const models = JSON.parse(/id="models">(.*?)<\/script>/s.exec(page)[1]);
+  stand(models, read);
+  const { openModel } = await asset(packed, "read/packed.js");
+  for (const [name, [n_layers, d_mlp]] of Object.entries(models)) {
+    const model = await openModel(`${name}/`);
+    for (let layer = 0; layer < n_layers; layer += 1) {
+      for (let neuron = 0; neuron < d_mlp; neuron += 1) {
+        const html = (await readFile(`${pages}/${name}/${layer}/${neuron}.html`)).toString();
+        const record = JSON.parse(/id="neuron">(.*?)<\/script>/s.exec(html)[1]);
+        const opened = await model.neuron(layer, neuron);
+        const found = JSON.parse(JSON.stringify(await opened.whole()));
+        same(withSources(record), withSources(found), `${name} ${layer}.${neuron} `);
+        n += 1;
+      }
     }
   }
+  return n;
 }
-console.log(`${n} records are the same`);
+
+// of any two sites of one atlas: node packs.js PAGES PACKED
+if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(`${await compare(...process.argv.slice(2))} records are the same`);

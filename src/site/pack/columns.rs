@@ -535,9 +535,11 @@ impl FieldsOf<'_> {
             true => Some(self.next),
             false => self.fields.iter().position(|(of, _)| of == name),
         };
+        // a new field stands behind the one before it, so that fields stay in their order
         let at = known.unwrap_or_else(|| {
-            self.fields.push((name.to_owned(), Column::after(self.row)));
-            self.fields.len() - 1
+            let column = Column::after(self.row);
+            self.fields.insert(self.next, (name.to_owned(), column));
+            self.next
         });
         self.next = at + 1;
         value.serialize(&mut self.fields[at].1)

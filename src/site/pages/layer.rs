@@ -145,7 +145,10 @@ fn write_list(
     let ListLink { page, first, last } = &lists[at];
     let name = address::of_layer(&model.name, layer, page);
     let title = format!("{} {layer}.{first}–{layer}.{last}", model.name);
-    let description = format!("What neurons {first} to {last} of layer {layer} of {} do.", model.name);
+    let description = format!(
+        "What neurons {first} to {last} of layer {layer} of {} do.",
+        model.name
+    );
     let rows = data.summaries[*first as usize..=*last as usize].iter();
     let row = |of: &Summary| {
         let neuron = of.neuron;

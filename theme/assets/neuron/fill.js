@@ -28,7 +28,7 @@ const ofScan = ({ stats, interest }, key) => (interest[key] ?? stats[key])?.valu
 
 /** Its statistics, each with its ranks. */
 function cardsOf(record, folder) {
-  const facts = FACTS.filter(({ group, ranked }) => group !== "weights" || ranked);
+  const facts = [...FACTS.filter(({ group, ranked }) => group !== "weights" && !ranked), ...FACTS.filter(({ ranked }) => ranked)];
   const place = (rank, n) => `#${rank.toLocaleString("en").replaceAll(",", "\u202f")} of ${n}`;
   return facts.map(({ key, label, unit }) => {
     const value = ofScan(record, key);

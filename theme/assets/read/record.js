@@ -43,7 +43,7 @@ export class Examples {
   constructor({ examples, lists, scale_max }) {
     this.#columns = examples;
     this.#lists = lists;
-    this.all = examples.doc.map((_, row) => this.#example(row));
+    this.all = examples.value.map((_, row) => this.#example(row));
     this.max = scale_max;
   }
 

@@ -1,0 +1,208 @@
+// A packed site in a real Chromium, on hosts of several kinds, next to the site of pages of the same atlas.
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { readFile, readdir } from "node:fs/promises";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { SITE, browser } from "./browser.js";
+import { compare } from "./packs.js";
+import { serve } from "./server.js";
+
+const PACKED = process.env.PACKED;
+const BASE = "/atlas/";
+const HOSTS = { plain: { plain: true }, published: { published: true }, unpacking: { unpacks: true } };
+let pages, hosts, context, page, problems;
+let changed = (_, bytes) => bytes;
+
+const rootOf = (host) => host.origin + BASE;
+const root = (name = "published") => rootOf(hosts[name]);
+
+before(async () => {
+  pages = await serve(SITE, BASE);
+  const opened = Object.entries({ ...HOSTS, changing: { changed: (path, bytes) => changed(path, bytes) } }).map(async ([name, options]) => [name, await serve(PACKED, BASE, options)]);
+  hosts = Object.fromEntries(await Promise.all(opened));
+});
+after(() => [pages, ...Object.values(hosts)].forEach((host) => host.close()));
+beforeEach(async () => {
+  problems = [];
+  changed = (_, bytes) => bytes;
+  context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
+  page = await context.newPage();
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
+  page.on("pageerror", (error) => problems.push(String(error)));
+});
+afterEach(async () => {
+  await context.close();
+  assert.deepEqual(problems, [], "console errors");
+});
+
+const drawn = () => page.waitForFunction(() => {
+  const [list] = document.querySelectorAll(".texts ol.examples");
+  return list?.querySelector(".tokens") && !document.querySelector("[aria-busy]");
+});
+
+/** What a neuron's page says, as text. */
+const saidBy = () => page.evaluate(() => {
+  const text = (node) => node.innerText.replace(/\s+/g, " ").trim();
+  const all = (selector) => Array.from(document.querySelectorAll(selector), text);
+  return {
+    title: document.title, heading: text(document.querySelector("h1")), automatic: all("p.automatic"), kind: all(".kind p:not(.actions)"), cards: all(".card"), hints: all(".spread .hint"),
+    said: all(".said"), tabs: all("[role=tab]"), list: all(".texts section.list:not([hidden]) li"), parts: all("[data-part] h2, [data-part] h3, [data-part] li, [data-part] td"),
+    addresses: Array.from(document.querySelectorAll(".side a, .cards a, .tag, .texts a"), (link) => new URL(link.href).pathname.replace(/^.*\/atlas\//, "") + new URL(link.href).hash),
+    previous: document.querySelectorAll("main a[rel=prev]").length, next: document.querySelectorAll("main a[rel=next]").length,
+  };
+});
+
+test("the records of all neurons are those of the pages", async () => {
+  assert.equal(await compare(SITE, PACKED), 111);
+});
+
+for (const id of ["0/0", "0/5", "1/7", "2/3", "2/36"]) {
+  test(`what is said of ${id} is what its page says`, async () => {
+    const [layer, neuron] = id.split("/");
+    await page.goto(`${rootOf(pages)}tiny/${id}.html`);
+    await drawn();
+    const expected = await saidBy();
+    for (const name of Object.keys(HOSTS)) {
+      await page.goto(`${root(name)}tiny/${layer}/neuron.html?n=${neuron}`);
+      await drawn();
+      const found = await saidBy();
+      const own = new RegExp(`^tiny/${layer}/neuron\\.html`);
+      // what is packed with fewer digits may differ in the last of three
+      const [numbers, others] = [found, expected].map(({ parts }) => parts.join("\n").split(/(-?\d+\.\d+)/));
+      assert.equal(numbers.length, others.length);
+      numbers.forEach((text, i) => assert.ok(text === others[i] || Math.abs(text - others[i]) <= 0.011 * Math.abs(text), `${text}, ${others[i]}`));
+      found.parts = expected.parts;
+      found.addresses = found.addresses.map((address) => address.replace(own, `tiny/${id}.html`));
+      assert.deepEqual(found, expected, name);
+    }
+  });
+}
+
+test("an address of a page leads to the neuron where the host has a page for what is missing", async () => {
+  await page.goto(`${root()}tiny/1/7.html#example-3`);
+  await page.waitForSelector(".marked .tokens");
+  assert.equal(page.url(), `${root()}tiny/1/7.html#example-3`);
+  assert.equal(await page.textContent("h1 .id"), "1.7");
+  await page.keyboard.press("ArrowRight");
+  await page.waitForFunction(() => document.querySelector("h1 .id")?.textContent === "1.8");
+  await drawn();
+  problems = problems.filter((text) => !text.includes("404")); // of the page itself
+});
+
+test("what no model has is not found", async () => {
+  for (const path of ["tiny/9/7.html", "none/1/7.html", "tiny/1/x.html"]) {
+    await page.goto(root() + path);
+    assert.equal(await page.textContent("h1"), "Not found");
+  }
+  problems = problems.filter((text) => !text.includes("404"));
+});
+
+test("a neuron that is not there is said to be so", async () => {
+  for (const query of ["?n=37", "?n=x", ""]) {
+    await page.goto(`${root("plain")}tiny/1/neuron.html${query}`);
+    await page.waitForSelector("#problem:not([hidden])");
+    assert.match(await page.textContent("#problem"), /neurons 0 to 36/);
+  }
+});
+
+test("ways lead from neuron to neuron, at random, and to the others of other pages", async () => {
+  await page.goto(`${root("plain")}tiny/0/neuron.html?n=36`);
+  await drawn();
+  await page.click("main a[rel=next]");
+  await drawn();
+  assert.equal(await page.textContent("h1 .id"), "1.0");
+  await page.click("main a[rel=prev]");
+  await drawn();
+  assert.equal(await page.textContent("h1 .id"), "0.36");
+  await page.click("main a[rel=random]");
+  await page.waitForURL(/neuron\.html\?n=\d+$/);
+  await drawn();
+  for (const [path, link] of [["tiny/1/index.html", "#cells a >> nth=4"], ["tiny/1/index.html", "#table tbody a"], ["tiny/index.html", "ol.top a, .top a"], ["tiny/search.html?q=neuron", "main ol a"], ["tiny/tokens.html#20", "#lists a, article a.neuron, article ol a"]]) {
+    await page.goto(root("plain") + path);
+    await page.click(link);
+    await page.waitForURL(/\/(neuron\.html\?n=)?\d+(\.html)?(#.*)?$/);
+    await drawn();
+  }
+});
+
+test("two neurons stand side by side", async () => {
+  await page.goto(`${root("plain")}compare.html?a=tiny/1/7&b=tiny/2/3`);
+  await page.waitForFunction(() => document.querySelectorAll(".list .tokens").length >= 12);
+  assert.equal(await page.locator(".cards.two .card").count(), 13);
+});
+
+test("whole documents, and hooks, are loaded when they are wanted", async () => {
+  const loaded = [];
+  page.on("request", (request) => loaded.push(request.url()));
+  await page.goto(`${root()}tiny/1/neuron.html?n=7#gatep_inp`);
+  await drawn();
+  assert.equal(loaded.filter((url) => url.includes("hooks-")).length, 0);
+  const first = page.locator("#gatep_inp li").first();
+  await first.locator(".hooks button", { hasText: "gate" }).click();
+  await page.waitForFunction(() => /±/.test(document.querySelector("#gatep_inp li .range").textContent));
+  assert.equal(loaded.filter((url) => url.includes("hooks-")).length, 1);
+  await first.locator("button.document").click();
+  await page.waitForSelector("dialog .tokens .peak");
+  const whole = await page.textContent("dialog h2");
+  assert.match(whole, /\S/);
+});
+
+test("readers without scripts have the lines of all neurons, and pages of some", async () => {
+  const still = await browser.newContext({ javaScriptEnabled: false });
+  const page = await still.newPage();
+  await page.goto(`${root("plain")}tiny/1/index.html`);
+  await page.click("a[href^='list-']");
+  assert.equal(await page.locator("ul.neurons li").count(), 37);
+  assert.ok((await page.locator("ul.neurons bdi").count()) > 30);
+  await page.goto(`${root("plain")}tiny/1/neuron.html?n=3`);
+  assert.match(await page.textContent("noscript"), /list says what each neuron does/);
+  await page.goto(`${root("plain")}tiny/0/5.html`); // it has a note
+  assert.match(await page.textContent(".note"), /It fires on text/);
+  assert.ok((await page.locator("ol.examples li").count()) > 0);
+  await still.close();
+  const sitemap = await readFile(`${PACKED}/sitemap.xml`, "utf8");
+  for (const listed of ["tiny/0/5.html", "tiny/1/list-000000.html"]) assert.ok(sitemap.includes(listed), listed);
+  assert.ok(!sitemap.includes("neuron.html"));
+});
+
+// Files that are not as they should be
+
+const isNeurons = (path) => /neurons-\d+\.gz$/.test(path);
+/** A packed file with other bytes where it is unpacked. */
+const other = (bytes, change) => {
+  const unpacked = gunzipSync(bytes);
+  change(unpacked);
+  return gzipSync(unpacked);
+};
+const FAULTS = [
+  ["cut off", (bytes) => bytes.subarray(0, bytes.length / 2), /neurons-\d+\.gz cannot be loaded: it is damaged or cut off/],
+  ["damaged", (bytes) => other(bytes, (all) => (all[all.length - 9] ^= 1)), /neurons-\d+\.gz cannot be loaded: it is damaged or cut off/],
+  ["of a newer version", (bytes) => other(bytes, (all) => (all[4] = 9)), /it is of version 9, and this page reads 1/],
+  ["something else", () => Buffer.from("<html>"), /it is no packed file/],
+  ["of another build", (bytes) => other(bytes, (all) => (all[5] ^= 1)), /was built again.*Load the page again/],
+];
+for (const [name, change, words] of FAULTS) {
+  test(`a file that is ${name} is said to be so, and the rest of the site works`, async () => {
+    changed = (path, bytes) => (isNeurons(path) ? change(bytes) : bytes);
+    await page.goto(`${root("changing")}tiny/1/neuron.html?n=7`);
+    await page.waitForSelector("#problem:not([hidden])");
+    assert.match(await page.textContent("#problem"), words);
+    await page.goto(`${root("changing")}tiny/1/index.html`);
+    await page.waitForSelector("#cells a");
+  });
+}
+
+test("text that cannot be loaded leaves the statistics", async () => {
+  changed = (path, bytes) => (/text\/\d+\.gz$/.test(path) ? bytes.subarray(0, 20) : bytes);
+  await page.goto(`${root("changing")}tiny/1/neuron.html?n=7`);
+  await page.waitForSelector(".texts .problem");
+  assert.match(await page.textContent(".texts .problem"), /text\/\d+\.gz cannot be loaded/);
+  assert.equal(await page.locator(".card").count(), 13);
+});
+
+test("files are few, and each is read as it is written", async () => {
+  const files = await readdir(`${PACKED}/tiny/1`);
+  assert.ok(files.length < 20, files.join());
+  const bytes = gunzipSync(await readFile(`${PACKED}/tiny/1/${files.find((file) => file.startsWith("neurons-"))}`));
+  assert.equal(bytes.subarray(0, 5).toString("latin1"), "NSPK\u0001");
+});
