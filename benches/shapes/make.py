@@ -2,20 +2,21 @@
 that take too long to scan: `python make.py SOURCE CORPUS OUT --layers 32 --d-mlp 11008 --d-vocab 50304 --d-model 4096`.
 
 SOURCE is the data folder of a gated model that was scanned and analysed. CORPUS is a data folder whose `corpus/` was written
-by `neuroscope tokenize` with the same tokenizer, or with one that only has more tokens. For figures like those of a scan it
-has as many tokens a document as the text of the source. OUT becomes a data folder that `neuroscope build` reads.
+by `neuroscope tokenize` with the same tokenizer, or with one that only has more tokens (vocabulary.py). For figures like those
+of a scan, its documents are about as long as those of the source. OUT becomes a data folder that `neuroscope build` reads; its `corpus` is a link.
 
-Each neuron is one of the source's neurons at about the same depth, changed a little, so that nothing is twice in the atlas:
+Each neuron is one of the source's neurons at about the same depth, changed a little, so that no two are the same:
 
-- Its examples keep their values around the peak, but two in four steps of at least 3 become one larger or smaller. They move
+- Its examples keep their values around the peak, but every other step of size 3 or more becomes one larger or smaller. They move
   to places of the new text where the same token stands; what was drawn at random is where the seed draws it in the new text.
 - Statistics belong to as many positions as the new text has. Values are up to two octaves smaller, moments are those of a
   mixture with another value, and histograms move a few values to the next bin. All fit each other, and ranks are those of the whole.
 - Numbers of weights change by a few per cent. Lists have other neurons of the shape, drawn uniformly, and tokens near in the vocabulary.
 - The lines about neurons are the source's.
 
-`neuroscope verify` accepts all of that but the lists of neighbours and of tokens, which contradict each other, the lines and
-a few roles.
+`neuroscope verify` accepts all of that but the lists of neighbours and of tokens, which contradict each other, the lines, and
+about one in a thousand neurons: an example at the edge of a band is in the next, two drawn windows overlap, or a number at a
+threshold gives another role.
 """
 
 import argparse

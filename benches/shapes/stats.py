@@ -147,12 +147,14 @@ class Stats:
         own["firing"] = (counts[:2].sum(0) + left).astype(np.uint64)
         gate = 1 + rng.uniform(-0.002, 0.002, n)
         scales = {"gate": gate, "act": gate, "in": self.factors, "post": self.factors}
-        for case, count in zip(CASES, counts):
+        for case, count, n_was in zip(CASES, counts, was):
+            longer = count / np.maximum(n_was, 1)
             own[f"{case}_count"] = count.astype(np.uint64)
             for quantity, scale in scales.items():
-                was, extreme = of[f"{case}_{quantity}_extreme"], (of[f"{case}_{quantity}_extreme"] * scale).astype(np.float32)
+                largest = of[f"{case}_{quantity}_extreme"]
+                extreme = (largest * scale).astype(np.float32)
                 # a sum of equal values must not exceed them
-                ratio = np.divide(extreme, was, where=was != 0, out=scale.copy(), dtype=np.float64)
+                ratio = np.divide(extreme, largest, where=largest != 0, out=scale.copy(), dtype=np.float64)
                 own[f"{case}_{quantity}_sum"] = of[f"{case}_{quantity}_sum"] * ratio * longer
                 own[f"{case}_{quantity}_extreme"] = extreme
         posts = np.array([own[f"{case}_post_sum"] for case in CASES])

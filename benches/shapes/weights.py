@@ -93,8 +93,8 @@ class Weights:
         """Histograms of v over the vocabulary."""
         values, lengths = counts.take(neurons)
         has = lengths > 0
-        dense = values.reshape(int(has.sum()), -1).astype(np.int64)
-        dense = dense * self.shape.d_vocab // dense.sum(1, keepdims=True)
+        dense = values.reshape(int(has.sum()), -1)
+        dense = np.rint(dense * (self.shape.d_vocab / dense.sum(1, keepdims=True))).astype(np.int64)
         dense[np.arange(len(dense)), dense.argmax(1)] += self.shape.d_vocab - dense.sum(1)
         return dense.reshape(-1), lengths
 
