@@ -106,8 +106,14 @@ fn layout_words(of: &LayoutReport) -> String {
     } else {
         ""
     };
+    let lists = match (of.n_tokens, of.n_neighbours) {
+        (Some(tokens), Some(neighbours)) => {
+            format!(", {tokens} tokens and {neighbours} neighbours a list")
+        }
+        _ => String::new(),
+    };
     format!(
-        "\n\n{}: packed, {examples}, {bits} bits a value{hooks}; pages would take about {}",
+        "\n\n{}: packed, {examples}, {bits} bits a value{lists}{hooks}; pages would take about {}",
         of.model,
         size(of.pages_bytes)
     )

@@ -176,8 +176,13 @@ impl<'a> RecordWriter<'a> {
         Self { source, texts }
     }
 
-    /// A neuron's record without its examples.
-    pub(crate) fn head<'d>(&'d self, data: &'d NeuronData<'_>) -> RecordHead<'d> {
+    /// A neuron's record without its examples, with so many tokens and neighbours in a list at most.
+    pub(crate) fn head<'d>(
+        &'d self,
+        data: &'d NeuronData<'_>,
+        n_tokens: usize,
+        n_neighbours: usize,
+    ) -> RecordHead<'d> {
         let (neuron, examples) = (data.neuron, &data.examples);
         let scan = &self.source.atlas.manifest().scan;
         let vocabulary = self.texts.vocabulary();
@@ -195,8 +200,11 @@ impl<'a> RecordWriter<'a> {
             scale_max: examples.scale_max,
             stats: stats_record(neuron, scan.policy.stats.tau),
             signs: sign_records(&neuron.stats),
-            logits: weights.map(|w| TokenLists::new(&w.top, &w.bottom, vocabulary)),
-            weights: weights.map(|w| WeightsRecord::new(w, data.layer.regions, vocabulary)),
+            logits: weights.map(|w| TokenLists::new(&w.top, &w.bottom, n_tokens, vocabulary)),
+            weights: weights.map(|w| {
+                let regions = data.layer.regions;
+                WeightsRecord::new(w, regions, vocabulary, n_tokens, n_neighbours)
+            }),
             interest: interest(neuron, &data.layer.population),
         }
     }
@@ -204,7 +212,7 @@ impl<'a> RecordWriter<'a> {
     /// A neuron's record as JSON that can stand in HTML.
     pub(crate) fn record(&self, data: &NeuronData<'_>) -> Vec<u8> {
         let examples = &data.examples;
-        let head = self.head(data);
+        let head = self.head(data, usize::MAX, usize::MAX);
         let head = safe_in_html(serde_json::to_string(&head).unwrap_or_default());
         let mut json = Vec::with_capacity(head.len() + examples.rows.len() * 512);
         // the examples are JSON already: they take the place of the brace at the end

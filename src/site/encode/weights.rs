@@ -89,16 +89,22 @@ impl TokenColumns {
     }
 }
 
+/// The first `n` of a list.
+fn first<T>(list: &[T], n: usize) -> &[T] {
+    &list[..list.len().min(n)]
+}
+
 impl TokenLists {
-    /// From lists of the largest and the smallest.
+    /// From lists of the largest and the smallest, `n` of each at most.
     pub(crate) fn new(
         top: &[(TokenId, f32)],
         bottom: &[(TokenId, f32)],
+        n: usize,
         vocabulary: &Vocabulary,
     ) -> Self {
         Self {
-            top: TokenColumns::of(top, vocabulary),
-            bottom: TokenColumns::of(bottom, vocabulary),
+            top: TokenColumns::of(first(top, n), vocabulary),
+            bottom: TokenColumns::of(first(bottom, n), vocabulary),
         }
     }
 }
@@ -139,6 +145,8 @@ impl WeightsRecord {
         of: &NeuronWeights,
         regions: Option<&Regions>,
         vocabulary: &Vocabulary,
+        n_tokens: usize,
+        n_neighbours: usize,
     ) -> Self {
         let gated = of.norms.gate.is_some();
         let cosine = |(name, value, region): (_, Option<f32>, Option<Region>)| {
@@ -160,7 +168,7 @@ impl WeightsRecord {
         let reads = [("in", &of.reads_in), ("gate", &of.reads_gate)];
         let reads = reads.into_iter().filter(|(_, reads)| !reads.top.is_empty());
         let reads = reads.map(|(name, reads)| {
-            let record = TokenLists::new(&reads.top, &reads.bottom, vocabulary);
+            let record = TokenLists::new(&reads.top, &reads.bottom, n_tokens, vocabulary);
             (name, record)
         });
         let reads: Vec<_> = reads.collect();
@@ -169,6 +177,7 @@ impl WeightsRecord {
                 let cosine = (f64::from(*cosine) * 1e5).round() / 1e5;
                 (id.layer, id.neuron, Cosine(cosine))
             };
+            let list = first(list, n_neighbours);
             (relation.name(), list.iter().map(triple).collect())
         });
         Self {

@@ -36,8 +36,16 @@ const REST: f64 = 1_500_000.0;
 const fn quality(n_examples: usize, bits: u8) -> Quality {
     Quality {
         n_examples: Some(n_examples),
-        bits,
-        hooks: false,
+        ..all(bits, false)
+    }
+}
+
+/// With half of each list of tokens and of neighbours.
+const fn short(n_examples: usize) -> Quality {
+    Quality {
+        n_tokens: Some(10),
+        n_neighbours: Some(5),
+        ..quality(n_examples, 5)
     }
 }
 
@@ -46,11 +54,13 @@ const fn all(bits: u8, hooks: bool) -> Quality {
         n_examples: None,
         bits,
         hooks,
+        n_tokens: None,
+        n_neighbours: None,
     }
 }
 
 /// What can be kept of a packed neuron's examples, the most first.
-pub(super) const QUALITIES: [Quality; 18] = [
+pub(super) const QUALITIES: [Quality; 21] = [
     all(8, true),
     all(8, false),
     all(7, false),
@@ -63,12 +73,15 @@ pub(super) const QUALITIES: [Quality; 18] = [
     quality(40, 5),
     quality(36, 5),
     quality(32, 5),
-    quality(28, 5),
-    quality(24, 5),
-    quality(20, 5),
-    quality(16, 5),
-    quality(12, 5),
-    quality(8, 5),
+    short(40),
+    short(36),
+    short(32),
+    short(28),
+    short(24),
+    short(20),
+    short(16),
+    short(12),
+    short(8),
 ];
 
 /// How large a model's part of a site would be.

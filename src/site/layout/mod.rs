@@ -34,6 +34,10 @@ pub struct LayoutReport {
     pub n_examples: Option<usize>,
     /// Bits of each of their values.
     pub bits: Option<u8>,
+    /// Tokens of each list of a packed neuron, if not all.
+    pub n_tokens: Option<usize>,
+    /// Neighbours of each list, if not all.
+    pub n_neighbours: Option<usize>,
     /// Whether the hooks beside the values were left out.
     pub without_hooks: bool,
 }
@@ -78,6 +82,8 @@ pub(super) fn choose(
             pages_bytes: estimate.pages as u64,
             n_examples: kept.n_examples.filter(|_| *packed),
             bits: packed.then_some(kept.bits),
+            n_tokens: kept.n_tokens.filter(|_| *packed),
+            n_neighbours: kept.n_neighbours.filter(|_| *packed),
             without_hooks: *packed && estimate.has_hooks && !kept.hooks,
         });
         packings.push(packing);

@@ -48,7 +48,10 @@ pub(in crate::site) struct PackingInfo {
     version: u8,
     build: String,
     neurons_per_file: usize,
+    /// Examples of a neuron, tokens and neighbours in a list; all without a number.
     n_examples: Option<usize>,
+    n_tokens: Option<usize>,
+    n_neighbours: Option<usize>,
     bits: u8,
     text: TextInfo,
 }
@@ -84,7 +87,11 @@ pub(super) fn files(
     for neuron in neurons {
         let examples = PackedExamples::new(neuron, source, text, quality);
         file.push(&NeuronRecord {
-            record: records.head(neuron),
+            record: records.head(
+                neuron,
+                quality.n_tokens.unwrap_or(usize::MAX),
+                quality.n_neighbours.unwrap_or(usize::MAX),
+            ),
             lists: &examples.lists,
             examples: &examples.examples,
         })?;
@@ -143,6 +150,8 @@ impl Packing {
             build: self.build.hex(),
             neurons_per_file: self.per_file,
             n_examples: self.quality.n_examples,
+            n_tokens: self.quality.n_tokens,
+            n_neighbours: self.quality.n_neighbours,
             bits: self.quality.bits,
             text: self.text.info(),
         }

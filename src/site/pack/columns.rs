@@ -27,6 +27,13 @@ const HAS_STATES: u8 = 0x80;
 /// Magnitudes between which an `f32` holds six digits.
 const SIX_DIGITS: std::ops::Range<f64> = 1e-30..1e30;
 
+/// Bytes from which on a column is not written again.
+const WORTH_NAMING: usize = 8;
+
+/// The columns of a file that may be named, with their numbers.
+#[derive(Default)]
+pub(crate) struct Written(HashMap<Vec<u8>, usize>);
+
 /// A column of rows of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Column {
@@ -126,8 +133,30 @@ impl Column {
         self.states.iter().filter(|state| **state == THERE).count()
     }
 
-    /// Adds the bytes of the column.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    /// Adds the bytes of the column. One that is the same as an earlier one of the file is named by that one's number.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, written: &mut Written) {
+        let at = out.len();
+        self.write_whole(out, written);
+        let is_leaf = !matches!(
+            self.values,
+            Values::Objects(_) | Values::Lists(..) | Values::Tuples(_)
+        );
+        if is_leaf && out.len() - at >= WORTH_NAMING {
+            let number = written.0.len();
+            match written.0.get(&out[at..]) {
+                Some(&same) => {
+                    out.truncate(at);
+                    out.push(13);
+                    push_length(out, same);
+                }
+                None => {
+                    written.0.insert(out[at..].to_vec(), number);
+                }
+            }
+        }
+    }
+
+    fn write_whole(&self, out: &mut Vec<u8>, written: &mut Written) {
         let at = out.len();
         let all_there = self.states.iter().all(|state| *state == THERE);
         out.push(0);
@@ -189,18 +218,18 @@ impl Column {
                 for (name, column) in fields {
                     push_length(out, name.len());
                     out.extend_from_slice(name.as_bytes());
-                    column.write(out);
+                    column.write(out, written);
                 }
                 8
             }
             Values::Lists(lengths, elements) => {
                 lengths.iter().for_each(|&n| push_length(out, n));
-                elements.write(out);
+                elements.write(out, written);
                 9
             }
             Values::Tuples(columns) => {
                 push_length(out, columns.len());
-                columns.iter().for_each(|column| column.write(out));
+                columns.iter().for_each(|column| column.write(out, written));
                 10
             }
             Values::Bytes(lengths, bytes) => {

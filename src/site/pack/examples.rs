@@ -21,6 +21,10 @@ pub(crate) struct Quality {
     pub(crate) bits: u8,
     /// Whether hooks beside the values are kept.
     pub(crate) hooks: bool,
+    /// Tokens of each list of weights; all without a number.
+    pub(crate) n_tokens: Option<usize>,
+    /// Neurons of each list of neighbours; all without a number.
+    pub(crate) n_neighbours: Option<usize>,
 }
 
 /// The largest step of a window with all its bits.

@@ -4,7 +4,7 @@ use libdeflater::{CompressionLvl, Compressor, Crc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::columns::{Column, push_length};
+use super::columns::{Column, Written, push_length};
 use crate::site::error::SiteError;
 
 /// What every packed file begins with.
@@ -55,7 +55,7 @@ impl PackFile {
     pub(crate) fn finish(&self, build: BuildId) -> Result<Vec<u8>, SiteError> {
         let mut content = Vec::new();
         push_length(&mut content, self.records.len());
-        self.records.write(&mut content);
+        self.records.write(&mut content, &mut Written::default());
         let mut crc = Crc::new();
         crc.update(&content);
         let head = [&MAGIC[..], &[VERSION], &build.0, &crc.sum().to_le_bytes()].concat();

@@ -20,9 +20,9 @@ const POST = "post";
  * files `read` reads, and the `address` of its own page, empty if that is this one. A `letter` tells it from another on the page. Its
  * `sides` are those on which it speaks, the dominant one first, of which `main` is the list. It `hasDocuments` if the corpus was there;
  * `document` reads the one of an example. Where the text is not in the record, `ready` reads that of the first `n` examples of a list, or of all;
- * where hooks are not, `addHooks` does.
+ * where hooks are not, `addHooks` does. Values have so many `bits`.
  */
-export function reading({ record, fill, addHooks, whole }, folder, { address = "", letter = "" } = {}) {
+export function reading({ record, fill, addHooks, whole, bits = 8 }, folder, { address = "", letter = "" } = {}) {
   const sides = sidesOf(record);
   const [, , , hasDocuments = true] = siteHere().models[record.model] ?? [];
   const [examples, read] = [new Examples(record), reader(folder)];
@@ -32,7 +32,7 @@ export function reading({ record, fill, addHooks, whole }, folder, { address = "
     examples.update(rows);
   });
   const document = async ({ doc }) => (isPacked(folder) ? (await import("../read/packed.js")).packedDocument(folder, read, doc) : documentOf(read, doc));
-  return { record, folder, address, letter, sides, main: listOf(sides[0]), examples, read, hasDocuments, ready, addHooks, document, whole };
+  return { record, folder, address, letter, sides, main: listOf(sides[0]), examples, read, hasDocuments, ready, addHooks, document, whole, bits };
 }
 
 // The lists: how they are called, and what they are

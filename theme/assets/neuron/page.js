@@ -68,10 +68,11 @@ function panelOf(list) {
   return own ?? element("section", { class: "list", "data-list": list }, element("h2", {}, wordsOf(record, list).title), element("ol", { class: "examples" }));
 }
 
-/** How many of a list's examples there are, if not all. */
+/** What a site has not of a list's examples: some of them, bits of their values. */
 function left(list) {
   const [n, all] = [record.lists[list].rows.length, neuron.examples.numberOf(list)];
-  return n < all ? ` ${n} of ${all} are in this site.` : "";
+  const some = n < all ? ` ${n} of ${all} are in this site.` : "";
+  return neuron.bits < 8 ? `${some} Values but that at the peak have ${neuron.bits} bits.` : some;
 }
 
 /** Draws a list: where its text is loaded, the first examples before the others. */

@@ -6,6 +6,9 @@ const HEAD = 17; // bytes: magic, version, build, checksum
 const [ABSENT, NULL] = [0, 1]; // states of a row, and 2 where it is there
 const HAS_STATES = 0x80;
 const COSINE_STEPS = 10000;
+const HAS_COLUMNS = new Set([8, 9, 10]); // kinds
+const SAME = 13;
+const WORTH_NAMING = 8; // bytes
 const GZIP = 0x8b1f;
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -28,6 +31,7 @@ class Bytes {
     this.bytes = bytes;
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.at = 0;
+    this.columns = []; // that may be named again
   }
 
   byte() {
@@ -131,7 +135,21 @@ class Bytes {
   }
 
   column(n) {
+    const from = this.at;
     const head = this.byte();
+    if (head === SAME) return this.named(this.unsigned());
+    const values = this.whole(head, n);
+    if (!HAS_COLUMNS.has(head & ~HAS_STATES) && this.at - from >= WORTH_NAMING) this.columns.push(values);
+    return values;
+  }
+
+  /** An earlier column. */
+  named(number) {
+    if (number >= this.columns.length) throw new Error("it is damaged");
+    return this.columns[number];
+  }
+
+  whole(head, n) {
     const kind = head & ~HAS_STATES;
     if (kind === head) return this.values(kind, n);
     const states = this.take(n);

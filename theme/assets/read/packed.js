@@ -139,7 +139,7 @@ class PackedModel {
       await Promise.all([fill([...found.examples.keys()]), ...(found.examples.some((of) => of.hooks) ? [addHooks()] : [])]);
       return asJson(record);
     };
-    return { record, fill, addHooks, whole };
+    return { record, fill, addHooks, whole, bits };
   }
 
   /** Adds what the text tells of an example. */
