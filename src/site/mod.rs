@@ -26,6 +26,7 @@ mod options;
 mod output;
 mod pages;
 mod part;
+pub mod publish;
 mod search;
 mod section;
 mod sitemap;
