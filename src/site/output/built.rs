@@ -36,11 +36,9 @@ impl BuiltSite {
         }
         let files = files(root)?;
         let found: HashSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-        let mut missing = built
-            .files
-            .keys()
-            .filter(|name| !found.contains(name.as_str()));
-        if let Some(name) = missing.next() {
+        let names = built.files.keys();
+        let is_missing = |name: &&String| !found.contains(name.as_str());
+        if let Some(name) = names.filter(is_missing).min() {
             return Err(SiteError::Missing(root.join(name)));
         }
         Ok(Self {

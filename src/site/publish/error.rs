@@ -102,7 +102,7 @@ pub enum PublishError {
         source: io::Error,
     },
     /// The caller asked to stop.
-    #[error("interrupted; nothing was published")]
+    #[error("interrupted")]
     Interrupted,
 }
 
@@ -150,6 +150,9 @@ impl Hint for PublishError {
                 "check that you may push there, and that the branch is not protected on the host"
             }
             Self::Changed(_) => "run the command again",
+            Self::Interrupted => {
+                "run the same command again; if the branch has this site already, nothing is pushed"
+            }
             _ => return None,
         };
         Some(hint.into())

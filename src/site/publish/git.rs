@@ -253,6 +253,8 @@ impl Workshop {
         git_dir.push(self.path());
         command.arg(git_dir);
         command.args(["-c", "gc.auto=0", "-c", "maintenance.auto=false"]);
+        // what the caller says for one command is among these settings
+        command.env_remove("GIT_CONFIG_PARAMETERS");
         command.env("GIT_CONFIG_COUNT", self.settings.len().to_string());
         for (at, (key, value)) in self.settings.iter().enumerate() {
             command.env(format!("GIT_CONFIG_KEY_{at}"), key);
@@ -309,7 +311,8 @@ impl Running {
         self.0.stdin.take()
     }
 
-    /// Waits for its end. `heard` is called with each line that it says, and says whether to go on.
+    /// Waits for its end. `heard` is called with each line that it says, and with an empty one if it failed, and says
+    /// whether to go on.
     pub(super) fn finish(
         mut self,
         heard: &dyn Fn(&str) -> bool,
@@ -323,13 +326,12 @@ impl Running {
             })?;
         }
         let status = self.0.wait().map_err(PublishError::NoGit)?;
-        if !heard("") {
-            return Err(PublishError::Interrupted);
+        match status.success() {
+            true => Ok(Ok(())),
+            // an interrupt from the terminal goes to git as well
+            false if !heard("") => Err(PublishError::Interrupted),
+            false => Ok(Err(reason(&said))),
         }
-        Ok(match status.success() {
-            true => Ok(()),
-            false => Err(reason(&said)),
-        })
     }
 }
 
