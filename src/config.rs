@@ -11,6 +11,7 @@ use crate::files::read_at_most;
 use crate::mark;
 use crate::scan::ScanOptions;
 use crate::site::SiteOptions;
+use crate::site::publish::PublishOptions;
 
 /// Name of the project file.
 pub const FILE: &str = "neuroscope.toml";
@@ -30,6 +31,8 @@ pub struct Project {
     pub weights: AnalysisOptions,
     /// How the site is built.
     pub site: SiteOptions,
+    /// Where it is published.
+    pub publish: PublishOptions,
 }
 
 /// What can be wrong with a project file.

@@ -7,6 +7,7 @@ use std::path::Path;
 use neuroscope::atlas::facts::{FIRST, Fact, Group, RANKED, RARE_ONE_IN, SCANNED, Unit, facts};
 use neuroscope::atlas::{SignCase, columns};
 use neuroscope::shard::columns_of;
+use neuroscope::site::hosts::{HOSTS, Host, count_words, size_words};
 use neuroscope::stats::MlpKind;
 
 /// Compares what stands between two lines of a file with what the code says, or writes it there.
@@ -89,6 +90,26 @@ fn the_facts_are_those_of_the_catalogue() {
         text.contains(&rare),
         "docs/definitions.md says what rare is: {rare}"
     );
+}
+
+#[test]
+fn the_limits_of_hosts_are_those_that_are_checked() {
+    let line = |host: Host| {
+        let size = |bytes: Option<u64>| bytes.map_or_else(|| "–".into(), size_words);
+        let count = |n: Option<u64>| n.map_or_else(|| "–".into(), count_words);
+        format!(
+            "| [{}]({}) | {} | {} | {} | {} | `{}` |",
+            host.name,
+            host.source,
+            size(host.most_bytes),
+            count(host.most_files),
+            count(host.most_entries),
+            size(host.most_file_bytes),
+            host.command
+        )
+    };
+    let head = "| host | a site | its files | entries of a folder | a file | to publish `site/` |\n|---|---|---|---|---|---|";
+    check_table("docs/hosting.md", "hosts", head, HOSTS.map(line));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 use neuroscope::shard::{AtlasManifest, MANIFEST, PartInfo, read_manifest};
+use neuroscope::site::hosts::{Contents, HOSTS, Host, SiteSize, size_words};
 use neuroscope::site::{self, BuildReport, Inputs, LayoutReport, SiteOptions};
 use serde::Serialize;
 
@@ -57,21 +58,25 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
         .next()
         .unwrap_or_else(|| "neuroscope".into());
     let output = &report.output;
-    let hosting = hosting(
-        output.bytes,
-        output.largest.first().map_or(0, |(_, bytes)| *bytes),
-        plan.data.len(),
-        plan.options.cards.unwrap_or(true),
-    );
+    let is_paged = report.layouts.iter().all(|of| of.bits.is_none());
+    let contents = Contents {
+        n_models: plan.data.len(),
+        n_neurons: report.n_neurons,
+        packed: !is_paged,
+        cards: plan.options.cards.unwrap_or(is_paged),
+        neuron_json: plan.options.neuron_json,
+    };
+    let hosts = verdicts(&output.size(), &contents);
     let mut words = format!(
-        "\n{} neurons, {} files, {} ({} written, {} removed)\n\n  files     {}\n  pages     {}\n  hosting   {hosting}\n\n  look at   {out}/index.html\n  preview   {program} serve\n  publish   any file host will do: copy {out}/ there",
+        "\n{} neurons, {} files, {} ({} written, {} removed)\n\n  files     {}\n  pages     {}\n  hosting   {}\n\n  look at   {out}/index.html\n  preview   {program} serve\n  publish   {program} publish, or copy {out}/ to any file host (docs/hosting.md)",
         report.n_neurons,
         output.n_files,
-        size(output.bytes),
+        size_words(output.bytes),
         output.n_written,
         output.n_removed,
         sizes(&output.largest),
         sizes(&output.largest_pages),
+        hosting(&hosts),
     );
     for layout in &report.layouts {
         words.push_str(&layout_words(layout));
@@ -87,7 +92,7 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
     }
     let report = Printed {
         report: &report,
-        hosting: &hosting,
+        hosts,
     };
     context.report.result(&report, &words)
 }
@@ -115,7 +120,7 @@ fn layout_words(of: &LayoutReport) -> String {
     format!(
         "\n\n{}: packed, {examples}, {bits} bits a value{lists}{hooks}; pages would take about {}",
         of.model,
-        size(of.pages_bytes)
+        size_words(of.pages_bytes)
     )
 }
 
@@ -124,52 +129,57 @@ fn layout_words(of: &LayoutReport) -> String {
 struct Printed<'a> {
     #[serde(flatten)]
     report: &'a BuildReport,
-    /// Whether GitHub Pages takes the site, and what helps if not.
-    hosting: &'a str,
+    /// What hosts do with the site.
+    hosts: Vec<Verdict>,
 }
 
-/// What GitHub Pages serves: a site of at most so many bytes, in files of at most so many.
-const PAGES_SITE: u64 = 1_000_000_000;
-const PAGES_FILE: u64 = 100_000_000;
+/// Whether a host takes the site.
+#[derive(Serialize)]
+struct Verdict {
+    host: &'static str,
+    fits: bool,
+    /// The limits that the site exceeds.
+    exceeded: Vec<String>,
+    /// What helps.
+    remedies: Vec<String>,
+}
 
-/// The share of a site that cards are at least.
-const CARDS: f64 = 0.05;
+/// Whether each host takes a site of this size.
+fn verdicts(size: &SiteSize, contents: &Contents) -> Vec<Verdict> {
+    let verdict = |host: Host| {
+        let exceeded = host.excesses(size);
+        let remedies = match exceeded.is_empty() {
+            true => Vec::new(),
+            false => host.remedies(&exceeded, contents),
+        };
+        Verdict {
+            host: host.name,
+            fits: exceeded.is_empty(),
+            exceeded: exceeded.iter().map(ToString::to_string).collect(),
+            remedies,
+        }
+    };
+    HOSTS.into_iter().map(verdict).collect()
+}
+
+/// The hosts that take the site, and a line for each that does not.
+fn hosting(verdicts: &[Verdict]) -> String {
+    let fits = verdicts.iter().filter(|verdict| verdict.fits);
+    let fits: Vec<&str> = fits.map(|verdict| verdict.host).collect();
+    let mut words = format!("fits {}", fits.join(", "));
+    for verdict in verdicts.iter().filter(|verdict| !verdict.fits) {
+        let (exceeded, remedies) = (verdict.exceeded.join("; "), verdict.remedies.join(", or "));
+        words += &format!("\n            not {}: {exceeded}; {remedies}", verdict.host);
+    }
+    words
+}
 
 /// Files with their bytes.
 fn sizes(files: &[(String, u64)]) -> String {
     let files = files
         .iter()
-        .map(|(name, bytes)| format!("{name} {}", size(*bytes)));
+        .map(|(name, bytes)| format!("{name} {}", size_words(*bytes)));
     files.collect::<Vec<_>>().join(", ")
-}
-
-/// Whether GitHub Pages takes a site of some models, and what helps if not.
-fn hosting(bytes: u64, largest_file: u64, n_models: usize, cards: bool) -> String {
-    let mut ways = Vec::new();
-    let why = if bytes > PAGES_SITE {
-        if n_models > 1 {
-            ways.push("give each model a site of its own with `--data`");
-        }
-        if cards && bytes as f64 * (1.0 - CARDS) <= PAGES_SITE as f64 {
-            ways.push("build with `--cards=false`");
-        }
-        "too large for GitHub Pages (1 GB a site)"
-    } else if largest_file > PAGES_FILE {
-        "a file is too large for GitHub Pages (100 MB)"
-    } else {
-        return "fits GitHub Pages (1 GB a site, 100 MB a file)".to_owned();
-    };
-    ways.push("choose a host without that limit (docs/hosting.md)");
-    format!("{why}: {}", ways.join(", or "))
-}
-
-/// A number of bytes in words.
-fn size(bytes: u64) -> String {
-    match bytes as f64 {
-        bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
-        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
-        bytes => format!("{:.0} kB", bytes / 1e3),
-    }
 }
 
 /// Finds what to build; scans the demo if there is nothing.
@@ -313,27 +323,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_helps_is_said_of_sites_too_large() {
-        let other = "choose a host without that limit (docs/hosting.md)";
+    fn hosts_are_listed_with_what_helps() {
+        let contents = Contents {
+            packed: true,
+            n_models: 1,
+            n_neurons: 15_000,
+            cards: true,
+            neuron_json: false,
+        };
+        let mut size = SiteSize::of([("index.html", 7)]);
         assert_eq!(
-            hosting(PAGES_SITE, PAGES_FILE, 3, true),
-            "fits GitHub Pages (1 GB a site, 100 MB a file)"
+            hosting(&verdicts(&size, &contents)),
+            "fits GitHub Pages, Cloudflare Pages, Netlify, Hugging Face Spaces, buckets (S3, R2)"
         );
+        size.n_files = 31_000;
         assert_eq!(
-            hosting(PAGES_SITE + 1, PAGES_FILE + 1, 1, true),
-            format!(
-                "too large for GitHub Pages (1 GB a site): build with `--cards=false`, or {other}"
-            )
-        );
-        assert_eq!(
-            hosting(3 * PAGES_SITE, 1, 2, true),
-            format!(
-                "too large for GitHub Pages (1 GB a site): give each model a site of its own with `--data`, or {other}"
-            )
-        );
-        assert_eq!(
-            hosting(PAGES_SITE, PAGES_FILE + 1, 2, true),
-            format!("a file is too large for GitHub Pages (100 MB): {other}")
+            hosting(&verdicts(&size, &contents)),
+            "fits GitHub Pages, Netlify, Hugging Face Spaces, buckets (S3, R2)\n            not Cloudflare Pages: the site has 31,000 files, of at most 20,000; build with `--cards=false`, or take a paid plan, whose sites may have 100,000 files"
         );
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct InitArgs {
     folder: PathBuf,
 }
 
-/// What a project begins with. `VERSION` is this program's.
+/// What a project begins with. `VERSION` is this program's, and `REPOSITORY` where it comes from, if that is known.
 const FILES: [(&str, &str); 4] = [
     ("neuroscope.toml", include_str!("init/neuroscope.toml")),
     ("content/index.md", include_str!("init/index.md")),
@@ -48,6 +48,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<()> {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create `{}`", folder.display()))?;
         let text = text.replace("VERSION", env!("CARGO_PKG_VERSION"));
+        let text = text.replace("REPOSITORY", env!("CARGO_PKG_REPOSITORY"));
         match File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes())) {
             Ok(()) => report.written.push(name),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => report.kept.push(name),
@@ -72,7 +73,7 @@ pub(super) fn run(context: &Context, args: &InitArgs) -> Result<()> {
         );
     }
     words += &format!(
-        "\n\n  scan      {program} scan --model MODEL --corpus TEXTS {project}\n  build     {program} build {project}\n  preview   {program} serve {project}\n  publish   push it to GitHub: .github/workflows/pages.yml builds the site there"
+        "\n\n  scan      {program} scan --model MODEL --corpus TEXTS {project}\n  build     {program} build {project}\n  preview   {program} serve {project}\n  publish   {program} publish {project}, or fill in NEUROSCOPE_URL in .github/workflows/pages.yml and push, to build it on GitHub"
     );
     context.report.result(&report, &words)
 }

@@ -8,6 +8,7 @@ mod init;
 mod interrupt;
 mod merge;
 mod model;
+mod publish;
 mod report;
 mod scan;
 mod serve;
@@ -64,6 +65,8 @@ enum Command {
     Bench(bench::BenchCommand),
     /// Preview the website, and rebuild it when theme or content change
     Serve(serve::ServeArgs),
+    /// Replace the branch that GitHub Pages serves by the website, in one commit
+    Publish(publish::PublishArgs),
 }
 
 /// What every command is given.
@@ -118,6 +121,7 @@ fn run(cli: Cli, report: Report) -> Result<()> {
         Command::Verify(args) => verify::run(&context, &args),
         Command::Bench(command) => bench::run(&context, &command),
         Command::Serve(args) => serve::run(context, &args),
+        Command::Publish(args) => publish::run(&context, &args),
     }
 }
 

@@ -20,6 +20,7 @@ use neuroscope::model::ModelError;
 use neuroscope::scan::{ScanError, resident_memory};
 use neuroscope::serve::ServeError;
 use neuroscope::shard::ShardError;
+use neuroscope::site::publish::PublishError;
 use neuroscope::site::{ContentError, SiteError};
 use neuroscope::stats::OptionError;
 use neuroscope::tokens::TokenizerError;
@@ -300,7 +301,8 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
     let of_scan = matches!(error.downcast_ref(), Some(ScanError::Option(_)));
     let of_atlas = matches!(error.downcast_ref(), Some(AtlasError::Option(_)));
     let of_site = matches!(error.downcast_ref(), Some(SiteError::BadOption { .. }));
-    match of_scan || of_atlas || of_site || error.is::<OptionError>() {
+    let of_publish = matches!(error.downcast_ref(), Some(PublishError::Option { .. }));
+    match of_scan || of_atlas || of_site || of_publish || error.is::<OptionError>() {
         true => ExitCode::from(2),
         false => ExitCode::FAILURE,
     }
@@ -324,6 +326,7 @@ fn of_kind<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e dyn H
         AtlasError,
         VerifyError,
         SiteError,
+        PublishError,
         ServeError,
         LoadError,
         ModelNameError,

@@ -67,6 +67,20 @@ pub enum SiteError {
     /// Another process writes the folder.
     #[error("`{0}` is being written by another build")]
     Busy(PathBuf),
+    /// A folder has no site in it.
+    #[error("`{0}` has no site in it: no build has written there")]
+    NotBuilt(PathBuf),
+    /// It is not known which files a site has.
+    #[error(
+        "the site in `{0}` is not whole: the last build did not end, or its list of files is damaged"
+    )]
+    Unfinished(PathBuf),
+    /// A file of the site is gone.
+    #[error("`{0}` is missing, which the last build wrote")]
+    Missing(PathBuf),
+    /// A link or something else that no host can take is among the site's files.
+    #[error("`{0}` is not a regular file, so no host can take it")]
+    NotAFile(PathBuf),
     /// A folder that is not for sites.
     #[error("`{}` cannot be the site's folder: {reason}", out.display())]
     BadPlace {
@@ -131,6 +145,11 @@ impl Hint for SiteError {
             Self::InTheWay(_) => {
                 "move it away, or choose another folder with `--out`; the site's folder itself may be a link, but links inside it are not followed"
             }
+            Self::NotBuilt(_) => {
+                "build the site first with `neuroscope build`, or say with `--out` where it is"
+            }
+            Self::Unfinished(_) | Self::Missing(_) => "run `neuroscope build` again",
+            Self::NotAFile(_) => "replace it by the file that it stands for, or move it away",
             Self::Busy(_) => "wait until it is done, or choose another folder with `--out`",
             Self::BadPlace { .. } => "choose a folder only for the site, such as `--out site`",
             Self::Interrupted => {

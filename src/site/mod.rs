@@ -3,8 +3,9 @@
 //! [`build`] goes through the models. `data` is what is shown of each layer and neuron; `model` shows it to the sections:
 //! the `layout`, which holds the neurons, the pages of layers, cards, `search`, `explore`. Sections turn it into bytes with
 //! `encode`, which programs read, and with `pages`, from the theme's templates; `text` puts tokens and numbers into
-//! words. `address` says where every file is, and `output` alone writes. The site never sees a model, and what it shows of
-//! a neuron is the record that its page embeds.
+//! words. `address` says where every file is, and `output` alone writes. `hosts` knows
+//! what hosts take, and `publish` puts a built folder on a branch. The site never sees a model, and what it shows of a
+//! neuron is the record that its page embeds.
 
 mod address;
 mod api;
@@ -18,6 +19,7 @@ mod encode;
 mod error;
 mod excerpts;
 mod explore;
+pub mod hosts;
 mod layout;
 mod model;
 mod options;
@@ -25,6 +27,7 @@ mod output;
 mod pack;
 mod pages;
 mod part;
+pub mod publish;
 mod search;
 mod section;
 mod sitemap;
@@ -39,4 +42,4 @@ pub use build::{BuildReport, Inputs, build, check};
 pub use error::{ContentError, SiteError};
 pub use layout::LayoutReport;
 pub use options::SiteOptions;
-pub use output::OutputReport;
+pub use output::{BuiltSite, OutputReport};

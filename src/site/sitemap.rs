@@ -2,10 +2,12 @@
 
 use super::text::display::escape;
 
+/// The sitemap that is announced.
+pub(super) const FILE: &str = "sitemap.xml";
 /// Addresses that one sitemap may hold.
 const MOST: usize = 50_000;
 
-/// The files of a sitemap of pages below `base`, by name; `sitemap.xml` is the one to be announced.
+/// The files of a sitemap of pages below `base`, by name, with the one to be announced.
 pub(super) fn files(base: &str, names: &[String]) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for (at, names) in names.chunks(MOST).enumerate() {
@@ -23,7 +25,7 @@ pub(super) fn files(base: &str, names: &[String]) -> Vec<(String, String)> {
     }
     let root = match files.as_mut_slice() {
         [(name, _)] => {
-            *name = "sitemap.xml".into();
+            *name = FILE.into();
             None
         }
         files => {
@@ -37,7 +39,7 @@ pub(super) fn files(base: &str, names: &[String]) -> Vec<(String, String)> {
                 ));
             }
             xml.push_str("</sitemapindex>\n");
-            Some(("sitemap.xml".to_owned(), xml))
+            Some((FILE.to_owned(), xml))
         }
     };
     files.into_iter().chain(root).collect()

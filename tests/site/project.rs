@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Project, files, neuroscope, succeed};
+use crate::support::{Project, files, neuroscope, run, succeed};
 
 #[test]
 fn init_writes_a_project_that_builds() {
@@ -20,12 +20,38 @@ fn init_writes_a_project_that_builds() {
         "# Mine\n"
     );
     let workflow = fs::read_to_string(project.join(".github/workflows/pages.yml")).unwrap();
-    let version = format!("--version {} ", env!("CARGO_PKG_VERSION"));
-    assert!(workflow.contains(&version) && workflow.contains("path: site"));
-    assert!(workflow.contains("--base-url"));
+    let tag = format!("NEUROSCOPE_TAG: \"v{}\"\n", env!("CARGO_PKG_VERSION"));
+    assert!(workflow.contains(&tag) && workflow.contains("path: site"));
+    let url = format!("NEUROSCOPE_URL: \"{}\"\n", env!("CARGO_PKG_REPOSITORY"));
+    assert!(workflow.contains(&url) && workflow.contains("--base-url"));
     let project = project.scan("gpt2", 12, &[]).built(&[]);
     let home = project.page("index.html");
     assert!(home.contains("Mine") && home.contains("Neuron atlas"));
+}
+
+/// A workflow that does not know where the program comes from says so, and what to do.
+#[cfg(unix)]
+#[test]
+fn a_workflow_without_an_address_fails_with_a_message() {
+    let project = Project::new();
+    succeed(neuroscope(&project).arg("init").arg(&project));
+    let workflow = fs::read_to_string(project.join(".github/workflows/pages.yml")).unwrap();
+    let (_, step) = workflow.split_once("        run: |\n").unwrap();
+    let (step, _) = step.split_once("      - uses").unwrap();
+    let run = |url: &str| {
+        let mut shell = std::process::Command::new("sh");
+        run(shell.args(["-e", "-c", step]).env("NEUROSCOPE_URL", url))
+    };
+    let said = run("");
+    assert_eq!(said.code, Some(1));
+    assert!(said.stdout.starts_with("::error "), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("`neuroscope publish`"),
+        "{}",
+        said.stdout
+    );
+    let said = run("https://example.org/neuroscope.git");
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -97,7 +123,10 @@ fn content_adds_a_menu_a_logo_a_footer_and_files() {
         serde_json::json!({"explanations/other.jsonl": 2})
     );
     assert_eq!(report["stray_notes"], serde_json::json!([]));
-    assert!(report["hosting"].as_str().unwrap().starts_with("fits"));
+    let hosts = report["hosts"].as_array().unwrap();
+    assert!(hosts.len() > 3 && hosts.iter().all(|host| host["fits"] == true));
+    assert_eq!(hosts[0]["host"], "GitHub Pages");
+    assert!(report["fullest_folder"][1].as_u64() > Some(64));
     let pages = report["largest_pages"].as_array().unwrap();
     assert!(
         !pages.is_empty()

@@ -39,6 +39,8 @@ pub(super) struct Known {
     pub(super) files: HashMap<String, Option<Hash>>,
     /// The list, if it is there and cannot be read.
     pub(super) unreadable: Option<PathBuf>,
+    /// Whether a build has begun that did not end.
+    pub(super) is_unfinished: bool,
 }
 
 /// Reads what earlier builds wrote into a folder.
@@ -55,7 +57,9 @@ pub(super) fn read(root: &Path) -> Result<Known, SiteError> {
             _ => known.unreadable = Some(path),
         }
     }
-    let journal = read_own(&root.join(JOURNAL))?.unwrap_or_default();
+    let journal = read_own(&root.join(JOURNAL))?;
+    known.is_unfinished = journal.is_some();
+    let journal = journal.unwrap_or_default();
     // a file is touched only after its whole line was written
     let lines = journal.split_inclusive(|byte| *byte == b'\n');
     let names = lines.filter_map(|line| std::str::from_utf8(line.strip_suffix(b"\n")?).ok());
@@ -178,12 +182,14 @@ fn read_own(path: &Path) -> Result<Option<Vec<u8>>, SiteError> {
     }
 }
 
+/// Whether a file or folder is the builder's own, by its name.
+pub(super) fn is_own(name: &str) -> bool {
+    let begins = name.get(..OWN.len());
+    begins.is_some_and(|begins| begins.eq_ignore_ascii_case(OWN))
+}
+
 /// Whether a name, with `/` between folders, is that of a file inside the site, and not one of the builder's own.
 pub(crate) fn is_inner(name: &str) -> bool {
-    let is_own = |part: &str| {
-        let begins = part.get(..OWN.len());
-        begins.is_some_and(|begins| begins.eq_ignore_ascii_case(OWN))
-    };
     let is_plain = |part: &str| {
         let mut parts = Path::new(part).components();
         let only = (parts.next(), parts.next());

@@ -4,6 +4,7 @@
 //! build adds or changes is noted in a journal beside it first. A file that is in neither is somebody's own. What a
 //! file holds is always read, so that a build is right whatever happened to the folder since the last one.
 
+mod built;
 mod list;
 mod place;
 
@@ -18,9 +19,11 @@ use serde::Serialize;
 use twox_hash::XxHash3_128;
 
 use super::error::SiteError;
+use super::hosts::{SiteSize, fullest_folder};
 use super::text::fold::address_key;
 use list::{Journal, Known};
 
+pub use built::BuiltSite;
 pub(super) use list::is_inner;
 pub(super) use place::check as check_place;
 
@@ -48,6 +51,20 @@ pub struct OutputReport {
     pub largest: Vec<(String, u64)>,
     /// The largest pages.
     pub largest_pages: Vec<(String, u64)>,
+    /// The folder with the most files and folders in it, and their number; the site's own folder has no name.
+    pub fullest_folder: (String, u64),
+}
+
+impl OutputReport {
+    /// How large the site is, for hosts.
+    pub fn size(&self) -> SiteSize {
+        SiteSize {
+            bytes: self.bytes,
+            n_files: self.n_files,
+            largest_file: self.largest.first().cloned().unwrap_or_default(),
+            fullest_folder: self.fullest_folder.clone(),
+        }
+    }
 }
 
 /// The output folder during a build.
@@ -266,7 +283,9 @@ impl Output {
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
+        let names = now.values().map(|(name, _)| name.as_str());
         let mut report = OutputReport {
+            fullest_folder: fullest_folder(names),
             n_files: now.len() as u64,
             bytes: self.bytes.into_inner(),
             n_written: self.n_written.into_inner(),
