@@ -139,6 +139,9 @@ impl Hint for SiteError {
     fn own_hint(&self) -> Option<Cow<'static, str>> {
         let hint = match self {
             Self::BadOption { instead, .. } => return Some(instead.clone()),
+            Self::NoCorpusToPack => {
+                "build with `--layout pages`, or bring the corpus of the scan back with `neuroscope tokenize --data`"
+            }
             Self::Foreign(_) => {
                 "choose another folder with `--out`; files that neuroscope did not write are never overwritten or deleted"
             }

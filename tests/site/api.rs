@@ -23,6 +23,13 @@ fn whole_site() -> &'static Project {
 }
 
 /// Checks every file of a site against its schema; answers how many there are of each kind.
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let mut unpacked = Vec::new();
+    let read = flate2::read::GzDecoder::new(bytes).read_to_end(&mut unpacked);
+    read.unwrap();
+    unpacked
+}
+
 pub fn check_schemas(site: &Path) -> BTreeMap<String, usize> {
     let mut validators = BTreeMap::new();
     let mut n = BTreeMap::new();
@@ -31,11 +38,10 @@ pub fn check_schemas(site: &Path) -> BTreeMap<String, usize> {
         if name.starts_with("api/v1/schema") || name == "api/v1/openapi.json" {
             continue;
         }
-        let value: Value = if name.ends_with(".bin.gz") {
-            let mut unpacked = Vec::new();
-            flate2::read::GzDecoder::new(&bytes[..])
-                .read_to_end(&mut unpacked)
-                .unwrap();
+        let value: Value = if name.ends_with(".json.gz") {
+            serde_json::from_slice(&unpacked(&bytes)).unwrap()
+        } else if name.ends_with(".bin.gz") {
+            let unpacked = unpacked(&bytes);
             let length = u32::from_le_bytes(unpacked[..4].try_into().unwrap()) as usize;
             serde_json::from_slice(&unpacked[4..4 + length]).unwrap()
         } else if name.ends_with(".json") && !name.starts_with('.') || is_shape {

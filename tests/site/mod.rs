@@ -4,6 +4,7 @@ mod api;
 mod builds;
 mod content;
 mod imported;
+mod packed;
 mod project;
 mod publish;
 mod records;

@@ -3,7 +3,7 @@
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::site::pack::{COSINE, SHORT};
+use crate::site::pack::{COARSE, COSINE, SHORT};
 
 /// Values by name, in this order.
 pub(crate) struct Fields<T>(pub(in crate::site) Vec<(&'static str, T)>);
@@ -35,5 +35,28 @@ pub(crate) struct Cosine(pub(in crate::site) f64);
 impl Serialize for Cosine {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_newtype_struct(COSINE, &self.0)
+    }
+}
+
+/// Counts, which packed files may keep to within 5 per cent.
+pub(crate) struct Counts<'a, T> {
+    pub(crate) counts: &'a [T],
+    pub(crate) are_exact: bool,
+}
+
+struct Coarse(u64);
+
+impl Serialize for Coarse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_newtype_struct(COARSE, &self.0)
+    }
+}
+
+impl<T: Serialize + Copy + Into<u64>> Serialize for Counts<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.are_exact {
+            true => serializer.collect_seq(self.counts),
+            false => serializer.collect_seq(self.counts.iter().map(|n| Coarse((*n).into()))),
+        }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn model_index(
     let notes = part.notes().map(
         |(id, note)| serde_json::json!({"layer": id.layer, "neuron": id.neuron, "title": note.title}),
     );
-    serde_json::json!({
+    let mut index = serde_json::json!({
         "schema": "neuroscope/model/v1",
         "model": name,
         "family": scan.model.family,
@@ -58,14 +58,17 @@ pub(crate) fn model_index(
             Some(_) => "{layer}/neuron.html?n={neuron}",
         },
         "neuron_json": part.site.options.neuron_json,
-        "packing": model.packing,
         "statistics": model.statistics,
         "missing": data.missing,
         "measures": model.measures,
         "layers": layers.collect::<Vec<_>>(),
         "top": {"measure": RANKED[0].key, "neurons": top.collect::<Vec<_>>()},
         "notes": notes.collect::<Vec<_>>(),
-    })
+    });
+    if let Some(packing) = &model.packing {
+        index["packing"] = serde_json::json!(packing);
+    }
+    index
 }
 
 /// `/<model>/<layer>/index.json`

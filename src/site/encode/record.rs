@@ -9,7 +9,7 @@ use crate::atlas::histogram::Histogram;
 use crate::atlas::{AtlasNeuron, Fact, Moments, NeuronStats, Side, SignCase, Summary};
 
 use super::examples::{push_columns, push_lists};
-use super::fields::Fields;
+use super::fields::{Counts, Fields};
 use super::weights::{TokenLists, WeightsRecord};
 use crate::site::data::{NeuronData, Population};
 use crate::site::source::Source;
@@ -37,7 +37,7 @@ pub(crate) struct RecordHead<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     signs: Option<Fields<SignRecord>>,
     logits: Option<TokenLists>,
-    weights: Option<WeightsRecord>,
+    weights: Option<WeightsRecord<'a>>,
     interest: Fields<InterestRecord>,
 }
 
@@ -123,17 +123,39 @@ impl SummaryRecord {
 #[derive(Serialize)]
 struct HistogramRecord<'a> {
     first_bin: usize,
-    counts: &'a [u64],
+    counts: Counts<'a, u64>,
+}
+
+/// How much of a neuron a record has, beside its examples.
+#[derive(Clone, Copy)]
+pub(crate) struct Detail {
+    /// Most tokens and neighbours of a list.
+    pub(crate) n_tokens: usize,
+    pub(crate) n_neighbours: usize,
+    /// Whether the counts of histograms are exact.
+    pub(crate) exact_counts: bool,
+}
+
+impl Detail {
+    /// All.
+    pub(crate) const WHOLE: Self = Self {
+        n_tokens: usize::MAX,
+        n_neighbours: usize::MAX,
+        exact_counts: true,
+    };
 }
 
 impl<'a> HistogramRecord<'a> {
-    fn of(histogram: &'a Histogram) -> Self {
+    fn of(histogram: &'a Histogram, are_exact: bool) -> Self {
         let counts = histogram.counts();
         let first_bin = counts.iter().position(|&n| n > 0).unwrap_or(0);
         let end = counts.iter().rposition(|&n| n > 0).map_or(0, |at| at + 1);
         Self {
             first_bin,
-            counts: counts.get(first_bin..end).unwrap_or_default(),
+            counts: Counts {
+                counts: counts.get(first_bin..end).unwrap_or_default(),
+                are_exact,
+            },
         }
     }
 }
@@ -176,13 +198,8 @@ impl<'a> RecordWriter<'a> {
         Self { source, texts }
     }
 
-    /// A neuron's record without its examples, with so many tokens and neighbours in a list at most.
-    pub(crate) fn head<'d>(
-        &'d self,
-        data: &'d NeuronData<'_>,
-        n_tokens: usize,
-        n_neighbours: usize,
-    ) -> RecordHead<'d> {
+    /// A neuron's record without its examples.
+    pub(crate) fn head<'d>(&'d self, data: &'d NeuronData<'_>, detail: Detail) -> RecordHead<'d> {
         let (neuron, examples) = (data.neuron, &data.examples);
         let scan = &self.source.atlas.manifest().scan;
         let vocabulary = self.texts.vocabulary();
@@ -198,12 +215,13 @@ impl<'a> RecordWriter<'a> {
             at_starts_either: neuron.summary.at_starts.map(|of| of.either),
             lines: lines(&neuron.summary),
             scale_max: examples.scale_max,
-            stats: stats_record(neuron, scan.policy.stats.tau),
+            stats: stats_record(neuron, scan.policy.stats.tau, detail),
             signs: sign_records(&neuron.stats),
-            logits: weights.map(|w| TokenLists::new(&w.top, &w.bottom, n_tokens, vocabulary)),
+            logits: weights
+                .map(|w| TokenLists::new(&w.top, &w.bottom, detail.n_tokens, vocabulary)),
             weights: weights.map(|w| {
                 let regions = data.layer.regions;
-                WeightsRecord::new(w, regions, vocabulary, n_tokens, n_neighbours)
+                WeightsRecord::new(w, regions, vocabulary, detail)
             }),
             interest: interest(neuron, &data.layer.population),
         }
@@ -212,7 +230,7 @@ impl<'a> RecordWriter<'a> {
     /// A neuron's record as JSON that can stand in HTML.
     pub(crate) fn record(&self, data: &NeuronData<'_>) -> Vec<u8> {
         let examples = &data.examples;
-        let head = self.head(data, usize::MAX, usize::MAX);
+        let head = self.head(data, Detail::WHOLE);
         let head = safe_in_html(serde_json::to_string(&head).unwrap_or_default());
         let mut json = Vec::with_capacity(head.len() + examples.rows.len() * 512);
         // the examples are JSON already: they take the place of the brace at the end
@@ -226,7 +244,7 @@ impl<'a> RecordWriter<'a> {
     }
 }
 
-fn stats_record(neuron: &AtlasNeuron, tau: f32) -> StatsRecord<'_> {
+fn stats_record(neuron: &AtlasNeuron, tau: f32, detail: Detail) -> StatsRecord<'_> {
     let (stats, summary) = (&neuron.stats, &neuron.summary);
     let moments = &stats.moments;
     let value = |value: Option<f64>| value.and_then(round);
@@ -259,7 +277,10 @@ fn stats_record(neuron: &AtlasNeuron, tau: f32) -> StatsRecord<'_> {
         special: stats.special.as_ref().map(SummaryRecord::of),
         hook_post: stats.post.as_ref().map(SummaryRecord::of),
         quantiles: Fields(QUANTILES.map(quantile).to_vec()),
-        histogram: stats.histogram.as_ref().map(HistogramRecord::of),
+        histogram: stats
+            .histogram
+            .as_ref()
+            .map(|of| HistogramRecord::of(of, detail.exact_counts)),
     }
 }
 

@@ -6,19 +6,20 @@ use crate::atlas::{Classed, Cosines, NeuronWeights, Region, Regions, Relation, R
 use crate::ids::{NeuronId, TokenId};
 use crate::tokens::Vocabulary;
 
-use super::fields::{Cosine, Fields, Short};
+use super::fields::{Cosine, Counts, Fields, Short};
+use super::record::Detail;
 use crate::site::text::format::round;
 
 /// What a record says of the weights.
 #[derive(Serialize)]
-pub(crate) struct WeightsRecord {
+pub(crate) struct WeightsRecord<'a> {
     class: Option<ClassRecord>,
     role: Option<&'static str>,
     cosines: Fields<CosineRecord>,
     norms: Fields<f64>,
     null_share: Option<f64>,
     logits: ShapeRecord,
-    v: VRecord,
+    v: VRecord<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reads: Option<Fields<TokenLists>>,
     neighbours: Fields<Vec<(u32, u32, Cosine)>>,
@@ -46,18 +47,18 @@ struct ShapeRecord {
 }
 
 #[derive(Serialize)]
-struct VRecord {
+struct VRecord<'a> {
     mean: Option<f64>,
     #[serde(flatten)]
     shape: ShapeRecord,
-    histogram: Option<BinsRecord>,
+    histogram: Option<BinsRecord<'a>>,
 }
 
 #[derive(Serialize)]
-struct BinsRecord {
+struct BinsRecord<'a> {
     low: f32,
     step: f32,
-    counts: Vec<u32>,
+    counts: Counts<'a, u32>,
 }
 
 /// Tokens with their values, column by column.
@@ -140,13 +141,12 @@ fn cosines(
     all
 }
 
-impl WeightsRecord {
+impl<'a> WeightsRecord<'a> {
     pub(crate) fn new(
-        of: &NeuronWeights,
+        of: &'a NeuronWeights,
         regions: Option<&Regions>,
         vocabulary: &Vocabulary,
-        n_tokens: usize,
-        n_neighbours: usize,
+        detail: Detail,
     ) -> Self {
         let gated = of.norms.gate.is_some();
         let cosine = |(name, value, region): (_, Option<f32>, Option<Region>)| {
@@ -168,7 +168,7 @@ impl WeightsRecord {
         let reads = [("in", &of.reads_in), ("gate", &of.reads_gate)];
         let reads = reads.into_iter().filter(|(_, reads)| !reads.top.is_empty());
         let reads = reads.map(|(name, reads)| {
-            let record = TokenLists::new(&reads.top, &reads.bottom, n_tokens, vocabulary);
+            let record = TokenLists::new(&reads.top, &reads.bottom, detail.n_tokens, vocabulary);
             (name, record)
         });
         let reads: Vec<_> = reads.collect();
@@ -177,7 +177,7 @@ impl WeightsRecord {
                 let cosine = (f64::from(*cosine) * 1e5).round() / 1e5;
                 (id.layer, id.neuron, Cosine(cosine))
             };
-            let list = first(list, n_neighbours);
+            let list = first(list, detail.n_neighbours);
             (relation.name(), list.iter().map(triple).collect())
         });
         Self {
@@ -201,7 +201,10 @@ impl WeightsRecord {
                 histogram: (!of.histogram.counts.is_empty()).then(|| BinsRecord {
                     low: of.histogram.low,
                     step: of.histogram.step,
-                    counts: of.histogram.counts.clone(),
+                    counts: Counts {
+                        counts: &of.histogram.counts,
+                        are_exact: detail.exact_counts,
+                    },
                 }),
             },
             reads: (!reads.is_empty()).then_some(Fields(reads)),

@@ -40,11 +40,12 @@ const fn quality(n_examples: usize, bits: u8) -> Quality {
     }
 }
 
-/// With half of each list of tokens and of neighbours.
+/// With half of each list of tokens and of neighbours, and coarse histograms.
 const fn short(n_examples: usize) -> Quality {
     Quality {
         n_tokens: Some(10),
         n_neighbours: Some(5),
+        exact_counts: false,
         ..quality(n_examples, 5)
     }
 }
@@ -56,6 +57,7 @@ const fn all(bits: u8, hooks: bool) -> Quality {
         hooks,
         n_tokens: None,
         n_neighbours: None,
+        exact_counts: true,
     }
 }
 

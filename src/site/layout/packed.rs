@@ -52,6 +52,7 @@ pub(in crate::site) struct PackingInfo {
     n_examples: Option<usize>,
     n_tokens: Option<usize>,
     n_neighbours: Option<usize>,
+    exact_counts: bool,
     bits: u8,
     text: TextInfo,
 }
@@ -87,11 +88,7 @@ pub(super) fn files(
     for neuron in neurons {
         let examples = PackedExamples::new(neuron, source, text, quality);
         file.push(&NeuronRecord {
-            record: records.head(
-                neuron,
-                quality.n_tokens.unwrap_or(usize::MAX),
-                quality.n_neighbours.unwrap_or(usize::MAX),
-            ),
+            record: records.head(neuron, quality.detail()),
             lists: &examples.lists,
             examples: &examples.examples,
         })?;
@@ -152,6 +149,7 @@ impl Packing {
             n_examples: self.quality.n_examples,
             n_tokens: self.quality.n_tokens,
             n_neighbours: self.quality.n_neighbours,
+            exact_counts: self.quality.exact_counts,
             bits: self.quality.bits,
             text: self.text.info(),
         }

@@ -13,6 +13,11 @@ pub(crate) const SHORT: &str = "neuroscope::Short";
 /// The name of a newtype around a number from −1 to 1 of which four decimals are kept.
 pub(crate) const COSINE: &str = "neuroscope::Cosine";
 
+/// The name of a newtype around a count that is kept to within 5 per cent.
+pub(crate) const COARSE: &str = "neuroscope::Coarse";
+
+/// Steps of a coarse count from one to two.
+const STEPS_OF_OCTAVE: f64 = 8.0;
 /// Steps of a cosine from 0 to 1.
 const COSINE_STEPS: f64 = 10_000.0;
 
@@ -56,6 +61,7 @@ enum Values {
     /// With the upper three bytes of an `f32`.
     Shorts(Vec<f32>),
     Cosines(Vec<i16>),
+    Coarse(Vec<u8>),
     Texts(Texts),
     Objects(Vec<(String, Column)>),
     Lists(Vec<usize>, Box<Column>),
@@ -200,6 +206,10 @@ impl Column {
                 push_planes::<2>(out, numbers.iter().map(|n| n.to_le_bytes()));
                 12
             }
+            Values::Coarse(codes) => {
+                out.extend_from_slice(codes);
+                14
+            }
             Values::Texts(texts) => {
                 push_length(out, texts.distinct.len());
                 for text in &texts.distinct {
@@ -245,6 +255,14 @@ impl Column {
 /// Whether a number of six digits is the nearest to that of an `f32`.
 fn fits_single(n: f64) -> bool {
     n == 0.0 || SIX_DIGITS.contains(&n.abs())
+}
+
+/// A count as its logarithm in steps; none as 0.
+fn coarse(n: u64) -> u8 {
+    match n {
+        0 => 0,
+        n => ((n as f64).log2() * STEPS_OF_OCTAVE).round().min(254.0) as u8 + 1,
+    }
 }
 
 /// A number rounded to the upper three bytes of an `f32`.
@@ -338,6 +356,9 @@ impl<'a> Serializer for &'a mut Column {
     }
 
     fn serialize_u64(self, v: u64) -> Result<(), ColumnError> {
+        if self.newtype == COARSE {
+            return push!(self, Coarse, coarse(v));
+        }
         let v = i64::try_from(v).map_err(|_| ColumnError::Unknown("a number above 2⁶³"))?;
         self.serialize_i64(v)
     }

@@ -9,6 +9,7 @@ use crate::atlas::{QUANTITIES, Window};
 use crate::ids::Pos;
 use crate::site::data::{ExampleTokens, Examples, NeuronData, Reach};
 use crate::site::encode::fields::{Fields, Short};
+use crate::site::encode::record::Detail;
 use crate::site::source::Source;
 use crate::site::text::format::round;
 
@@ -25,6 +26,19 @@ pub(crate) struct Quality {
     pub(crate) n_tokens: Option<usize>,
     /// Neurons of each list of neighbours; all without a number.
     pub(crate) n_neighbours: Option<usize>,
+    /// Whether the counts of histograms are exact.
+    pub(crate) exact_counts: bool,
+}
+
+impl Quality {
+    /// What is kept beside the examples.
+    pub(crate) fn detail(self) -> Detail {
+        Detail {
+            n_tokens: self.n_tokens.unwrap_or(usize::MAX),
+            n_neighbours: self.n_neighbours.unwrap_or(usize::MAX),
+            exact_counts: self.exact_counts,
+        }
+    }
 }
 
 /// The largest step of a window with all its bits.

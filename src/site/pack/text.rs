@@ -135,9 +135,12 @@ impl TextMap {
         let first = at * self.per_file;
         let end = (first + self.per_file + self.overlap).min(self.n_positions());
         let (mut documents, mut text, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
-        // the last document that begins here or before
-        let mut doc = self.starts.partition_point(|start| *start <= first) - 1;
-        while doc + 1 < self.starts.len() && self.starts[doc] < end {
+        // from the first document that begins or goes on here; empty ones at the end of all are in the last file
+        let begins = self.starts.partition_point(|start| *start < first);
+        let goes_on = self.starts.get(begins).is_none_or(|start| *start > first);
+        let mut doc = begins - usize::from(goes_on);
+        let is_last = end == self.n_positions();
+        while doc + 1 < self.starts.len() && (self.starts[doc] < end || is_last) {
             let (start, next) = (self.starts[doc], self.starts[doc + 1]);
             let id = DocId(doc as u32);
             let own = first.max(start) - start..end.min(next) - start;

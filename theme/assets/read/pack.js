@@ -6,6 +6,7 @@ const HEAD = 17; // bytes: magic, version, build, checksum
 const [ABSENT, NULL] = [0, 1]; // states of a row, and 2 where it is there
 const HAS_STATES = 0x80;
 const COSINE_STEPS = 10000;
+const STEPS_OF_OCTAVE = 8;
 const HAS_COLUMNS = new Set([8, 9, 10]); // kinds
 const SAME = 13;
 const WORTH_NAMING = 8; // bytes
@@ -25,6 +26,9 @@ function shortest(single) {
   }
   return rounded(single, 9);
 }
+
+/** A count of which the logarithm was kept. */
+const coarse = (code) => (code === 0 ? 0 : Math.round(2 ** ((code - 1) / STEPS_OF_OCTAVE)));
 
 class Bytes {
   constructor(bytes) {
@@ -96,6 +100,7 @@ class Bytes {
       case 10: return this.tuples(n);
       case 11: return this.runs(n);
       case 12: return this.planes(n, 2, 2, (one) => one.getInt16(0, true) / COSINE_STEPS);
+      case 14: return this.times(n, () => coarse(this.byte()));
       default: throw new Error(`it has a column of kind ${kind}`);
     }
   }
