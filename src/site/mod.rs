@@ -2,7 +2,7 @@
 //!
 //! [`build`] goes through the models. `data` is what is shown of each layer and neuron; `model` shows it to the sections:
 //! the `layout`, which holds the neurons, the pages of layers, cards, `search`, `explore`. Sections turn it into bytes with
-//! `encode`, which programs read, and with `pages`, from the theme's templates; `text` puts tokens and numbers into
+//! `encode`, which programs read, packed by `pack` where files are to be few, and with `pages`, from the theme's templates; `text` puts tokens and numbers into
 //! words. `address` says where every file is, and `output` alone writes. `hosts` knows
 //! what hosts take, and `publish` puts a built folder on a branch. The site never sees a model, and what it shows of a
 //! neuron is the record that its page embeds.
