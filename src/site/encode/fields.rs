@@ -38,7 +38,7 @@ impl Serialize for Cosine {
     }
 }
 
-/// Counts, which packed files may keep to within 5 per cent.
+/// Counts, which packed files may keep to within 5 per cent, or one.
 pub(crate) struct Counts<'a, T> {
     pub(crate) counts: &'a [T],
     pub(crate) are_exact: bool,

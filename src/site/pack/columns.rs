@@ -13,7 +13,7 @@ pub(crate) const SHORT: &str = "neuroscope::Short";
 /// The name of a newtype around a number from −1 to 1 of which four decimals are kept.
 pub(crate) const COSINE: &str = "neuroscope::Cosine";
 
-/// The name of a newtype around a count that is kept to within 5 per cent.
+/// The name of a newtype around a count that is kept to within 5 per cent, or one.
 pub(crate) const COARSE: &str = "neuroscope::Coarse";
 
 /// Steps of a coarse count from one to two.
@@ -645,5 +645,105 @@ impl ser::SerializeMap for FieldsOf<'_> {
     fn end(self) -> Result<(), ColumnError> {
         FieldsOf::end(self);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Record<'a> {
+        n: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<&'a str>,
+        mean: Option<f64>,
+        values: Vec<f32>,
+        ends: (bool, i8),
+    }
+
+    /// The bytes of records by column.
+    fn bytes<T: Serialize>(records: &[T]) -> Vec<u8> {
+        let mut column = Column::default();
+        for record in records {
+            column.push(record).unwrap();
+        }
+        let mut out = Vec::new();
+        column.write(&mut out, &mut Written::default());
+        out
+    }
+
+    #[test]
+    fn records_are_written_as_the_format_says() {
+        let records = [
+            Record {
+                n: 300,
+                note: None,
+                mean: Some(1.0),
+                values: vec![0.5],
+                ends: (true, -1),
+            },
+            Record {
+                n: 1,
+                note: Some("é"),
+                mean: None,
+                values: vec![],
+                ends: (false, 1),
+            },
+        ];
+        #[rustfmt::skip]
+        let expected = [
+            8, 5,                                               // objects of five fields, in the order of the record
+            1, b'n', 2, 0xd8, 0x04, 0x02,                       // 600 and 2: twice the numbers
+            4, b'n', b'o', b't', b'e', 0x87, 0, 2, 1, 2, 0xc3, 0xa9, 0, // absent in the first
+            4, b'm', b'e', b'a', b'n', 0x83, 2, 1, 0, 0, 0x80, 0x3f, // null in the second
+            6, b'v', b'a', b'l', b'u', b'e', b's', 9, 1, 0, 5, 0, 0, 0, 0x3f,
+            4, b'e', b'n', b'd', b's', 10, 2, 1, 1, 0, 2, 1, 2,
+        ];
+        assert_eq!(bytes(&records), expected);
+    }
+
+    #[test]
+    fn columns_that_are_the_same_are_written_once() {
+        #[derive(Serialize)]
+        struct Twice {
+            a: f64,
+            b: f64,
+            c: bool,
+        }
+        let record = |a| Twice { a, b: a, c: true };
+        let all = bytes(&[1.5, 2.5].map(record));
+        // kind 3 with two numbers takes nine bytes, and is named by its number
+        let expected = [&[1, b'b', 13, 0][..], &[1, b'c', 1, 1, 1]].concat();
+        assert!(all.ends_with(&expected), "{all:?}");
+    }
+
+    #[test]
+    fn numbers_keep_what_their_kind_says() {
+        let kind = |n: f64| bytes(&[n])[0];
+        assert_eq!([0.0, 1e-29, -123_456.0].map(kind), [3; 3]);
+        assert_eq!([1e-40, 1e40].map(kind), [4; 2]);
+        assert_eq!(kind(f64::NAN), HAS_STATES);
+        for n in [1.0f32, -0.123_456, 3.0e-7, 65_535.9] {
+            let error = (shortened(n) - n).abs() / n.abs();
+            assert!(error <= 1.0 / 65_536.0, "{n}: {error}");
+            assert_eq!(shortened(n).to_bits() & 0xff, 0);
+        }
+        assert_eq!([0, 1, 2, 3, u64::MAX].map(coarse), [0, 1, 9, 14, 255]);
+        for n in 1..100_000u64 {
+            let kept = (f64::from(coarse(n) - 1) / STEPS_OF_OCTAVE).exp2().round();
+            let error = (kept - n as f64).abs();
+            assert!(error <= (0.05 * n as f64).max(1.0), "{n}: {kept}");
+        }
+    }
+
+    #[test]
+    fn rows_of_one_column_are_of_one_kind() {
+        let mut column = Column::default();
+        column.push(&1u8).unwrap();
+        assert!(column.push(&"one").is_err());
+        assert!(Column::default().push(&u64::MAX).is_err());
     }
 }
