@@ -139,6 +139,9 @@ fn what_the_program_of_version_0_1_wrote_is_read_merged_verified_and_built() {
     succeed(verify.arg("--model").arg(&model).arg("--full"));
 }
 
+// `format/packed/` has packed files of the site of tests/browser/run, with all examples and with those that a budget of 1 MB allows, and the
+// records that were read from them; tests/browser/packed.test.js opens them.
+
 #[test]
 fn version_1_is_merged_and_built_as_it_always_was() {
     let project = Project::new();

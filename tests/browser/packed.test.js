@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { readFile, readdir } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { SITE, browser } from "./browser.js";
-import { compare } from "./packs.js";
+import { compare, opened } from "./packs.js";
 import { serve } from "./server.js";
 
 const PACKED = process.env.PACKED;
@@ -199,6 +200,14 @@ test("text that cannot be loaded leaves the statistics", async () => {
   assert.match(await page.textContent(".texts .problem"), /text\/\d+\.gz cannot be loaded/);
   assert.equal(await page.locator(".card").count(), 13);
 });
+
+for (const name of ["whole", "tight"]) {
+  test(`packed files of version 1 are read: ${name}`, async () => {
+    const folder = fileURLToPath(new URL(`../format/packed/${name}`, import.meta.url));
+    const expected = JSON.parse(await readFile(`${folder}/record-2.34.json`, "utf8"));
+    assert.deepEqual(await opened(PACKED, folder, 2, 34), expected);
+  });
+}
 
 test("files are few, and each is read as it is written", async () => {
   const files = await readdir(`${PACKED}/tiny/1`);

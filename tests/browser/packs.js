@@ -43,6 +43,14 @@ function withSources(record) {
   return { ...record, examples: { ...examples, ...(sources && { source: source.map((at) => sources[at]) }) } };
 }
 
+/** The record of a neuron in a folder of packed files, read by the scripts of a packed site. */
+export async function opened(packed, folder, layer, neuron) {
+  stand({}, (path) => readFile(`${folder}/${path}`));
+  const { openModel } = await asset(packed, "read/packed.js");
+  const found = await (await openModel("")).neuron(layer, neuron);
+  return JSON.parse(JSON.stringify(await found.whole()));
+}
+
 /** Compares the records of all neurons, and answers their number. */
 export async function compare(pages, packed) {
   let n = 0;

@@ -62,9 +62,9 @@ export class Examples {
     for (const row of rows) this.all[row] = this.#example(row);
   }
 
-  /** Names of the lists. */
+  /** Names of the lists that have examples; of a packed neuron all of a list may be left out. */
   get names() {
-    return Object.keys(this.#lists);
+    return Object.keys(this.#lists).filter((name) => this.#lists[name].rows.length > 0);
   }
 
   /** The examples of a list, best first; `duplicates` other documents peak on the same context. */
