@@ -9,8 +9,6 @@ use crate::hint::Hint;
 use crate::ids::{ModelName, ModelNameError};
 use crate::tokens::store::StoreError;
 
-use super::pack::ColumnError;
-
 /// What can go wrong while a site is built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,7 +47,7 @@ pub enum SiteError {
     },
     /// Records cannot be put into a packed file.
     #[error("records cannot be packed: {0}")]
-    Pack(ColumnError),
+    Pack(String),
     /// A packed file cannot be compressed.
     #[error("a file cannot be compressed")]
     Compress,

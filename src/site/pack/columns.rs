@@ -8,13 +8,7 @@ use std::fmt::Display;
 
 use serde::ser::{self, Impossible, Serialize, Serializer};
 
-/// The name of a newtype around a number of which the upper three bytes of an `f32` are kept.
-pub(crate) const SHORT: &str = "neuroscope::Short";
-/// The name of a newtype around a number from −1 to 1 of which four decimals are kept.
-pub(crate) const COSINE: &str = "neuroscope::Cosine";
-
-/// The name of a newtype around a count that is kept to within 5 per cent, or one.
-pub(crate) const COARSE: &str = "neuroscope::Coarse";
+use crate::site::encode::fields::{COARSE, COSINE, SHORT};
 
 /// Steps of a coarse count from one to two.
 const STEPS_OF_OCTAVE: f64 = 8.0;
@@ -93,7 +87,7 @@ impl Texts {
 
 /// What cannot be put into a column.
 #[derive(Debug, thiserror::Error)]
-pub enum ColumnError {
+pub(crate) enum ColumnError {
     /// Rows of one column are of different kinds.
     #[error("rows of a column are of different kinds")]
     Mixed,

@@ -99,7 +99,7 @@ pub(crate) struct HookRecord {
     largest: Option<f32>,
 }
 
-fn as_bytes<S: Serializer>(bytes: &Vec<u8>, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     Bytes(bytes).serialize(serializer)
 }
 

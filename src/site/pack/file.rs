@@ -48,7 +48,8 @@ pub(crate) struct PackFile {
 impl PackFile {
     /// Adds a record.
     pub(crate) fn push(&mut self, record: &impl Serialize) -> Result<(), SiteError> {
-        self.records.push(record).map_err(SiteError::Pack)
+        let pushed = self.records.push(record);
+        pushed.map_err(|error| SiteError::Pack(error.to_string()))
     }
 
     /// The bytes of the file.

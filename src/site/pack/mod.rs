@@ -5,5 +5,4 @@ pub(super) mod examples;
 mod file;
 pub(super) mod text;
 
-pub(super) use columns::{COARSE, COSINE, ColumnError, SHORT};
 pub(super) use file::{BuildId, PackFile, gzip};
