@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::atlas::facts::{Fact, RANKED, RARE_ONE_IN, facts};
 use crate::atlas::{Atlas, BANDS, ModelInfo, Policy};
 
-use super::layout::{Packing, PackingInfo};
+use super::pack::{Packing, PackingInfo};
 use super::source::Source;
 use super::text::display::calm;
 use super::text::format::{band, count, human, number};

@@ -3,13 +3,7 @@
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-/// The name of a newtype around a number of which the upper three bytes of an `f32` are kept.
-pub(crate) const SHORT: &str = "neuroscope::Short";
-/// The name of a newtype around a number from −1 to 1 of which four decimals are kept.
-pub(crate) const COSINE: &str = "neuroscope::Cosine";
-
-/// The name of a newtype around a count that is kept to within 5 per cent, or one.
-pub(crate) const COARSE: &str = "neuroscope::Coarse";
+use crate::site::pack::{COARSE, COSINE, SHORT};
 
 /// Values by name, in this order.
 pub(crate) struct Fields<T>(pub(in crate::site) Vec<(&'static str, T)>);

@@ -1,6 +1,7 @@
 //! Which files hold the neurons, the examples and their text.
 
 mod estimate;
+mod examples;
 mod packed;
 mod pages;
 
@@ -9,12 +10,12 @@ use serde::Serialize;
 use super::content::Content;
 use super::error::SiteError;
 use super::options::{LayoutOption, SiteOptions};
+use super::pack::Packing;
 use super::part::ModelPart;
 use super::section::Section;
 use super::source::Source;
 use super::text::texts::TokenTexts;
 use estimate::{Estimate, QUALITIES};
-pub(super) use packed::{Packing, PackingInfo};
 
 /// Neurons that are read at a time, if each has a file of its own.
 const PAGES: usize = 32;

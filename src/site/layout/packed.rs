@@ -1,61 +1,23 @@
 //! The layout `packed`: neurons in files of some, without their text, and the text in files of its own.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::atlas::facts::RANKED;
-use crate::atlas::{ModelInfo, Summary};
+use super::examples::{ExampleRecord, HookRecord, ListsRecord, PackedExamples};
 use crate::ids::NeuronId;
 use crate::site::address;
-use crate::site::content::Content;
 use crate::site::data::{LayerData, NeuronData};
 use crate::site::encode::fields::Fields;
-use crate::site::encode::record::{RecordHead, RecordWriter};
+use crate::site::encode::record::{Detail, RecordHead, RecordWriter};
 use crate::site::error::SiteError;
-use crate::site::options::{PagesFor, SiteOptions};
-use crate::site::pack::examples::{
-    ExampleRecord, HookRecord, ListsRecord, PackedExamples, Quality,
-};
-use crate::site::pack::text::{TextInfo, TextMap};
-use crate::site::pack::{BuildId, PackFile};
+use crate::site::pack::{BuildId, PackFile, Packing, Quality, TextMap};
 use crate::site::pages::neuron;
 use crate::site::part::{Documentation, ModelPart};
 use crate::site::section::Section;
 use crate::site::source::Source;
 use crate::site::text::texts::json;
-
-/// Bytes of a file of neurons.
-const FILE_BYTES: f64 = 96_000.0;
-/// Most files of neurons.
-const MOST_FILES: usize = 8192;
-
-/// How the neurons of a model are packed.
-pub(in crate::site) struct Packing {
-    pub(in crate::site) build: BuildId,
-    quality: Quality,
-    /// Neurons in one file.
-    pub(in crate::site) per_file: usize,
-    text: TextMap,
-    /// The neurons that have pages of their own as well.
-    pages: HashSet<NeuronId>,
-}
-
-/// What the model's index, and the pages that show its neurons, say of the packing.
-#[derive(Clone, Debug, Serialize)]
-pub(in crate::site) struct PackingInfo {
-    version: u8,
-    build: String,
-    neurons_per_file: usize,
-    /// Examples of a neuron, tokens and neighbours in a list; all without a number.
-    n_examples: Option<usize>,
-    n_tokens: Option<usize>,
-    n_neighbours: Option<usize>,
-    exact_counts: bool,
-    bits: u8,
-    text: TextInfo,
-}
 
 /// A neuron in a packed file.
 #[derive(Serialize)]
@@ -74,6 +36,15 @@ struct HooksRecord {
     examples: Vec<Option<Fields<HookRecord>>>,
 }
 
+/// What is kept of a record beside its examples.
+fn detail(quality: Quality) -> Detail {
+    Detail {
+        n_tokens: quality.n_tokens.unwrap_or(usize::MAX),
+        n_neighbours: quality.n_neighbours.unwrap_or(usize::MAX),
+        exact_counts: quality.exact_counts,
+    }
+}
+
 /// A file of neurons, and one of the hooks beside their values, if any are kept.
 pub(super) fn files(
     source: &Source,
@@ -88,7 +59,7 @@ pub(super) fn files(
     for neuron in neurons {
         let examples = PackedExamples::new(neuron, source, text, quality);
         file.push(&NeuronRecord {
-            record: records.head(neuron, quality.detail()),
+            record: records.head(neuron, detail(quality)),
             lists: &examples.lists,
             examples: &examples.examples,
         })?;
@@ -103,85 +74,6 @@ pub(super) fn files(
     }
     let hooks = has_hooks.then(|| hooks_file.finish(build));
     Ok((file.finish(build)?, hooks.transpose()?))
-}
-
-impl Packing {
-    /// Packs a model's neurons, which take so many bytes each.
-    pub(super) fn new(
-        source: &Source,
-        content: &Content,
-        options: &SiteOptions,
-        quality: Quality,
-        bytes: f64,
-    ) -> Result<Self, SiteError> {
-        let text = TextMap::of(source).ok_or(SiteError::NoCorpusToPack)?;
-        let ModelInfo {
-            n_layers, d_mlp, ..
-        } = source.atlas.manifest().scan.model;
-        let least = (n_layers as usize * d_mlp as usize).div_ceil(MOST_FILES);
-        let per_file = (FILE_BYTES / bytes.max(1.0)) as usize;
-        let per_file = per_file.max(least).min(d_mlp as usize).max(1);
-        let manifest = serde_json::to_vec(source.atlas.manifest()).unwrap_or_default();
-        let settings = serde_json::to_vec(&(quality, per_file)).unwrap_or_default();
-        let version = env!("CARGO_PKG_VERSION").as_bytes();
-        Ok(Self {
-            build: BuildId::of(&[&manifest, &settings, version]),
-            quality,
-            per_file,
-            text,
-            pages: pages(source, content, options.pages_for)?,
-        })
-    }
-
-    /// The address of a neuron's page, from its layer's folder.
-    pub(in crate::site) fn link(&self, id: NeuronId) -> String {
-        match self.pages.contains(&id) {
-            true => address::neuron_file(id.neuron),
-            false => address::shown_link(id.neuron),
-        }
-    }
-
-    pub(in crate::site) fn info(&self) -> PackingInfo {
-        PackingInfo {
-            version: 1,
-            build: self.build.hex(),
-            neurons_per_file: self.per_file,
-            n_examples: self.quality.n_examples,
-            n_tokens: self.quality.n_tokens,
-            n_neighbours: self.quality.n_neighbours,
-            exact_counts: self.quality.exact_counts,
-            bits: self.quality.bits,
-            text: self.text.info(),
-        }
-    }
-}
-
-/// The neurons of a packed model that have pages of their own.
-fn pages(
-    source: &Source,
-    content: &Content,
-    which: PagesFor,
-) -> Result<HashSet<NeuronId>, SiteError> {
-    let mut pages = HashSet::new();
-    if which.notes {
-        let notes = content.notes.keys();
-        let own = notes.filter(|(model, _)| model == source.name());
-        pages.extend(own.map(|(_, id)| *id));
-    }
-    if which.top > 0 {
-        for layer in 0..source.atlas.manifest().scan.model.n_layers {
-            let summaries = source.atlas.summaries(layer)?;
-            let rank = |of: &Summary| of.ranks(RANKED[0]).in_model;
-            let first = summaries
-                .iter()
-                .filter(|of| rank(of).is_some_and(|rank| rank <= which.top));
-            pages.extend(first.map(|of| NeuronId {
-                layer,
-                neuron: of.neuron,
-            }));
-        }
-    }
-    Ok(pages)
 }
 
 /// Writes the neurons of a model in files of some.

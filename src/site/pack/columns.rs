@@ -8,7 +8,13 @@ use std::fmt::Display;
 
 use serde::ser::{self, Impossible, Serialize, Serializer};
 
-use crate::site::encode::fields::{COARSE, COSINE, SHORT};
+/// The name of a newtype around a number of which the upper three bytes of an `f32` are kept.
+pub(crate) const SHORT: &str = "neuroscope::Short";
+/// The name of a newtype around a number from −1 to 1 of which four decimals are kept.
+pub(crate) const COSINE: &str = "neuroscope::Cosine";
+
+/// The name of a newtype around a count that is kept to within 5 per cent, or one.
+pub(crate) const COARSE: &str = "neuroscope::Coarse";
 
 /// Steps of a coarse count from one to two.
 const STEPS_OF_OCTAVE: f64 = 8.0;

@@ -1,8 +1,11 @@
-//! The files of the layout `packed`: records by column, compressed, some to a file; described in docs/format.md.
+//! The files of packed sites: records by column, compressed, some to a file; described in docs/format.md.
 
 mod columns;
-pub(super) mod examples;
 mod file;
-pub(super) mod text;
+mod packing;
+mod text;
 
+pub(super) use columns::{COARSE, COSINE, SHORT};
 pub(super) use file::{BuildId, PackFile, gzip};
+pub(super) use packing::{Packing, PackingInfo, Quality};
+pub(super) use text::{Bytes, TextMap};

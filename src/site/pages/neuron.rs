@@ -11,7 +11,7 @@ use crate::site::address;
 use crate::site::data::NeuronData;
 use crate::site::error::SiteError;
 use crate::site::excerpts::push_example;
-use crate::site::layout::PackingInfo;
+use crate::site::pack::PackingInfo;
 use crate::site::part::ModelPart;
 use crate::site::text::display::lone_token;
 use crate::site::text::format::{count, number};

@@ -4,10 +4,12 @@
 /** What the page says of itself: `root`, the way to that of the site, and, where it is about one, the `model`, `layer` and `neuron`. */
 export const here = () => document.body.dataset;
 
+let models; // parsed once
 /** The site `{models, root, current}`: models by name, each `[layers, neurons per layer, whether its weights are known, whether it has documents, whether it is packed]`, of which what is left out at the end is `true`, and then `false`; `current` is that of the page. */
 export function siteHere() {
   const { root, model: current } = here();
-  return { models: JSON.parse(document.getElementById("models").textContent), root, current };
+  models ??= JSON.parse(document.getElementById("models").textContent);
+  return { models, root, current };
 }
 
 /** A model's folder, which most addresses begin with. */
@@ -20,8 +22,8 @@ export const folderHere = () => folderOf(here().root, here().model);
 export const placeOf = (flat, d_mlp) => [Math.floor(flat / d_mlp), flat % d_mlp];
 
 /** Whether the neurons of the model in a folder are packed. */
-export function isPacked(folder) {
-  const [, , , , packed = false] = siteHere().models[decodeURIComponent(folder.split("/").at(-2))] ?? [];
+export function isPacked(folder, { models } = siteHere()) {
+  const [, , , , packed = false] = models[decodeURIComponent(folder.split("/").at(-2))] ?? [];
   return packed;
 }
 
@@ -29,7 +31,7 @@ export function isPacked(folder) {
 
 export const modelPage = (folder, hash = "") => `${folder}index.html${hash}`;
 export const layerPage = (folder, layer) => `${folder}${layer}/index.html`;
-export const neuronPage = (folder, layer, neuron, hash = "") => `${folder}${layer}/${isPacked(folder) ? `neuron.html?n=${neuron}` : `${neuron}.html`}${hash}`;
+export const neuronPage = (folder, layer, neuron, hash = "", site = siteHere()) => `${folder}${layer}/${isPacked(folder, site) ? `neuron.html?n=${neuron}` : `${neuron}.html`}${hash}`;
 /** The page that shows any neuron of a layer of a packed model. */
 export const shownPage = (folder, layer) => `${folder}${layer}/neuron.html`;
 export const tokenPage = (folder, id) => `${folder}tokens.html#${id}`;

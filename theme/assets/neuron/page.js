@@ -10,11 +10,11 @@ import { aboutNeuron, linesOf } from "../read/lines.js";
 import { embedded } from "../read/record.js";
 import { listOf, sideOf } from "../read/sides.js";
 import { number } from "../read/tokens.js";
+import { opened } from "./opened.js";
 import { sayProblem } from "./problem.js";
-import { shown } from "./opened.js";
 
 const folder = folderHere();
-const neuron = reading(shown.neuron ?? embedded(document), folder);
+const neuron = reading(opened.neuron ?? embedded(document), folder);
 const { record } = neuron;
 const { model, layer, neuron: index, stats } = record;
 const lists = listsOf(neuron);

@@ -5,7 +5,7 @@ import { element } from "../base/dom.js";
 import { reader } from "../base/loading.js";
 import { openModel } from "../read/packed.js";
 import { fill } from "./fill.js";
-import { shown } from "./opened.js";
+import { opened } from "./opened.js";
 import { sayProblem } from "./problem.js";
 
 // Its neighbours, and what was said of it
@@ -64,8 +64,8 @@ async function show() {
     return;
   }
   step(folder, { layer, neuron }, shape);
-  shown.neuron = await (await openModel(folder)).neuron(layer, neuron);
-  fill(document, shown.neuron.record, folder);
+  opened.neuron = await (await openModel(folder)).neuron(layer, neuron);
+  fill(document, opened.neuron.record, folder);
   if (here().said) await addSaid(folder, { layer, neuron });
   await import("./page.js");
 }

@@ -86,23 +86,6 @@ function tokensIn(record) {
   return Object.assign(record, { ends: starts });
 }
 
-/** How the model in a folder is packed: as the page says, or else its index. */
-async function packingOf(folder) {
-  const own = document.getElementById("packing");
-  if (own && folder === folderHere()) return JSON.parse(own.textContent);
-  return (await (await answer(folder + FILES.index)).json()).packing;
-}
-
-/** Opens the packed model in a folder. */
-export async function openModel(folder) {
-  return new PackedModel(folder, await packingOf(folder));
-}
-
-/** A document of the packed model in a folder, whose files `read` reads. */
-export async function packedDocument(folder, read, doc) {
-  return (await openModel(folder)).document(read, doc);
-}
-
 /** A model whose neurons are packed; `packing` is what its index says of that. */
 class PackedModel {
   #folder;
@@ -189,4 +172,21 @@ class PackedModel {
     }
     return { doc, id, source, license, tokens };
   }
+}
+
+/** How the model in a folder is packed: as the page says, or else its index. */
+async function packingOf(folder) {
+  const own = document.getElementById("packing");
+  if (own && folder === folderHere()) return JSON.parse(own.textContent);
+  return (await (await answer(folder + FILES.index)).json()).packing;
+}
+
+/** Opens the packed model in a folder. */
+export async function openModel(folder) {
+  return new PackedModel(folder, await packingOf(folder));
+}
+
+/** A document of the packed model in a folder, whose files `read` reads. */
+export async function packedDocument(folder, read, doc) {
+  return (await openModel(folder)).document(read, doc);
 }

@@ -33,7 +33,7 @@ export function neuronAt(site, text) {
   const error = faultOf(site, named);
   if (error) return { error };
   const { model, layer, neuron } = named;
-  return { model, label: `${layer}.${neuron}`, href: neuronPage(folderOf(site.root, model), layer, neuron) };
+  return { model, label: `${layer}.${neuron}`, href: neuronPage(folderOf(site.root, model), layer, neuron, "", site) };
 }
 
 function layerAt(site, text) {

@@ -4,42 +4,13 @@ use std::collections::HashMap;
 
 use serde::{Serialize, Serializer};
 
-use super::text::{Bytes, TextMap};
 use crate::atlas::{QUANTITIES, Window};
 use crate::ids::Pos;
 use crate::site::data::{ExampleTokens, Examples, NeuronData, Reach};
 use crate::site::encode::fields::{Fields, Short};
-use crate::site::encode::record::Detail;
+use crate::site::pack::{Bytes, Quality, TextMap};
 use crate::site::source::Source;
 use crate::site::text::format::round;
-
-/// How much is kept of a neuron's examples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Quality {
-    /// Examples, each counted once whatever lists have it; all without a number.
-    pub(crate) n_examples: Option<usize>,
-    /// Bits of each value, its sign included: at most 8.
-    pub(crate) bits: u8,
-    /// Whether hooks beside the values are kept.
-    pub(crate) hooks: bool,
-    /// Tokens of each list of weights; all without a number.
-    pub(crate) n_tokens: Option<usize>,
-    /// Neurons of each list of neighbours; all without a number.
-    pub(crate) n_neighbours: Option<usize>,
-    /// Whether the counts of histograms are exact.
-    pub(crate) exact_counts: bool,
-}
-
-impl Quality {
-    /// What is kept beside the examples.
-    pub(crate) fn detail(self) -> Detail {
-        Detail {
-            n_tokens: self.n_tokens.unwrap_or(usize::MAX),
-            n_neighbours: self.n_neighbours.unwrap_or(usize::MAX),
-            exact_counts: self.exact_counts,
-        }
-    }
-}
 
 /// The largest step of a window with all its bits.
 const LARGEST_STEP: f32 = 127.0;
