@@ -22,8 +22,8 @@ export const folderHere = () => folderOf(here().root, here().model);
 export const placeOf = (flat, d_mlp) => [Math.floor(flat / d_mlp), flat % d_mlp];
 
 /** Whether the neurons of the model in a folder are packed. */
-export function isPacked(folder, { models } = siteHere()) {
-  const [, , , , packed = false] = models[decodeURIComponent(folder.split("/").at(-2))] ?? [];
+export function isPacked(folder, site = siteHere()) {
+  const [, , , , packed = false] = site.models[decodeURIComponent(folder.split("/").at(-2))] ?? [];
   return packed;
 }
 
