@@ -18,7 +18,7 @@ use crate::site::source::Source;
 /// Bytes of a file of neurons.
 const FILE_BYTES: f64 = 96_000.0;
 /// Most files of neurons.
-const MOST_FILES: usize = 8192;
+const MOST_FILES: usize = 7168;
 
 /// How much is kept of a neuron's examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -11,7 +11,7 @@ use crate::site::text::texts::TokenTexts;
 /// Positions of a file, unless there would be too many files.
 const LEAST_POSITIONS: u64 = 2048;
 /// Most files.
-const MOST_FILES: u64 = 8192;
+const MOST_FILES: u64 = 7168;
 
 /// Where each document's positions are among those of all documents, one after the other.
 pub(crate) struct TextMap {
