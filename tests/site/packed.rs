@@ -20,7 +20,7 @@ fn scanned() -> Project {
 }
 
 fn write_note(project: &Project, neuron: &str, text: &str) {
-    let path = project.join(&format!("content/notes/llama/{neuron}.md"));
+    let path = project.join(format!("content/notes/llama/{neuron}.md"));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, format!("+++\ntitle = \"A note\"\n+++\n{text}\n")).unwrap();
 }

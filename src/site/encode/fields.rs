@@ -60,3 +60,22 @@ impl<T: Serialize + Copy + Into<u64>> Serialize for Counts<'_, T> {
         }
     }
 }
+
+/// How much of a neuron a record has, beside its examples.
+#[derive(Clone, Copy)]
+pub(crate) struct Detail {
+    /// Most tokens and neighbours of a list.
+    pub(crate) n_tokens: usize,
+    pub(crate) n_neighbours: usize,
+    /// Whether the counts of histograms are exact.
+    pub(crate) exact_counts: bool,
+}
+
+impl Detail {
+    /// All.
+    pub(crate) const WHOLE: Self = Self {
+        n_tokens: usize::MAX,
+        n_neighbours: usize::MAX,
+        exact_counts: true,
+    };
+}

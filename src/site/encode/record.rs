@@ -9,7 +9,7 @@ use crate::atlas::histogram::Histogram;
 use crate::atlas::{AtlasNeuron, Fact, Moments, NeuronStats, Side, SignCase, Summary};
 
 use super::examples::{push_columns, push_lists};
-use super::fields::{Counts, Fields};
+use super::fields::{Counts, Detail, Fields};
 use super::weights::{TokenLists, WeightsRecord};
 use crate::site::data::{NeuronData, Population};
 use crate::site::source::Source;
@@ -124,25 +124,6 @@ impl SummaryRecord {
 struct HistogramRecord<'a> {
     first_bin: usize,
     counts: Counts<'a, u64>,
-}
-
-/// How much of a neuron a record has, beside its examples.
-#[derive(Clone, Copy)]
-pub(crate) struct Detail {
-    /// Most tokens and neighbours of a list.
-    pub(crate) n_tokens: usize,
-    pub(crate) n_neighbours: usize,
-    /// Whether the counts of histograms are exact.
-    pub(crate) exact_counts: bool,
-}
-
-impl Detail {
-    /// All.
-    pub(crate) const WHOLE: Self = Self {
-        n_tokens: usize::MAX,
-        n_neighbours: usize::MAX,
-        exact_counts: true,
-    };
 }
 
 impl<'a> HistogramRecord<'a> {

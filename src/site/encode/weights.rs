@@ -6,8 +6,7 @@ use crate::atlas::{Classed, Cosines, NeuronWeights, Region, Regions, Relation, R
 use crate::ids::{NeuronId, TokenId};
 use crate::tokens::Vocabulary;
 
-use super::fields::{Cosine, Counts, Fields, Short};
-use super::record::Detail;
+use super::fields::{Cosine, Counts, Detail, Fields, Short};
 use crate::site::text::format::round;
 
 /// What a record says of the weights.
