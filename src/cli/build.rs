@@ -58,12 +58,11 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
         .next()
         .unwrap_or_else(|| "neuroscope".into());
     let output = &report.output;
-    let is_paged = report.layouts.iter().all(|of| of.bits.is_none());
     let contents = Contents {
         n_models: plan.data.len(),
         n_neurons: report.n_neurons,
-        packed: !is_paged,
-        cards: plan.options.cards.unwrap_or(is_paged),
+        can_be_packed: report.layouts.iter().any(|of| of.can_be_packed),
+        cards: report.layouts.iter().any(|of| of.has_cards),
         neuron_json: plan.options.neuron_json,
     };
     let hosts = verdicts(&output.size(), &contents);
@@ -81,12 +80,6 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
     for layout in &report.layouts {
         words.push_str(&layout_words(layout));
     }
-    if plan.options.budget.0 > 0 && output.bytes > plan.options.budget.0 {
-        words.push_str(&format!(
-            "\n\nwarning: the site is larger than the budget of {}",
-            plan.options.budget
-        ));
-    }
     if plan.options.base_url.is_none() {
         words.push_str("\n\nno sitemap was written, since the site's address is not known; set it with `--base-url URL` or in neuroscope.toml");
     }
@@ -97,7 +90,7 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
     context.report.result(&report, &words)
 }
 
-/// How a model's neurons are held, if that is not a page for each with all that the atlas has.
+/// How a model's neurons are stored, if that is not a page for each with all that the atlas has.
 fn layout_words(of: &LayoutReport) -> String {
     let Some(bits) = of.bits else {
         return String::new();
@@ -107,7 +100,7 @@ fn layout_words(of: &LayoutReport) -> String {
         Some(n) => format!("{n} examples of each neuron"),
     };
     let hooks = if of.without_hooks {
-        ", without hooks beside them"
+        "; hooks are left out"
     } else {
         ""
     };
@@ -117,8 +110,12 @@ fn layout_words(of: &LayoutReport) -> String {
         }
         _ => String::new(),
     };
+    let counts = match of.exact_counts {
+        Some(false) => ", the counts of histograms to within 5 %",
+        _ => "",
+    };
     format!(
-        "\n\n{}: packed, {examples}, {bits} bits a value{lists}{hooks}; pages would take about {}",
+        "\n\n{}: packed, {examples}, {bits} bits a value{lists}{counts}{hooks}; pages would take about {}",
         of.model,
         size_words(of.pages_bytes)
     )
@@ -228,7 +225,7 @@ pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
             .model;
         Some(u64::from(model.n_layers) * u64::from(model.d_mlp))
     });
-    let bar = context.report.bar("build", total.sum(), "pages");
+    let bar = context.report.bar("build", total.sum(), "neurons");
     let build = |inputs: &Inputs<'_>| site::build(inputs, &plan.out, &|done| bar.set(done));
     let report = with_inputs(context, plan, build)?;
     bar.finish(report.n_neurons);
@@ -325,7 +322,7 @@ mod tests {
     #[test]
     fn hosts_are_listed_with_what_helps() {
         let contents = Contents {
-            packed: true,
+            can_be_packed: false,
             n_models: 1,
             n_neurons: 15_000,
             cards: true,

@@ -100,9 +100,14 @@ pub(super) fn shown_link(neuron: u32) -> String {
     format!("{SHOWN}?n={neuron}")
 }
 
-/// The last neuron of the layer before a layer, or the first of the next, from a page in that layer's folder.
-pub(super) fn in_other_layer(NeuronId { layer, neuron }: NeuronId) -> String {
-    format!("../{layer}/{}", neuron_file(neuron))
+/// A page in the folder of another layer, from a page in a layer's folder.
+pub(super) fn in_other_layer(layer: u32, page: &str) -> String {
+    format!("../{layer}/{page}")
+}
+
+/// A page in a layer's folder, from a neuron's card.
+pub(super) fn from_card(page: &str) -> String {
+    format!("../{page}")
 }
 
 /// The way from a page to the site's root: `../` for each folder.

@@ -63,9 +63,9 @@ pub struct Inputs<'a> {
 pub struct BuildReport {
     /// Models with their numbers of neurons.
     pub models: Vec<(String, u64)>,
-    /// Pages of neurons.
+    /// Neurons of all models.
     pub n_neurons: u64,
-    /// How each model's neurons are held.
+    /// How each model's neurons are stored.
     pub layouts: Vec<LayoutReport>,
     /// Notes on neurons that no atlas has.
     pub stray_notes: Vec<String>,
@@ -187,6 +187,11 @@ pub fn build(
         ));
     }
     let n_neurons = models.iter().map(|(_, n)| n).sum();
+    let output = output.finish()?;
+    let budget = inputs.options.budget;
+    if budget.0 > 0 && output.bytes > budget.0 {
+        warnings.push(format!("the site is larger than its budget of {budget}"));
+    }
     Ok(BuildReport {
         models,
         n_neurons,
@@ -194,7 +199,7 @@ pub fn build(
         stray_notes: stray_notes.collect(),
         stray_explanations,
         warnings,
-        output: output.finish()?,
+        output,
     })
 }
 

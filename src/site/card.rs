@@ -29,6 +29,8 @@ const STATISTICS: [&str; 4] = ["max", "min", "frequency", "kurtosis"];
 struct CardView<'a> {
     #[serde(flatten)]
     common: Common,
+    /// Address of the neuron's page.
+    page: String,
     layer: u32,
     neuron: u32,
     /// A few statistics.
@@ -63,14 +65,19 @@ impl Section for Cards<'_> {
         }
         let mut cards = cards(&data.neuron.summary, &data.layer.population);
         cards.retain(|card| STATISTICS.contains(&card.id));
-        let page = address::neuron(&part.model.name, id);
+        let page = part.neuron_link(id);
+        let name_of_page = address::neuron(&part.model.name, id);
         let common = Common {
             // search engines are to show the page instead
-            canonical: site.canonical(&page),
+            canonical: part
+                .has_page(id)
+                .then(|| site.canonical(&name_of_page))
+                .flatten(),
             ..site.unlisted(&name, title(part, id), description(part, data))
         };
         let view = CardView {
             common,
+            page: address::from_card(&page),
             layer: id.layer,
             neuron: id.neuron,
             cards,

@@ -145,8 +145,8 @@ pub struct Contents {
     pub n_models: usize,
     /// Neurons of all models.
     pub n_neurons: u64,
-    /// Whether the neurons are packed.
-    pub packed: bool,
+    /// Whether there are neurons with pages that could be packed.
+    pub can_be_packed: bool,
     /// Whether each neuron has a card.
     pub cards: bool,
     /// Whether each neuron has its record as a file.
@@ -251,7 +251,7 @@ impl Host {
     /// What helps a site that exceeds some limits.
     pub fn remedies(&self, excesses: &[Excess], contents: &Contents) -> Vec<String> {
         let mut remedies = Vec::new();
-        if !contents.packed {
+        if contents.can_be_packed {
             remedies.push("build with `--layout packed`".into());
         }
         let is_file = |excess: &Excess| matches!(excess, Excess::FileBytes { .. });
@@ -378,7 +378,7 @@ mod tests {
         let contents = |n_models, n_neurons, cards| Contents {
             n_models,
             n_neurons,
-            packed: true,
+            can_be_packed: false,
             cards,
             neuron_json: false,
         };
@@ -393,7 +393,7 @@ mod tests {
         );
         assert_eq!(help(bytes(1_000_000_001), contents(1, 9, false)), [other]);
         let in_pages = Contents {
-            packed: false,
+            can_be_packed: true,
             ..contents(1, 9, false)
         };
         let packed = "build with `--layout packed`";

@@ -41,5 +41,5 @@ pub use api::schema;
 pub use build::{BuildReport, Inputs, build, check};
 pub use error::{ContentError, SiteError};
 pub use layout::LayoutReport;
-pub use options::SiteOptions;
+pub use options::{PagesFor, SiteOptions, Size};
 pub use output::{BuiltSite, OutputReport};

@@ -86,6 +86,16 @@ impl<'a> ModelPart<'a> {
         self.packing.map_or_else(own, |packing| packing.link(id))
     }
 
+    /// The address of the page of a neuron of another layer, from a layer's folder.
+    pub(super) fn link_to_other_layer(&self, id: NeuronId) -> String {
+        address::in_other_layer(id.layer, &self.neuron_link(id))
+    }
+
+    /// Whether a neuron has a page of its own.
+    pub(super) fn has_page(&self, id: NeuronId) -> bool {
+        self.packing.is_none_or(|packing| packing.has_page(id))
+    }
+
     /// Number of the model's neurons.
     pub(super) fn n_neurons(&self) -> usize {
         self.model.n_layers as usize * self.model.d_mlp as usize

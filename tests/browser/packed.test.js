@@ -126,6 +126,20 @@ test("ways lead from neuron to neuron, at random, and to the others of other pag
   }
 });
 
+test("a list that is chosen again while its text is loaded is drawn once", async () => {
+  await page.route("**/text/*.gz", async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await route.continue();
+  });
+  await page.goto(`${root()}tiny/1/neuron.html?n=7`);
+  await page.waitForSelector("[role=tab]");
+  for (const tab of ["Random", "Most positive", "Random", "Most positive", "Random"]) await page.click(`[role=tab]:text-is("${tab}")`);
+  await drawn();
+  await page.waitForFunction(() => document.querySelectorAll("#random li .tokens").length > 0 && !document.querySelector("[aria-busy]"));
+  const { random } = await page.evaluate(async () => ({ random: document.querySelectorAll("#random li").length }));
+  assert.equal(random, new Set(await page.locator("#random li").evaluateAll((items) => items.map((item) => item.id))).size);
+});
+
 test("two neurons stand side by side", async () => {
   await page.goto(`${root("plain")}compare.html?a=tiny/1/7&b=tiny/2/3`);
   await page.waitForFunction(() => document.querySelectorAll(".list .tokens").length >= 12);
@@ -141,6 +155,13 @@ test("whole documents, and hooks, are loaded when they are wanted", async () => 
   const first = page.locator("#gatep_inp li").first();
   await first.locator(".hooks button", { hasText: "gate" }).click();
   await page.waitForFunction(() => /±/.test(document.querySelector("#gatep_inp li .range").textContent));
+  assert.equal(loaded.filter((url) => url.includes("hooks-")).length, 1);
+  // those of another example are there now
+  const second = page.locator("#gatep_inp li").nth(1);
+  const post = await second.locator(".tokens").innerHTML();
+  await second.locator(".hooks button", { hasText: "gate" }).click();
+  await page.waitForFunction(() => /±[^0]/.test(document.querySelectorAll("#gatep_inp li .range")[1].textContent));
+  assert.notEqual(await second.locator(".tokens").innerHTML(), post);
   assert.equal(loaded.filter((url) => url.includes("hooks-")).length, 1);
   await first.locator("button.document").click();
   await page.waitForSelector("dialog .tokens .peak");

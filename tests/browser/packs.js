@@ -1,6 +1,7 @@
 // Compares the records of a packed site, as the scripts make them, with those that the pages of the same atlas embed.
 import assert from "node:assert/strict";
 import { readFile, readdir } from "node:fs/promises";
+import { basename, dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /** What the scripts find in a page, of which they need little here. */
@@ -45,9 +46,9 @@ function withSources(record) {
 
 /** The record of a neuron in a folder of packed files, read by the scripts of a packed site. */
 export async function opened(packed, folder, layer, neuron) {
-  stand({}, (path) => readFile(`${folder}/${path}`));
-  const { openModel } = await asset(packed, "read/packed.js");
-  const found = await (await openModel("")).neuron(layer, neuron);
+  stand({}, (path) => readFile(`${dirname(folder)}/${path}`));
+  const { askModel } = await asset(packed, "read/packed.js");
+  const found = await askModel(`${basename(folder)}/`, (model) => model.neuron(layer, neuron));
   return JSON.parse(JSON.stringify(await found.whole()));
 }
 
@@ -58,14 +59,13 @@ export async function compare(pages, packed) {
   const page = (await read("index.html")).toString();
   const models = JSON.parse(/id="models">(.*?)<\/script>/s.exec(page)[1]);
   stand(models, read);
-  const { openModel } = await asset(packed, "read/packed.js");
+  const { askModel } = await asset(packed, "read/packed.js");
   for (const [name, [n_layers, d_mlp]] of Object.entries(models)) {
-    const model = await openModel(`${name}/`);
     for (let layer = 0; layer < n_layers; layer += 1) {
       for (let neuron = 0; neuron < d_mlp; neuron += 1) {
         const html = (await readFile(`${pages}/${name}/${layer}/${neuron}.html`)).toString();
         const record = JSON.parse(/id="neuron">(.*?)<\/script>/s.exec(html)[1]);
-        const opened = await model.neuron(layer, neuron);
+        const opened = await askModel(`${name}/`, (model) => model.neuron(layer, neuron));
         const found = JSON.parse(JSON.stringify(await opened.whole()));
         same(withSources(record), withSources(found), `${name} ${layer}.${neuron} `);
         n += 1;

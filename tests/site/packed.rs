@@ -171,7 +171,7 @@ fn a_budget_decides_on_the_layout_and_on_what_is_kept() {
     let mut wrong = neuroscope(&project);
     misused(
         wrong.args(["build", "--budget", "a lot"]),
-        &["`a lot` is no size", "500MB"],
+        &["`a lot` is not a size", "500MB"],
     );
     let mut wrong = neuroscope(&project);
     misused(

@@ -283,3 +283,24 @@ fn folders_that_are_removed_and_made_again_are_noticed() {
     project.scan_here("llama", 12, &["--name", "tiny"]);
     preview.wait("/", "tiny/", true);
 }
+
+#[test]
+fn packed_neurons_are_shown_at_the_addresses_of_pages() {
+    let project = project();
+    let settings = "[site]\nlayout = \"packed\"\npages_for = \"none\"\n";
+    fs::write(project.join("neuroscope.toml"), settings).unwrap();
+    let preview = Preview::start(&project);
+    for path in ["/tiny/0/5.html", "/tiny/2/36.html"] {
+        let (status, page) = preview.get(path);
+        assert_eq!(status, 200, "{path}");
+        assert!(page.contains("id=\"packing\""), "{path}");
+    }
+    for path in [
+        "/llama/0/x.html",
+        "/llama/0/5x.html",
+        "/llama/5.html",
+        "/llama/9/5.html",
+    ] {
+        assert_eq!(preview.get(path).0, 404, "{path}");
+    }
+}

@@ -1,9 +1,7 @@
-//! What records are made of beside numbers and texts.
+//! Values by name, in an order; and how much of them a record has.
 
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
-
-use crate::site::pack::{COARSE, COSINE, SHORT};
 
 /// Values by name, in this order.
 pub(crate) struct Fields<T>(pub(in crate::site) Vec<(&'static str, T)>);
@@ -15,49 +13,6 @@ impl<T: Serialize> Serialize for Fields<T> {
             fields.serialize_field(name, value)?;
         }
         fields.end()
-    }
-}
-
-/// A number of which packed files keep the upper three bytes of an `f32` (off by 2 · 10⁻⁵ of it at most), JSON six digits.
-#[derive(Clone, Copy)]
-pub(crate) struct Short(pub(in crate::site) f64);
-
-impl Serialize for Short {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(SHORT, &self.0)
-    }
-}
-
-/// A cosine of which packed files keep four decimals, JSON what it has.
-#[derive(Clone, Copy)]
-pub(crate) struct Cosine(pub(in crate::site) f64);
-
-impl Serialize for Cosine {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(COSINE, &self.0)
-    }
-}
-
-/// Counts, which packed files may keep to within 5 per cent, or one.
-pub(crate) struct Counts<'a, T> {
-    pub(crate) counts: &'a [T],
-    pub(crate) are_exact: bool,
-}
-
-struct Coarse(u64);
-
-impl Serialize for Coarse {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_newtype_struct(COARSE, &self.0)
-    }
-}
-
-impl<T: Serialize + Copy + Into<u64>> Serialize for Counts<'_, T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.are_exact {
-            true => serializer.collect_seq(self.counts),
-            false => serializer.collect_seq(self.counts.iter().map(|n| Coarse((*n).into()))),
-        }
     }
 }
 

@@ -9,9 +9,10 @@ use crate::atlas::histogram::Histogram;
 use crate::atlas::{AtlasNeuron, Fact, Moments, NeuronStats, Side, SignCase, Summary};
 
 use super::examples::{push_columns, push_lists};
-use super::fields::{Counts, Detail, Fields};
+use super::fields::{Detail, Fields};
 use super::weights::{TokenLists, WeightsRecord};
 use crate::site::data::{NeuronData, Population};
+use crate::site::pack::Counts;
 use crate::site::source::Source;
 use crate::site::text::format::round;
 use crate::site::text::texts::{TokenTexts, safe_in_html};

@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::atlas::{Peaks, TokenBatches, TokenRow};
 use crate::ids::NeuronId;
 
-use super::fields::Short;
 use crate::site::error::SiteError;
+use crate::site::pack::Short;
 use crate::site::part::ModelPart;
 use crate::site::text::format::round;
 use crate::site::text::texts::json;

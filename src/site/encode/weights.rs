@@ -6,7 +6,8 @@ use crate::atlas::{Classed, Cosines, NeuronWeights, Region, Regions, Relation, R
 use crate::ids::{NeuronId, TokenId};
 use crate::tokens::Vocabulary;
 
-use super::fields::{Cosine, Counts, Detail, Fields, Short};
+use super::fields::{Detail, Fields};
+use crate::site::pack::{Cosine, Counts, Short};
 use crate::site::text::format::round;
 
 /// What a record says of the weights.

@@ -3,13 +3,11 @@
 use rayon::prelude::*;
 
 use super::packed::files;
-use crate::site::data::{LayerData, NeuronData, Population};
+use crate::site::data::{ExampleTokens, LayerData, NeuronData, Population};
 use crate::site::encode::record::RecordWriter;
 use crate::site::error::SiteError;
 use crate::site::options::SiteOptions;
-use crate::site::pack::BuildId;
-use crate::site::pack::Quality;
-use crate::site::pack::TextMap;
+use crate::site::pack::{BuildId, Quality, TextMap};
 use crate::site::part::Documentation;
 use crate::site::source::Source;
 use crate::site::text::texts::TokenTexts;
@@ -17,6 +15,8 @@ use crate::site::text::texts::TokenTexts;
 /// Neurons of a layer that are looked at, and layers of which they are.
 const SAMPLE: usize = 40;
 const SAMPLE_LAYERS: u32 = 6;
+
+// How large things were, by measurement, in sites of SmolLM2 and of OLMo-7B's shape (docs/performance.md)
 
 /// Bytes of a neuron's page beside its record, of its card, and of all else that a site of pages has of it.
 const PAGE: f64 = 10_500.0;
@@ -87,80 +87,96 @@ pub(super) const QUALITIES: [Quality; 21] = [
 ];
 
 /// How large a model's part of a site would be.
-pub(super) struct Estimate {
-    /// With a page for every neuron.
+pub(super) struct Estimate<'a> {
+    source: &'a Source,
+    texts: &'a TokenTexts<'a>,
+    /// Bytes with a page for every neuron.
     pub(super) pages: f64,
     /// Whether examples have hooks beside their values.
     pub(super) has_hooks: bool,
-    /// Bytes of a packed neuron, with each quality.
-    of_neuron: Vec<f64>,
     n_neurons: f64,
-    /// What else a packed site has.
+    /// What a packed site has beside the neurons.
     beside: f64,
 }
 
-/// Bytes of some neurons.
-#[derive(Default)]
-struct Sizes {
-    n: usize,
-    records: usize,
-    hooks: usize,
-    packed: Vec<usize>,
-}
-
-impl Estimate {
+impl<'a> Estimate<'a> {
     pub(super) fn new(
-        source: &Source,
-        texts: &TokenTexts<'_>,
+        source: &'a Source,
+        texts: &'a TokenTexts<'a>,
         options: &SiteOptions,
     ) -> Result<Self, SiteError> {
         let scan = &source.atlas.manifest().scan;
-        let sizes = sizes(source, texts)?;
-        let n = sizes.n.max(1) as f64;
+        let records = RecordWriter::new(source, texts);
+        let found = looked_at(source, |neurons| {
+            let of_row = |row: &ExampleTokens<'_>| row.hooks.is_some();
+            let has_hooks = |of: &NeuronData<'_>| of.examples.rows.iter().any(of_row);
+            let bytes = neurons.iter().map(|neuron| records.record(neuron).len());
+            Ok((bytes.sum::<usize>(), neurons.iter().any(has_hooks)))
+        })?;
+        let record = mean(found.iter().map(|(n, (bytes, _))| (*n, *bytes)));
         let n_neurons = f64::from(scan.model.n_layers) * f64::from(scan.model.d_mlp);
         let n_positions = scan.corpus.n_tokens.unwrap_or_default() as f64;
         let n_tokens = match source.atlas.weights_info() {
             Some(_) => f64::from(scan.model.d_vocab),
             None => 0.0,
         };
-        let record = sizes.records as f64 / n;
-        let card = if options.has_cards(false) { CARD } else { 0.0 };
-        let page = PAGE + record * if options.neuron_json { 2.0 } else { 1.0 } + card + BESIDE_PAGE;
+        let json = if options.neuron_json { record } else { 0.0 };
+        let card = |is_packed| {
+            if options.has_cards(is_packed) {
+                CARD
+            } else {
+                0.0
+            }
+        };
+        let page = PAGE + record + BESIDE_PAGE;
         let n_pages = f64::from(options.pages_for.top).min(n_neurons);
-        let packed_card = if options.has_cards(true) { CARD } else { 0.0 };
-        let packed_json = if options.neuron_json { record } else { 0.0 };
         Ok(Self {
-            pages: REST + n_neurons * page + n_tokens * TOKEN + n_positions * POSITION,
-            has_hooks: sizes.hooks > 0,
-            of_neuron: sizes.packed.iter().map(|bytes| *bytes as f64 / n).collect(),
+            source,
+            texts,
+            pages: REST
+                + n_neurons * (page + json + card(false))
+                + n_tokens * TOKEN
+                + n_positions * POSITION,
+            has_hooks: found.iter().any(|(_, (_, has_hooks))| *has_hooks),
             n_neurons,
             beside: REST
-                + n_neurons * (BESIDE_PACKED + packed_card + packed_json)
+                + n_neurons * (BESIDE_PACKED + json + card(true))
                 + n_tokens * PACKED_TOKEN
                 + n_positions * PACKED_POSITION
                 + n_pages * page,
         })
     }
 
-    /// Bytes of a neuron, packed with one of [`QUALITIES`].
-    pub(super) fn of_neuron(&self, quality: usize) -> f64 {
-        self.of_neuron.get(quality).copied().unwrap_or_default()
+    /// Bytes of a packed neuron of this quality; none without a corpus, since it cannot be packed.
+    pub(super) fn of_neuron(&self, quality: Quality) -> Result<f64, SiteError> {
+        let Some(text) = TextMap::of(self.source) else {
+            return Ok(0.0);
+        };
+        let records = RecordWriter::new(self.source, self.texts);
+        let found = looked_at(self.source, |neurons| {
+            let build = BuildId::NONE;
+            let (file, hooks) = files(self.source, &records, &text, quality, build, neurons)?;
+            Ok(file.len() + hooks.map_or(0, |hooks| hooks.len()))
+        })?;
+        Ok(mean(found.into_iter()))
     }
 
-    /// Bytes with all neurons packed with one of [`QUALITIES`].
-    pub(super) fn packed(&self, quality: usize) -> f64 {
-        self.beside + self.n_neurons * self.of_neuron(quality)
+    /// Bytes with all neurons packed in this quality.
+    pub(super) fn packed(&self, quality: Quality) -> Result<f64, SiteError> {
+        Ok(self.beside + self.n_neurons * self.of_neuron(quality)?)
     }
 }
 
-/// The sizes of some neurons of a model.
-fn sizes(source: &Source, texts: &TokenTexts<'_>) -> Result<Sizes, SiteError> {
+/// Looks at some neurons of some layers of a model: the number of neurons of each layer, and what `look` answers of them.
+fn looked_at<T: Send>(
+    source: &Source,
+    look: impl Fn(&[NeuronData<'_>]) -> Result<T, SiteError> + Sync,
+) -> Result<Vec<(usize, T)>, SiteError> {
     let atlas = &source.atlas;
     let n_layers = atlas.manifest().scan.model.n_layers;
     let step = n_layers.div_ceil(SAMPLE_LAYERS).max(1);
     let layers: Vec<u32> = (0..n_layers).step_by(step as usize).collect();
-    let text = TextMap::of(source);
-    let of_layer = |layer| -> Result<Sizes, SiteError> {
+    let of_layer = |layer| -> Result<_, SiteError> {
         let summaries = atlas.summaries(layer)?;
         let regions = source.regions(layer);
         let data = LayerData::new(layer, &summaries, None, regions, Population::default());
@@ -168,37 +184,13 @@ fn sizes(source: &Source, texts: &TokenTexts<'_>) -> Result<Sizes, SiteError> {
         let neurons = neurons.collect::<Result<Vec<_>, _>>()?;
         let read = |neuron| NeuronData::read(source, Documentation::default(), &data, neuron);
         let neurons = neurons.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let records = RecordWriter::new(source, texts);
-        let written = neurons.iter().map(|neuron| records.record(neuron).len());
-        let mut sizes = Sizes {
-            n: neurons.len(),
-            records: written.sum(),
-            ..Sizes::default()
-        };
-        for quality in text.iter().flat_map(|text| QUALITIES.map(|of| (text, of))) {
-            let (text, quality) = quality;
-            let (file, hooks) = files(source, &records, text, quality, BuildId::NONE, &neurons)?;
-            let hooks = hooks.map_or(0, |hooks| hooks.len());
-            sizes.hooks = sizes.hooks.max(hooks);
-            sizes.packed.push(file.len() + hooks);
-        }
-        Ok(sizes)
+        Ok((neurons.len(), look(&neurons)?))
     };
-    let sizes = layers.into_par_iter().map(of_layer);
-    let sizes = sizes.collect::<Result<Vec<_>, SiteError>>()?;
-    let add = |sum: Sizes, of: Sizes| Sizes {
-        n: sum.n + of.n,
-        records: sum.records + of.records,
-        hooks: sum.hooks + of.hooks,
-        packed: match sum.packed.is_empty() {
-            true => of.packed,
-            false => sum
-                .packed
-                .iter()
-                .zip(of.packed)
-                .map(|(a, b)| a + b)
-                .collect(),
-        },
-    };
-    Ok(sizes.into_iter().fold(Sizes::default(), add))
+    layers.into_par_iter().map(of_layer).collect()
+}
+
+/// Bytes of one neuron, by those of some neurons.
+fn mean(sizes: impl Iterator<Item = (usize, usize)>) -> f64 {
+    let (n, bytes) = sizes.fold((0, 0), |sum, (n, bytes)| (sum.0 + n, sum.1 + bytes));
+    bytes as f64 / n.max(1) as f64
 }

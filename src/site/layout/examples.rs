@@ -1,14 +1,14 @@
 //! The examples of a neuron as a packed file has them: those that are kept, with pointers into the text in place of tokens.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Serialize, Serializer};
 
 use crate::atlas::{QUANTITIES, Window};
 use crate::ids::Pos;
 use crate::site::data::{ExampleTokens, Examples, NeuronData, Reach};
-use crate::site::encode::fields::{Fields, Short};
-use crate::site::pack::{Bytes, Quality, TextMap};
+use crate::site::encode::fields::Fields;
+use crate::site::pack::{Bytes, Quality, Short, TextMap};
 use crate::site::source::Source;
 use crate::site::text::format::round;
 
@@ -173,39 +173,93 @@ fn steps(window: &Window, bits: u8) -> Vec<u8> {
 /// How many examples of each list are kept, if so many are in all.
 fn kept(data: &NeuronData<'_>, n_examples: Option<usize>) -> Vec<usize> {
     let Examples { lists, rows, .. } = &data.examples;
-    let mut kept: Vec<usize> = lists.iter().map(|list| list.rows.len()).collect();
-    let Some(n_examples) = n_examples.filter(|n| *n < rows.len()) else {
-        return kept;
-    };
-    let main = data.side().list().name();
-    let weight = |name: &str| match name {
-        "top" | "bottom" => 1.0 + f64::from(u8::from(name == main)),
-        _ if name.starts_with("gate") => 0.5,
-        _ => 0.2,
-    };
-    // the examples in the order in which they are wanted: the better of a list, and of lists that say more, first
+    let named: Vec<(&str, &[usize])> = lists
+        .iter()
+        .map(|list| (list.name, list.rows.as_slice()))
+        .collect();
+    match n_examples.filter(|n| *n < rows.len()) {
+        None => named.iter().map(|(_, rows)| rows.len()).collect(),
+        Some(n) => first_of_each(&named, data.side().list().name(), n),
+    }
+}
+
+/// How much a list says of its neuron, of which `main` is the list of the dominant side: an example of rank r is wanted as much as one of
+/// another list with rank r · other weight / weight.
+fn weight(name: &str, main: &str) -> f64 {
+    match name {
+        "top" | "bottom" if name == main => 4.0,
+        "top" | "bottom" => 2.5,
+        _ if name.starts_with("gate") => 0.6,
+        _ => 0.22,
+    }
+}
+
+/// How many examples are kept of each of some lists of rows, from its beginning, if `n` different rows are in all.
+fn first_of_each(lists: &[(&str, &[usize])], main: &str, n: usize) -> Vec<usize> {
     let mut wanted: Vec<(f64, usize, usize)> = Vec::new();
-    for (at, list) in lists.iter().enumerate() {
-        let weight = weight(list.name);
-        wanted.extend((0..list.rows.len()).map(|rank| ((rank as f64 + 0.5) / weight, at, rank)));
+    for (at, (name, rows)) in lists.iter().enumerate() {
+        let weight = weight(name, main);
+        wanted.extend((0..rows.len()).map(|rank| ((rank as f64 + 0.5) / weight, at, rank)));
     }
     wanted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    kept.iter_mut().for_each(|n| *n = 0);
-    let mut taken = vec![false; rows.len()];
-    let mut n_taken = 0;
+    let mut kept = vec![0; lists.len()];
+    let mut taken = HashSet::new();
     for (_, at, rank) in wanted {
-        let row = lists[at].rows[rank];
-        if !taken[row] {
-            if n_taken == n_examples {
-                continue;
-            }
-            taken[row] = true;
-            n_taken += 1;
-        }
-        // a list is kept from its beginning
-        if kept[at] == rank {
+        let row = lists[at].1[rank];
+        let is_there = taken.contains(&row);
+        // a list ends with the first that there is no room for
+        if kept[at] == rank && (is_there || taken.len() < n) {
+            taken.insert(row);
             kept[at] = rank + 1;
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_come_first_then_sign_cases_then_the_others() {
+        let rows: Vec<usize> = (0..200).collect();
+        let names = [
+            "top",
+            "bottom",
+            "gate+_in+",
+            "gate-_in-",
+            "random",
+            "band_0.9_0.99",
+        ];
+        let lists: Vec<(&str, &[usize])> = names
+            .iter()
+            .zip(rows.chunks(20))
+            .map(|(name, rows)| (*name, rows))
+            .collect();
+        let kept = |n| first_of_each(&lists, "bottom", n);
+        assert_eq!(kept(2), [1, 1, 0, 0, 0, 0]);
+        assert_eq!(kept(8), [2, 4, 1, 1, 0, 0]);
+        assert_eq!(kept(24), [7, 11, 2, 2, 1, 1]);
+        assert_eq!(kept(24).iter().sum::<usize>(), 24);
+        assert_eq!(kept(1_000), [20; 6]);
+    }
+
+    #[test]
+    fn what_several_lists_have_is_counted_once() {
+        let lists: [(&str, &[usize]); 2] = [("top", &[0, 1, 2]), ("gate+_in+", &[0, 1, 3])];
+        assert_eq!(first_of_each(&lists, "top", 2), [2, 2]);
+        assert_eq!(first_of_each(&lists, "top", 3), [3, 2]);
+    }
+
+    #[test]
+    fn fewer_bits_are_steps_of_the_same_scale() {
+        let window = Window {
+            start: 0,
+            scale: 1.0,
+            steps: [127, -127, 64, 1, 0, Window::NOT_FINITE].into(),
+        };
+        let of = |bits| steps(&window, bits).into_iter().map(|step| step as i8);
+        assert!(of(8).eq(window.steps.iter().copied()));
+        assert!(of(5).eq([15, -15, 8, 0, 0, Window::NOT_FINITE]));
+    }
 }

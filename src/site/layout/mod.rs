@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::content::Content;
 use super::error::SiteError;
 use super::options::{LayoutOption, SiteOptions};
-use super::pack::Packing;
+use super::pack::{Packing, Quality};
 use super::part::ModelPart;
 use super::section::Section;
 use super::source::Source;
@@ -22,13 +22,17 @@ const PAGES: usize = 32;
 /// The share of a budget that estimates may reach: they are within a few per cent.
 const SAFE: f64 = 0.98;
 
-/// How a model's neurons are held, and why.
+/// How a model's neurons are stored, and why.
 #[derive(Clone, Debug, Serialize)]
 pub struct LayoutReport {
     /// Name of the model.
     pub model: String,
     /// `pages` or `packed`
     pub layout: &'static str,
+    /// Whether it has pages and could be packed: its corpus is there.
+    pub can_be_packed: bool,
+    /// Whether each of its neurons has a card.
+    pub has_cards: bool,
     /// What its pages would take, in bytes, as far as some of them tell.
     pub pages_bytes: u64,
     /// Examples of a packed neuron, if not all.
@@ -39,6 +43,8 @@ pub struct LayoutReport {
     pub n_tokens: Option<usize>,
     /// Neighbours of each list, if not all.
     pub n_neighbours: Option<usize>,
+    /// Whether the counts of a packed neuron's histograms are exact.
+    pub exact_counts: Option<bool>,
     /// Whether the hooks beside the values were left out.
     pub without_hooks: bool,
 }
@@ -50,44 +56,36 @@ pub(super) fn choose(
     content: &Content,
     options: &SiteOptions,
 ) -> Result<(Vec<Option<Packing>>, Vec<LayoutReport>), SiteError> {
-    let models = sources.iter().zip(texts);
-    let estimates = models.map(|(source, texts)| Estimate::new(source, texts, options));
+    let estimates = sources.iter().zip(texts);
+    let estimates = estimates.map(|(source, texts)| Estimate::new(source, texts, options));
     let estimates = estimates.collect::<Result<Vec<_>, _>>()?;
     let budget = match options.budget.0 {
         0 => f64::INFINITY,
         bytes => bytes as f64 * SAFE,
     };
-    let packed = which_are_packed(sources, &estimates, options.layout, budget)?;
-    let total = |quality: usize| -> f64 {
-        let each = estimates.iter().zip(&packed);
-        let each = each.map(|(of, packed)| {
-            if *packed {
-                of.packed(quality)
-            } else {
-                of.pages
-            }
-        });
-        each.sum()
-    };
-    let fits = (0..QUALITIES.len()).find(|quality| total(*quality) <= budget);
-    let quality = fits.unwrap_or(QUALITIES.len() - 1);
+    let is_packed = which_are_packed(sources, &estimates, options.layout, budget)?;
+    let kept = best_that_fits(&estimates, &is_packed, budget)?;
     let (mut packings, mut reports) = (Vec::new(), Vec::new());
-    for ((source, estimate), packed) in sources.iter().zip(&estimates).zip(&packed) {
-        let kept = QUALITIES[quality];
-        let bytes = estimate.of_neuron(quality);
-        let packing = packed.then(|| Packing::new(source, content, options, kept, bytes));
-        let packing = packing.transpose()?;
+    for ((source, estimate), is_packed) in sources.iter().zip(&estimates).zip(is_packed) {
+        let quality = is_packed.then_some(kept);
+        let packing = quality.map(|quality| {
+            let bytes = estimate.of_neuron(quality)?;
+            Packing::new(source, content, options, quality, bytes)
+        });
+        packings.push(packing.transpose()?);
         reports.push(LayoutReport {
             model: source.name().to_owned(),
-            layout: if *packed { "packed" } else { "pages" },
+            layout: if is_packed { "packed" } else { "pages" },
+            can_be_packed: !is_packed && source.corpus().is_some(),
+            has_cards: options.has_cards(is_packed),
             pages_bytes: estimate.pages as u64,
-            n_examples: kept.n_examples.filter(|_| *packed),
-            bits: packed.then_some(kept.bits),
-            n_tokens: kept.n_tokens.filter(|_| *packed),
-            n_neighbours: kept.n_neighbours.filter(|_| *packed),
-            without_hooks: *packed && estimate.has_hooks && !kept.hooks,
+            n_examples: quality.and_then(|of| of.n_examples),
+            bits: quality.map(|of| of.bits),
+            n_tokens: quality.and_then(|of| of.n_tokens),
+            n_neighbours: quality.and_then(|of| of.n_neighbours),
+            exact_counts: quality.map(|of| of.exact_counts),
+            without_hooks: quality.is_some_and(|of| estimate.has_hooks && !of.hooks),
         });
-        packings.push(packing);
     }
     Ok((packings, reports))
 }
@@ -95,25 +93,55 @@ pub(super) fn choose(
 /// Which models are packed: where that is not said, as few as the budget allows, the largest first.
 fn which_are_packed(
     sources: &[Source],
-    estimates: &[Estimate],
+    estimates: &[Estimate<'_>],
     layout: LayoutOption,
     budget: f64,
 ) -> Result<Vec<bool>, SiteError> {
     if layout != LayoutOption::Auto {
         return Ok(vec![layout == LayoutOption::Packed; sources.len()]);
     }
-    let mut packed = vec![false; sources.len()];
+    let mut is_packed = vec![false; sources.len()];
     let mut order: Vec<usize> = (0..sources.len()).collect();
     order.sort_by(|a, b| estimates[*b].pages.total_cmp(&estimates[*a].pages));
     let mut total: f64 = estimates.iter().map(|of| of.pages).sum();
     for at in order {
         // without its corpus a model cannot be packed
         if total > budget && sources[at].corpus().is_some() {
-            packed[at] = true;
-            total += estimates[at].packed(0) - estimates[at].pages;
+            is_packed[at] = true;
+            total += estimates[at].packed(QUALITIES[0])? - estimates[at].pages;
         }
     }
-    Ok(packed)
+    Ok(is_packed)
+}
+
+/// The first of [`QUALITIES`] with which the site fits the budget; if none does, the last.
+fn best_that_fits(
+    estimates: &[Estimate<'_>],
+    is_packed: &[bool],
+    budget: f64,
+) -> Result<Quality, SiteError> {
+    let fits = |quality: Quality| -> Result<bool, SiteError> {
+        let mut total = 0.0;
+        for (of, is_packed) in estimates.iter().zip(is_packed) {
+            total += match is_packed {
+                true => of.packed(quality)?,
+                false => of.pages,
+            };
+        }
+        Ok(total <= budget)
+    };
+    let (mut from, mut until) = (0, QUALITIES.len() - 1);
+    if budget == f64::INFINITY || !is_packed.contains(&true) {
+        until = 0;
+    }
+    while from < until {
+        let middle = (from + until) / 2;
+        match fits(QUALITIES[middle])? {
+            true => until = middle,
+            false => from = middle + 1,
+        }
+    }
+    Ok(QUALITIES[from])
 }
 
 /// Neurons that are shown to sections at a time.

@@ -126,7 +126,6 @@ impl Section for Packed<'_> {
             build,
             quality,
             text,
-            pages,
             ..
         } = self.packing;
         let (file, hooks) = files(
@@ -138,7 +137,7 @@ impl Section for Packed<'_> {
             neurons,
         )?;
         for neuron in neurons {
-            let has_page = pages.contains(&neuron.id());
+            let has_page = self.packing.has_page(neuron.id());
             if !has_page && !site.options.neuron_json {
                 continue;
             }

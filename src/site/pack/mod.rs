@@ -4,8 +4,9 @@ mod columns;
 mod file;
 mod packing;
 mod text;
+mod values;
 
-pub(super) use columns::{COARSE, COSINE, SHORT};
 pub(super) use file::{BuildId, PackFile, gzip};
 pub(super) use packing::{Packing, PackingInfo, Quality};
-pub(super) use text::{Bytes, TextMap};
+pub(super) use text::TextMap;
+pub(super) use values::{Bytes, Cosine, Counts, Short};

@@ -45,7 +45,7 @@ pub(crate) struct Packing {
     pub(crate) per_file: usize,
     pub(crate) text: TextMap,
     /// The neurons that have pages of their own as well.
-    pub(crate) pages: HashSet<NeuronId>,
+    pages: HashSet<NeuronId>,
 }
 
 /// What the model's index, and the pages that show its neurons, say of the packing.
@@ -91,9 +91,14 @@ impl Packing {
         })
     }
 
+    /// Whether a neuron has a page of its own as well.
+    pub(crate) fn has_page(&self, id: NeuronId) -> bool {
+        self.pages.contains(&id)
+    }
+
     /// The address of a neuron's page, from its layer's folder.
     pub(crate) fn link(&self, id: NeuronId) -> String {
-        match self.pages.contains(&id) {
+        match self.has_page(id) {
             true => address::neuron_file(id.neuron),
             false => address::shown_link(id.neuron),
         }

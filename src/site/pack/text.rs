@@ -1,8 +1,9 @@
 //! The text of a corpus in small files, from any of which the whole window of an example can be read.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::file::{BuildId, PackFile};
+use super::values::Bytes;
 use crate::ids::{DocId, Pos};
 use crate::site::error::SiteError;
 use crate::site::source::{Corpus, Source};
@@ -53,15 +54,6 @@ struct DocumentRecord<'a> {
     id: &'a str,
     source: &'a str,
     license: &'a str,
-}
-
-/// Bytes that are no list of numbers.
-pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
-
-impl Serialize for Bytes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
 }
 
 impl TextMap {
@@ -148,7 +140,7 @@ impl TextMap {
             for token in tokens {
                 let before = text.len();
                 text.extend_from_slice(&texts.bytes(&[token]));
-                push_length(&mut lengths, text.len() - before);
+                push_token_length(&mut lengths, text.len() - before);
             }
             let info = corpus.store.info(id);
             documents.push(DocumentRecord {
@@ -173,7 +165,7 @@ impl TextMap {
 }
 
 /// Adds the length of a token: 255 as often as it fits, then the rest.
-fn push_length(lengths: &mut Vec<u8>, mut n: usize) {
+fn push_token_length(lengths: &mut Vec<u8>, mut n: usize) {
     while n >= 255 {
         lengths.push(255);
         n -= 255;

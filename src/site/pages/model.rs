@@ -120,7 +120,12 @@ fn index(
     );
     let view = ModelPageView {
         common: site.common(&page, name.clone(), description),
-        layers: data.layers.iter().zip(plots).map(layer_row).collect(),
+        layers: data
+            .layers
+            .iter()
+            .zip(plots)
+            .map(|row| layer_row(row, page_of))
+            .collect(),
         top: data.top.iter().map(top).collect(),
         at_starts: model.sided.then(|| at_starts.sum()),
         notes: notes.collect(),
@@ -138,7 +143,10 @@ fn index(
     )
 }
 
-fn layer_row((of, plot): (&LayerOverview, String)) -> LayerRow {
+fn layer_row(
+    (of, plot): (&LayerOverview, String),
+    page_of: impl Fn(NeuronId) -> String,
+) -> LayerRow {
     let known = |n: Option<usize>| n.map_or_else(|| number(None), |n| count(n as u64));
     LayerRow {
         layer: of.layer,
@@ -148,6 +156,10 @@ fn layer_row((of, plot): (&LayerOverview, String)) -> LayerRow {
         rare: known(of.rare),
         at_starts: known(of.at_starts),
         best: of.best,
+        best_page: of.best.map(|neuron| {
+            let layer = of.layer;
+            page_of(NeuronId { layer, neuron })
+        }),
         plot,
     }
 }

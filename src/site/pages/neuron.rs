@@ -16,7 +16,7 @@ use crate::site::part::ModelPart;
 use crate::site::text::display::lone_token;
 use crate::site::text::format::{count, number};
 use crate::site::text::texts::safe_in_html;
-use crate::site::view::ModelView;
+use crate::site::view::Common;
 
 /// Examples of a side that stand on the page as plain HTML.
 const PLAIN_EXAMPLES: usize = 3;
@@ -39,8 +39,8 @@ pub(crate) fn render(
         layer: id.layer,
         neuron: Some(id.neuron),
         hook: part.source.atlas.manifest().scan.policy.hook_in(id.layer),
-        previous: before(model, id),
-        next: after(model, id),
+        previous: before(part, id),
+        next: after(part, id),
         cards: cards(&neuron.summary, &data.layer.population),
         tags: tags(&neuron.summary, neuron.weights.as_ref()),
         lines: lines(data),
@@ -78,7 +78,11 @@ pub(crate) fn render_shown(
     let name = address::shown(&model.name, layer);
     let title = format!("{} · layer {layer}", model.name);
     let view = NeuronPageView {
-        common: site.unlisted(&name, title, String::new()),
+        common: Common {
+            // it is the page of many neurons, each at an address of its own
+            canonical: None,
+            ..site.unlisted(&name, title, String::new())
+        },
         layer,
         hook: part.source.atlas.manifest().scan.policy.hook_in(layer),
         analysed: model.analysed,
@@ -142,24 +146,27 @@ pub(crate) fn description(part: &ModelPart<'_>, data: &NeuronData<'_>) -> String
 }
 
 /// Address of the neuron before another, relative to that one's page.
-fn before(model: &ModelView, NeuronId { layer, neuron }: NeuronId) -> Option<String> {
+fn before(part: &ModelPart<'_>, NeuronId { layer, neuron }: NeuronId) -> Option<String> {
     match neuron.checked_sub(1) {
-        Some(before) => Some(address::neuron_file(before)),
+        Some(neuron) => Some(part.neuron_link(NeuronId { layer, neuron })),
         None => {
-            let neuron = model.d_mlp - 1;
+            let neuron = part.model.d_mlp - 1;
             let layer = layer.checked_sub(1)?;
-            Some(address::in_other_layer(NeuronId { layer, neuron }))
+            Some(part.link_to_other_layer(NeuronId { layer, neuron }))
         }
     }
 }
 
 /// Address of the neuron after another, relative to that one's page.
-fn after(model: &ModelView, NeuronId { layer, neuron }: NeuronId) -> Option<String> {
-    match neuron + 1 < model.d_mlp {
-        true => Some(address::neuron_file(neuron + 1)),
-        false => (layer + 1 < model.n_layers).then(|| {
+fn after(part: &ModelPart<'_>, NeuronId { layer, neuron }: NeuronId) -> Option<String> {
+    match neuron + 1 < part.model.d_mlp {
+        true => {
+            let neuron = neuron + 1;
+            Some(part.neuron_link(NeuronId { layer, neuron }))
+        }
+        false => (layer + 1 < part.model.n_layers).then(|| {
             let (layer, neuron) = (layer + 1, 0);
-            address::in_other_layer(NeuronId { layer, neuron })
+            part.link_to_other_layer(NeuronId { layer, neuron })
         }),
     }
 }

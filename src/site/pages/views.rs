@@ -81,7 +81,9 @@ pub(crate) struct LayerRow {
     pub(crate) dead: String,
     pub(crate) rare: String,
     pub(crate) at_starts: String,
+    /// The first neuron by the first measure, and the address of its page, from the model's.
     pub(crate) best: Option<u32>,
+    pub(crate) best_page: Option<String>,
     pub(crate) plot: String,
 }
 

@@ -8,12 +8,12 @@ const status = element("p", { id: "copied", role: "status" });
 document.getElementById("main").append(menu, status);
 let from; // the button that the menu belongs to
 
-/** Makes a button open the menu; `choices` are `[label, () => text]`, or a promise of the text. */
+/** Makes a button open the menu; `choices` are `[label, text]`, where `text` answers with the text or a promise of it. */
 export function offerCopies(button, choices) {
   button.setAttribute("popovertarget", menu.id);
   button.addEventListener("click", () => {
     from = button;
-    menu.replaceChildren(...choices.map(([label, text]) => element("button", { type: "button", click: async () => copy(await text()) }, label)));
+    menu.replaceChildren(...choices.map(([label, text]) => element("button", { type: "button", click: () => copy(text) }, label)));
   });
   return button;
 }
@@ -37,9 +37,10 @@ async function write(text) {
 let timer;
 async function copy(text) {
   menu.hidePopover();
-  const done = await write(text);
+  const said = async () => ((await write(await text())) ? "Copied" : "This browser does not allow copying");
+  const words = await said().catch((error) => `This cannot be copied: ${error.message}`);
   from.focus();
-  status.textContent = done ? "Copied" : "This browser does not allow copying";
+  status.textContent = words;
   clearTimeout(timer);
   timer = setTimeout(() => (status.textContent = ""), SAID);
 }

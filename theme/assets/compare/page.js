@@ -4,7 +4,7 @@ import { asked, comparison, folderOf, modelPage, neuronPage, siteHere } from "..
 import { element } from "../base/dom.js";
 import { turns } from "../base/loading.js";
 import { tabRow } from "../base/tabs.js";
-import { bandsOf, highestFirst, idOf, item, listsOf, reading, scaleChoice, wordsOf } from "../draw/examples.js";
+import { bandsOf, highestFirst, idOf, item, leftOutOf, listsOf, reading, scaleChoice, wordsOf } from "../draw/examples.js";
 import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neuronLink, RELATIONS, vPlot } from "../draw/parts.js";
 import { faultOf, parseNeuron } from "../read/places.js";
 import { signed } from "../read/tokens.js";
@@ -112,24 +112,30 @@ function exampleTabs(neurons) {
     const examples = neuron.examples.list(list);
     const items = element("ol", { class: "examples" });
     const add = (from, until) => items.append(...neuron.examples.list(list).slice(from, until).map((example) => item(neuron, example)));
-    const addWhenReady = async (from, until) => {
+    /** Adds some, when their text is there; whether that was possible. */
+    const draw = async (from, until) => {
       try {
-        await neuron.ready(list, until);
-        add(from, until);
+        if (neuron.ready) await neuron.ready(list, until);
       } catch (error) {
-        sayProblem(items, error);
+        sayProblem(items, error, { after: from > 0 });
+        return false;
       }
+      items.querySelector(".failed")?.remove();
+      add(from, until);
+      return true;
     };
-    const draw = neuron.ready ? addWhenReady : add;
     const click = async () => {
-      await draw(FIRST);
-      items.children[FIRST]?.querySelector("a").focus();
+      more.disabled = true; // until the text is there
+      const done = await draw(FIRST);
+      more.disabled = false;
+      if (!done) return;
+      items.children[FIRST].querySelector("a").focus();
       more.remove();
     };
     if (examples.length > 0) draw(0, FIRST);
     const more = element("button", { type: "button", class: "more", click }, `Show all ${examples.length}`);
     return element("div", { class: "list", role: "group", "aria-label": neuron.name },
-      element("span", { class: "letter", "aria-hidden": "true" }, neuron.letter), examples.length > 0 ? items : hint("none"), ...(examples.length > FIRST ? [more] : []));
+      element("span", { class: "letter", "aria-hidden": "true" }, neuron.letter), examples.length > 0 ? items : hint("none"), ...(leftOutOf(neuron, list) ? [hint(leftOutOf(neuron, list))] : []), ...(examples.length > FIRST ? [more] : []));
   };
   const words = (list) => wordsOf((neurons.find(({ examples }) => examples.names.includes(list)) ?? neurons[0]).record, list);
   const tabs = names.map((list) => ({ id: idOf(list), list, label: words(list).tab, title: words(list).title, panel: element("div") }));

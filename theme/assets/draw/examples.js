@@ -3,7 +3,7 @@
 import { isPacked, siteHere } from "../base/address.js";
 import { offerCopies } from "../base/copy.js";
 import { element, hasModifier } from "../base/dom.js";
-import { reader } from "../base/loading.js";
+import { reader, turns } from "../base/loading.js";
 import { recall, remember } from "../base/settings.js";
 import { explain } from "../base/tip.js";
 import { documentOf, Examples } from "../read/record.js";
@@ -25,14 +25,18 @@ const POST = "post";
 export function reading({ record, fill, addHooks, whole, bits = 8 }, folder, { address = "", letter = "" } = {}) {
   const sides = sidesOf(record);
   const [, , , hasDocuments = true] = siteHere().models[record.model] ?? [];
-  const [examples, read] = [new Examples(record), reader(folder)];
+  const [examples, read] = [new Examples(record, bits), reader(folder)];
   const ready = fill && (async (list, n) => {
     const rows = record.lists[list].rows.slice(0, n);
     await fill(rows);
     examples.update(rows);
   });
+  const withHooks = addHooks && (async () => {
+    await addHooks();
+    examples.update([]);
+  });
   const document = async ({ doc }) => (isPacked(folder) ? (await import("../read/packed.js")).packedDocument(folder, read, doc) : documentOf(read, doc));
-  return { record, folder, address, letter, sides, main: listOf(sides[0]), examples, read, hasDocuments, ready, addHooks, document, whole, bits };
+  return { record, folder, address, letter, sides, main: listOf(sides[0]), examples, read, hasDocuments, ready, addHooks: withHooks, document, whole, bits };
 }
 
 // The lists: how they are called, and what they are
@@ -71,6 +75,13 @@ export function wordsOf(record, list) {
   return say(name.exec(list).slice(1), record.hook.split(".").at(-1), list, record);
 }
 
+/** What a packed site leaves out of a list: some of its examples, bits of their values. Nothing of what is whole. */
+export function leftOutOf({ record, examples, bits }, list) {
+  const [n, all] = [record.lists[list]?.rows.length ?? 0, examples.numberOf(list)];
+  const some = n < all ? ` This site has ${n} of ${all}.` : "";
+  return bits < 8 ? `${some} Values other than the peak’s are kept in ${bits} bits.` : some;
+}
+
 const isBand = (list) => list.startsWith("band_");
 const lowEnd = (band) => Number(band.split("_")[1]);
 export const highestFirst = (a, b) => lowEnd(b) - lowEnd(a); // of bands
@@ -107,7 +118,8 @@ const scale = { by: recall("scale") === "example" ? "example" : "neuron", neuron
 const drawn = new WeakMap(); // a cell → its value, its neuron and hook, and the largest magnitude of its example
 
 const maxOfAll = (hook) => Math.max(...scale.neurons.map(({ examples }) => examples.maxOf(hook)));
-const maxOf = ({ neuron, hook, max }) => ({ neuron: neuron.examples.maxOf(hook), example: max, all: maxOfAll(hook) })[scale.by];
+const SCALES = { neuron: ({ neuron, hook }) => neuron.examples.maxOf(hook), example: ({ max }) => max, all: ({ hook }) => maxOfAll(hook) };
+const maxOf = (of) => SCALES[scale.by](of);
 
 function paint(cell) {
   const of = drawn.get(cell);
@@ -249,20 +261,20 @@ function dataOf({ record: { model, layer, neuron, hook }, examples }, example) {
 }
 
 /** Chooses which hook the text of an example shows. */
-function hookChoice(neuron, example, hooks, show) {
+function hookChoice(neuron, example, show) {
   const range = element("span", { class: "range" });
+  const turn = turns();
   const choose = async (name) => {
-    if (name && isToCome(neuron, example)) {
-      try {
-        await neuron.addHooks();
-      } catch (error) {
-        range.textContent = (error.cause ?? error).message;
-        return;
-      }
-      hooks = windowOf(neuron, example).hooks;
+    const isLatest = turn();
+    try {
+      if (name && isToCome(neuron, example)) await neuron.addHooks();
+    } catch (error) {
+      if (isLatest()) range.textContent = (error.cause ?? error).message;
+      return;
     }
+    if (!isLatest()) return;
     buttons.forEach((button) => button.setAttribute("aria-pressed", button.textContent === (name ?? POST)));
-    const kept = hooks.find(([own]) => own === name)?.[1];
+    const kept = name && neuron.examples.hook(name, example);
     if (kept) drawn.set(range, { neuron, hook: name, max: kept.max });
     else drawn.delete(range);
     sayRange(range);
@@ -284,7 +296,7 @@ function inFull(neuron, example) {
     text.replaceWith(next);
     text = next;
   };
-  const choice = around.hooks.length > 0 || isToCome(neuron, example) ? [hookChoice(neuron, example, around.hooks, show)] : [];
+  const choice = around.hooks.length > 0 || isToCome(neuron, example) ? [hookChoice(neuron, example, show)] : [];
   return [about(neuron, example, choice), text];
 }
 

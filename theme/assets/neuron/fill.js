@@ -4,7 +4,7 @@ import { modelPage } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { FACTS } from "../read/facts.js";
 import { sidesOf, signOf } from "../read/sides.js";
-import { measured, number, visible } from "../read/tokens.js";
+import { count, measured, number, visible } from "../read/tokens.js";
 
 const STARTS = { dominant: "fires at starts", either: "weaker side fires at starts" };
 
@@ -24,12 +24,15 @@ function tagsOf({ at_starts, at_starts_either, weights }, folder) {
 }
 
 /** A fact of a scan, as a record has it. */
-const ofScan = ({ stats, interest }, key) => (interest[key] ?? stats[key])?.value ?? (interest[key] ? null : stats[key]);
+function ofScan({ stats, interest }, key) {
+  const of = interest[key] ?? stats[key];
+  return of !== null && typeof of === "object" ? of.value : of;
+}
 
 /** Its statistics, each with its ranks. */
 function cardsOf(record, folder) {
   const facts = [...FACTS.filter(({ group, ranked }) => group !== "weights" && !ranked), ...FACTS.filter(({ ranked }) => ranked)];
-  const place = (rank, n) => `#${rank.toLocaleString("en").replaceAll(",", "\u202f")} of ${n}`;
+  const place = (rank, n) => `#${count(rank)} of ${count(n)}`;
   return facts.map(({ key, label, unit }) => {
     const value = ofScan(record, key);
     const { rank_in_layer: inLayer, n_in_layer, rank_in_model: inModel, n_in_model } = record.interest[key] ?? {};
@@ -45,19 +48,21 @@ function linesOf(record, folder) {
     element("span", { class: "sign" }, `(${signOf(side)})`), " ", element("bdi", {}, visible(record.lines[side])), " ", link(folder, "lines", "automatic")));
 }
 
-/** Puts what a page says of its own neuron into that of the layer. */
+/** Puts what a page says of its own neuron into that of the layer, as far as the theme has a place for it. */
 export function fill(page, record, folder) {
   const find = (selector) => page.querySelector(selector);
   const { layer, neuron, stats, model } = record;
-  find("h1 .id").textContent = `${layer}.${neuron}`;
-  find(".kind").before(...linesOf(record, folder));
-  find(".tags").replaceChildren(...tagsOf(record, folder).flatMap((tag) => [tag, " "]));
-  find(".cards").replaceChildren(...cardsOf(record, folder));
+  const id = find("h1 .id");
+  if (id) id.textContent = `${layer}.${neuron}`;
+  find(".kind")?.before(...linesOf(record, folder));
+  find(".tags")?.replaceChildren(...tagsOf(record, folder).flatMap((tag) => [tag, " "]));
+  find(".cards")?.replaceChildren(...cardsOf(record, folder));
   for (const flag of page.querySelectorAll("[data-flag]")) flag.hidden = !stats[flag.dataset.flag];
-  if (stats.not_finite) find(".kind p").append(" ", element("strong", { class: "flag" }, `${stats.not_finite} positions left out: not a finite number`));
+  if (stats.not_finite) find(".kind p")?.append(" ", element("strong", { class: "flag" }, `${count(stats.not_finite)} positions left out: not a finite number`));
   const { hook_post: post } = stats;
-  if (post?.count > 0) find(".cards").before(element("p", { class: "hint" }, `hook_post: max ${number(post.max)}, min ${number(post.min)}, mean ${number(post.mean)}`));
+  if (post?.count > 0) find(".cards")?.before(element("p", { class: "hint" }, `hook_post: max ${number(post.max)}, min ${number(post.min)}, mean ${number(post.mean)}`));
   const compare = find(".compare");
-  compare.href = compare.getAttribute("href").replace(/[^/]*$/, neuron);
-  page.title = page.title.replace(/^.*?( · |$)(?=[^·]*$)/, `${model} ${layer}.${neuron}$1`);
+  if (compare) compare.href = compare.getAttribute("href").replace(/[^/]*$/, neuron);
+  const site = find(".actions")?.dataset.site;
+  page.title = `${model} ${layer}.${neuron}${site ? ` · ${site}` : ""}`;
 }

@@ -3,8 +3,9 @@
 import { folderHere, modelPage, siteHere } from "../base/address.js";
 import { offerCopies } from "../base/copy.js";
 import { element, whenSeen } from "../base/dom.js";
+import { turns } from "../base/loading.js";
 import { tabRow } from "../base/tabs.js";
-import { bandsOf, exampleId, idOf, item, linkTo, listsOf, reading, scaleChoice, snippet, wordsOf } from "../draw/examples.js";
+import { bandsOf, exampleId, idOf, item, leftOutOf, linkTo, listsOf, reading, scaleChoice, snippet, wordsOf } from "../draw/examples.js";
 import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neighbours, signTable, vPlot } from "../draw/parts.js";
 import { aboutNeuron, linesOf } from "../read/lines.js";
 import { embedded } from "../read/record.js";
@@ -68,11 +69,15 @@ function panelOf(list) {
   return own ?? element("section", { class: "list", "data-list": list }, element("h2", {}, wordsOf(record, list).title), element("ol", { class: "examples" }));
 }
 
-/** What a site has not of a list's examples: some of them, bits of their values. */
-function left(list) {
-  const [n, all] = [record.lists[list].rows.length, neuron.examples.numberOf(list)];
-  const some = n < all ? ` ${n} of ${all} are in this site.` : "";
-  return neuron.bits < 8 ? `${some} Values but that at the peak have ${neuron.bits} bits.` : some;
+const drawing = new Map(); // lists whose text is being loaded, each with the promise that it will be there
+
+/** Draws a list, unless it is drawn or about to be. */
+function drawOnce(list, place) {
+  if (!drawing.has(list)) {
+    if (place.querySelector(".tokens")) return undefined;
+    drawing.set(list, drawList(list, place).finally(() => drawing.delete(list)));
+  }
+  return drawing.get(list);
 }
 
 /** Draws a list: where its text is loaded, the first examples before the others. */
@@ -86,7 +91,7 @@ async function drawList(list, place) {
     await neuron.ready(list);
     place.append(...items(FIRST));
   } catch (error) {
-    sayProblem(place, error);
+    sayProblem(place, error, { after: place.querySelector(".tokens") !== null });
   }
   return place.removeAttribute("aria-busy");
 }
@@ -97,9 +102,8 @@ function drawTabs(place) {
   const tabs = lists.map((list) => ({ id: idOf(list), list, panel: panelOf(list), label: wordsOf(record, list).tab, title: wordsOf(record, list).title, kind: speaks.includes(list) && "speaks" }));
   const { row, select } = tabRow("Lists of examples", tabs, (id, chosen) => {
     const { list, panel } = tabs.find((tab) => tab.id === id);
-    const examples = panel.querySelector("ol");
-    const drawn = examples.querySelector(".tokens") ? undefined : drawList(list, examples);
-    explanation.textContent = `${wordsOf(record, list).text}${left(list)}`;
+    const drawn = drawOnce(list, panel.querySelector("ol"));
+    explanation.textContent = `${wordsOf(record, list).text}${leftOutOf(neuron, list)}`;
     if (record.logits) showTokens(sideOf(neuron, list));
     if (chosen) history.replaceState(null, "", `#${id}`);
     return drawn;
@@ -119,7 +123,7 @@ function band(list) {
   const [, low, high] = list.split("_");
   const [from, to] = [low, high].map((share) => number(share === "0" ? stats.min : stats.quantiles[share]));
   return element("section", { class: "band", id, "aria-labelledby": `${id}-title` },
-    element("h3", { id: `${id}-title` }, wordsOf(record, list).title, " ", element("small", {}, `about ${from} to ${to}`)),
+    element("h3", { id: `${id}-title` }, wordsOf(record, list).title, " ", element("small", {}, `about ${from} to ${to}${leftOutOf(neuron, list)}`)),
     drawSnippets(list, element("ol", { class: "snippets" })));
 }
 
@@ -163,11 +167,15 @@ function named(part) {
 
 // An address may name a list, or an example of one: #bottom, #bottom-3, #example-3
 
+const following = turns();
+
 async function follow(select) {
+  const isLatest = following();
   const id = named(location.hash.slice(1));
   const [, of, rank] = /^(.+)-(\d+)$/.exec(id) ?? [];
   const list = lists.find((list) => idOf(list) === id) ?? lists.find((list) => idOf(list) === of || (list === neuron.main && of === "example"));
   if (list) await select(idOf(list));
+  if (!isLatest()) return;
   document.querySelector(".marked")?.classList.remove("marked");
   const target = document.getElementById(list && idOf(list) !== id ? exampleId(neuron, { list, rank }) : id);
   if (!target?.matches(".texts li")) return;

@@ -3,7 +3,7 @@
 import { asked, FILES, folderHere, here, layerPage, neuronPage, siteHere } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { reader } from "../base/loading.js";
-import { openModel } from "../read/packed.js";
+import { askModel } from "../read/packed.js";
 import { fill } from "./fill.js";
 import { opened } from "./opened.js";
 import { sayProblem } from "./problem.js";
@@ -41,7 +41,7 @@ async function addSaid(folder, { layer, neuron }) {
   const { neurons } = await reader(folder)(FILES.said(layer));
   const { note, explanations = [] } = neurons[neuron] ?? {};
   const nodes = explanations.map(explanationOf);
-  document.querySelector(".said").append(...(note ? [noteOf(note)] : []), ...(nodes.length > 0 ? [element("section", { class: "explanations", "aria-label": "Explanations" }, ...nodes)] : []));
+  document.querySelector(".said")?.append(...(note ? [noteOf(note)] : []), ...(nodes.length > 0 ? [element("section", { class: "explanations", "aria-label": "Explanations" }, ...nodes)] : []));
 }
 
 // Which neuron
@@ -64,9 +64,9 @@ async function show() {
     return;
   }
   step(folder, { layer, neuron }, shape);
-  opened.neuron = await (await openModel(folder)).neuron(layer, neuron);
+  opened.neuron = await askModel(folder, (model) => model.neuron(layer, neuron));
   fill(document, opened.neuron.record, folder);
-  if (here().said) await addSaid(folder, { layer, neuron });
+  if (here().said) addSaid(folder, { layer, neuron }).catch((error) => sayProblem(document.querySelector(".said"), error));
   await import("./page.js");
 }
 

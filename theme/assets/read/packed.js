@@ -51,7 +51,7 @@ function columnsOf(examples, bits) {
     columns.peak.push(peak);
     columns.value.push(value);
     if (hook_post !== undefined) (columns.hook_post ??= [])[row] = hook_post;
-    columns.scale.push(scale ?? sixDigits(Math.fround(Math.abs(value) / LARGEST_STEP)));
+    columns.scale.push(scale ?? sixDigits(Math.fround(Math.fround(Math.abs(value)) / LARGEST_STEP)));
     columns.values.push(stepsOf(values, bits));
     if (largest !== undefined) (columns.largest ??= {})[row] = largest;
     if (hooks) (columns.hooks ??= [])[row] = true; // not loaded yet
@@ -97,8 +97,10 @@ class PackedModel {
   }
 
   #textFile(at) {
-    const { build, positions_per_file } = this.#packing.text;
-    const file = Math.floor(at / positions_per_file);
+    const { build, positions_per_file, n_positions } = this.#packing.text;
+    // empty documents at the end of all are in the last file
+    const last = Math.max(0, Math.ceil(n_positions / positions_per_file) - 1);
+    const file = Math.min(Math.floor(at / positions_per_file), last);
     return once(this.#folder, FILES.text(file), build);
   }
 
@@ -160,33 +162,46 @@ class PackedModel {
   /** A document, from the files of text; `read` reads the files of the model's folder. */
   async document(read, doc) {
     const { starts } = await read(FILES.starts);
-    let [file] = await this.#textFile(starts[doc]);
-    const { at, n_positions, id, source, license } = file.documents.find((document) => document.doc === doc);
-    const tokens = [];
+    const begin = starts[doc];
+    const [{ documents }] = await this.#textFile(begin);
+    const { n_positions, id, source, license } = documents.find((document) => document.doc === doc);
     const { positions_per_file } = this.#packing.text;
-    for (let next = at; next < at + n_positions;) {
-      [file] = await this.#textFile(next);
-      const { first, text, ends } = tokensIn(file);
-      const end = Math.min(at + n_positions, (Math.floor(next / positions_per_file) + 1) * positions_per_file);
-      for (; next < end; next += 1) tokens.push(text.subarray(ends[next - first], ends[next - first + 1]));
-    }
+    const firsts = [begin];
+    for (let next = (Math.floor(begin / positions_per_file) + 1) * positions_per_file; next < begin + n_positions; next += positions_per_file) firsts.push(next);
+    const parts = await Promise.all(firsts.map((at) => this.#textFile(at)));
+    const tokens = firsts.flatMap((from, i) => {
+      const { first, text, ends } = tokensIn(parts[i][0]);
+      const until = Math.min(begin + n_positions, firsts[i + 1] ?? Infinity);
+      return Array.from({ length: until - from }, (_, n) => text.subarray(ends[from + n - first], ends[from + n + 1 - first]));
+    });
     return { doc, id, source, license, tokens };
   }
 }
 
-/** How the model in a folder is packed: as the page says, or else its index. */
-async function packingOf(folder) {
+const models = new Map(); // by folder
+
+/** How the page says that its own model is packed. */
+function packingHere(folder) {
   const own = document.getElementById("packing");
-  if (own && folder === folderHere()) return JSON.parse(own.textContent);
-  return (await (await answer(folder + FILES.index)).json()).packing;
+  return own && folder === folderHere() ? JSON.parse(own.textContent) : undefined;
 }
 
-/** Opens the packed model in a folder. */
-export async function openModel(folder) {
-  return new PackedModel(folder, await packingOf(folder));
+async function openModel(folder, cache) {
+  const packing = packingHere(folder) ?? (await (await answer(folder + FILES.index, { cache })).json()).packing;
+  return new PackedModel(folder, packing);
+}
+
+/** What the packed model in a folder answers; if its index was of another build than its files, what it answers by one that is fetched anew. */
+export async function askModel(folder, ask) {
+  if (!models.has(folder)) models.set(folder, openModel(folder));
+  try {
+    return await ask(await models.get(folder));
+  } catch (error) {
+    models.delete(folder);
+    if (!(error instanceof OtherBuild) || packingHere(folder)) throw error;
+  }
+  return ask(await openModel(folder, "reload"));
 }
 
 /** A document of the packed model in a folder, whose files `read` reads. */
-export async function packedDocument(folder, read, doc) {
-  return (await openModel(folder)).document(read, doc);
-}
+export const packedDocument = (folder, read, doc) => askModel(folder, (model) => model.document(read, doc));

@@ -6,6 +6,7 @@ const bytesOf = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)
 const utf8 = new TextEncoder();
 const LONGEST = 35; // digit of a length that the next digit continues
 const NOT_FINITE = -128;
+const LARGEST_STEP = 127;
 
 /** The record that a page embeds. */
 export const recordIn = (page) => JSON.parse(page.getElementById("neuron").textContent);
@@ -33,16 +34,18 @@ function valuesOf(steps, scale) {
 
 const largest = (values) => values.reduce((max, value) => Math.max(max, Math.abs(value ?? 0)), 0);
 
-/** The examples of a record, with `max`, which the scale of colours reaches. Tokens are decoded when they are asked for. */
+/** The examples of a record, whose values have so many `bits`, with `max`, which the scale of colours reaches. Tokens are decoded when they are asked for. */
 export class Examples {
   #columns;
   #lists;
   #tokens = [];
   #largest = {};
+  #steps; // of a window's scale from one value that can be told apart to the next
 
-  constructor({ examples, lists, scale_max }) {
+  constructor({ examples, lists, scale_max }, bits = 8) {
     this.#columns = examples;
     this.#lists = lists;
+    this.#steps = LARGEST_STEP / (2 ** (bits - 1) - 1);
     this.all = examples.value.map((_, row) => this.#example(row));
     this.max = scale_max;
   }
@@ -53,12 +56,13 @@ export class Examples {
     decoded[peak[row]] = value[row];
     return {
       row, doc: doc[row], source: sources?.[source[row]], start: start[row], peak: peak[row], value: value[row], hook_post: hook_post?.[row],
-      values: decoded, step: scale[row], max: known?.[row] ?? largest(decoded), context_starts: context_starts?.[row] ?? [], hooks: hooks?.[row] ?? false,
+      values: decoded, step: scale[row] * this.#steps, max: known?.[row] ?? largest(decoded), context_starts: context_starts?.[row] ?? [], hooks: hooks?.[row] ?? false,
     };
   }
 
-  /** Takes what has come to some rows of the record. */
+  /** Takes what has come to some rows of the record, and to its hooks. */
   update(rows) {
+    this.#largest = {};
     for (const row of rows) this.all[row] = this.#example(row);
   }
 
@@ -84,7 +88,7 @@ export class Examples {
     const [steps, step] = [this.#columns[name]?.[row], this.#columns[`${name}_scale`]?.[row]];
     if (!steps) return undefined;
     const values = valuesOf(steps, step);
-    return { values, step, max: this.#columns[`${name}_largest`]?.[row] ?? largest(values) };
+    return { values, step: step * this.#steps, max: this.#columns[`${name}_largest`]?.[row] ?? largest(values) };
   }
 
   /** What the colours of a hook reach in all examples, or those of the values themselves without a name. */

@@ -1,8 +1,9 @@
 //! How a site is built.
 
+mod pages_for;
+mod size;
+
 use std::borrow::Cow;
-use std::fmt::{self, Display, Formatter};
-use std::str::FromStr;
 
 use ammonia::Url;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::content::is_relative;
 use super::error::SiteError;
 use super::text::display::is_bidi;
+
+pub use pages_for::PagesFor;
+pub use size::Size;
 
 /// Characters of the longest title.
 const LONGEST_TITLE: usize = 200;
@@ -68,126 +72,6 @@ pub enum LayoutOption {
     Pages,
     /// Some in a packed file, shown by one page for each layer.
     Packed,
-}
-
-/// A number of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Size(pub u64);
-
-/// Units of sizes, the largest first.
-const UNITS: [(&str, u64); 4] = [
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("kB", 1_000),
-    ("B", 1),
-];
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no size: write it as `1GB`, `500MB` or `0`");
-        let text = text.trim();
-        let upper = text.to_ascii_uppercase();
-        let unit = UNITS
-            .into_iter()
-            .find(|(name, _)| upper.ends_with(&name.to_ascii_uppercase()));
-        let (number, unit) = match unit {
-            Some((name, unit)) => (&text[..text.len() - name.len()], unit),
-            None => (text, 1),
-        };
-        let number: f64 = number.trim().parse().map_err(|_| wrong())?;
-        let bytes = number * unit as f64;
-        // NaN is no size either
-        match (0.0..=1e18).contains(&bytes) {
-            true => Ok(Self(bytes.round() as u64)),
-            false => Err(wrong()),
-        }
-    }
-}
-
-impl Display for Size {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let fits = |(_, unit): &(&str, u64)| self.0 > 0 && self.0.is_multiple_of(*unit);
-        match UNITS.into_iter().find(fits) {
-            Some((name, unit)) => write!(f, "{}{name}", self.0 / unit),
-            None => write!(f, "{}", self.0),
-        }
-    }
-}
-
-impl From<Size> for String {
-    fn from(size: Size) -> Self {
-        size.to_string()
-    }
-}
-
-impl TryFrom<String> for Size {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-/// Which packed neurons have a page of their own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct PagesFor {
-    /// Those with a note.
-    pub notes: bool,
-    /// So many of each model, the first of its ranking.
-    pub top: u32,
-}
-
-impl FromStr for PagesFor {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut which = Self {
-            notes: false,
-            top: 0,
-        };
-        for word in text.split(',').map(str::trim) {
-            match (word, word.strip_prefix("top:").map(str::parse)) {
-                ("notes", _) => which.notes = true,
-                ("none" | "", _) => {}
-                (_, Some(Ok(top))) => which.top = top,
-                _ => {
-                    return Err(format!(
-                        "`{word}` names no neurons: write `notes`, `top:100`, both with a comma, or `none`"
-                    ));
-                }
-            }
-        }
-        Ok(which)
-    }
-}
-
-impl Display for PagesFor {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match (self.top, self.notes) {
-            (0, false) => write!(f, "none"),
-            (0, true) => write!(f, "notes"),
-            (top, false) => write!(f, "top:{top}"),
-            (top, true) => write!(f, "top:{top},notes"),
-        }
-    }
-}
-
-impl From<PagesFor> for String {
-    fn from(which: PagesFor) -> Self {
-        which.to_string()
-    }
-}
-
-impl TryFrom<String> for PagesFor {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
 }
 
 /// A link of the menu.
