@@ -49,8 +49,8 @@ class Example(TypedDict):
     hook_post: float | None  # SoLU neurons only: hook_post there
     tokens: list[str]  # [n], for reading: pieces of characters are U+FFFD
     token_bytes: list[bytes]  # [n], exact
-    values: list[float]  # [n], exact at the peak, else to 1/127 of the largest; NaN where they were not finite
-    hooks: dict[str, list[float]]  # gate, act and in, [n] each, to 1/127 of the largest; empty where they were not kept
+    values: list[float]  # [n], exact at the peak, else in steps of 1/127 of the largest, or, in a packed site of fewer bits, of its share; NaN where they were not finite
+    hooks: dict[str, list[float]]  # gate, act and in, [n] each, in such steps; empty where they were not kept
     context_starts: list[int]  # tokens before which the model saw nothing
     duplicates: int  # further documents with the same text up to the peak
 
@@ -225,12 +225,19 @@ class Atlas:
         index = self.file(model, "words/index.json")
         d_mlp = index["d_mlp"]
         word = fold(word)
-        file = bisect_right(index["files"], _utf16(word), key=_utf16) - 1
-        entries = self.file(model, f"words/{file}.json")["words"] if file >= 0 else []
-        _, n, best, said = next(([*entry, []][:4] for entry in entries if entry[0] == word), (word, 0, [], []))
+        _, n, best, said = [*(self._entry(model, "words/", index, word) or [word, 0, []]), []][:4]
+        if "most_said" not in index:  # sites of before 0.3 have both in one file
+            index = self.file(model, "words/said.json")
+            _, said = self._entry(model, "words/said-", index, word) or (word, [])
         of_each = zip(best[::4], best[1::4], best[2::4], best[3::4])
         neurons = [(*divmod(flat, d_mlp), *of_word) for flat, *of_word in of_each]
         return {"n_neurons": n, "neurons": neurons, "said": [divmod(flat, d_mlp) for flat in said]}
+
+    def _entry(self, model: str, files: str, index: Json, word: str) -> list[Any] | None:
+        """The entry of a word in the files that an index lists."""
+        file = bisect_right(index["files"], _utf16(word), key=_utf16) - 1
+        entries = self.file(model, f"{files}{file}.json")["words"] if file >= 0 else []
+        return next((entry for entry in entries if entry[0] == word), None)
 
     def explore(self, model: str) -> dict[str, list[Any]]:
         """All neurons of a model as columns, [n_layers · d_mlp] each: `layer`, `neuron`, numbers (three digits; NaN
@@ -303,8 +310,9 @@ class Atlas:
         starts = self.file(model, "text/documents.json")["starts"]
         if not 0 <= doc < len(starts):
             raise LookupError(f"{model} has no document {doc}")
-        per_file = packing["text"]["positions_per_file"]
-        at, file = starts[doc], starts[doc] // per_file
+        per_file, n_positions = (packing["text"][name] for name in ("positions_per_file", "n_positions"))
+        at, last = starts[doc], max(0, -(-n_positions // per_file) - 1)
+        file = min(at // per_file, last)  # empty documents at the end of all are in the last file
         found = self._texts(model, packing, [file])[file].document(doc)
         end = at + found["n_positions"]
         texts = self._texts(model, packing, range(file, max(file + 1, -(-end // per_file))))
@@ -705,7 +713,7 @@ def _by_row(rows: list[Json | None], name: str) -> Json:
 def _columns(examples: list[Json], windows: list[Json], bits: int) -> Json:
     """Packed examples as the columns of a record."""
     sources = list(dict.fromkeys(window["source"] for window in windows))
-    usual = [_six_digits(_single(abs(example["value"]) / 127)) for example in examples]
+    usual = [_six_digits(_single(_single(abs(example["value"])) / 127)) for example in examples]
     columns = {
         "sources": sources,
         "doc": [window["doc"] for window in windows],

@@ -16,10 +16,10 @@ use super::weights::NeuronWeights;
 
 /// Tokens that are named of each kind.
 const NAMED: usize = 3;
-/// From how many standard deviations above the mean on a token that a neuron promotes is worth naming.
+/// How many standard deviations above the mean a token must be promoted to be named.
 const STANDS_OUT: f64 = 6.0;
-/// In how many tokens of the corpus one that is named must occur once. The logit weights of many neurons are large on rare pieces
-/// of words.
+/// A token is named if it occurs at least once in so many tokens of the corpus: the logit weights of many neurons are large on
+/// rare pieces of words.
 const RARE: u64 = 1_000_000;
 /// The share that is most: of the examples of one source, if it is to be named, and of pieces of words.
 const MOSTLY: f64 = 0.6;

@@ -17,6 +17,9 @@ pub(super) const NOT_FOUND: &str = "404.html";
 /// The page of a layer that shows any of its neurons.
 const SHOWN: &str = "neuron.html";
 
+/// What names of files begin with that hold what was said of neurons.
+const SAID: &str = "said";
+
 /// A folder's own page, which needs no name in an address.
 const INDEX: &str = "index.html";
 
@@ -68,6 +71,35 @@ pub(super) fn hooks(model: &str, NeuronId { layer, neuron }: NeuronId) -> String
 /// A packed file of the text.
 pub(super) fn text(model: &str, at: u64) -> String {
     of_model(model, &format!("text/{at:06}.gz"))
+}
+
+/// What was said of the neurons of a layer, in its model's folder.
+pub(super) fn said(layer: u32) -> String {
+    format!("{layer}/{SAID}.json")
+}
+
+/// The index of the words of what was said, in their model's folder.
+pub(super) fn said_words() -> String {
+    format!("words/{SAID}.json")
+}
+
+/// A file of these words.
+pub(super) fn said_words_file(n: usize) -> String {
+    format!("words/{SAID}-{n}.json")
+}
+
+/// Whether a file is about a model and none else.
+pub(super) fn is_of_model(model: &str, file: &str) -> bool {
+    let file = file.strip_prefix("api/").unwrap_or(file);
+    let rest = file.strip_prefix(model);
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whether a file of a model holds nothing but what was said of its neurons.
+pub(super) fn is_of_said(file: &str) -> bool {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let rest = name.strip_prefix(SAID);
+    rest.is_some_and(|rest| rest.starts_with(['.', '-']))
 }
 
 /// A file in gzip.

@@ -16,10 +16,12 @@ use super::address;
 use super::api;
 use super::content::{Content, Page, Warning, is_relative};
 use super::error::SiteError;
+use super::hosts::size_words;
 use super::layout::{self, LayoutReport};
+use super::made::{self, Made};
 use super::model;
 use super::options::{SiteOptions, with_scheme};
-use super::output::{self, Output, OutputReport};
+use super::output::{self, Before, Output, OutputReport};
 use super::pack::Packing;
 use super::pages::views::{HomeView, PageView};
 use super::part::ModelPart;
@@ -127,8 +129,23 @@ pub fn build(
         .iter()
         .map(|source| TokenTexts::new(source.vocabulary()))
         .collect();
-    let (packings, layouts) = layout::choose(&sources, &texts, &content, inputs.options)?;
-    let output = Output::open(out, &OWN_PAGES)?;
+    let before = Before::read(out)?;
+    let hash = made::hash_of(inputs, &content)?;
+    let last = Made::of(before.made(), inputs, &hash, &content);
+    // the files of the models, if nothing has happened to them
+    let kept = last.and_then(|made| {
+        let names = sources.iter().map(Source::name).collect::<Vec<_>>();
+        let is_meant = |file: &str| {
+            names.iter().any(|name| address::is_of_model(name, file)) && !address::is_of_said(file)
+        };
+        let files = before.unchanged(out, is_meant)?;
+        Some((made, files))
+    });
+    let (packings, layouts) = match &kept {
+        Some((made, _)) => made.layouts(&sources, inputs, &content)?,
+        None => layout::choose(&sources, &texts, &content, inputs.options)?,
+    };
+    let output = Output::open(out, &OWN_PAGES, before)?;
     let view = site_view(inputs.options, &content, &sources, &packings);
     theme.show(&view);
     let site = Site {
@@ -137,7 +154,7 @@ pub fn build(
         content: &content,
         output: &output,
         view: &view,
-        listed: Mutex::new(Vec::new()),
+        listed: Mutex::default(),
         done: AtomicU64::new(0),
         progress,
     };
@@ -147,20 +164,40 @@ pub fn build(
     let mut models = Vec::new();
     let texts = texts.iter().zip(&packings);
     for ((source, view), (texts, packing)) in sources.iter().zip(&view.models).zip(texts) {
-        model::write(&ModelPart {
+        let part = ModelPart {
             site: &site,
             source,
             model: view,
             texts,
             packing: packing.as_ref(),
-        })?;
+        };
+        match &kept {
+            Some((made, _)) => {
+                model::rewrite(&part, &made.changed(source.name(), &content))?;
+            }
+            None => model::write(&part)?,
+        }
         let info = &source.atlas.manifest().scan.model;
         models.push((
             info.name.clone(),
             u64::from(info.n_layers) * u64::from(info.d_mlp),
         ));
     }
-    site.sitemap()?;
+    let mut listed =
+        std::mem::take(&mut *site.listed.lock().unwrap_or_else(PoisonError::into_inner));
+    if let Some((made, files)) = kept {
+        let is_kept = |page: &String| {
+            sources
+                .iter()
+                .any(|source| address::is_of_model(source.name(), page))
+        };
+        listed.extend(made.listed.into_iter().filter(is_kept));
+        output.keep(files)?;
+    }
+    listed.par_sort_by(|a, b| address::order(a, b));
+    listed.dedup();
+    site.sitemap(&listed)?;
+    let made = Made::new(hash, &content, &layouts, &packings, listed);
     let is_stray = |(model, id): &&(String, NeuronId)| {
         let known = |source: &&Source| source.name() == model;
         sources.iter().find(known).is_none_or(|source| {
@@ -187,10 +224,13 @@ pub fn build(
         ));
     }
     let n_neurons = models.iter().map(|(_, n)| n).sum();
-    let output = output.finish()?;
+    let output = output.finish(Some(made.as_json()))?;
     let budget = inputs.options.budget;
     if budget.0 > 0 && output.bytes > budget.0 {
-        warnings.push(format!("the site is larger than its budget of {budget}"));
+        warnings.push(format!(
+            "the site takes {}, and its budget is {budget}",
+            size_words(output.bytes)
+        ));
     }
     Ok(BuildReport {
         models,
@@ -339,13 +379,10 @@ impl Site<'_> {
     }
 
     /// The sitemap and what points to it; both need the site's full address.
-    fn sitemap(&self) -> Result<(), SiteError> {
+    fn sitemap(&self, listed: &[String]) -> Result<(), SiteError> {
         let Some(base) = self.options.base_url() else {
             return Ok(());
         };
-        let listed = self.listed.lock();
-        let mut listed = std::mem::take(&mut *listed.unwrap_or_else(PoisonError::into_inner));
-        listed.par_sort_by(|a, b| address::order(a, b));
         let names: Vec<String> = listed.iter().map(|page| address::announced(page)).collect();
         for (name, xml) in sitemap::files(&base, &names) {
             self.write(&name, xml.as_bytes())?;

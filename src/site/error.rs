@@ -74,7 +74,7 @@ pub enum SiteError {
     )]
     Unfinished(PathBuf),
     /// A file of the site is gone.
-    #[error("`{0}` is missing, which the last build wrote")]
+    #[error("`{0}`, written by the last build, is missing")]
     Missing(PathBuf),
     /// A link or something else that no host can take is among the site's files.
     #[error("`{0}` is not a regular file, so no host can take it")]

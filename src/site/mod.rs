@@ -21,6 +21,7 @@ mod excerpts;
 mod explore;
 pub mod hosts;
 mod layout;
+mod made;
 mod model;
 mod options;
 mod output;

@@ -4,15 +4,18 @@
 //! Neurons are read and written some at a time, so memory does not grow with the model but for the layers at hand, one
 //! hash per file, and what sections keep until their end.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use crate::atlas::facts::N_RANKED;
+use crate::ids::NeuronId;
 
 use super::card::Cards;
 use super::data::{LayerData, LayerOverview, ModelData, NeuronData, Population, n_ranked};
 use super::deepdecipher::DeepDecipher;
+use super::encode::record::RecordWriter;
 use super::error::SiteError;
 use super::explore::Explore;
 use super::layout;
@@ -21,13 +24,45 @@ use super::pages::figures::LayerFigures;
 use super::pages::layer::LayerPages;
 use super::pages::model::LayerDrawing;
 use super::part::ModelPart;
-use super::search::{Lines, Words};
+use super::search::{self, Lines, Words};
 use super::section::Section;
 
 /// Writes everything of a model.
 pub(super) fn write(part: &ModelPart<'_>) -> Result<(), SiteError> {
+    let (data, figures) = own_pages(part)?;
+    pages::model::write_others(part)?;
+    write_said(part)?;
+    let sections = sections(part, &figures);
+    // files of one folder are made one after the other, so layers go side by side
     let layers = (0..part.model.n_layers).into_par_iter();
-    let first = layers.clone().map(|layer| overview(part, layer));
+    layers.try_for_each(|layer| write_layer(part, layer, data.population, &sections))?;
+    sections
+        .into_par_iter()
+        .try_for_each(|section| section.finish())
+}
+
+/// Writes what shows that something else is said of some neurons than at the last build.
+pub(super) fn rewrite(part: &ModelPart<'_>, changed: &BTreeSet<NeuronId>) -> Result<(), SiteError> {
+    write_said(part)?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let (data, _) = own_pages(part)?;
+    let rewriter = Rewriter {
+        part,
+        changed,
+        population: data.population,
+        lines: Lines::new(*part),
+        records: RecordWriter::new(part.source, part.texts),
+    };
+    let layers = (0..part.model.n_layers).into_par_iter();
+    layers.try_for_each(|layer| rewriter.rewrite_layer(layer))
+}
+
+/// Writes the model's own page and index. What else is made of it needs the same data.
+fn own_pages(part: &ModelPart<'_>) -> Result<(ModelData, Vec<LayerFigures>), SiteError> {
+    let layers = (0..part.model.n_layers).into_par_iter();
+    let first = layers.map(|layer| overview(part, layer));
     let first = first.collect::<Result<Vec<_>, SiteError>>()?;
     let (mut overviews, mut drawings, mut figures) = (Vec::new(), Vec::new(), Vec::new());
     for (overview, drawing, of_weights) in first {
@@ -37,12 +72,70 @@ pub(super) fn write(part: &ModelPart<'_>) -> Result<(), SiteError> {
     }
     let data = ModelData::new(overviews);
     pages::model::write(part, &data, drawings, &figures)?;
-    let sections = sections(part, &figures);
-    // files of one folder are made one after the other, so layers go side by side
-    layers.try_for_each(|layer| write_layer(part, layer, data.population, &sections))?;
-    sections
-        .into_par_iter()
-        .try_for_each(|section| section.finish())
+    Ok((data, figures))
+}
+
+/// Writes the files that hold nothing but what was said of neurons.
+fn write_said(part: &ModelPart<'_>) -> Result<(), SiteError> {
+    search::said::write(*part)?;
+    part.packing
+        .map_or(Ok(()), |packing| layout::write_said(part, packing))
+}
+
+/// Writes again what shows that something else is said of some neurons.
+struct Rewriter<'a> {
+    part: &'a ModelPart<'a>,
+    changed: &'a BTreeSet<NeuronId>,
+    population: [u32; N_RANKED],
+    lines: Lines<'a>,
+    records: RecordWriter<'a>,
+}
+
+impl Rewriter<'_> {
+    /// Whether a neuron's line is in a file with that of one of which something else is said.
+    fn has_line_beside(&self, id: NeuronId) -> bool {
+        let d_mlp = self.part.model.d_mlp;
+        let per_file = search::lines_per_file(self.part) as u32;
+        let first = (id.layer * d_mlp + id.neuron) / per_file * per_file;
+        let of = |flat: u32| NeuronId {
+            layer: flat / d_mlp,
+            neuron: flat % d_mlp,
+        };
+        let file = of(first)..of(first + per_file);
+        self.changed.range(file).next().is_some()
+    }
+
+    fn rewrite_layer(&self, layer: u32) -> Result<(), SiteError> {
+        let (part, atlas) = (self.part, &self.part.source.atlas);
+        let neurons = (0..part.model.d_mlp).map(|neuron| NeuronId { layer, neuron });
+        let wanted: BTreeSet<_> = neurons.filter(|id| self.has_line_beside(*id)).collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let summaries = atlas.summaries(layer)?;
+        let population = Population {
+            layer: n_ranked(&summaries),
+            model: self.population,
+        };
+        let regions = part.source.regions(layer);
+        let data = LayerData::new(layer, &summaries, None, regions, population);
+        for neuron in atlas.layer(layer)? {
+            let neuron = neuron?;
+            if !wanted.contains(&neuron.id) {
+                continue;
+            }
+            let documentation = part.documentation(neuron.id);
+            let neuron = NeuronData::read(part.source, documentation, &data, &neuron)?;
+            self.lines.neuron(&neuron)?;
+            if self.changed.contains(&neuron.id()) {
+                if part.has_page(neuron.id()) {
+                    pages::neuron::write(part, &neuron, &self.records.record(&neuron))?;
+                }
+                part.site.count_neurons(1)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The sections of a model's part.

@@ -1,11 +1,12 @@
 //! The part of a site that is about one model.
 
 use serde::Serialize;
+use twox_hash::XxHash3_128;
 
 use crate::ids::NeuronId;
 
 use super::address;
-use super::content::{Explanation, Page};
+use super::content::{Content, Explanation, Page};
 use super::error::SiteError;
 use super::pack::{PackFile, Packing, gzip};
 use super::source::Source;
@@ -31,28 +32,39 @@ pub(super) struct Documentation<'a> {
     pub(super) explanations: &'a [Explanation],
 }
 
-impl Documentation<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.note.is_none() && self.explanations.is_empty()
-    }
-}
-
-impl<'a> ModelPart<'a> {
-    pub(super) fn documentation(&self, id: NeuronId) -> Documentation<'a> {
-        let content = self.site.content;
-        let key = (self.model.name.clone(), id);
-        Documentation {
+impl<'a> Documentation<'a> {
+    pub(super) fn of(content: &'a Content, model: &str, id: NeuronId) -> Self {
+        let key = (model.to_owned(), id);
+        Self {
             note: content.notes.get(&key),
             explanations: content.explanations.get(&key).map_or(&[], Vec::as_slice),
         }
     }
 
+    /// A hash that says whether something else is said.
+    pub(super) fn hash(&self) -> String {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        format!("{:032x}", XxHash3_128::oneshot(&json))
+    }
+}
+
+impl<'a> ModelPart<'a> {
+    pub(super) fn documentation(&self, id: NeuronId) -> Documentation<'a> {
+        Documentation::of(self.site.content, &self.model.name, id)
+    }
+
+    /// What was said of the model's neurons, in their order.
+    pub(super) fn documented(&self) -> impl Iterator<Item = (NeuronId, Documentation<'a>)> {
+        let (content, model) = (self.site.content, self.model);
+        let is_there = |id: &NeuronId| id.layer < model.n_layers && id.neuron < model.d_mlp;
+        let ids = content.documented(&model.name).into_iter();
+        ids.filter(is_there).map(|id| (id, self.documentation(id)))
+    }
+
     /// The notes on the model's neurons.
     pub(super) fn notes(&self) -> impl Iterator<Item = (NeuronId, &'a Page)> {
-        let name = &self.model.name;
-        let notes = self.site.content.notes.iter();
-        let own = notes.filter(move |((model, _), _)| model == name);
-        own.map(|((_, id), note)| (*id, note))
+        self.documented()
+            .filter_map(|(id, said)| Some((id, said.note?)))
     }
 
     /// Makes a file of the model hold JSON; where neurons are packed, in gzip.

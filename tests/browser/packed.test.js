@@ -200,7 +200,7 @@ const FAULTS = [
   ["cut off", (bytes) => bytes.subarray(0, bytes.length / 2), /neurons-\d+\.gz cannot be loaded: it is damaged or cut off/],
   ["damaged", (bytes) => other(bytes, (all) => (all[all.length - 9] ^= 1)), /neurons-\d+\.gz cannot be loaded: it is damaged or cut off/],
   ["of a newer version", (bytes) => other(bytes, (all) => (all[4] = 9)), /it is of version 9, and this page reads 1/],
-  ["something else", () => Buffer.from("<html>"), /it is no packed file/],
+  ["something else", () => Buffer.from("<html>"), /it is not a packed file/],
   ["of another build", (bytes) => other(bytes, (all) => (all[5] ^= 1)), /was built again.*Load the page again/],
 ];
 for (const [name, change, words] of FAULTS) {

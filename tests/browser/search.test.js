@@ -68,7 +68,7 @@ describe("rules", () => {
     const cats = anyOf([["cat", 2, [7, 1, 3, 2, 5, 0, 2, 1], [9]], ["cats", 300, [5, 4, 4, -3, 8, 0, 1, 9], [2, 9]]]);
     assert.deepEqual([...cats.neurons.values()].sort((a, b) => a.flat - b.flat), [{ flat: 5, fires: 4, holds: 4, first: -3 }, { flat: 7, fires: 1, holds: 3, first: 2 }, { flat: 8, fires: 0, holds: 1, first: 9 }]);
     assert.deepEqual([cats.n, cats.cut, [...cats.notes].sort()], [3, true, [2, 9]]);
-    const dogs = anyOf([["dog", 3, [8, 5, 5, 1, 7, 1, 1, 1, 3, 0, 1, 1]]]);
+    const dogs = anyOf([["dog", 3, [8, 5, 5, 1, 7, 1, 1, 1, 3, 0, 1, 1], []]]);
     assert.deepEqual([dogs.n, dogs.cut], [3, false]);
     assert.deepEqual(allOf([cats, dogs]), { neurons: [{ flat: 8, fires: 5, holds: 6, first: 9 }, { flat: 7, fires: 2, holds: 4, first: 2 }], notes: [] });
     assert.deepEqual(allOf([cats]).notes, [2, 9]);
@@ -78,26 +78,32 @@ describe("rules", () => {
   test("what is found, and what is said of it", async () => {
     const files = {
       "words/index.json": { most: 2, files: ["bat", "cats", "monday"] },
-      "words/0.json": { words: [["bat", 1, [4, 1, 1, 1]], ["cat", 1, [4, 0, 1, 1], [6]]] },
+      "words/0.json": { words: [["bat", 1, [4, 1, 1, 1]], ["cat", 1, [4, 0, 1, 1]]] },
       "words/1.json": { words: [["cats", 5, [4, 3, 3, 1, 2, 1, 1, 1]], ["cattle", 1, [9, 1, 1, 1]]] },
-      "words/2.json": { words: [["monday", 1, [4, 0, 1, 1], [1, 6]]] },
+      "words/2.json": { words: [["monday", 1, [4, 0, 1, 1]]] },
+      "words/said.json": { most: 2, files: ["cat", "sunday"] },
+      "words/said-0.json": { words: [["cat", [6]], ["catkin", [3, 7]], ["monday", [1, 6]]] },
+      "words/said-1.json": { words: [["sunday", [5]]] },
     };
     const asked = [];
     const load = (name) => (asked.push(name), files[name]);
     const ask = async (text, shown = 100) => {
       asked.length = 0;
       const answer = await findNeurons(load, text);
-      return { flats: answer.neurons.map(({ flat }) => flat), notes: answer.notes, says: summaryOfWords(answer, shown), files: new Set(asked).size - 1 };
+      return { flats: answer.neurons.map(({ flat }) => flat), notes: answer.notes, says: summaryOfWords(answer, shown), files: new Set(asked.filter((name) => /\/\d/.test(name))).size };
     };
     assert.deepEqual(await ask("Cat"), { flats: [4], notes: [6], says: "1 neuron has “cat” in its examples", files: 1 });
     assert.deepEqual(await ask("cats"), { flats: [4, 2], notes: [], says: "5 neurons have “cats” in their examples; the best 2 are shown", files: 1 });
-    assert.deepEqual(await ask("ca"), { flats: [4, 2, 9], notes: [6], says: "At least 3 neurons have a word that begins with “ca” in their examples: cat, cats, cattle; only the best 2 neurons of each word are searched", files: 2 });
+    assert.deepEqual(await ask("ca"), { flats: [4, 2, 9], notes: [3, 6, 7], says: "At least 3 neurons have a word that begins with “ca” in their examples: cat, cats, cattle, catkin; only the best 2 neurons of each word are searched", files: 2 });
     assert.deepEqual(await ask("cat monday"), { flats: [4], notes: [6], says: "1 neuron has “cat” and “monday” in its examples", files: 2 });
     assert.deepEqual(await ask("monday cats bat"), { flats: [4], notes: [], says: "At least 1 neuron has “monday” and “cats” in its examples; only the best 2 neurons of each word are searched; left out, since only the longest words are looked up: “bat”", files: 2 });
     assert.deepEqual(await ask("mo cat"), { flats: [], notes: [], says: "No neuron has “mo” and “cat” in its examples", files: 2 }, "only the last word may be a beginning");
     assert.deepEqual(await ask("aardvark"), { flats: [], notes: [], says: "No neuron has a word that begins with “aardvark” in its examples", files: 0 });
     assert.deepEqual((await ask("ca", 1)).says.includes("the best 1 are shown"), true);
-    assert.deepEqual(await ask("␣ #"), { flats: [], notes: [], says: "", files: -1 });
+    assert.deepEqual(await ask("␣ #"), { flats: [], notes: [], says: "", files: 0 });
+    assert.deepEqual(await ask("sunday"), { flats: [], notes: [5], says: "No neuron has “sunday” in its examples", files: 1 }, "it is in notes alone");
+    const [said, many] = [await findNeurons(load, "cat"), await findNeurons(load, "catkin")];
+    assert.deepEqual([said.someNotes, many.someNotes], [false, true]);
   });
 });
 

@@ -22,7 +22,6 @@ fn whole_site() -> &'static Project {
     })
 }
 
-/// Checks every file of a site against its schema; answers how many there are of each kind.
 fn unpacked(bytes: &[u8]) -> Vec<u8> {
     let mut unpacked = Vec::new();
     let read = flate2::read::GzDecoder::new(bytes).read_to_end(&mut unpacked);
@@ -30,6 +29,7 @@ fn unpacked(bytes: &[u8]) -> Vec<u8> {
     unpacked
 }
 
+/// Checks every file of a site against its schema; answers how many there are of each kind.
 pub fn check_schemas(site: &Path) -> BTreeMap<String, usize> {
     let mut validators = BTreeMap::new();
     let mut n = BTreeMap::new();

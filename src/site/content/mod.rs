@@ -6,7 +6,7 @@
 mod front_matter;
 mod markdown;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -111,6 +111,15 @@ pub(super) struct Content {
     /// Explanations, by model and neuron.
     pub(super) explanations: BTreeMap<(String, NeuronId), Vec<Explanation>>,
     pub(super) warnings: Vec<Warning>,
+}
+
+impl Content {
+    /// The neurons of a model of which something is said.
+    pub(super) fn documented(&self, model: &str) -> BTreeSet<NeuronId> {
+        let keys = self.notes.keys().chain(self.explanations.keys());
+        let own = keys.filter(|(of, _)| of == model);
+        own.map(|(_, id)| *id).collect()
+    }
 }
 
 /// What a Markdown file is for.

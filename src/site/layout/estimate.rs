@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::packed::files;
+use crate::site::content::Content;
 use crate::site::data::{ExampleTokens, LayerData, NeuronData, Population};
 use crate::site::encode::record::RecordWriter;
 use crate::site::error::SiteError;
@@ -22,6 +23,8 @@ const SAMPLE_LAYERS: u32 = 6;
 const PAGE: f64 = 10_500.0;
 const CARD: f64 = 9_000.0;
 const BESIDE_PAGE: f64 = 900.0;
+/// Bytes of a neuron as DeepDecipher's clients read it.
+const DEEPDECIPHER: f64 = 20_500.0;
 /// Bytes of a token in the index of a site of pages, and of a position of the corpus.
 const TOKEN: f64 = 1_700.0;
 const POSITION: f64 = 10.0;
@@ -103,6 +106,7 @@ impl<'a> Estimate<'a> {
     pub(super) fn new(
         source: &'a Source,
         texts: &'a TokenTexts<'a>,
+        content: &Content,
         options: &SiteOptions,
     ) -> Result<Self, SiteError> {
         let scan = &source.atlas.manifest().scan;
@@ -128,19 +132,25 @@ impl<'a> Estimate<'a> {
                 0.0
             }
         };
+        let clients = match options.deepdecipher {
+            true => DEEPDECIPHER,
+            false => 0.0,
+        };
         let page = PAGE + record + BESIDE_PAGE;
-        let n_pages = f64::from(options.pages_for.top).min(n_neurons);
+        let notes = content.notes.keys();
+        let notes = notes.filter(|(model, _)| options.pages_for.notes && model == source.name());
+        let n_pages = (f64::from(options.pages_for.top) + notes.count() as f64).min(n_neurons);
         Ok(Self {
             source,
             texts,
             pages: REST
-                + n_neurons * (page + json + card(false))
+                + n_neurons * (page + json + clients + card(false))
                 + n_tokens * TOKEN
                 + n_positions * POSITION,
             has_hooks: found.iter().any(|(_, (_, has_hooks))| *has_hooks),
             n_neurons,
             beside: REST
-                + n_neurons * (BESIDE_PACKED + json + card(true))
+                + n_neurons * (BESIDE_PACKED + json + clients + card(true))
                 + n_tokens * PACKED_TOKEN
                 + n_positions * PACKED_POSITION
                 + n_pages * page,

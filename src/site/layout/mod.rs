@@ -5,17 +5,21 @@ mod examples;
 mod packed;
 mod pages;
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::content::Content;
 use super::error::SiteError;
 use super::options::{LayoutOption, SiteOptions};
-use super::pack::{Packing, Quality};
+use super::pack::{Packing, Quality, per_file};
 use super::part::ModelPart;
 use super::section::Section;
 use super::source::Source;
 use super::text::texts::TokenTexts;
 use estimate::{Estimate, QUALITIES};
+
+pub(super) use packed::write_said;
 
 /// Neurons that are read at a time, if each has a file of its own.
 const PAGES: usize = 32;
@@ -23,12 +27,12 @@ const PAGES: usize = 32;
 const SAFE: f64 = 0.98;
 
 /// How a model's neurons are stored, and why.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LayoutReport {
     /// Name of the model.
     pub model: String,
     /// `pages` or `packed`
-    pub layout: &'static str,
+    pub layout: Cow<'static, str>,
     /// Whether it has pages and could be packed: its corpus is there.
     pub can_be_packed: bool,
     /// Whether each of its neurons has a card.
@@ -57,7 +61,7 @@ pub(super) fn choose(
     options: &SiteOptions,
 ) -> Result<(Vec<Option<Packing>>, Vec<LayoutReport>), SiteError> {
     let estimates = sources.iter().zip(texts);
-    let estimates = estimates.map(|(source, texts)| Estimate::new(source, texts, options));
+    let estimates = estimates.map(|(source, texts)| Estimate::new(source, texts, content, options));
     let estimates = estimates.collect::<Result<Vec<_>, _>>()?;
     let budget = match options.budget.0 {
         0 => f64::INFINITY,
@@ -70,12 +74,13 @@ pub(super) fn choose(
         let quality = is_packed.then_some(kept);
         let packing = quality.map(|quality| {
             let bytes = estimate.of_neuron(quality)?;
-            Packing::new(source, content, options, quality, bytes)
+            let per_file = per_file(&source.atlas.manifest().scan.model, bytes);
+            Packing::new(source, content, options, quality, per_file)
         });
         packings.push(packing.transpose()?);
         reports.push(LayoutReport {
             model: source.name().to_owned(),
-            layout: if is_packed { "packed" } else { "pages" },
+            layout: if is_packed { "packed" } else { "pages" }.into(),
             can_be_packed: !is_packed && source.corpus().is_some(),
             has_cards: options.has_cards(is_packed),
             pages_bytes: estimate.pages as u64,

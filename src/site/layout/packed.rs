@@ -1,4 +1,4 @@
-//! The layout `packed`: neurons in files of some, without their text, and the text in files of its own.
+//! The layout `packed`: many neurons to a file, without their text, and the text in files of its own.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::examples::{ExampleRecord, HookRecord, ListsRecord, PackedExamples};
 use crate::ids::NeuronId;
 use crate::site::address;
-use crate::site::data::{LayerData, NeuronData};
+use crate::site::data::NeuronData;
 use crate::site::encode::fields::{Detail, Fields};
 use crate::site::encode::record::{RecordHead, RecordWriter};
 use crate::site::error::SiteError;
@@ -76,7 +76,7 @@ pub(super) fn files(
     Ok((file.finish(build)?, hooks.transpose()?))
 }
 
-/// Writes the neurons of a model in files of some.
+/// Writes the neurons of a model, many to a file.
 pub(super) struct Packed<'a> {
     part: ModelPart<'a>,
     packing: &'a Packing,
@@ -101,22 +101,6 @@ struct SaidRecord<'a> {
 }
 
 impl Section for Packed<'_> {
-    fn layer(&self, layer: &LayerData<'_>) -> Result<(), SiteError> {
-        let (part, layer) = (&self.part, layer.layer);
-        let neurons = 0..part.model.d_mlp;
-        let said = neurons.map(|neuron| (neuron, part.documentation(NeuronId { layer, neuron })));
-        let neurons: BTreeMap<_, _> = said.filter(|(_, said)| !said.is_empty()).collect();
-        let name = &part.model.name;
-        let page = neuron::render_shown(part, layer, &self.packing.info(), !neurons.is_empty())?;
-        part.site.write(&address::shown(name, layer), &page)?;
-        if neurons.is_empty() {
-            return Ok(());
-        }
-        let schema = "neuroscope/said/v1";
-        let said = json(&SaidRecord { schema, neurons })?;
-        part.write_json(&format!("{layer}/said.json"), &said)
-    }
-
     fn neurons(&self, neurons: &[NeuronData<'_>]) -> Result<(), SiteError> {
         let Some(first) = neurons.first().map(NeuronData::id) else {
             return Ok(());
@@ -143,8 +127,7 @@ impl Section for Packed<'_> {
             }
             let record = self.records.record(neuron);
             if has_page {
-                let page = neuron::render(&self.part, neuron, &record)?;
-                site.write(&address::neuron(model, neuron.id()), &page)?;
+                neuron::write(&self.part, neuron, &record)?;
             }
             if site.options.neuron_json {
                 site.write(&address::record(model, neuron.id()), &record)?;
@@ -174,4 +157,25 @@ impl Section for Packed<'_> {
             site.write(&address::text(&model.name, at), &bytes)
         })
     }
+}
+
+/// Writes what was said of the neurons of each layer, and the page that shows any of them.
+pub(crate) fn write_said(part: &ModelPart<'_>, packing: &Packing) -> Result<(), SiteError> {
+    let (site, model) = (part.site, part.model);
+    let mut said: BTreeMap<u32, BTreeMap<u32, Documentation<'_>>> = BTreeMap::new();
+    for (id, of_neuron) in part.documented() {
+        let of_layer = said.entry(id.layer).or_default();
+        of_layer.insert(id.neuron, of_neuron);
+    }
+    for layer in 0..model.n_layers {
+        let neurons = said.remove(&layer);
+        let page = neuron::render_shown(part, layer, &packing.info(), neurons.is_some())?;
+        site.write(&address::shown(&model.name, layer), &page)?;
+        if let Some(neurons) = neurons {
+            let schema = "neuroscope/said/v1";
+            let said = json(&SaidRecord { schema, neurons })?;
+            part.write_json(&address::said(layer), &said)?;
+        }
+    }
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! The layout `pages`: a page for every neuron, with its record, and the documents in files of some.
+//! The layout `pages`: a page for every neuron, with its record, and the documents, many to a file.
 
 use rayon::prelude::*;
 
@@ -30,8 +30,7 @@ impl Section for Pages<'_> {
     fn neuron(&self, neuron: &NeuronData<'_>) -> Result<(), SiteError> {
         let (site, model) = (self.part.site, &self.part.model.name);
         let record = self.records.record(neuron);
-        let page = neuron::render(&self.part, neuron, &record)?;
-        site.write(&address::neuron(model, neuron.id()), &page)?;
+        neuron::write(&self.part, neuron, &record)?;
         if site.options.neuron_json {
             site.write(&address::record(model, neuron.id()), &record)?;
         }

@@ -37,10 +37,10 @@ pub struct SiteOptions {
     /// Language of the site's texts.
     #[cfg_attr(feature = "cli", arg(long, value_name = "CODE"))]
     pub language: String,
-    /// How neurons are held.
+    /// How neurons are stored.
     #[cfg_attr(feature = "cli", arg(long, value_enum, value_name = "LAYOUT"))]
     pub layout: LayoutOption,
-    /// How large the site may be, such as `1GB`; `0` for any size. It decides on the layout `auto`, and on how many examples and bits packed neurons have.
+    /// Largest size of the site, such as `1GB`; `0` for no limit. It decides on the layout `auto`, and on how many examples and bits packed neurons have.
     #[cfg_attr(feature = "cli", arg(long, value_name = "BYTES"))]
     pub budget: Size,
     /// Packed neurons that have a page of their own as well: `notes` for those with a note, `top:N` for the first N of the model.
@@ -52,7 +52,7 @@ pub struct SiteOptions {
     /// Whether each neuron's record is also written as a file of its own, `<neuron>.json`.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub neuron_json: bool,
-    /// Whether each neuron has a card, `<neuron>/card.html`: a small page without scripts, for frames of other pages. Unless it is said, not where neurons are packed.
+    /// Whether each neuron has a card, `<neuron>/card.html`: a small page without scripts, for frames of other pages. By default, neurons have cards only where each has a page.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub cards: Option<bool>,
     /// Whether each neuron is also written as DeepDecipher's clients read it, `/api/<model>/all/<layer>/<neuron>`.
@@ -60,7 +60,7 @@ pub struct SiteOptions {
     pub deepdecipher: bool,
 }
 
-/// How a site holds neurons.
+/// How a site stores neurons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
@@ -70,7 +70,7 @@ pub enum LayoutOption {
     Auto,
     /// A page for each.
     Pages,
-    /// Some in a packed file, shown by one page for each layer.
+    /// Many to a file; one page for each layer shows any of them.
     Packed,
 }
 

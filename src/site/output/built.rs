@@ -121,15 +121,19 @@ fn files(root: &Path) -> Result<Vec<(String, u64)>, SiteError> {
 mod tests {
     use std::fs;
 
-    use super::super::Output;
+    use super::super::{Before, Output};
     use super::*;
 
+    fn open_output(root: &Path) -> Result<Output, SiteError> {
+        Output::open(root, &[], Before::read(root)?)
+    }
+
     fn build(root: &Path) {
-        let output = Output::open(root, &[]).unwrap();
+        let output = open_output(root).unwrap();
         for name in ["index.html", "m/0/1.html", ".nojekyll"] {
             output.write(name, name.as_bytes()).unwrap();
         }
-        output.finish().unwrap();
+        output.finish(None).unwrap();
     }
 
     #[test]
@@ -150,7 +154,7 @@ mod tests {
         let size = site.size();
         assert_eq!((size.n_files, size.bytes), (4, 31));
         // it is not built while it is read
-        assert!(matches!(Output::open(root, &[]), Err(SiteError::Busy(_))));
+        assert!(matches!(open_output(root), Err(SiteError::Busy(_))));
     }
 
     #[test]
@@ -168,7 +172,7 @@ mod tests {
         build(root);
         fs::remove_file(root.join("m/0/1.html")).unwrap();
         assert!(matches!(open(), SiteError::Missing(path) if path.ends_with("m/0/1.html")));
-        drop(Output::open(root, &[]).unwrap()); // killed
+        drop(open_output(root).unwrap()); // killed
         assert!(matches!(open(), SiteError::Unfinished(_)));
         build(root);
         fs::write(root.join(".neuroscope-build.json"), "{").unwrap();

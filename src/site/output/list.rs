@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Hash;
 use crate::files::read_at_most;
@@ -30,6 +31,9 @@ struct List {
     schema: String,
     /// For each file, its XXH3 of 128 bits in hexadecimal.
     files: BTreeMap<String, String>,
+    /// What the site was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<Value>,
 }
 
 /// The files that are the site's.
@@ -37,6 +41,8 @@ struct List {
 pub(super) struct Known {
     /// Each with its hash, unless a build that did not end may have changed it.
     pub(super) files: HashMap<String, Option<Hash>>,
+    /// What the last build that ended was made from.
+    pub(super) made: Option<Value>,
     /// The list, if it is there and cannot be read.
     pub(super) unreadable: Option<PathBuf>,
     /// Whether a build has begun that did not end.
@@ -50,6 +56,7 @@ pub(super) fn read(root: &Path) -> Result<Known, SiteError> {
     if let Some(bytes) = read_own(&path)? {
         match serde_json::from_slice::<List>(&bytes) {
             Ok(list) if list.schema == SCHEMA => {
+                known.made = list.made;
                 let hash = |hash: String| Hash::from_str_radix(&hash, 16).ok();
                 let files = list.files.into_iter().map(|(name, of)| (name, hash(of)));
                 known.files = files.filter(|(name, _)| is_inner(name)).collect();
@@ -74,6 +81,7 @@ pub(super) fn read(root: &Path) -> Result<Known, SiteError> {
 pub(super) fn write(
     root: &Path,
     files: impl Iterator<Item = (String, Hash)>,
+    made: Option<Value>,
 ) -> Result<(), SiteError> {
     let path = root.join(LIST);
     let list = List {
@@ -81,6 +89,7 @@ pub(super) fn write(
         files: files
             .map(|(name, hash)| (name, format!("{hash:032x}")))
             .collect(),
+        made,
     };
     let written = serde_json::to_vec(&list).map_err(io::Error::from);
     let written = written.and_then(|json| {

@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
+use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::Value;
 use twox_hash::XxHash3_128;
 
 use super::error::SiteError;
@@ -64,6 +66,50 @@ impl OutputReport {
             largest_file: self.largest.first().cloned().unwrap_or_default(),
             fullest_folder: self.fullest_folder.clone(),
         }
+    }
+}
+
+/// What the last build left in an output folder, which no other build changes as long as this is there.
+pub(super) struct Before {
+    known: Known,
+    lock: Option<File>,
+}
+
+/// Files of the last build, with their hashes and bytes, as they were found.
+pub(super) struct Unchanged(Vec<(String, Hash, u64)>);
+
+impl Before {
+    pub(super) fn read(root: &Path) -> Result<Self, SiteError> {
+        let lock = lock(root)?;
+        let known = list::read(root)?;
+        Ok(Self { known, lock })
+    }
+
+    /// What the last build was made from, if it ended.
+    pub(super) fn made(&self) -> Option<&Value> {
+        self.known
+            .made
+            .as_ref()
+            .filter(|_| !self.known.is_unfinished)
+    }
+
+    /// Its files with some names, if all of them are there and hold what they held.
+    pub(super) fn unchanged(
+        &self,
+        root: &Path,
+        is_meant: impl Fn(&str) -> bool + Sync,
+    ) -> Option<Unchanged> {
+        let files = self.known.files.par_iter();
+        let found = files
+            .filter(|(name, _)| is_meant(name))
+            .map(|(name, hash)| {
+                let path = root.join(name);
+                let is_file = fs::symlink_metadata(&path).is_ok_and(|found| found.is_file());
+                let bytes = is_file.then(|| fs::read(path).ok()).flatten()?;
+                let found = XxHash3_128::oneshot(&bytes);
+                (*hash == Some(found)).then(|| (name.clone(), found, bytes.len() as u64))
+            });
+        found.collect::<Option<Vec<_>>>().map(Unchanged)
     }
 }
 
@@ -136,10 +182,16 @@ pub(super) fn lock(root: &Path) -> Result<Option<File>, SiteError> {
 impl Output {
     /// Opens an output folder, which is made if it is not there. It may be a link to one; no link in it is followed.
     /// `pages` are some that every site has: where nothing was built before, none of them is anybody's.
-    pub(super) fn open(root: &Path, pages: &[&str]) -> Result<Self, SiteError> {
+    pub(super) fn open(root: &Path, pages: &[&str], before: Before) -> Result<Self, SiteError> {
         fs::create_dir_all(root).map_err(|source| SiteError::io("create", root, source))?;
-        let lock = lock(root)?;
-        let before = list::read(root)?;
+        let Before {
+            known: before,
+            lock: held,
+        } = before;
+        let lock = match held {
+            Some(held) => Some(held),
+            None => lock(root)?,
+        };
         if before.files.is_empty() && before.unreadable.is_none() {
             let mut pages = pages.iter().map(|page| root.join(page));
             if let Some(path) = pages.find(|path| fs::symlink_metadata(path).is_ok()) {
@@ -213,6 +265,24 @@ impl Output {
         Ok(())
     }
 
+    /// Keeps files of the last build that this one has not written.
+    pub(super) fn keep(&self, files: Unchanged) -> Result<(), SiteError> {
+        let mut state = self.state();
+        for (name, hash, bytes) in files.0 {
+            if state
+                .now
+                .get(&address_key(&name))
+                .is_some_and(|(now, _)| *now == name)
+            {
+                continue;
+            }
+            state.claim(&name, hash)?;
+            state.weigh(&name, bytes);
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Moves a file out of a page's way that may be somebody's own, since the list of the last build cannot be read.
     fn set_aside(&self, name: &str) -> Result<(), SiteError> {
         let mut state = self.state();
@@ -271,8 +341,9 @@ impl Output {
         written
     }
 
-    /// Removes the files of the last build that this one does not have, and writes the list.
-    pub(super) fn finish(self) -> Result<OutputReport, SiteError> {
+    /// Removes the files of the last build that this one does not have, and writes the list, with what the site was
+    /// `made` from.
+    pub(super) fn finish(self, made: Option<Value>) -> Result<OutputReport, SiteError> {
         let State {
             now,
             largest,
@@ -314,7 +385,7 @@ impl Output {
             }
         }
         report.left.sort_unstable();
-        list::write(&self.root, now.into_values())?;
+        list::write(&self.root, now.into_values(), made)?;
         journal.end()?;
         Ok(report)
     }
@@ -390,12 +461,16 @@ fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn open(root: &Path) -> Result<Output, SiteError> {
+        Output::open(root, &[], Before::read(root)?)
+    }
+
     fn build(root: &Path, files: &[(&str, &str)]) -> Result<OutputReport, SiteError> {
-        let output = Output::open(root, &[])?;
+        let output = open(root)?;
         for (name, text) in files {
             output.write(name, text.as_bytes())?;
         }
-        output.finish()
+        output.finish(None)
     }
 
     #[test]
@@ -465,7 +540,11 @@ mod tests {
     fn nothing_is_left_in_a_folder_that_is_somebodys_site() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("index.html"), "mine").unwrap();
-        let Err(error) = Output::open(dir.path(), &["404.html", "index.html"]) else {
+        let Err(error) = Output::open(
+            dir.path(),
+            &["404.html", "index.html"],
+            Before::read(dir.path()).unwrap(),
+        ) else {
             panic!("it is opened");
         };
         assert!(matches!(error, SiteError::Foreign(_)), "{error}");
@@ -482,7 +561,7 @@ mod tests {
     #[test]
     fn an_interrupted_build_knows_its_own_files_again() {
         let dir = tempfile::tempdir().unwrap();
-        let output = Output::open(dir.path(), &[]).unwrap();
+        let output = open(dir.path()).unwrap();
         output.write("a.html", b"1").unwrap();
         drop(output); // killed: no list was written
         fs::write(dir.path().join(".neuroscope-new-7"), "half").unwrap();

@@ -2,32 +2,29 @@
 
 use libdeflater::{CompressionLvl, Compressor, Crc};
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::columns::{Column, Written, push_length};
+use crate::files::hex;
 use crate::site::error::SiteError;
 
 /// What every packed file begins with.
 const MAGIC: &[u8; 4] = b"NSPK";
 /// The version of the format.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// What the packed files of one build have in common, and those of another have not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BuildId([u8; 8]);
 
 impl BuildId {
-    /// Of what is never written.
+    /// The id of files that are made only to see how large they are.
     pub(crate) const NONE: Self = Self([0; 8]);
 
     /// The id of a build, by all that its packed files depend on.
-    pub(crate) fn of(parts: &[&[u8]]) -> Self {
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
-        }
-        let hash = hash.finalize();
+    pub(crate) fn of(made_of: &Value) -> Self {
+        let hash = Sha256::digest(made_of.to_string());
         let mut id = [0; 8];
         id.copy_from_slice(&hash[..8]);
         Self(id)
@@ -35,7 +32,7 @@ impl BuildId {
 
     /// In hexadecimal digits.
     pub(crate) fn hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 }
 

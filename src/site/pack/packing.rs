@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::file::BuildId;
+use super::file::{BuildId, VERSION};
 use super::text::{TextInfo, TextMap};
 use crate::atlas::facts::RANKED;
 use crate::atlas::{ModelInfo, Summary};
@@ -20,8 +21,16 @@ const FILE_BYTES: f64 = 96_000.0;
 /// Most files of neurons.
 const MOST_FILES: usize = 7168;
 
+/// How many neurons of so many bytes each one file has.
+pub(crate) fn per_file(model: &ModelInfo, bytes: f64) -> usize {
+    let d_mlp = model.d_mlp as usize;
+    let least = (model.n_layers as usize * d_mlp).div_ceil(MOST_FILES);
+    let fit = (FILE_BYTES / bytes.max(1.0)) as usize;
+    fit.max(least).min(d_mlp).max(1)
+}
+
 /// How much is kept of a neuron's examples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Quality {
     /// Examples, each counted once whatever lists have it; all without a number.
     pub(crate) n_examples: Option<usize>,
@@ -64,26 +73,20 @@ pub(crate) struct PackingInfo {
 }
 
 impl Packing {
-    /// Packs a model's neurons, which take so many bytes each.
+    /// Packs a model's neurons, so many to a file.
     pub(crate) fn new(
         source: &Source,
         content: &Content,
         options: &SiteOptions,
         quality: Quality,
-        bytes: f64,
+        per_file: usize,
     ) -> Result<Self, SiteError> {
         let text = TextMap::of(source).ok_or(SiteError::NoCorpusToPack)?;
-        let ModelInfo {
-            n_layers, d_mlp, ..
-        } = source.atlas.manifest().scan.model;
-        let least = (n_layers as usize * d_mlp as usize).div_ceil(MOST_FILES);
-        let per_file = (FILE_BYTES / bytes.max(1.0)) as usize;
-        let per_file = per_file.max(least).min(d_mlp as usize).max(1);
-        let manifest = serde_json::to_vec(source.atlas.manifest()).unwrap_or_default();
-        let settings = serde_json::to_vec(&(quality, per_file)).unwrap_or_default();
-        let version = env!("CARGO_PKG_VERSION").as_bytes();
+        let (manifest, weights) = (source.atlas.manifest(), source.atlas.weights_info());
+        let program = env!("CARGO_PKG_VERSION");
+        let made_of = json!([manifest, weights, quality, per_file, program]);
         Ok(Self {
-            build: BuildId::of(&[&manifest, &settings, version]),
+            build: BuildId::of(&made_of),
             quality,
             per_file,
             text,
@@ -106,7 +109,7 @@ impl Packing {
 
     pub(crate) fn info(&self) -> PackingInfo {
         PackingInfo {
-            version: 1,
+            version: VERSION,
             build: self.build.hex(),
             neurons_per_file: self.per_file,
             n_examples: self.quality.n_examples,

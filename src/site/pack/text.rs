@@ -1,6 +1,7 @@
 //! The text of a corpus in small files, from any of which the whole window of an example can be read.
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::file::{BuildId, PackFile};
 use super::values::Bytes;
@@ -63,8 +64,6 @@ impl TextMap {
         let scan = &source.atlas.manifest().scan;
         let options = &scan.policy.stats;
         let longest_window = u64::from(options.window_before) + u64::from(options.window_after) + 1;
-        let identity = serde_json::json!([scan.corpus, scan.model.tokenizer_sha256, scan.policy]);
-        let identity = identity.to_string().into_bytes();
         let mut starts = vec![0];
         let mut n = 0;
         for doc in 0..corpus.store.n_documents() as u32 {
@@ -74,12 +73,13 @@ impl TextMap {
         let per_file = LEAST_POSITIONS
             .max(n.div_ceil(MOST_FILES))
             .max(longest_window);
-        let sizes = [n, per_file, longest_window].map(u64::to_le_bytes).concat();
+        let (corpus, tokenizer) = (&scan.corpus, &scan.model.tokenizer_sha256);
+        let made_of = json!([corpus, tokenizer, scan.policy, n, per_file, longest_window]);
         Some(Self {
             starts,
             per_file,
             overlap: longest_window,
-            build: BuildId::of(&[&identity, &sizes]),
+            build: BuildId::of(&made_of),
         })
     }
 
@@ -93,9 +93,10 @@ impl TextMap {
         self.starts.last().copied().unwrap_or_default()
     }
 
-    /// Number of files.
+    /// Number of files; documents without positions are in one, too.
     pub(crate) fn n_files(&self) -> u64 {
-        self.n_positions().div_ceil(self.per_file)
+        let least = u64::from(self.starts.len() > 1);
+        self.n_positions().div_ceil(self.per_file).max(least)
     }
 
     pub(crate) fn info(&self) -> TextInfo {

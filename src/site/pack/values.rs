@@ -1,4 +1,4 @@
-//! Values that packed files have otherwise than JSON: with fewer digits, or as bytes. In JSON they are what they stand for.
+//! Values that packed files store differently from JSON: with fewer digits, or as bytes. In JSON they are what they stand for.
 
 use serde::{Serialize, Serializer};
 

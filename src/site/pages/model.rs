@@ -39,15 +39,8 @@ impl LayerDrawing {
     }
 }
 
-/// Writes the model's page and index, and the pages on which its neurons are explored, searched and drawn.
-/// `figures` are those of the weights, if they were analysed.
-pub(crate) fn write(
-    part: &ModelPart<'_>,
-    data: &ModelData,
-    drawings: Vec<LayerDrawing>,
-    figures: &[LayerFigures],
-) -> Result<(), SiteError> {
-    index(part, data, drawings, figures)?;
+/// Writes the pages on which a model's neurons and tokens are explored, searched and drawn.
+pub(crate) fn write_others(part: &ModelPart<'_>) -> Result<(), SiteError> {
     tokens(part)?;
     let (site, model) = (part.site, part.model);
     let name = &model.name;
@@ -75,8 +68,8 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// The model's page and its index.
-fn index(
+/// Writes a model's page and its index. `figures` are those of the weights, if they were analysed.
+pub(crate) fn write(
     part: &ModelPart<'_>,
     data: &ModelData,
     drawings: Vec<LayerDrawing>,

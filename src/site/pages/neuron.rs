@@ -25,8 +25,18 @@ const PLAIN_EXAMPLES: usize = 3;
 /// part of a page, and no template looks into it.
 const RECORD: &str = "\u{1}record\u{1}";
 
+/// Writes a neuron's page.
+pub(crate) fn write(
+    part: &ModelPart<'_>,
+    data: &NeuronData<'_>,
+    record: &[u8],
+) -> Result<(), SiteError> {
+    let name = address::neuron(&part.model.name, data.id());
+    part.site.write(&name, &render(part, data, record)?)
+}
+
 /// A neuron's page with its record.
-pub(crate) fn render(
+fn render(
     part: &ModelPart<'_>,
     data: &NeuronData<'_>,
     record: &[u8],

@@ -40,7 +40,7 @@ pub struct PublishOptions {
     /// Remote of the project's repository to push to.
     #[cfg_attr(feature = "cli", arg(long))]
     pub remote: String,
-    /// Branch to replace by the site.
+    /// Branch to replace with the site.
     #[cfg_attr(feature = "cli", arg(long))]
     pub branch: String,
     /// Message of the commit; the default names the commit of the project.

@@ -1,9 +1,11 @@
 //! Files in which a reader's browser searches for neurons.
 
+mod files;
 mod hash;
 mod lines;
 mod pieces;
 mod postings;
+pub(super) mod said;
 mod units;
 mod words;
 

@@ -7,8 +7,6 @@ use crate::site::text::texts::json_string;
 
 /// Neurons that are kept of each word.
 pub(super) const MOST: usize = 100;
-/// Neurons of which it is said that are listed of each word.
-pub(super) const MOST_SAID: usize = 1000;
 
 /// How a neuron has a word. The best are the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,8 +48,6 @@ pub(super) struct Word {
     best: BinaryHeap<Posting>,
     /// That one, if there are as many as are kept: most postings are worse and go no further.
     worst: Option<Posting>,
-    /// Neurons of which something is said with this word.
-    said: Vec<u32>,
 }
 
 impl Word {
@@ -76,12 +72,7 @@ impl Word {
         self.worst = worst.filter(|_| self.best.len() == MOST);
     }
 
-    /// Adds a neuron about which something was written with the word.
-    pub(super) fn add_said(&mut self, flat: u32) {
-        self.said.push(flat);
-    }
-
-    /// JSON: the word, how many neurons have it, the best of them, and those about which something was written with it.
+    /// JSON: the word, how many neurons have it, and the best of them.
     pub(super) fn json(&self) -> String {
         let mut best: Vec<&Posting> = self.best.iter().collect();
         best.sort_unstable();
@@ -91,15 +82,7 @@ impl Word {
             let (flat, fires, holds) = (posting.flat, posting.fires(), posting.holds());
             let _ = write!(json, "{comma}{flat},{fires},{holds},{}", posting.first);
         }
-        json.push(']');
-        if !self.said.is_empty() {
-            let mut said: Vec<u32> = self.said.clone();
-            said.sort_unstable();
-            said.truncate(MOST_SAID);
-            let said: Vec<String> = said.iter().map(u32::to_string).collect();
-            let _ = write!(json, ",[{}]", said.join(","));
-        }
-        json.push(']');
+        json.push_str("]]");
         json
     }
 }

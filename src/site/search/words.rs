@@ -1,27 +1,25 @@
-//! Which neurons have a word in their examples, or in what was said of them: files that a page searches.
+//! Which neurons have a word in their examples: files that a page searches.
 //!
 //! A neuron's most positive and most negative examples count: a word that an example fires on, with at
 //! least half of its peak, or that two examples have. Of the neurons of a word, the best are kept, so that memory and
 //! files grow with the number of words, not of neurons.
 
-use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 
 use crate::atlas::Window;
 
+use super::files::write_files;
 use super::hash::{ByHash, WordHash};
 use super::pieces::{WordPieces, WordPlace, words_of_any, words_of_whole};
-use super::postings::{MOST, MOST_SAID, Posting, Word};
+use super::postings::{MOST, Posting, Word};
 use super::units::{LONGEST, words};
 use crate::site::data::{ExampleTokens, Examples, NeuronData};
 use crate::site::error::SiteError;
 use crate::site::part::ModelPart;
 use crate::site::section::Section;
 
-/// Bytes of a file, unless one word alone has more.
-const FILE_BYTES: usize = 32_000;
 const SCHEMA: &str = "neuroscope/words/v1";
 const FILE_SCHEMA: &str = "neuroscope/word-neurons/v1";
 const SHARDS: usize = 64;
@@ -55,13 +53,6 @@ const ROOM: usize = 1024;
 impl Section for Words<'_> {
     fn neuron(&self, data: &NeuronData<'_>) -> Result<(), SiteError> {
         self.add_examples(data.flat, &data.examples);
-        let documentation = data.documentation;
-        if let Some(note) = documentation.note {
-            self.add_said(data.flat, &format!("{} {}", note.title, note.plain));
-        }
-        for explanation in documentation.explanations {
-            self.add_said(data.flat, &explanation.text);
-        }
         Ok(())
     }
 
@@ -150,18 +141,6 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Adds the words of what is said of a neuron.
-    fn add_said(&self, flat: u32, said: &str) {
-        let words = words(said).into_iter();
-        let words: HashSet<String> = words
-            .filter(|word| word.chars().count() <= LONGEST)
-            .collect();
-        for word in words {
-            let hash = WordHash::of(&word).value;
-            self.with(hash, || Some(word), |word| word.add_said(flat));
-        }
-    }
-
     fn with(&self, hash: u64, text: impl FnOnce() -> Option<String>, add: impl FnOnce(&mut Word)) {
         let shard = &self.shards[hash as usize % SHARDS];
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,43 +153,26 @@ impl<'a> Words<'a> {
     /// Writes the files.
     fn write(self) -> Result<(), SiteError> {
         let (part, model) = (self.part, self.part.model);
-        let write = |file: &str, json: String| part.write_json(file, json.as_bytes());
         let shards = self.shards.into_iter();
         let shards = shards.map(|shard| shard.into_inner().unwrap_or_else(PoisonError::into_inner));
         let words = shards.flat_map(ByHash::into_values);
         let mut words: Vec<Word> = words.filter(|word| !word.text.is_empty()).collect();
         words.sort_unstable_by(|a, b| a.text.encode_utf16().cmp(b.text.encode_utf16()));
         let n_words = words.len();
-        let mut firsts: Vec<String> = Vec::new();
-        let mut file = String::new();
-        let close = |file: &mut String, n: usize| {
-            let bytes = format!("{{\"schema\":\"{FILE_SCHEMA}\",\"words\":[{file}]}}\n");
-            file.clear();
-            write(&format!("words/{n}.json"), bytes)
-        };
-        for word in words {
+        let entries = words.into_iter().map(|word| {
             let entry = word.json();
-            if !file.is_empty() && file.len() + entry.len() > FILE_BYTES {
-                close(&mut file, firsts.len() - 1)?;
-            }
-            match file.is_empty() {
-                true => firsts.push(word.text),
-                false => file.push(','),
-            }
-            file.push_str(&entry);
-        }
-        if !file.is_empty() {
-            close(&mut file, firsts.len() - 1)?;
-        }
+            (word.text, entry)
+        });
+        let file = |n: usize| format!("words/{n}.json");
+        let firsts = write_files(part, FILE_SCHEMA, file, entries)?;
         let index = json!({
             "schema": SCHEMA,
             "model": model.name,
             "d_mlp": model.d_mlp,
             "n_words": n_words,
             "most": MOST,
-            "most_said": MOST_SAID,
             "files": firsts,
         });
-        write("words/index.json", format!("{index}\n"))
+        part.write_json("words/index.json", format!("{index}\n").as_bytes())
     }
 }

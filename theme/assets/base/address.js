@@ -62,6 +62,8 @@ export const FILES = {
   tokenNames: (i) => `tokens/names-${i}.json`,
   words: "words/index.json",
   wordsIn: (i) => `words/${i}.json`,
+  saidWords: "words/said.json",
+  saidWordsIn: (i) => `words/said-${i}.json`,
 };
 
 /** The name of a file of a packed model: JSON in gzip, or packed records. */

@@ -20,7 +20,7 @@ export const shape = (name, attributes = {}, ...children) => fill(document.creat
 /** Whether a key was pressed with another, which is a command to the browser. */
 export const hasModifier = (event) => event.altKey || event.ctrlKey || event.metaKey || event.shiftKey;
 
-/** Calls `draw` once when a node comes near to what is seen of the page. */
+/** Calls `draw` once, when a node comes near the part of the page that is in view. */
 export function whenSeen(node, draw) {
   const observer = new IntersectionObserver((entries) => {
     if (!entries.some(({ isIntersecting }) => isIntersecting)) return;

@@ -5,8 +5,8 @@ import { element, hasModifier } from "./dom.js";
 const STEPS = { ArrowLeft: (at) => at - 1, ArrowRight: (at) => at + 1, Home: () => 0, End: () => -1 };
 
 /**
- * Tabs `{id, label, title, panel, kind}`, whose panels are on the page already; the kind is a class. Returns the row of tabs and what selects one by its id;
- * `selected` is called with each that is selected, and whether the reader chose it; its answer is that of selecting.
+ * Tabs `{id, label, title, panel, kind}`, whose panels are on the page already; the kind is a class. Returns the row of tabs, and a function that selects one by its id.
+ * `selected(id, isChosen)` is called with each tab that is selected, and says whether the reader chose it; the function returns what it returns.
  */
 export function tabRow(name, tabs, selected) {
   const buttons = new Map(tabs.map(({ id, label, title, kind }) => [id,

@@ -198,7 +198,7 @@ export async function dataOf(packed) {
 /** The records of a packed file, and the build that it is of. Throws what is wrong with it. */
 export async function recordsOf(packed) {
   const bytes = await unpacked(packed);
-  if (!isPack(bytes) || bytes.length < HEAD) throw new Error("it is no packed file, or cut off");
+  if (!isPack(bytes) || bytes.length < HEAD) throw new Error("it is not a packed file, or it is cut off");
   const head = new DataView(bytes.buffer, bytes.byteOffset, HEAD);
   const version = head.getUint8(4);
   if (version !== VERSION) throw new Error(`it is of version ${version}, and this page reads ${VERSION}`);

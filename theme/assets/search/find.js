@@ -33,7 +33,7 @@ export function choose(asked, firsts, most = MOST_FILES) {
 
 const better = (a, b) => b.fires - a.fires || b.holds - a.holds || a.flat - b.flat;
 
-/** The neurons with any of some words, which are entries of words files. */
+/** The neurons with any of some words, by their entries. */
 export function anyOf(entries) {
   const neurons = new Map();
   for (const [, , list] of entries) {
@@ -43,7 +43,7 @@ export function anyOf(entries) {
       if (!before || better(now, before) < 0) neurons.set(flat, now);
     }
   }
-  const notes = new Set(entries.flatMap(([, , , notes = []]) => notes));
+  const notes = new Set(entries.flatMap(([, , , notes]) => notes));
   const cut = entries.some(([, n, list]) => n > list.length / OF_NEURON);
   return { neurons, notes, cut, n: entries.length === 1 ? entries[0][1] : neurons.size };
 }
@@ -58,18 +58,38 @@ export function allOf(sets) {
   return { neurons: neurons.sort(better), notes: notes.sort((a, b) => a - b) };
 }
 
-/** The entry of a word, or, where there is none and its beginning will do, those of the words that begin with it. */
-async function lookUp(read, firsts, word, most) {
-  const wordsIn = async (file) => (file < 0 ? [] : (await read(FILES.wordsIn(file))).words);
-  const exact = (await wordsIn(fileOf(firsts, word))).find(([text]) => text === word);
-  if (exact || most === 0) return { word, exact: true, entries: exact ? [exact] : [], all: true };
-  const files = filesOfBeginning(firsts, word);
+/** The entry of a word in some files, whose first words are `firsts`. */
+async function entryOf(wordsIn, firsts, word) {
+  const file = fileOf(firsts, word);
+  return file < 0 ? undefined : (await wordsIn(file)).find(([text]) => text === word);
+}
+
+/** The entries of the words that begin with a text, and whether these are all. */
+async function entriesOfBeginning(wordsIn, firsts, beginning, most) {
+  const files = filesOfBeginning(firsts, beginning);
   const entries = [];
   let done = 0;
   while (done < Math.min(most, files.length) && entries.length < ENOUGH) {
-    entries.push(...(await wordsIn(files[done++])).filter(([text]) => text.startsWith(word)));
+    entries.push(...(await wordsIn(files[done++])).filter(([text]) => text.startsWith(beginning)));
   }
-  return { word, exact: false, entries, all: done === files.length };
+  return { entries, all: done === files.length };
+}
+
+/** Entries of words of examples, `[word, number of neurons, neurons]`, with the neurons of which something is said with the word, `[word, neurons]`, behind. */
+function together(examples, said) {
+  const notes = new Map(said);
+  const only = said.filter(([word]) => !examples.some(([other]) => other === word));
+  return [...examples.map(([word, ...of]) => [word, ...of, notes.get(word) ?? []]), ...only.map(([word, of]) => [word, 0, [], of])];
+}
+
+/** The entry of a word, or, where there is none and its beginning will do, those of the words that begin with it. */
+async function lookUp(kinds, word, most) {
+  const found = await Promise.all(kinds.map(({ wordsIn, files }) => entryOf(wordsIn, files, word)));
+  const [examples, said] = found.map((entry) => (entry ? [entry] : []));
+  const exact = together(examples, said);
+  if (exact.length > 0 || most === 0) return { word, exact: true, entries: exact, all: true };
+  const [begun, noted] = await Promise.all(kinds.map(({ wordsIn, files }) => entriesOfBeginning(wordsIn, files, word, most)));
+  return { word, exact: false, entries: together(begun.entries, noted.entries), all: begun.all };
 }
 
 const NOTHING = { found: [], left: [], neurons: [], notes: [], n: 0 };
@@ -78,15 +98,20 @@ const NOTHING = { found: [], left: [], neurons: [], notes: [], n: 0 };
 export async function findNeurons(read, text) {
   const asked = [...new Set(words(text))];
   if (asked.length === 0) return NOTHING;
-  const { files, most, most_said } = await read(FILES.words);
-  const { chosen, left } = choose(asked, files);
+  const [examples, said] = await Promise.all([FILES.words, FILES.saidWords].map(read));
+  const kinds = [
+    { ...examples, wordsIn: async (file) => (await read(FILES.wordsIn(file))).words },
+    { ...said, wordsIn: async (file) => (await read(FILES.saidWordsIn(file))).words },
+  ];
+  const { most } = examples;
+  const { chosen, left } = choose(asked, examples.files);
   // the last may be in the middle of being typed
   const beginnings = (word) => (word !== asked.at(-1) ? 0 : chosen.length === 1 ? MOST_FILES : 1);
-  const found = await Promise.all(chosen.map((word) => lookUp(read, files, word, beginnings(word))));
+  const found = await Promise.all(chosen.map((word) => lookUp(kinds, word, beginnings(word))));
   const sets = found.map(({ entries }) => anyOf(entries));
   const { neurons, notes } = allOf(sets);
   const some = sets.some(({ cut }) => cut) || found.some(({ all }) => !all);
-  const someNotes = found.some(({ entries }) => entries.some(([, , , said = []]) => said.length >= most_said));
+  const someNotes = found.some(({ entries }) => entries.some(([, , , notes]) => notes.length >= said.most));
   return { found, left, most, some, someNotes, neurons, notes, n: sets.length === 1 ? sets[0].n : neurons.length };
 }
 

@@ -1,0 +1,223 @@
+import { parseQuery } from "../read/tokensearch.eb9adfe1.js";
+const SCHEMA = "neuroscope/explore/v1";
+const DECADE = 900; // numbers of three digits
+const WHOLE = 999_000; // whole numbers of four to six digits
+export async function readTable(bytes) {
+const packed = bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8;
+if (!packed) return parseTable(bytes);
+const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+return parseTable(new Uint8Array(await new Response(stream).arrayBuffer()));
+}
+export function parseTable(bytes) {
+const length = bytes.length < 4 ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+if (length === 0 || 4 + length > bytes.length) throw new Error("it is cut off");
+const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+if (header.schema !== SCHEMA) throw new Error(`its schema is ${header.schema}, not ${SCHEMA}`);
+const body = bytes.subarray(4 + length);
+const { n_neurons, tokens = [] } = header;
+const codesOf = ({ offset, bytes: nPlanes }) => {
+const planes = body.subarray(offset, offset + nPlanes * n_neurons);
+if (planes.length < nPlanes * n_neurons) throw new Error("it is cut off");
+return joined(planes, n_neurons, nPlanes);
+};
+const columns = header.columns.map((column) => ({
+...column, codes: codesOf(column), ...(column.order && { order: codesOf(column.order) }), ...(column.kind === "token" && { tokens }),
+}));
+return { ...header, columns, byName: new Map(columns.map((column) => [column.name, column])) };
+}
+function joined(planes, n, bytes) {
+if (bytes === 1) return planes;
+const codes = bytes === 2 ? new Uint16Array(n) : new Uint32Array(n);
+for (let plane = 0; plane < bytes; plane++) {
+const [from, shift] = [plane * n, 8 * plane];
+for (let i = 0; i < n; i++) codes[i] |= planes[from + i] << shift;
+}
+return codes;
+}
+export const ofKind = (table, kind) => table.columns.filter((column) => column.kind === kind);
+const decimal = (m, e) => (e < 0 ? m / 10 ** -e : m * 10 ** e);
+export function valueOf({ first, exponent, unit }, code) {
+if (code === 0) return null;
+const n = first + code - 1;
+const size = Math.abs(n);
+if (size === 0) return 0;
+const shift = unit === "share" ? 4 : 2; // shares are in per cent
+const ofThree = (step, from) => decimal(100 + (step % DECADE), from + Math.floor(step / DECADE) - shift);
+const thousand = (3 - exponent) * DECADE + 1;
+const over = size - thousand - WHOLE;
+const magnitude = size < thousand ? ofThree(size - 1, exponent) : over < 0 ? decimal(1000 + size - thousand, 2 - shift) : ofThree(over, 6);
+return Math.sign(n) * magnitude;
+}
+const extents = new WeakMap();
+export function extentOf({ codes }) {
+if (!extents.has(codes)) {
+let [first, last] = [Infinity, 1];
+for (const code of codes) {
+if (code > last) last = code;
+if (code > 0 && code < first) first = code;
+}
+extents.set(codes, [Math.min(first, last), last]);
+}
+return extents.get(codes);
+}
+export function countsOf(codes, last) {
+const counts = new Uint32Array(last + 1);
+for (let i = 0; i < codes.length; i++) counts[codes[i]]++;
+return counts;
+}
+function firstCode(last, holds) {
+let [from, until] = [1, last + 1];
+while (from < until) {
+const middle = (from + until) >> 1;
+if (holds(middle)) until = middle;
+else from = middle + 1;
+}
+return from;
+}
+export function codeRange(column, [min, max]) {
+const [, most] = extentOf(column);
+const first = min === null ? 1 : firstCode(most, (code) => valueOf(column, code) >= min);
+const last = max === null ? most : firstCode(most, (code) => valueOf(column, code) > max) - 1;
+return [first, last];
+}
+const CALLED = { at_starts: "fires at starts", at_starts_either: "fires at starts on either side", both_sides: "both sides alike" };
+export const calledOf = (flag) => CALLED[flag] ?? flag;
+export function hasFlag(table, name) {
+const column = ofKind(table, "flags").find(({ flags }) => flags.includes(name));
+const bit = column ? 1 << column.flags.indexOf(name) : 0;
+return bit === 0 ? () => false : (flat) => (column.codes[flat] & bit) !== 0;
+}
+export function flagsAsked({ byName }, { flags, sort }) {
+const unranked = byName.get(sort.by)?.unranked;
+return flags.at_starts === false && unranked ? { [unranked]: false, ...flags } : flags;
+}
+const OPPOSITE = { promoted: "suppressed", suppressed: "promoted" };
+function acceptedNumbers(column, range) {
+const [first, last] = codeRange(column, range);
+const accepted = new Uint8Array(extentOf(column)[1] + 1);
+return first > last ? accepted : accepted.fill(1, first, last + 1);
+}
+function acceptedCategories({ categories }, names) {
+const accepted = new Uint8Array(categories.length + 1);
+for (const name of names) accepted[categories.indexOf(name) + 1] = 1; // none, which is no category, is 0
+return accepted;
+}
+function acceptedFlags({ flags, bytes }, asked) {
+const accepted = new Uint8Array(256 ** bytes).fill(1);
+flags.forEach((name, bit) => {
+if (name in asked) accepted.forEach((_, code) => (accepted[code] &= Number(Boolean(code & (1 << bit)) === asked[name])));
+});
+return accepted;
+}
+function acceptedTokens({ tokens }, typed) {
+const { text = typed, caseCounts = text !== text.toLowerCase() } = parseQuery(typed);
+const sought = caseCounts ? text : text.toLowerCase();
+const accepted = new Uint8Array(tokens.length + 1);
+tokens.forEach((token, i) => (accepted[i + 1] = Number((caseCounts ? token : token.toLowerCase()).includes(sought))));
+return accepted;
+}
+export function flatRange({ n_layers, d_mlp }, [first, last] = [null, null]) {
+const from = Math.max(0, Math.ceil(first ?? 0));
+const until = Math.min(n_layers, Math.floor(last ?? n_layers) + 1);
+return [from * d_mlp, Math.max(from, until) * d_mlp];
+}
+function narrow(keep, codes, accepted, from, until) {
+for (let i = from; i < until; i++) keep[i] &= accepted[codes[i]];
+}
+export function kept(table, query, ranks) {
+const { byName, n_neurons } = table;
+const keep = new Uint8Array(n_neurons);
+const [from, until] = flatRange(table, query.ranges.layer);
+keep.fill(1, from, until);
+const by = (column, accepted) => narrow(keep, column.codes, accepted, from, until);
+for (const [name, range] of Object.entries(query.ranges)) {
+if (byName.has(name)) by(byName.get(name), acceptedNumbers(byName.get(name), range));
+}
+for (const [name, names] of Object.entries(query.categories)) by(byName.get(name), acceptedCategories(byName.get(name), names));
+const flags = flagsAsked(table, query);
+for (const column of ofKind(table, "flags")) {
+if (column.flags.some((name) => name in flags)) by(column, acceptedFlags(column, flags));
+}
+if (query.token) {
+const has = new Uint8Array(n_neurons);
+for (const column of ofKind(table, "token")) {
+if (query.token.of !== "any" && query.token.of !== column.name) continue;
+const [{ codes }, accepted] = [column, acceptedTokens(column, query.token.text)];
+for (let i = from; i < until; i++) has[i] |= accepted[codes[i]];
+}
+const opposite = byName.get(OPPOSITE[query.token.of]);
+if (opposite) {
+const [{ codes }, accepted, isBoth] = [opposite, acceptedTokens(opposite, query.token.text), hasFlag(table, "both_sides")];
+for (let i = from; i < until; i++) if (isBoth(i)) has[i] |= accepted[codes[i]];
+}
+for (let i = from; i < until; i++) keep[i] &= has[i];
+}
+if (query.rank) {
+const { best, within } = query.rank;
+const rank = within === "layer" ? ranks.inLayer : ranks.inModel;
+for (let i = from; i < until; i++) keep[i] &= Number(rank[i] > 0 && rank[i] <= best);
+}
+return keep;
+}
+export function orderOf({ codes, order: among }, descending) {
+const [, last] = extentOf({ codes });
+const next = countsOf(codes, last); // for each code: how many have it, then the place of the next that has
+let place = 0;
+for (let step = 1; step <= last + 1; step++) {
+const code = step > last ? 0 : descending ? last + 1 - step : step;
+const n = next[code];
+next[code] = among && !descending && code > 0 ? place + n - 1 : place;
+place += n;
+}
+const order = new Uint32Array(codes.length);
+for (let i = 0; i < codes.length; i++) {
+const code = codes[i];
+if (!among || code === 0) order[next[code]++] = i;
+else order[next[code] + (descending ? among[i] : -among[i])] = i;
+}
+return order;
+}
+function byIndex(n, descending) {
+const order = new Uint32Array(n);
+for (let i = 0; i < n; i++) order[i] = descending ? n - 1 - i : i;
+return order;
+}
+export function ranking(table, { by, descending }) {
+const { byName, n_neurons, n_layers, d_mlp } = table;
+const column = byName.get(by);
+const isLeftOut = hasFlag(table, column?.unranked);
+const order = column ? orderOf(column, descending) : byIndex(n_neurons, descending);
+const [inModel, inLayer] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons)];
+const seen = new Uint32Array(n_layers);
+const equal = column && !column.order ? new Uint32Array(n_layers) : undefined; // ranks that those of the same code have in each layer
+let [n, code, first] = [0, 0, 0];
+for (const flat of order) {
+if (column?.codes[flat] === 0) break;
+if (isLeftOut(flat)) continue;
+const layer = Math.floor(flat / d_mlp);
+n++;
+seen[layer]++;
+if (equal && column.codes[flat] !== code) {
+[code, first] = [column.codes[flat], n];
+equal.fill(0);
+}
+if (equal) equal[layer] ||= seen[layer];
+inModel[flat] = equal ? first : n;
+inLayer[flat] = equal ? equal[layer] : seen[layer];
+}
+return { order, inModel, inLayer };
+}
+export function pick(order, keep) {
+const found = new Uint32Array(order.length);
+let n = 0;
+for (let at = 0; at < order.length; at++) {
+found[n] = order[at]; // written over by the next one, unless it is kept
+n += keep[order[at]];
+}
+return found.subarray(0, n);
+}
+export function tally({ codes, categories }, keep) {
+const counts = new Uint32Array(categories.length + 1);
+for (let i = 0; i < codes.length; i++) counts[codes[i]] += keep[i];
+return counts;
+}

@@ -1,0 +1,165 @@
+import { FILES, folderHere } from "../base/address.d2b61dda.js";
+import { answer, OtherBuild } from "../base/loading.089b0071.js";
+import { recordsOf } from "./pack.d904df39.js";
+const LARGEST_STEP = 127;
+const NOT_FINITE = -128;
+const HOOKS = ["gate", "act", "in"];
+const base64Of = (bytes) => btoa(String.fromCharCode(...bytes));
+const lossy = new TextDecoder("utf-8", { ignoreBOM: true });
+const strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
+const files = new Map(); // by address
+async function load(folder, name, build) {
+const read = async (cache) => recordsOf(new Uint8Array(await (await answer(folder + name, { cache })).arrayBuffer()));
+try {
+let found = await read("default");
+if (found.build !== build) found = await read("reload"); // a copy of before, perhaps
+if (found.build !== build) throw new OtherBuild("the site was built again since this page was loaded");
+return found.records;
+} catch (cause) {
+files.delete(folder + name); // to be tried again
+if (cause instanceof OtherBuild) throw cause;
+throw new Error(`${name} cannot be loaded: ${cause.message}`, { cause });
+}
+}
+function once(folder, name, build) {
+const address = folder + name;
+return files.get(address) ?? files.set(address, load(folder, name, build)).get(address);
+}
+const sixDigits = (value) => Number(value.toPrecision(6));
+function stepsOf(kept, bits) {
+const steps = new Int8Array(kept.buffer, kept.byteOffset, kept.length);
+if (bits >= 8) return steps;
+const largest = 2 ** (bits - 1) - 1;
+return steps.map((step) => (step === NOT_FINITE ? step : Math.round((step * LARGEST_STEP) / largest)));
+}
+function columnsOf(examples, bits) {
+const columns = { sources: [], doc: [], source: [], start: [], peak: [], value: [], scale: [], text: [], lengths: [], values: [] };
+examples.forEach(({ peak, value, hook_post, scale, values, largest, context_starts, hooks }, row) => {
+columns.peak.push(peak);
+columns.value.push(value);
+if (hook_post !== undefined) (columns.hook_post ??= [])[row] = hook_post;
+columns.scale.push(scale ?? sixDigits(Math.fround(Math.fround(Math.abs(value)) / LARGEST_STEP)));
+columns.values.push(stepsOf(values, bits));
+if (largest !== undefined) (columns.largest ??= {})[row] = largest;
+if (hooks) (columns.hooks ??= [])[row] = true; // not loaded yet
+if (context_starts !== undefined) (columns.context_starts ??= {})[row] = context_starts;
+});
+return columns;
+}
+function asJson(record) {
+const spelled = (steps) => (steps === null ? null : base64Of(new Uint8Array(steps.buffer, steps.byteOffset, steps.length)));
+const { hooks: _, ...columns } = record.examples;
+for (const name of ["values", ...HOOKS]) {
+if (columns[name]) columns[name] = columns[name].map(spelled);
+}
+return { ...record, examples: columns };
+}
+const digitsOf = (length) => "z".repeat(Math.floor(length / 35)) + (length % 35).toString(36);
+function tokensIn(record) {
+if (record.ends) return record;
+const starts = [0];
+let [end, more] = [0, false];
+for (const length of record.lengths) {
+end += length;
+more = length === 255;
+if (!more) starts.push(end);
+}
+return Object.assign(record, { ends: starts });
+}
+class PackedModel {
+#folder;
+#packing;
+constructor(folder, packing) {
+this.#folder = folder;
+this.#packing = packing;
+}
+#textFile(at) {
+const { build, positions_per_file, n_positions } = this.#packing.text;
+const last = Math.max(0, Math.ceil(n_positions / positions_per_file) - 1);
+const file = Math.min(Math.floor(at / positions_per_file), last);
+return once(this.#folder, FILES.text(file), build);
+}
+async neuron(layer, neuron) {
+const { build, neurons_per_file, bits } = this.#packing;
+const first = neuron - (neuron % neurons_per_file);
+const records = await once(this.#folder, FILES.neurons(layer, first), build);
+const found = records[neuron - first];
+if (found?.record.layer !== layer || found.record.neuron !== neuron) throw new Error(`${FILES.neurons(layer, first)} does not have neuron ${layer}.${neuron}`);
+const record = { ...found.record, lists: found.lists, examples: columnsOf(found.examples, bits) };
+const fill = (rows) => Promise.all(rows.map((row) => this.#fill(record.examples, row, found.examples[row])));
+const addHooks = async () => {
+const hooks = await once(this.#folder, FILES.hooks(layer, first), build);
+this.#addHooks(record.examples, hooks[neuron - first].examples, bits);
+};
+const whole = async () => {
+await Promise.all([fill([...found.examples.keys()]), ...(found.examples.some((of) => of.hooks) ? [addHooks()] : [])]);
+return asJson(record);
+};
+return { record, fill, addHooks, whole, bits };
+}
+async #fill(columns, row, { at }) {
+if (columns.text[row] !== undefined) return;
+const [file] = await this.#textFile(at);
+const { first, documents, text, ends } = tokensIn(file);
+const { doc, at: begin, source } = documents.findLast((document) => document.at <= at);
+columns.doc[row] = doc;
+columns.start[row] = at - begin;
+if (!columns.sources.includes(source)) columns.sources.push(source);
+columns.source[row] = columns.sources.indexOf(source);
+const from = at - first;
+const until = from + columns.values[row].length;
+const bytes = text.subarray(ends[from], ends[until]);
+columns.text[row] = lossy.decode(bytes);
+columns.lengths[row] = ends.slice(from, until).map((start, i) => digitsOf(ends[from + i + 1] - start)).join("");
+try {
+strict.decode(bytes);
+} catch {
+(columns.bytes ??= {})[row] = base64Of(bytes);
+}
+}
+#addHooks(columns, hooks, bits) {
+for (const name of HOOKS) {
+columns[`${name}_scale`] = hooks.map((of) => of?.[name].scale ?? null);
+columns[name] = hooks.map((of) => (of ? stepsOf(of[name].values, bits) : null));
+hooks.forEach((of, row) => {
+if (of?.[name].largest !== undefined) (columns[`${name}_largest`] ??= {})[row] = of[name].largest;
+});
+}
+}
+async document(read, doc) {
+const { starts } = await read(FILES.starts);
+const begin = starts[doc];
+const [{ documents }] = await this.#textFile(begin);
+const { n_positions, id, source, license } = documents.find((document) => document.doc === doc);
+const { positions_per_file } = this.#packing.text;
+const firsts = [begin];
+for (let next = (Math.floor(begin / positions_per_file) + 1) * positions_per_file; next < begin + n_positions; next += positions_per_file) firsts.push(next);
+const parts = await Promise.all(firsts.map((at) => this.#textFile(at)));
+const tokens = firsts.flatMap((from, i) => {
+const { first, text, ends } = tokensIn(parts[i][0]);
+const until = Math.min(begin + n_positions, firsts[i + 1] ?? Infinity);
+return Array.from({ length: until - from }, (_, n) => text.subarray(ends[from + n - first], ends[from + n + 1 - first]));
+});
+return { doc, id, source, license, tokens };
+}
+}
+const models = new Map(); // by folder
+function packingHere(folder) {
+const own = document.getElementById("packing");
+return own && folder === folderHere() ? JSON.parse(own.textContent) : undefined;
+}
+async function openModel(folder, cache) {
+const packing = packingHere(folder) ?? (await (await answer(folder + FILES.index, { cache })).json()).packing;
+return new PackedModel(folder, packing);
+}
+export async function askModel(folder, ask) {
+if (!models.has(folder)) models.set(folder, openModel(folder));
+try {
+return await ask(await models.get(folder));
+} catch (error) {
+models.delete(folder);
+if (!(error instanceof OtherBuild) || packingHere(folder)) throw error;
+}
+return ask(await openModel(folder, "reload"));
+}
+export const packedDocument = (folder, read, doc) => askModel(folder, (model) => model.document(read, doc));
