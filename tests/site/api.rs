@@ -18,6 +18,7 @@ fn whole_site() -> &'static Project {
         project.scan_here("llama", 20, &["--rank-pre"]);
         project.scan_here("gpt2", 20, &[]);
         project.scan_here("solu", 20, &[]);
+        project.write("content/notes/llama/0/5.md", "It fires on *text*.");
         project.build(&["--neuron-json", "--deepdecipher"]);
     })
 }

@@ -7,6 +7,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::api::check_schemas;
+use super::records::check_links;
 use crate::support::{Project, fail, files, misused, neuroscope, succeed};
 
 const D_MLP: usize = 37;
@@ -212,6 +213,21 @@ fn a_second_build_writes_only_what_changed() {
         assert!(expected.contains(name), "{name}");
     }
     assert!(changed.contains("llama/1/7.html") && changed.contains("llama/1/said.json.gz"));
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let project = scanned();
+    let address = ["--base-url", "https://example.org/atlas/"];
+    let layout = [
+        "--layout",
+        "packed",
+        "--pages-for",
+        "notes,top:3",
+        "--cards",
+    ];
+    build(&project, &[&address[..], &layout].concat());
+    check_links(&project.site(), &["model.html", "random.html"]);
 }
 
 #[test]

@@ -400,7 +400,10 @@ fn only_a_whole_site_that_fits_is_published() {
     fs::remove_file(site.join("compare.html")).unwrap();
     hosted.refused(
         &[],
-        &["compare.html` is missing", "run `neuroscope build` again"],
+        &[
+            "compare.html`, written by the last build, is missing",
+            "run `neuroscope build` again",
+        ],
     );
 }
 

@@ -87,11 +87,12 @@ pub(crate) fn render_shown(
     let (site, model) = (part.site, part.model);
     let name = address::shown(&model.name, layer);
     let title = format!("{} · layer {layer}", model.name);
+    let description = format!("Any neuron of layer {layer} of {}.", model.name);
     let view = NeuronPageView {
         common: Common {
             // it is the page of many neurons, each at an address of its own
             canonical: None,
-            ..site.unlisted(&name, title, String::new())
+            ..site.unlisted(&name, title, description)
         },
         layer,
         hook: part.source.atlas.manifest().scan.policy.hook_in(layer),
