@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { SITE, at, browser, json, listen, page, root } from "./browser.js";
+import { SITE, at, browser, json, listen, page, root, useSite } from "./browser.js";
 import { cellsOf, listsOf, mainOf } from "./record.js";
 import { CLASSES, FLAGS, LEVELS, TOKENS, below, numberColumn, oneOf, packed, random, someColumns, times } from "./tables.js";
 import { axisOf, fittingScale, roundest, ticksOf } from "../../theme/assets/explore/axis.js";
-import { codeRange, extentOf, flatRange, kept, ofKind, parseTable, pick, ranking, readTable, tally, valueOf } from "../../theme/assets/explore/table.js";
+import { codeRange, extentOf, flatRange, kept, ofKind, parseTable, pick, ranking, tally, valueOf } from "../../theme/assets/explore/table.js";
 import * as file from "../../theme/assets/explore/export.js";
 import { parse, serialise, firstQuery } from "../../theme/assets/explore/query.js";
+import { unpacked } from "../../theme/assets/read/pack.js";
 import { number, percent, visible } from "../../theme/assets/read/tokens.js";
 
 const someTable = (n_layers = 5, d_mlp = 83) => parseTable(packed({ n_layers, d_mlp }, someColumns(n_layers * d_mlp)));
@@ -125,7 +126,7 @@ describe("rules", () => {
     const columns = someColumns(n);
     const bytes = packed({ n_layers: 5, d_mlp: 83 }, columns);
     for (const form of [bytes, new Uint8Array(gzipSync(bytes))]) {
-      const table = await readTable(form);
+      const table = parseTable(await unpacked(form));
       assert.equal(table.n_neurons, n);
       columns.forEach((column, i) => assert.deepEqual([...table.columns[i].codes], column.codes, column.name));
       columns.forEach((column, i) => column.order && assert.deepEqual([...table.columns[i].order], column.order, column.name));
@@ -336,7 +337,11 @@ describe("rules", () => {
   });
 });
 
-describe("page", () => {
+for (const layout of ["pages", "packed"]) describe(layout, () => {
+  const isPacked = layout === "packed";
+  if (isPacked) useSite(process.env.PACKED);
+  const inPages = isPacked ? test.skip : test;
+  const ofPacked = isPacked ? test : test.skip;
   const PAGE = "tiny/explore.html";
   const MIN = (label) => `[aria-label="${label}, at least"]`;
   const MAX = (label) => `[aria-label="${label}, at most"]`;
@@ -361,6 +366,9 @@ describe("page", () => {
     const values = times(table.n_neurons, (flat) => value(name, flat)).filter((value) => value !== null).sort((a, b) => a - b);
     return Number(values[Math.floor(share * (values.length - 1))].toPrecision(3));
   };
+  /** A neuron's page, from the model's folder. */
+  const pageOf = (flat) => nameOf(flat).replace(".", isPacked ? "/neuron.html?n=" : "/") + (isPacked ? "" : ".html");
+  const leadsTo = (flat) => page.waitForURL(`${root}tiny/${pageOf(flat)}`);
   const names = () => page.$$eval("#found .id", (links) => links.map((link) => link.textContent));
   const open = async (query = "", at = PAGE) => {
     await page.goto("about:blank");
@@ -376,9 +384,11 @@ describe("page", () => {
     assert.deepEqual(await names(), flats.slice(0, 50).map(nameOf));
     return flats;
   };
+  /** All that the query needs has come. */
+  const settled = () => page.waitForFunction(() => document.getElementById("count").textContent !== "Loading…" && !document.querySelector("#explore [aria-busy=true]"));
   const asked = () => parse(new URL(page.url()).search, table);
 
-  test("the file has what the layers' files have", async () => {
+  inPages("the file has what the layers' files have", async () => {
     let compared = 0;
     for (let layer = 0; layer < table.n_layers; layer++) {
       const { columns, dead, rare, at_starts, at_starts_either, sides, weights } = await json(`tiny/${layer}/index.json`);
@@ -402,7 +412,7 @@ describe("page", () => {
     assert.ok(compared >= 20 * table.n_layers, `${compared} columns`);
   });
 
-  test("ranks are those of the neurons' pages", async () => {
+  inPages("ranks are those of the neurons' pages", async () => {
     const ranked = ofKind(table, "number").filter(({ order }) => order);
     assert.ok(ranked.length >= 8);
     const ranks = new Map(ranked.map(({ name }) => [name, ranking(table, { by: name, descending: true })]));
@@ -426,7 +436,7 @@ describe("page", () => {
     }
   });
 
-  test("a line has the whole character at the peak, and the text around it", async () => {
+  inPages("a line has the whole character at the peak, and the text around it", async () => {
     let cut = 0;
     for (let flat = 0; flat < table.n_neurons; flat++) {
       const record = await recordOf(flat);
@@ -455,6 +465,7 @@ describe("page", () => {
     const flats = await shows(query);
     assert.equal(at(), PAGE);
     const { by } = query.sort;
+    await settled();
     const rows = await page.$$eval("#found .neuron", (rows) => rows.map((row) => [
       row.querySelector(".id").getAttribute("href"), row.querySelector(".value").textContent, row.querySelector(".rank").textContent,
       [...row.querySelectorAll(".tag")].map((tag) => tag.textContent),
@@ -463,7 +474,7 @@ describe("page", () => {
       const inLayer = flats.slice(0, i + 1).filter((flat) => Math.floor(flat / table.d_mlp) === Math.floor(flats[i] / table.d_mlp)).length;
       const categories = ofKind(table, "category").filter(({ name }) => name !== "side").map((column) => has(column, flats[i])).filter((name) => name !== null);
       const flags = flagsOf(flats[i]).map((flag) => ({ at_starts_either: "weaker side fires at starts", both_sides: "both sides alike" })[flag] ?? flag);
-      assert.deepEqual(row, [`../tiny/${nameOf(flats[i]).replace(".", "/")}.html`, format(by, flats[i]), `#${i + 1} in model, #${inLayer} in layer`, [...categories, ...flags]]);
+      assert.deepEqual(row, [`../tiny/${pageOf(flats[i])}`, format(by, flats[i]), `#${i + 1} in model, #${inLayer} in layer`, [...categories, ...flags]]);
     });
     const signs = await page.$$eval("#found .neuron .side", (signs) => signs.map((sign) => sign.textContent));
     assert.deepEqual(signs, flats.slice(0, 50).map((flat) => (flagsOf(flat).includes("both_sides") ? "(±)" : has(column("side"), flat) === "negative" ? "(−)" : "(+)")));
@@ -479,7 +490,7 @@ describe("page", () => {
     }
   });
 
-  test("neurons that fire at starts are left out, which is said, and can be put back", async () => {
+  inPages("neurons that fire at starts are left out, which is said, and can be put back", async () => {
     const bytes = gunzipSync(await readFile(`${SITE}/tiny/explore.bin.gz`));
     const { flags, offset } = column("flags");
     const start = 4 + bytes.readUInt32LE(0) + offset;
@@ -652,7 +663,7 @@ describe("page", () => {
     const query = parse("?kurtosis=..100000&sort=kurtosis", table);
     const flats = await shows(query);
     await page.click("#found .id");
-    await page.waitForURL(`**/${nameOf(flats[0]).replace(".", "/")}.html`);
+    await leadsTo(flats[0]);
     await page.goBack();
     await shows(query);
     // an address of the same page, as the skip link makes one
@@ -675,7 +686,7 @@ describe("page", () => {
     const most = quantile("kurtosis", 0.6);
     await page.fill(MAX(label("kurtosis")), String(most));
     const flats = await shows({ ...query, ranges: { layer: [1, 1], kurtosis: [null, most] } }, table.d_mlp);
-    assert.equal(await page.getAttribute("#found .id", "href"), `../../tiny/${nameOf(flats[0]).replace(".", "/")}.html`);
+    assert.equal(await page.getAttribute("#found .id", "href"), `../../tiny/${pageOf(flats[0])}`);
     await page.click("text=All layers");
     await page.waitForURL(`${root}${PAGE}?kurtosis=..${most}&sort=neuron`);
     await shows({ ...query, ranges: { kurtosis: [null, most] } });
@@ -744,7 +755,7 @@ describe("page", () => {
     const does = lines[best].slice(4).find(Boolean); // once the pointer rests
     await page.waitForFunction((all) => document.getElementById("scatter-text").textContent === all, `${says} · ${visible(does)}`);
     await page.mouse.click(box.x + x, box.y + y);
-    await page.waitForURL(`**/${nameOf(best).replace(".", "/")}.html`);
+    await leadsTo(best);
     await page.goBack();
     await shows(query);
     await page.focus("#scatter canvas");
@@ -757,7 +768,7 @@ describe("page", () => {
     assert.match(await page.textContent("#scatter-text"), /^Coloured/);
     await page.keyboard.press("End");
     await page.keyboard.press("Enter");
-    await page.waitForURL(`**/${nameOf(order.at(-1)).replace(".", "/")}.html`);
+    await leadsTo(order.at(-1));
   });
 
   test("axes and scales are chosen, and in the address", async () => {
@@ -788,7 +799,7 @@ describe("page", () => {
     }
   });
 
-  test("what cannot be loaded is said", async () => {
+  inPages("what cannot be loaded is said", async () => {
     const quiet = await browser.newPage(); // a missing file is an error in the console as well
     await quiet.route("**/explore.bin.gz", (route) => route.fulfill({ status: 503, body: "" }));
     await quiet.goto(root + PAGE);
@@ -809,7 +820,7 @@ describe("page", () => {
     await quiet.close();
   });
 
-  test("nothing moves while the numbers come", async () => {
+  inPages("nothing moves while the numbers come", async () => {
     await page.route("**/explore.bin.gz", async (route) => {
       await new Promise((resolve) => setTimeout(resolve, 300));
       await route.continue();

@@ -13,15 +13,22 @@ import { number, visible } from "../read/tokens.js";
 const NEAR = "300px";
 
 /** A neuron as an item of a list. `facts` (text or nodes) stand beside its link, `tags` (text) below its line; `hash` is where it leads on the neuron's page. */
-export function neuronRow({ flat, d_mlp, folder, hash = "", facts = [], tags = [], lineOf }) {
+export function neuronRow({ flat, d_mlp, folder, hash = "", facts, tags, lineOf }) {
   const [layer, neuron] = placeOf(flat, d_mlp);
   const link = element("a", { class: "id", href: neuronPage(folder, layer, neuron, hash) }, `${layer}.${neuron}`);
   const row = element("li", { class: "neuron" },
-    element("p", { class: "about" }, link, ...facts.flatMap((fact) => [" ", fact])),
+    element("p", { class: "about" }, link, element("span", { class: "facts" })),
     element("p", { class: "line" }),
-    element("p", { class: "beneath" }, ...tags.flatMap((tag) => [element("span", { class: "tag" }, tag), " "])));
+    element("p", { class: "beneath" }, element("span", { class: "tags" })));
+  dress(row, { facts, tags });
   whenNear(row, () => fill(row, lineOf(flat)));
   return row;
+}
+
+/** Puts facts and tags into a row, in place of those that it has. */
+export function dress(row, { facts = [], tags = [] }) {
+  row.querySelector(".facts").replaceChildren(...facts.flatMap((fact) => [" ", fact]));
+  row.querySelector(".tags").replaceChildren(...tags.flatMap((tag) => [element("span", { class: "tag" }, tag), " "]));
 }
 
 async function fill(row, coming) {

@@ -58,6 +58,15 @@ export class Scatter {
     this.#choose(-1);
   }
 
+  /** Shows nothing: an axis is not there. */
+  clear() {
+    this.#view = undefined;
+    clearTimeout(this.#resting);
+    this.#canvas.getContext("2d").clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+    this.#text.textContent = this.#idle;
+    this.#figure.querySelector("[data-missing]").textContent = "";
+  }
+
   // places
 
   #left(place) {
@@ -293,12 +302,13 @@ export class Scatter {
 
   #listen() {
     const canvas = this.#canvas;
-    canvas.addEventListener("pointerdown", (event) => this.#pressed(event));
-    canvas.addEventListener("pointermove", (event) => this.#moved(event));
-    canvas.addEventListener("pointerup", (event) => this.#released(event));
-    canvas.addEventListener("pointercancel", () => this.#leave());
-    canvas.addEventListener("pointerleave", () => this.#drag || this.#leave());
-    canvas.addEventListener("keydown", (event) => this.#pressedKey(event));
+    const on = (name, work) => canvas.addEventListener(name, (event) => this.#view && work(event));
+    on("pointerdown", (event) => this.#pressed(event));
+    on("pointermove", (event) => this.#moved(event));
+    on("pointerup", (event) => this.#released(event));
+    on("pointercancel", () => this.#leave());
+    on("pointerleave", () => this.#drag || this.#leave());
+    on("keydown", (event) => this.#pressedKey(event));
     const again = () => {
       if (!this.#view) return;
       this.#measure();

@@ -1,4 +1,5 @@
-// The columns of all neurons of a model (explore.bin.gz), and which neurons a query keeps, in which order.
+// The columns of all neurons of a model, and which neurons a query keeps, in which order. A column has its `codes` once it is loaded
+// (columns.js); one without them filters nothing and orders nothing.
 //
 // Filters never decode a neuron's value: what a query accepts is worked out once for each code that a column can have,
 // and the order of a column is counted, not compared.
@@ -9,15 +10,10 @@ const SCHEMA = "neuroscope/explore/v1";
 const DECADE = 900; // numbers of three digits
 const WHOLE = 999_000; // whole numbers of four to six digits
 
-/** The bytes of explore.bin.gz, unpacked by the host or not, as a table. */
-export async function readTable(bytes) {
-  const packed = bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8;
-  if (!packed) return parseTable(bytes);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return parseTable(new Uint8Array(await new Response(stream).arrayBuffer()));
-}
+/** What a header says, with its columns also by name. */
+export const tableOf = (header, columns) => ({ ...header, columns, byName: new Map(columns.map((column) => [column.name, column])) });
 
-/** The unpacked bytes as a table: the header, with `codes` in each column and the columns by name. */
+/** The unpacked bytes of explore.bin.gz as a table, with `codes` in each column. */
 export function parseTable(bytes) {
   const length = bytes.length < 4 ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   if (length === 0 || 4 + length > bytes.length) throw new Error("it is cut off");
@@ -33,11 +29,11 @@ export function parseTable(bytes) {
   const columns = header.columns.map((column) => ({
     ...column, codes: codesOf(column), ...(column.order && { order: codesOf(column.order) }), ...(column.kind === "token" && { tokens }),
   }));
-  return { ...header, columns, byName: new Map(columns.map((column) => [column.name, column])) };
+  return tableOf(header, columns);
 }
 
 /** Codes from their planes of bytes, the lowest first. */
-function joined(planes, n, bytes) {
+export function joined(planes, n, bytes) {
   if (bytes === 1) return planes;
   const codes = bytes === 2 ? new Uint16Array(n) : new Uint32Array(n);
   for (let plane = 0; plane < bytes; plane++) {
@@ -67,8 +63,9 @@ export function valueOf({ first, exponent, unit }, code) {
 }
 
 const extents = new WeakMap();
-/** The smallest and the largest code that a number column has. */
-export function extentOf({ codes }) {
+/** The smallest and the largest code that a number column has, which a header may say. */
+export function extentOf({ codes, extent }) {
+  if (extent) return extent;
   if (!extents.has(codes)) {
     let [first, last] = [Infinity, 1];
     for (const code of codes) {
@@ -114,7 +111,7 @@ export const calledOf = (flag) => CALLED[flag] ?? flag;
 export function hasFlag(table, name) {
   const column = ofKind(table, "flags").find(({ flags }) => flags.includes(name));
   const bit = column ? 1 << column.flags.indexOf(name) : 0;
-  return bit === 0 ? () => false : (flat) => (column.codes[flat] & bit) !== 0;
+  return bit === 0 ? () => false : (flat) => column.codes !== undefined && (column.codes[flat] & bit) !== 0;
 }
 
 /** The flags that a query asks for: who leaves out neurons that fire at starts leaves out all that rankings in its order do. */
@@ -123,6 +120,31 @@ export function flagsAsked({ byName }, { flags, sort }) {
   return flags.at_starts === false && unranked ? { [unranked]: false, ...flags } : flags;
 }
 
+const isLoaded = (column) => column?.codes !== undefined;
+
+const flagColumns = (table, names) => ofKind(table, "flags").filter(({ flags }) => flags.some((name) => names.includes(name)));
+
+/** Columns in which the token of a query is looked for. */
+const tokenColumns = (table, { of }) => ofKind(table, "token").filter(({ name }) => of === "any" || of === name);
+
+// What is needed of columns: pairs of a column and `codes` or `order`
+
+/** What an order by a column needs. */
+export function neededToSort(table, { by }) {
+  const column = table.byName.get(by);
+  return column ? [[column, "codes"], [column, "order"], ...flagColumns(table, [column.unranked]).map((flags) => [flags, "codes"])] : [];
+}
+
+/** What the filters of a query need. */
+export function neededToFilter(table, query) {
+  const { byName } = table;
+  const names = [...Object.keys(query.ranges), ...Object.keys(query.categories)].filter((name) => byName.has(name));
+  const tokens = query.token ? [...tokenColumns(table, query.token), byName.get(OPPOSITE[query.token.of])].filter(Boolean) : [];
+  const flags = [...Object.keys(flagsAsked(table, query)), ...(tokens.length > 0 ? [BOTH] : [])];
+  return [...names.map((name) => byName.get(name)), ...flagColumns(table, flags), ...tokens].map((column) => [column, "codes"]);
+}
+
+const BOTH = "both_sides"; // a flag of neurons whose sides are alike
 const OPPOSITE = { promoted: "suppressed", suppressed: "promoted" };
 
 // What a query accepts, as an array over a column's codes that has 1 for each one accepted.
@@ -173,26 +195,22 @@ export function kept(table, query, ranks) {
   const keep = new Uint8Array(n_neurons);
   const [from, until] = flatRange(table, query.ranges.layer);
   keep.fill(1, from, until);
-  const by = (column, accepted) => narrow(keep, column.codes, accepted, from, until);
-  for (const [name, range] of Object.entries(query.ranges)) {
-    if (byName.has(name)) by(byName.get(name), acceptedNumbers(byName.get(name), range));
-  }
-  for (const [name, names] of Object.entries(query.categories)) by(byName.get(name), acceptedCategories(byName.get(name), names));
+  const by = (column, accepted, asked) => isLoaded(column) && narrow(keep, column.codes, accepted(column, asked), from, until);
+  for (const [name, range] of Object.entries(query.ranges)) by(byName.get(name), acceptedNumbers, range);
+  for (const [name, names] of Object.entries(query.categories)) by(byName.get(name), acceptedCategories, names);
   const flags = flagsAsked(table, query);
-  for (const column of ofKind(table, "flags")) {
-    if (column.flags.some((name) => name in flags)) by(column, acceptedFlags(column, flags));
-  }
-  if (query.token) {
+  for (const column of flagColumns(table, Object.keys(flags))) by(column, acceptedFlags, flags);
+  const tokens = query.token ? tokenColumns(table, query.token).filter(isLoaded) : [];
+  if (tokens.length > 0) {
     const has = new Uint8Array(n_neurons);
-    for (const column of ofKind(table, "token")) {
-      if (query.token.of !== "any" && query.token.of !== column.name) continue;
+    for (const column of tokens) {
       const [{ codes }, accepted] = [column, acceptedTokens(column, query.token.text)];
       for (let i = from; i < until; i++) has[i] |= accepted[codes[i]];
     }
     // what a neuron of both sides suppresses on one, it promotes on the other
     const opposite = byName.get(OPPOSITE[query.token.of]);
-    if (opposite) {
-      const [{ codes }, accepted, isBoth] = [opposite, acceptedTokens(opposite, query.token.text), hasFlag(table, "both_sides")];
+    if (isLoaded(opposite)) {
+      const [{ codes }, accepted, isBoth] = [opposite, acceptedTokens(opposite, query.token.text), hasFlag(table, BOTH)];
       for (let i = from; i < until; i++) if (isBoth(i)) has[i] |= accepted[codes[i]];
     }
     for (let i = from; i < until; i++) keep[i] &= has[i];
@@ -206,8 +224,9 @@ export function kept(table, query, ranks) {
 }
 
 /** All neurons in the order of a column, those without a value last, equal ones by their rank, which is known of measures, or their index. */
-export function orderOf({ codes, order: among }, descending) {
-  const [, last] = extentOf({ codes });
+export function orderOf(column, descending) {
+  const { codes, order: among } = column;
+  const [, last] = extentOf(column);
   const next = countsOf(codes, last); // for each code: how many have it, then the place of the next that has
   let place = 0;
   for (let step = 1; step <= last + 1; step++) {
@@ -239,7 +258,7 @@ function byIndex(n, descending) {
  */
 export function ranking(table, { by, descending }) {
   const { byName, n_neurons, n_layers, d_mlp } = table;
-  const column = byName.get(by);
+  const column = isLoaded(byName.get(by)) ? byName.get(by) : undefined;
   const isLeftOut = hasFlag(table, column?.unranked);
   const order = column ? orderOf(column, descending) : byIndex(n_neurons, descending);
   const [inModel, inLayer] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons)];
