@@ -591,6 +591,7 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
     await shows({ ...firstQuery(table), ranges: { frequency: [null, share] } });
     assert.equal(at(), `${PAGE}?frequency=..${share}`);
     await page.selectOption("#sort", "frequency");
+    await settled();
     assert.match(await page.textContent("#found .value"), / %$/);
   });
 
@@ -776,6 +777,7 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
     const pixels = () => page.$eval("#scatter canvas", (canvas) => canvas.toDataURL());
     const seen = new Set([await pixels()]);
     await page.selectOption("#x", "max");
+    await settled();
     seen.add(await pixels());
     await page.locator("#yscale").click();
     seen.add(await pixels());
@@ -835,6 +837,82 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
     await page.waitForTimeout(200);
     const shifted = await page.evaluate(() => globalThis.shifted);
     assert.ok(shifted < 0.01, `shifted by ${shifted}`);
+  });
+
+  const COLUMN = /\/explore\/([^/]+)\.gz$/;
+  /** Holds back the columns of a page until it is told. */
+  async function holdColumns(page) {
+    let release;
+    const released = new Promise((resolve) => (release = resolve));
+    await page.route(COLUMN, async (route) => {
+      if (!route.request().url().endsWith("index.json.gz")) await released;
+      await route.continue();
+    });
+    return release;
+  }
+
+  ofPacked("controls come first, each column once and when it is used, and nothing moves", async () => {
+    const loaded = [];
+    page.on("request", (request) => COLUMN.test(request.url()) && loaded.push(COLUMN.exec(request.url())[1]));
+    await page.addInitScript(() => {
+      globalThis.shifted = 0;
+      new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (globalThis.shifted += value))).observe({ type: "layout-shift", buffered: true });
+    });
+    const release = await holdColumns(page);
+    await page.goto(root + PAGE);
+    await page.waitForSelector("#explore:not([hidden])");
+    assert.equal(await page.textContent("#count"), "Loading…");
+    assert.equal(await page.getAttribute("#found", "aria-busy"), "true");
+    assert.equal(await page.locator("#sort option").count(), 1 + ofKind(table, "number").length);
+    const most = quantile("kurtosis", 0.5);
+    await page.fill(MAX(label("kurtosis")), String(most));
+    assert.equal(await page.locator("#found .neuron").count(), 0);
+    release();
+    const query = { ...firstQuery(table), ranges: { kurtosis: [null, most] } };
+    await shows(query);
+    await settled();
+    await page.waitForFunction(() => document.querySelector("#found .tag"));
+    const first = ["class", "flags", "frequency", "index.json", "kurtosis", "kurtosis-order", "role", "side"];
+    assert.deepEqual([...loaded].sort(), first);
+    const shifted = await page.evaluate(() => globalThis.shifted);
+    assert.ok(shifted < 0.01, `shifted by ${shifted}`);
+    await page.selectOption("#sort", "variance");
+    await settled();
+    await page.selectOption("#x", "max");
+    await settled();
+    await page.fill("#token", "a");
+    await settled();
+    await page.selectOption("#sort", "kurtosis");
+    await settled();
+    assert.deepEqual([...loaded].sort(), [...first, "max", "peak", "promoted", "suppressed", "variance", "variance-order"].sort());
+  });
+
+  ofPacked("a column that cannot be loaded is named, the rest works, and it can be tried again", async () => {
+    const quiet = await browser.newPage(); // a missing file is an error in the console as well
+    const says = (pattern) => quiet.waitForFunction(([source]) => new RegExp(source).test(document.getElementById("problem").textContent), [pattern.source]);
+    const counts = (query) => {
+      const n = expected(table, query).length;
+      return quiet.waitForFunction((words) => document.getElementById("count").textContent === words, `${n} of ${table.n_neurons} neurons`);
+    };
+    const other = await readFile(`${process.env.PACKED}/tiny/explore/max.gz`);
+    await quiet.route("**/explore/variance.gz", (route) => route.fulfill({ status: 503, body: "" }));
+    await quiet.route("**/explore/skewness.gz", (route) => route.fulfill({ body: other.subarray(0, 60) }));
+    await quiet.goto(`${root}${PAGE}?variance=..0&sort=-kurtosis&kurtosis=..${quantile("kurtosis", 0.4)}`);
+    const query = { ...firstQuery(table), ranges: { kurtosis: [null, quantile("kurtosis", 0.4)] } };
+    await says(/Variance cannot be loaded: 503/);
+    await counts(query);
+    assert.ok((await quiet.locator("#found .neuron").count()) > 0);
+    await quiet.selectOption("#x", "skewness");
+    await says(/Variance cannot be loaded: 503.*Skewness cannot be loaded: it is damaged or cut off/);
+    await quiet.unroute("**/explore/variance.gz");
+    await quiet.unroute("**/explore/skewness.gz");
+    await quiet.click("text=Try again");
+    await quiet.waitForFunction(() => document.getElementById("problem").hidden);
+    await counts({ ...query, ranges: { ...query.ranges, variance: [null, 0] } });
+    await quiet.route("**/explore/index.json.gz", (route) => route.fulfill({ status: 404, body: "" }));
+    await quiet.reload();
+    await quiet.waitForFunction(() => /^The numbers of the neurons cannot be loaded: 404/.test(document.getElementById("count").textContent));
+    await quiet.close();
   });
 
   test("it fits a phone, and has no control without a name", async () => {

@@ -34,6 +34,8 @@ const columns = await openColumns(folder, read).catch((error) => {
   throw error;
 });
 const { table } = columns;
+const neededToFind = (query) => [...neededToSort(table, query.sort), ...neededToFilter(table, query)];
+columns.load(neededToFind(parse(location.search, table))); // while the controls are made
 const own = layer === undefined ? undefined : [Number(layer), Number(layer)]; // the layers of a layer's page
 const [from, until] = flatRange(table, own);
 let query, ranks, down; // what is asked, all neurons in the order asked for and with the largest first
@@ -107,7 +109,7 @@ const tagged = codesOf([...ofKind(table, "category"), ...ofKind(table, "flags")]
 
 /** What is shown of the query, the first that readers look for first: where, what it needs of columns, and how. */
 const PARTS = [
-  { node: list, needs: () => [...neededToSort(table, query.sort), ...neededToFilter(table, query)], show: showFound },
+  { node: list, needs: () => neededToFind(query), show: showFound },
   { node: figure, needs: () => codesOf([axis("x"), axis("y")]), show: showScatter },
   { node: byId("filters"), needs: () => filters.needs(), show: showFilters },
   { node: undefined, needs: () => tagged, show: showTags },

@@ -45,13 +45,9 @@ export class Scatter {
   /** Shows the neurons of `keep` by `x` and `y`, each a { column, scale }; `ranges` are the query's on x and y. */
   show({ x, y, keep, ranges }) {
     const same = (axis, old) => axis.column === old?.column && axis.scale === old?.scale;
-    const axes = { x, y };
-    if (!same(x, this.#view?.x) || !same(y, this.#view?.y)) {
-      for (const [at, { column, scale }] of Object.entries(axes)) axes[at] = { column, scale, axis: axisOf(column, scale) };
-      this.#view = { ...axes, keep, ranges };
-      this.#measure();
-    }
-    Object.assign(this.#view, { keep, ranges });
+    const shown = (asked, old) => (same(asked, old) ? old : { ...asked, axis: axisOf(asked.column, asked.scale) });
+    this.#view = { x: shown(x, this.#view?.x), y: shown(y, this.#view?.y), keep, ranges };
+    this.#measure();
     this.#along = undefined;
     this.#sayMissing();
     this.#paint();
@@ -85,9 +81,11 @@ export class Scatter {
   #measure() {
     const { x, y } = this.#view;
     const [width, height, ratio] = [this.#canvas.clientWidth, this.#canvas.clientHeight, devicePixelRatio || 1];
+    const isNew = Object.entries({ width, height, ratio }).some(([name, value]) => this.#size[name] !== value);
     this.#size = { width, height, ratio };
-    for (const canvas of [this.#canvas, this.#picture]) Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
+    if (isNew) for (const canvas of [this.#canvas, this.#picture]) Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
     for (const [on, toPixel] of [[x, (place) => this.#left(place)], [y, (place) => this.#top(place)]]) {
+      if (on.pixels && !isNew) continue;
       const [first, last] = extentOf(on.column);
       on.pixels = new Float32Array(last + 1);
       for (let code = first; code <= last; code++) on.pixels[code] = toPixel(on.axis.place(valueOf(on.column, code)));

@@ -45,8 +45,9 @@ export function joined(planes, n, bytes) {
 
 export const ofKind = (table, kind) => table.columns.filter((column) => column.kind === kind);
 
+const POWERS = Array.from({ length: 80 }, (_, e) => 10 ** e);
 /** m · 10^e, the number nearest to it. */
-const decimal = (m, e) => (e < 0 ? m / 10 ** -e : m * 10 ** e);
+const decimal = (m, e) => (e < 0 ? m / POWERS[-e] : m * POWERS[e]);
 
 /** The number that a code of a number column stands for: code 1 is `first` steps from zero, and numbers of 10^exponent are one. */
 export function valueOf({ first, exponent, unit }, code) {
@@ -237,12 +238,22 @@ export function orderOf(column, descending) {
     place += n;
   }
   const order = new Uint32Array(codes.length);
+  if (among) putAmong(order, codes, next, among, descending ? 1 : -1);
+  else putInTurn(order, codes, next);
+  return order;
+}
+
+function putInTurn(order, codes, next) {
+  for (let i = 0; i < codes.length; i++) order[next[codes[i]]++] = i;
+}
+
+/** Puts those of a code `among` places after its first, or before; those of no value in turn. */
+function putAmong(order, codes, next, among, sign) {
+  let none = next[0];
   for (let i = 0; i < codes.length; i++) {
     const code = codes[i];
-    if (!among || code === 0) order[next[code]++] = i;
-    else order[next[code] + (descending ? among[i] : -among[i])] = i;
+    order[code === 0 ? none++ : next[code] + sign * among[i]] = i;
   }
-  return order;
 }
 
 /** All neurons by their index. */
@@ -257,29 +268,65 @@ function byIndex(n, descending) {
  * rankings by the column leave out. Equal ones share a rank where no order among them is known.
  */
 export function ranking(table, { by, descending }) {
-  const { byName, n_neurons, n_layers, d_mlp } = table;
+  const { byName, n_neurons } = table;
   const column = isLoaded(byName.get(by)) ? byName.get(by) : undefined;
-  const isLeftOut = hasFlag(table, column?.unranked);
   const order = column ? orderOf(column, descending) : byIndex(n_neurons, descending);
-  const [inModel, inLayer] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons)];
-  const seen = new Uint32Array(n_layers);
-  const equal = column && !column.order ? new Uint32Array(n_layers) : undefined; // ranks that those of the same code have in each layer
-  let [n, code, first] = [0, 0, 0];
-  for (const flat of order) {
-    if (column?.codes[flat] === 0) break;
-    if (isLeftOut(flat)) continue;
+  const flags = flagColumns(table, [column?.unranked]).find(isLoaded);
+  const leftOut = flags && { codes: flags.codes, bit: 1 << flags.flags.indexOf(column.unranked) };
+  const ranked = rankable(order, column, leftOut);
+  return { order, ...(column && !column.order ? sharedRanks(table, ranked, column.codes) : ownRanks(table, ranked)) };
+}
+
+/** Those of an order that have a value and are not left out. */
+function rankable(order, column, leftOut) {
+  let ranked = order;
+  if (column) {
+    let n = order.length;
+    while (n > 0 && column.codes[order[n - 1]] === 0) n--; // they are last
+    ranked = order.subarray(0, n);
+  }
+  return leftOut ? without(ranked, leftOut) : ranked;
+}
+
+function without(order, { codes, bit }) {
+  const others = new Uint32Array(order.length);
+  let n = 0;
+  for (let at = 0; at < order.length; at++) {
+    const flat = order[at];
+    if ((codes[flat] & bit) === 0) others[n++] = flat;
+  }
+  return others.subarray(0, n);
+}
+
+/** The ranks of neurons in an order, each its own. */
+function ownRanks({ n_neurons, n_layers, d_mlp }, order) {
+  const [inModel, inLayer, seen] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons), new Uint32Array(n_layers)];
+  for (let at = 0; at < order.length; at++) {
+    const flat = order[at];
+    inModel[flat] = at + 1;
+    inLayer[flat] = ++seen[Math.floor(flat / d_mlp)];
+  }
+  return { inModel, inLayer };
+}
+
+/** The ranks of neurons in an order of which those of the same code share one. */
+function sharedRanks({ n_neurons, n_layers, d_mlp }, order, codes) {
+  const [inModel, inLayer, seen] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons), new Uint32Array(n_layers)];
+  const equal = new Uint32Array(n_layers); // ranks that those of the same code have in each layer
+  let [code, first] = [0, 0];
+  for (let at = 0; at < order.length; at++) {
+    const flat = order[at];
     const layer = Math.floor(flat / d_mlp);
-    n++;
-    seen[layer]++;
-    if (equal && column.codes[flat] !== code) {
-      [code, first] = [column.codes[flat], n];
+    if (codes[flat] !== code) {
+      [code, first] = [codes[flat], at + 1];
       equal.fill(0);
     }
-    if (equal) equal[layer] ||= seen[layer];
-    inModel[flat] = equal ? first : n;
-    inLayer[flat] = equal ? equal[layer] : seen[layer];
+    seen[layer]++;
+    if (equal[layer] === 0) equal[layer] = seen[layer];
+    inModel[flat] = first;
+    inLayer[flat] = equal[layer];
   }
-  return { order, inModel, inLayer };
+  return { inModel, inLayer };
 }
 
 /** Those of an order that are kept. */
