@@ -7,27 +7,6 @@ import { joined, parseTable, tableOf } from "./table.js";
 
 const SCHEMA = "neuroscope/explore-index/v1";
 
-/** The table in a folder, and what loads its columns; `read` reads the JSON of the folder. */
-export async function openColumns(folder, read) {
-  if (isPacked(folder)) return packedColumns(folder, read);
-  const [file, { unpacked }] = await Promise.all([answer(folder + FILES.explore), import("../read/pack.js")]);
-  return new Columns(parseTable(await unpacked(new Uint8Array(await file.arrayBuffer()))));
-}
-
-async function packedColumns(folder, read) {
-  const coming = import("../read/packed.js");
-  const header = await read(FILES.exploreIndex).catch(({ cause }) => Promise.reject(cause));
-  if (header.schema !== SCHEMA) throw new Error(`its schema is ${header.schema}, not ${SCHEMA}`);
-  const { recordsFrom } = await coming;
-  const columns = header.columns.map(({ order, ...column }) => ({ ...column, files: { codes: column, order } }));
-  return new Columns(tableOf(header, columns), async ({ files }, part) => {
-    const { file, bytes } = files[part];
-    const [{ codes, ...more }] = await recordsFrom(folder, file, header.build);
-    if (codes.length !== bytes * header.n_neurons) throw new Error("it is damaged or cut off");
-    return { [part]: joined(codes, header.n_neurons, bytes), ...more };
-  });
-}
-
 /** The columns of a table, each loaded once; what cannot be loaded is kept for the reader. */
 class Columns {
   #load;
@@ -69,4 +48,25 @@ class Columns {
       this.problems.set(column.label, error.cause ?? error);
     }
   }
+}
+
+/** The table in a folder, and what loads its columns; `read` reads the JSON of the folder. */
+export async function openColumns(folder, read) {
+  if (isPacked(folder)) return packedColumns(folder, read);
+  const [file, { unpacked }] = await Promise.all([answer(folder + FILES.explore), import("../read/pack.js")]);
+  return new Columns(parseTable(await unpacked(new Uint8Array(await file.arrayBuffer()))));
+}
+
+async function packedColumns(folder, read) {
+  const coming = import("../read/packed.js");
+  const header = await read(FILES.exploreIndex).catch(({ cause }) => Promise.reject(cause));
+  if (header.schema !== SCHEMA) throw new Error(`its schema is ${header.schema}, not ${SCHEMA}`);
+  const { recordsFrom } = await coming;
+  const columns = header.columns.map(({ order, ...column }) => ({ ...column, files: { codes: column, order } }));
+  return new Columns(tableOf(header, columns), async ({ files }, part) => {
+    const { file, bytes } = files[part];
+    const [{ codes, ...more }] = await recordsFrom(folder, file, header.build);
+    if (codes.length !== bytes * header.n_neurons) throw new Error("it is damaged or cut off");
+    return { [part]: joined(codes, header.n_neurons, bytes), ...more };
+  });
 }

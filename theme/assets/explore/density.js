@@ -7,7 +7,8 @@ function dotOf(n) {
   if (n <= 1000) return { radius: 2.6, opacity: 0.75 };
   if (n <= 10_000) return { radius: 2, opacity: 0.5 };
   if (n <= 60_000) return { radius: 1.3, opacity: 0.4 };
-  return { radius: 0.8, opacity: 0.35 };
+  if (n <= 200_000) return { radius: 0.8, opacity: 0.35 };
+  return { radius: 0.5, opacity: 0.3 }; // a pixel
 }
 
 /** A dot as offsets in a picture of `width`, each with the share of its pixel that the dot covers. */

@@ -104,7 +104,7 @@ function ask(asked) {
   filters.write(query);
 }
 
-const codesOf = (columns) => columns.map((column) => [column, "codes"]);
+const codesOf = (some) => some.map((column) => [column, "codes"]);
 const tagged = codesOf([...ofKind(table, "category"), ...ofKind(table, "flags")]);
 
 /** What is shown of the query, the first that readers look for first: where, what it needs of columns, and how. */
@@ -181,7 +181,7 @@ function showFilters() {
 
 /** Adds what was not there when the rows were made. */
 function showTags(hasWaited) {
-  if (hasWaited) Array.from(list.children, (row, at) => dress(row, about(found[at])));
+  if (hasWaited) Array.from(list.children, (item, at) => dress(item, about(found[at])));
 }
 
 function sayProblems() {

@@ -9,6 +9,8 @@ import { parseQuery } from "../read/tokensearch.js";
 const SCHEMA = "neuroscope/explore/v1";
 const DECADE = 900; // numbers of three digits
 const WHOLE = 999_000; // whole numbers of four to six digits
+const BOTH = "both_sides"; // a flag of neurons whose sides are alike
+const OPPOSITE = { promoted: "suppressed", suppressed: "promoted" };
 
 /** What a header says, with its columns also by name. */
 export const tableOf = (header, columns) => ({ ...header, columns, byName: new Map(columns.map((column) => [column.name, column])) });
@@ -144,9 +146,6 @@ export function neededToFilter(table, query) {
   const flags = [...Object.keys(flagsAsked(table, query)), ...(tokens.length > 0 ? [BOTH] : [])];
   return [...names.map((name) => byName.get(name)), ...flagColumns(table, flags), ...tokens].map((column) => [column, "codes"]);
 }
-
-const BOTH = "both_sides"; // a flag of neurons whose sides are alike
-const OPPOSITE = { promoted: "suppressed", suppressed: "promoted" };
 
 // What a query accepts, as an array over a column's codes that has 1 for each one accepted.
 
