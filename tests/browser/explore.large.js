@@ -92,11 +92,15 @@ const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
 const both = (times) => `${ms(times.map(([wall]) => wall))}, busy ${ms(times.map(([, busy]) => busy))}`;
 const ms = (times) => `${median(times).toFixed(0)} ms (least ${Math.min(...times).toFixed(0)})`;
 
+/** How long a processor has been busy with a page's main thread by now, in ms, which other programs do not disturb. */
+const busyIn = async (session) => (await session.send("Performance.getMetrics")).metrics.find(({ name }) => name === "TaskDuration").value * 1000;
+
 /** One first view, over the line. */
 async function firstView(browser, address) {
   const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
   const page = await context.newPage();
   const session = await context.newCDPSession(page);
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
   await session.send("Network.enable");
   await session.send("Network.emulateNetworkConditions", LINE);
   const files = new Map();
@@ -119,7 +123,7 @@ async function firstView(browser, address) {
   await page.waitForFunction(() => globalThis.seen.all);
   await page.waitForTimeout(300);
   const seen = await page.evaluate(() => globalThis.seen);
-  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  seen.busy = await busyIn(session);
   return { context, page, session, seen, files };
 }
 
@@ -136,12 +140,11 @@ function doings() {
   };
 }
 
-/** How long it takes in the page until its next frame, and how long a processor is busy with it, which others do not disturb. */
+/** How long it takes in the page until its next frame, and how long a processor is busy with it. */
 async function took({ page, session }, ...what) {
-  const busy = async () => (await session.send("Performance.getMetrics")).metrics.find(({ name }) => name === "TaskDuration").value * 1000;
-  const before = await busy();
+  const before = await busyIn(session);
   const wall = await wallOf(page, what);
-  return [wall, (await busy()) - before];
+  return [wall, (await busyIn(session)) - before];
 }
 const wallOf = (page, what) => page.evaluate(async ([name, ...about]) => {
   const frame = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
@@ -168,7 +171,7 @@ try {
     await views.at(-1)?.context.close();
     views.push(await firstView(browser, address));
   }
-  for (const name of ["controls", "rows", "scatter", "all"]) console.log(`first view, ${name}: ${ms(views.map(({ seen }) => seen[name]))}`);
+  for (const name of ["controls", "rows", "scatter", "all", "busy"]) console.log(`first view, ${name}: ${ms(views.map(({ seen }) => seen[name]))}`);
   const { page, session, files } = views.at(-1);
   const tab = { page, session };
   const sum = (pattern) => [...files].reduce((sum, [url, n]) => sum + (pattern.test(url) ? n : 0), 0);

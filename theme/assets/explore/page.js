@@ -133,6 +133,7 @@ async function update() {
       node?.setAttribute("aria-busy", false);
     }
     show(waits);
+    columns.load(PARTS.flatMap((part) => part.needs())); // what comes next need not wait for its turn
     sayProblems();
   }
 }
@@ -153,12 +154,14 @@ function showFound(hasWaited) {
   keep = kept(table, query, ranks);
   found = pick(ranks.order, keep);
   list.replaceChildren();
+  areTagged = !columns.isWaiting(tagged);
   extend();
   if (!hasWaited) return;
   settling.cancel();
   say();
 }
 
+let areTagged = false; // whether the rows were made with their tags
 let ranked; // the order of which `ranks` are
 function rank() {
   const { by, descending } = query.sort;
@@ -180,8 +183,9 @@ function showFilters() {
 }
 
 /** Adds what was not there when the rows were made. */
-function showTags(hasWaited) {
-  if (hasWaited) Array.from(list.children, (item, at) => dress(item, about(found[at])));
+function showTags() {
+  if (!areTagged) Array.from(list.children, (item, at) => dress(item, about(found[at])));
+  areTagged = true;
 }
 
 function sayProblems() {
