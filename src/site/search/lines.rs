@@ -13,7 +13,7 @@ use crate::site::text::texts::json_string;
 
 /// Neurons in one file, and in one of a packed model.
 const PER_FILE: usize = 32;
-const PER_PACKED_FILE: usize = 256;
+const PER_PACKED_FILE: usize = 1024;
 /// Characters of a line before the peak, and behind it.
 const BEFORE: usize = 44;
 const AFTER: usize = 24;
