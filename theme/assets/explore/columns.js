@@ -1,8 +1,8 @@
 // The table of a model's neurons from its files: one with all columns, or, where neurons are packed, one for each column, which is loaded
 // when it is used.
 
-import { FILES, isPacked } from "../base/address.js";
-import { answer } from "../base/loading.js";
+import { FILES, isPacked, packedName } from "../base/address.js";
+import { answer, OtherBuild } from "../base/loading.js";
 import { joined, parseTable, tableOf } from "./table.js";
 
 const SCHEMA = "neuroscope/explore-index/v1";
@@ -27,6 +27,11 @@ class Columns {
   /** Loads what is needed and not there; done when all of it has come, or cannot. */
   async load(needs) {
     await Promise.all(needs.map(([column, part]) => column[part] ?? this.#once(column, part)));
+  }
+
+  /** Whether the site was built again since the header was loaded. */
+  get isOutdated() {
+    return [...this.problems.values()].some((error) => error instanceof OtherBuild);
   }
 
   /** Forgets what could not be loaded, so that it is tried again. */
@@ -65,8 +70,14 @@ async function packedColumns(folder, read) {
   const columns = header.columns.map(({ order, ...column }) => ({ ...column, files: { codes: column, order } }));
   return new Columns(tableOf(header, columns), async ({ files }, part) => {
     const { file, bytes } = files[part];
-    const [{ codes, ...more }] = await recordsFrom(folder, file, header.build);
+    const [{ codes, ...more }] = await recordsFrom(folder, file, header.build).catch((error) => afresh(folder, error));
     if (codes.length !== bytes * header.n_neurons) throw new Error("it is damaged or cut off");
     return { [part]: joined(codes, header.n_neurons, bytes), ...more };
   });
+}
+
+/** Throws an error; if the site was built again, the browser keeps its new header by then, which the page finds when it is loaded again. */
+async function afresh(folder, error) {
+  if (error instanceof OtherBuild) await answer(folder + packedName(FILES.exploreIndex), { cache: "reload" }).catch(() => {});
+  throw error;
 }

@@ -1,41 +1,37 @@
 // The page on which the neurons of a model are filtered, sorted and plotted. Its controls come first, from what the header says; what they
 // need of columns is loaded when it is used.
 
-import { explorePage, folderHere, here, neuronPage, placeOf, rewrite } from "../base/address.js";
+import { explorePage, here, neuronPage, placeOf, rewrite } from "../base/address.js";
 import { element } from "../base/dom.js";
-import { delayed, reader, turns } from "../base/loading.js";
+import { delayed, turns } from "../base/loading.js";
 import { dress, neuronRow } from "../draw/rows.js";
 import { linesOf } from "../read/lines.js";
 import { signOf } from "../read/sides.js";
 import { count, measured, visible } from "../read/tokens.js";
 import { fittingScale } from "./axis.js";
-import { openColumns } from "./columns.js";
+import { beginning, folder, read } from "./begin.js";
 import { csv, json, save } from "./export.js";
 import { FilterForm, columnOptions } from "./filters.js";
 import { firstQuery, nFilters, parse, serialise, STARTS } from "./query.js";
 import { Scatter } from "./scatter.js";
-import { calledOf, flatRange, hasFlag, kept, neededToFilter, neededToSort, ofKind, pick, ranking, tally, valueOf } from "./table.js";
+import { calledOf, flatRange, hasFlag, kept, neededToFind, neededToSort, ofKind, pick, ranking, tally, valueOf } from "./table.js";
 
 const SHOWN = 50; // rows at a time
 const EITHER = "at_starts_either"; // a flag that says more only of neurons without that of the dominant side
 const DELAY = 250; // ms without a change before the address is written and the count said
 
 const { model, layer } = here();
-const folder = folderHere();
 const byId = (id) => document.getElementById(id);
 const [status, sort, direction, list, more, whole, figure, problem] = ["count", "sort", "direction", "found", "more", "whole", "scatter", "problem"].map(byId);
 const LOADING = "Loading…";
 
 status.textContent = LOADING;
-const read = reader(folder);
 const lineOf = linesOf(read);
-const columns = await openColumns(folder, read).catch((error) => {
+const columns = await beginning.catch((error) => {
   status.textContent = `The numbers of the neurons cannot be loaded: ${error.message}`;
   throw error;
 });
 const { table } = columns;
-const neededToFind = (query) => [...neededToSort(table, query.sort), ...neededToFilter(table, query)];
-columns.load(neededToFind(parse(location.search, table))); // while the controls are made
 const own = layer === undefined ? undefined : [Number(layer), Number(layer)]; // the layers of a layer's page
 const [from, until] = flatRange(table, own);
 let query, ranks, down; // what is asked, all neurons in the order asked for and with the largest first
@@ -109,7 +105,7 @@ const tagged = codesOf([...ofKind(table, "category"), ...ofKind(table, "flags")]
 
 /** What is shown of the query, the first that readers look for first: where, what it needs of columns, and how. */
 const PARTS = [
-  { node: list, needs: () => neededToFind(query), show: showFound },
+  { node: list, needs: () => neededToFind(table, query), show: showFound },
   { node: figure, needs: () => codesOf([axis("x"), axis("y")]), show: showScatter },
   { node: byId("filters"), needs: () => filters.needs(), show: showFilters },
   { node: undefined, needs: () => tagged, show: showTags },
@@ -132,8 +128,8 @@ async function update() {
       if (!isLatest()) return;
       node?.setAttribute("aria-busy", false);
     }
-    show(waits);
     columns.load(PARTS.flatMap((part) => part.needs())); // what comes next need not wait for its turn
+    show(waits);
     sayProblems();
   }
 }
@@ -191,7 +187,9 @@ function showTags() {
 function sayProblems() {
   problem.hidden = columns.problems.size === 0;
   const causes = Array.from(columns.problems, ([label, { message }]) => `${label} cannot be loaded: ${message}`);
-  problem.querySelector("span").textContent = `${causes.join("; ")}. The page works without it.`;
+  const [words, remedy] = columns.isOutdated ? ["The site was built again since this page was loaded.", "Load the page again"] : [`${causes.join("; ")}. The page works without it.`, "Try again"];
+  problem.querySelector("span").textContent = words;
+  problem.querySelector("button").textContent = remedy;
 }
 
 /** More rows; answers the first of them. */
@@ -326,8 +324,9 @@ for (const button of document.querySelectorAll("[data-save]")) {
   });
 }
 problem.querySelector("button").addEventListener("click", () => {
+  if (columns.isOutdated) return location.reload();
   columns.retry();
-  update();
+  return update();
 });
 addEventListener("popstate", recall);
 document.addEventListener("click", settle, true); // a link may lead away before the address is written

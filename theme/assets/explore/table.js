@@ -139,13 +139,16 @@ export function neededToSort(table, { by }) {
 }
 
 /** What the filters of a query need. */
-export function neededToFilter(table, query) {
+function neededToFilter(table, query) {
   const { byName } = table;
   const names = [...Object.keys(query.ranges), ...Object.keys(query.categories)].filter((name) => byName.has(name));
   const tokens = query.token ? [...tokenColumns(table, query.token), byName.get(OPPOSITE[query.token.of])].filter(Boolean) : [];
   const flags = [...Object.keys(flagsAsked(table, query)), ...(tokens.length > 0 ? [BOTH] : [])];
   return [...names.map((name) => byName.get(name)), ...flagColumns(table, flags), ...tokens].map((column) => [column, "codes"]);
 }
+
+/** What it takes to find the neurons of a query, in its order. */
+export const neededToFind = (table, query) => [...neededToSort(table, query.sort), ...neededToFilter(table, query)];
 
 // What a query accepts, as an array over a column's codes that has 1 for each one accepted.
 
