@@ -6,12 +6,12 @@ import { join } from "node:path";
 import { crc32, gunzipSync, gzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
 import { serve } from "./server.js";
-import { largeColumns } from "./tables.js";
+import { below, largeColumns, random, times } from "./tables.js";
 
 const PACKED = process.env.PACKED;
 const BUILD = "0123456789abcdef";
 const LINE = { offline: false, latency: 20, downloadThroughput: 20e6 / 8, uploadThroughput: 20e6 / 8 }; // 20 Mbit/s, 20 ms
-const LINES_PER_FILE = 256;
+const LINES_PER_FILE = 1024;
 const ROUNDS = 5;
 
 // Packed files, as docs/format.md describes them
@@ -32,6 +32,14 @@ function packFile(fields) {
   checksum.writeUInt32LE(crc32(content));
   return gzipSync(Buffer.concat([Buffer.from("NSPK\u0001"), Buffer.from(BUILD, "hex"), checksum, content]), { level: 9 });
 }
+
+// Lines about as large as those of SmolLM2, of which 1,024 take 63 kB in gzip
+
+const LETTERS = "etaoinshrdlcumwfgypbvk";
+const WORDS = times(4000, () => times(1 + below(8), () => LETTERS[Math.floor(LETTERS.length * random() ** 1.5)]).join(""));
+const words = (n) => times(n, () => WORDS[Math.floor(WORDS.length * random() ** 5)]).join(" ");
+const counted = () => `${words(1)} ×${1 + below(20)}`;
+const someLine = () => [Math.fround(20 * random() - 5), words(8).slice(0, 44), ` ${words(1)}`, words(5).slice(0, 24), null, `peaks on: ${times(3, counted).join(", ")} · promotes: ${times(3, () => words(1)).join(", ")}`];
 
 /** Writes the columns of a file of all columns as a file each. */
 async function writeColumns(folder, unpacked) {
@@ -79,9 +87,8 @@ async function enlarge(folder, unpacked) {
   await writeFile(page, html.replace(/(id="models">).*?(<\/script>)/s, `$1${JSON.stringify({ [model]: [n_layers, d_mlp, ...rest] })}$2`));
   const index = JSON.parse(await readFile(join(own, "index.json"), "utf8"));
   await writeFile(join(own, "index.json"), JSON.stringify({ ...index, n_layers, d_mlp, n_neurons, lines_per_file: LINES_PER_FILE }));
-  const some = JSON.parse(gunzipSync(await readFile(join(own, "lines/0000000.json.gz")))).lines;
   for (let first = 0; first < n_neurons; first += LINES_PER_FILE) {
-    const lines = Array.from({ length: Math.min(LINES_PER_FILE, n_neurons - first) }, (_, i) => some[(first + i) % some.length]);
+    const lines = Array.from({ length: Math.min(LINES_PER_FILE, n_neurons - first) }, someLine);
     await writeFile(join(own, `lines/${String(first).padStart(7, "0")}.json.gz`), gzipSync(JSON.stringify({ schema: "neuroscope/lines/v1", first, lines })));
   }
   return `${model}/explore.html`;
@@ -122,9 +129,18 @@ async function firstView(browser, address) {
   await page.goto(address);
   await page.waitForFunction(() => globalThis.seen.all);
   await page.waitForTimeout(300);
+  await page.waitForFunction(areInSight);
   const seen = await page.evaluate(() => globalThis.seen);
+  seen.lines = await page.evaluate(() => Math.max(...performance.getEntriesByType("resource").filter(({ name }) => name.includes("/lines/")).map(({ responseEnd }) => responseEnd)));
   seen.busy = await busyIn(session);
   return { context, page, session, seen, files };
+}
+
+/** Whether all rows in sight have their lines; in the page. */
+function areInSight() {
+  const rows = Array.from(document.querySelectorAll("#found .neuron"));
+  const isInSight = ({ top, bottom }) => top < innerHeight && bottom > 0;
+  return rows.every((row) => !isInSight(row.getBoundingClientRect()) || row.querySelector(".line > *"));
 }
 
 /** What a reader does, in the page. */
@@ -171,13 +187,25 @@ try {
     await views.at(-1)?.context.close();
     views.push(await firstView(browser, address));
   }
-  for (const name of ["controls", "rows", "scatter", "all", "busy"]) console.log(`first view, ${name}: ${ms(views.map(({ seen }) => seen[name]))}`);
+  for (const name of ["controls", "rows", "scatter", "all", "lines", "busy"]) console.log(`first view, ${name}: ${ms(views.map(({ seen }) => seen[name]))}`);
   const { page, session, files } = views.at(-1);
   const tab = { page, session };
+  const LINES = /\/lines\//;
+  const countOf = (pattern) => [...files.keys()].filter((url) => pattern.test(url)).length;
   const sum = (pattern) => [...files].reduce((sum, [url, n]) => sum + (pattern.test(url) ? n : 0), 0);
-  console.log(`first view: ${files.size} files, ${(sum(/./) / 1e6).toFixed(2)} MB, of which columns ${(sum(/explore\/.*\.gz$/) / 1e6).toFixed(2)} MB`);
-  for (const [url, n] of files) if (/\/explore\/[^/]*\.gz$/.test(url)) console.log(`  ${url.split("/").at(-1)} ${n}`);
+  console.log(`first view: ${files.size} files, ${(sum(/./) / 1e6).toFixed(2)} MB, of which columns ${(sum(/explore\/.*\.gz$/) / 1e6).toFixed(2)} MB, lines ${(sum(LINES) / 1e6).toFixed(2)} MB in ${countOf(LINES)} files`);
+  for (const [url, n] of files) if (/\.gz$/.test(url)) console.log(`  ${url.split("/").at(-1)} ${n}`);
+  const scrolled = [];
+  for (const at of [0.25, 0.5, 0.75, 1]) {
+    const from = performance.now();
+    await page.evaluate((at) => document.querySelectorAll("#found .neuron")[Math.floor(49 * at)].scrollIntoView({ block: "end" }), at);
+    await page.waitForTimeout(50); // until rows are known to be near
+    await page.waitForFunction(areInSight);
+    scrolled.push(`${(performance.now() - from).toFixed(0)} ms`);
+  }
+  console.log(`lines in sight after scrolling to rows 13, 25, 37, 50: ${scrolled.join(", ")}; ${countOf(LINES)} files of lines by then, ${(sum(LINES) / 1e6).toFixed(2)} MB`);
   if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT });
+  if (process.env.TIMES) console.log(await page.evaluate(() => performance.getEntriesByType("resource").map(({ name, requestStart, responseEnd }) => `${name.split("/").slice(-2).join("/")} ${requestStart.toFixed(0)} ${responseEnd.toFixed(0)}`).join("\n")));
   const [numbers] = [await page.$$eval("#x option", (options) => options.map(({ value }) => value))];
   const labels = await page.$$eval("#filters .range:not(.short) input", (inputs) => inputs.map((input) => [input.ariaLabel, input.placeholder]));
   for (const [label, extent] of labels) {

@@ -548,6 +548,42 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
     assert.ok(files.length > 0 && files.length <= Math.ceil(table.n_neurons / (await json("tiny/index.json")).lines_per_file));
   });
 
+  test("lines are loaded some at a time, first those of the rows in sight", async () => {
+    const [asked, answers] = [[], []];
+    const answerAll = () => answers.splice(0).forEach((answer) => answer());
+    await page.route("**/tiny/index.json", async (route) => route.fulfill({ json: { ...(await (await route.fetch()).json()), lines_per_file: 1 } }));
+    await page.route("**/tiny/lines/*", async (route) => {
+      asked.push(nameOf(Number(/(\d+)\.json/.exec(route.request().url())[1])));
+      await new Promise((resolve) => answers.push(resolve));
+      await route.fulfill({ json: { lines: [[1, "before ", "peak", " after"]] } });
+    });
+    await page.setViewportSize({ width: 1200, height: 1200 });
+    await open();
+    const rows = page.locator("#found .neuron");
+    const inSight = () => rows.evaluateAll((rows) => rows.filter((row) => row.getBoundingClientRect().bottom > 0 && row.getBoundingClientRect().top < innerHeight).map((row) => row.querySelector("a").textContent));
+    const untilAsked = async (n) => {
+      while (asked.length < n) await page.waitForTimeout(10);
+      await page.waitForTimeout(50); // for more than that
+    };
+    await rows.first().evaluate((row) => row.scrollIntoView());
+    await untilAsked(8);
+    assert.deepEqual(asked, (await names()).slice(0, 8));
+    await rows.last().evaluate((row) => row.scrollIntoView({ block: "end" }));
+    await page.waitForTimeout(200);
+    assert.equal(asked.length, 8);
+    const last = await inSight();
+    assert.ok(last.length > 8 && !last.some((name) => asked.includes(name)));
+    answerAll();
+    await untilAsked(16);
+    assert.deepEqual(asked.slice(8), last.slice(0, 8));
+    for (let rest = 1; rest > 0; rest = answers.length) {
+      answerAll();
+      await page.waitForTimeout(100);
+    }
+    assert.deepEqual(asked.slice(8, 8 + last.length), last);
+    assert.equal(await rows.last().locator(".line:empty").count(), 0);
+  });
+
   test("more rows on demand", async () => {
     await open("?at_starts=any");
     const flats = expected(table, { ...firstQuery(table), flags: {} });
@@ -913,6 +949,24 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
     await quiet.reload();
     await quiet.waitForFunction(() => /^The numbers of the neurons cannot be loaded: 404/.test(document.getElementById("count").textContent));
     await quiet.close();
+  });
+
+  ofPacked("if the site was built again, the page says so, and is right when it is loaded again", async () => {
+    const other = gunzipSync(await readFile(`${process.env.PACKED}/tiny/explore/frequency.gz`));
+    other[5] ^= 1; // its build
+    const headers = [];
+    page.on("response", (response) => response.url().endsWith("explore/index.json.gz") && headers.push(response));
+    await page.route("**/explore/frequency.gz", (route) => route.fulfill({ body: other }));
+    await page.goto(root + PAGE);
+    await page.waitForSelector("#problem:not([hidden])");
+    assert.equal(await page.textContent("#problem"), "The site was built again since this page was loaded. Load the page again");
+    assert.equal(headers.length, 2, "the browser has the new header");
+    await page.unroute("**/explore/frequency.gz");
+    await page.click("#problem button");
+    await page.waitForFunction(() => document.getElementById("problem").hidden);
+    await shows(firstQuery(table));
+    await settled();
+    assert.equal(await page.isVisible("#problem"), false);
   });
 
   test("it fits a phone, and has no control without a name", async () => {

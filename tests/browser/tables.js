@@ -77,8 +77,16 @@ export function largeColumns() {
   const n = header.n_layers * header.d_mlp;
   const number = (name, levels, width, more = {}) => numberColumn(name, n, { exponent: -2, first: 1, ...more, codesOf: () => (random() < 0.001 ? 0 : bell(levels, width)) });
   const others = ["variance", "max", "min", "range", "mean_abs"].map((name) => number(name, 4000, 400, { ranked: true }));
+  const some = (share, code) => () => (random() < share ? code : 0);
+  // dead, rare, atypical, at_starts, at_starts_either, both_sides
+  const flags = [some(0.01, 1), some(0.02, 2), some(0.02, 4), some(0.05, 32), some(0.05, 64), some(0.02, 128)];
+  const column = (name, kind, codesOf, more) => ({ name, label: name, kind, bytes: 1, codes: times(n, codesOf), ...more });
   return packed(header, [
     number("kurtosis", 3000, 350, { ranked: true, unranked: "at_starts" }), number("frequency", 3000, 300, { unit: "share", ranked: true }), ...others,
-    ...someColumns(n).filter(({ kind }) => kind !== "number"),
+    column("side", "category", () => 1 + Number(random() < 0.4), { categories: ["positive", "negative"] }),
+    column("class", "category", () => (random() < 0.2 ? 1 + below(CLASSES.length) : 0), { categories: CLASSES }),
+    column("role", "category", some(0.01, 1), { categories: ["prediction"] }),
+    column("flags", "flags", () => flags.reduce((code, flag) => code | flag(), 0), { flags: FLAGS }),
+    ...someColumns(n).filter(({ kind }) => kind === "token"),
   ]);
 }
