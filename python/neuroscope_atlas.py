@@ -72,7 +72,7 @@ _VERSION = 1
 _HEAD = struct.Struct("<4sB8sI")  # magic, version, build, checksum of what follows
 _MOST_BYTES = 1 << 30  # of a file, unpacked
 _KEPT_BYTES = 1 << 24  # of the files that are kept, unpacked; as objects they take about ten times as much
-_THREADS = 8  # that read files of text
+_THREADS = 8  # that read files at a time
 _HOOKS = ("gate", "act", "in")
 
 # accents, the points of Hebrew and Arabic, and characters without a form
@@ -242,19 +242,40 @@ class Atlas:
     def explore(self, model: str) -> dict[str, list[Any]]:
         """All neurons of a model as columns, [n_layers · d_mlp] each: `layer`, `neuron`, numbers (three digits; NaN
         where there is none), `class`, `role` and tokens (None where there is none), flags (True where set)."""
+        header, parts = self._columns_apart(model) if self._packing(model) else self._columns_together(model)
+        n, d_mlp = header["n_neurons"], header["d_mlp"]
+        columns = {"layer": [i // d_mlp for i in range(n)], "neuron": [i % d_mlp for i in range(n)]}
+        for column, (planes, tokens) in zip(header["columns"], parts):
+            codes = bytearray(4 * n)
+            for plane in range(column["bytes"]):
+                codes[plane::4] = planes[plane * n : (plane + 1) * n]
+            columns.update(_decoded(column, struct.unpack(f"<{n}I", codes), tokens))
+        return columns
+
+    def _columns_together(self, model: str) -> tuple[Json, Iterable[tuple[bytes, list[str]]]]:
+        """What explore.bin.gz has: the header, and of each column its planes of bytes and the texts of its tokens."""
         path = f"{model}/explore.bin.gz"
         data = _unpacked(path, self.read(path))
         body = 4 + int.from_bytes(data[:4], "little")
         header = json.loads(data[4:body])
-        n, d_mlp = header["n_neurons"], header["d_mlp"]
-        columns = {"layer": [i // d_mlp for i in range(n)], "neuron": [i % d_mlp for i in range(n)]}
-        for column in header["columns"]:
-            codes = bytearray(4 * n)
-            for plane in range(column["bytes"]):
-                start = body + column["offset"] + plane * n
-                codes[plane::4] = data[start : start + n]
-            columns.update(_decoded(column, struct.unpack(f"<{n}I", codes), header["tokens"]))
-        return columns
+        starts = ((body + column["offset"], column["bytes"] * header["n_neurons"]) for column in header["columns"])
+        return header, ((data[start : start + length], header["tokens"]) for start, length in starts)
+
+    def _columns_apart(self, model: str) -> tuple[Json, Iterable[tuple[bytes, list[str]]]]:
+        """The same of a packed model, where each column is a file."""
+        header = self.file(model, "explore/index.json")
+
+        def part(column: Json) -> tuple[bytes, list[str]]:
+            path = f"{model}/{column['file']}"
+            found = self._packed(path, header["build"], _only)
+            with _complete(path):
+                planes, tokens = found["codes"], found.get("tokens", [])
+            if len(planes) != column["bytes"] * header["n_neurons"]:
+                raise PackedFileError(path, f"has {len(planes)} bytes of codes, not {column['bytes']} of {header['n_neurons']} neurons")
+            return planes, tokens
+
+        with ThreadPoolExecutor(_THREADS) as threads:
+            return header, list(threads.map(part, header["columns"]))
 
     def _packing(self, model: str) -> Json | None:
         """How the neurons of a model are packed; None where each has a page."""
@@ -745,7 +766,7 @@ def _hook_columns(examples: list[Json | None], bits: int) -> Json:
 
 
 def _decoded(column: Json, codes: tuple[int, ...], tokens: list[str]) -> dict[str, list[Any]]:
-    """A column of explore.bin.gz by its name; of flags, one each by theirs."""
+    """A column of what explore pages show by its name; of flags, one each by theirs."""
     if column["kind"] == "flags":
         return {flag: [bool(code >> bit & 1) for code in codes] for bit, flag in enumerate(column["flags"])}
     if column["kind"] == "number":

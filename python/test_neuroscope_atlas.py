@@ -394,8 +394,8 @@ class PackedTest(AtlasTest):
                         atlas.neuron(self.model, 0, neuron)
                 self.assertNotIsInstance(raised.exception, OtherBuildError)
                 self.assertTrue(str(raised.exception).startswith(f"`{file}` "), raised.exception)
-        for file in ("0/index.json.gz", "explore.bin.gz", "tokens/000000.gz"):
-            atlas = Altered(PACKED, lambda path, data: data[:-20])
+        for file in ("0/index.json.gz", "explore/[a-z_]+.gz", "tokens/000000.gz"):
+            atlas = Altered(PACKED, lambda path, data: data if path.endswith("explore/index.json.gz") else data[:-20])
             atlas.model = self.atlas.model
             atlas.json = lambda path: self.atlas.json(path) if "tokens/index" in path else atlas._json(path)
             read = {"0": lambda: atlas.layer(self.model, 0), "e": lambda: atlas.explore(self.model), "t": lambda: atlas.token(self.model, 0)}
@@ -430,6 +430,17 @@ class PackedTest(AtlasTest):
             built_again.alter = lambda path, data: data
             self.assertEqual(built_again.neuron(self.model, 0, 0), self.atlas.neuron(self.model, 0, 0))
             self.assertEqual(built_again.n_reads[f"{self.model}/index.json"], 2)
+
+    def test_columns_of_another_build_are_named(self) -> None:
+        other = lambda data: data[:5] + b"anything" + data[13:]
+        alter = lambda path, data: other(gzip.decompress(data)) if path.endswith("/kurtosis.gz") else data
+        atlas = Altered(PACKED, alter, fresh=False)
+        with self.assertRaisesRegex(OtherBuildError, "explore/kurtosis.gz` is of build"):
+            atlas.explore(self.model)
+        # the next call follows the new header
+        atlas.alter = lambda path, data: data
+        self.assertEqual(repr(atlas.explore(self.model)), repr(self.atlas.explore(self.model)))
+        self.assertEqual(atlas.n_reads[f"{self.model}/explore/index.json.gz"], 2)
 
     def test_any_bytes_are_records_or_an_error(self) -> None:
         drawn, n = random.Random(0), 0

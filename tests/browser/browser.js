@@ -22,6 +22,20 @@ after(async () => {
   host?.close();
 });
 
+/** Makes another folder the site for the tests of a suite. */
+export function useSite(folder) {
+  let other, first;
+  before(async () => {
+    first = root;
+    other = await serve(folder, BASE);
+    root = other.origin + BASE;
+  });
+  after(() => {
+    root = first;
+    other.close();
+  });
+}
+
 /** Console errors of a page, and its requests that leave the site, fail the test. */
 export const listen = (page) => {
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && problems.push(message.text()));

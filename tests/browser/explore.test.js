@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { SITE, at, browser, json, listen, page, root } from "./browser.js";
+import { SITE, at, browser, json, listen, page, root, useSite } from "./browser.js";
 import { cellsOf, listsOf, mainOf } from "./record.js";
 import { CLASSES, FLAGS, LEVELS, TOKENS, below, numberColumn, oneOf, packed, random, someColumns, times } from "./tables.js";
 import { axisOf, fittingScale, roundest, ticksOf } from "../../theme/assets/explore/axis.js";
-import { codeRange, extentOf, flatRange, kept, ofKind, parseTable, pick, ranking, readTable, tally, valueOf } from "../../theme/assets/explore/table.js";
+import { codeRange, extentOf, flatRange, kept, ofKind, parseTable, pick, ranking, tally, valueOf } from "../../theme/assets/explore/table.js";
 import * as file from "../../theme/assets/explore/export.js";
 import { parse, serialise, firstQuery } from "../../theme/assets/explore/query.js";
+import { unpacked } from "../../theme/assets/read/pack.js";
 import { number, percent, visible } from "../../theme/assets/read/tokens.js";
 
 const someTable = (n_layers = 5, d_mlp = 83) => parseTable(packed({ n_layers, d_mlp }, someColumns(n_layers * d_mlp)));
@@ -125,7 +126,7 @@ describe("rules", () => {
     const columns = someColumns(n);
     const bytes = packed({ n_layers: 5, d_mlp: 83 }, columns);
     for (const form of [bytes, new Uint8Array(gzipSync(bytes))]) {
-      const table = await readTable(form);
+      const table = parseTable(await unpacked(form));
       assert.equal(table.n_neurons, n);
       columns.forEach((column, i) => assert.deepEqual([...table.columns[i].codes], column.codes, column.name));
       columns.forEach((column, i) => column.order && assert.deepEqual([...table.columns[i].order], column.order, column.name));
@@ -336,7 +337,11 @@ describe("rules", () => {
   });
 });
 
-describe("page", () => {
+for (const layout of ["pages", "packed"]) describe(layout, () => {
+  const isPacked = layout === "packed";
+  if (isPacked) useSite(process.env.PACKED);
+  const inPages = isPacked ? test.skip : test;
+  const ofPacked = isPacked ? test : test.skip;
   const PAGE = "tiny/explore.html";
   const MIN = (label) => `[aria-label="${label}, at least"]`;
   const MAX = (label) => `[aria-label="${label}, at most"]`;
@@ -361,6 +366,9 @@ describe("page", () => {
     const values = times(table.n_neurons, (flat) => value(name, flat)).filter((value) => value !== null).sort((a, b) => a - b);
     return Number(values[Math.floor(share * (values.length - 1))].toPrecision(3));
   };
+  /** A neuron's page, from the model's folder. */
+  const pageOf = (flat) => nameOf(flat).replace(".", isPacked ? "/neuron.html?n=" : "/") + (isPacked ? "" : ".html");
+  const leadsTo = (flat) => page.waitForURL(`${root}tiny/${pageOf(flat)}`);
   const names = () => page.$$eval("#found .id", (links) => links.map((link) => link.textContent));
   const open = async (query = "", at = PAGE) => {
     await page.goto("about:blank");
@@ -376,9 +384,11 @@ describe("page", () => {
     assert.deepEqual(await names(), flats.slice(0, 50).map(nameOf));
     return flats;
   };
+  /** All that the query needs has come. */
+  const settled = () => page.waitForFunction(() => document.getElementById("count").textContent !== "Loading…" && !document.querySelector("#explore [aria-busy=true]"));
   const asked = () => parse(new URL(page.url()).search, table);
 
-  test("the file has what the layers' files have", async () => {
+  inPages("the file has what the layers' files have", async () => {
     let compared = 0;
     for (let layer = 0; layer < table.n_layers; layer++) {
       const { columns, dead, rare, at_starts, at_starts_either, sides, weights } = await json(`tiny/${layer}/index.json`);
@@ -402,7 +412,7 @@ describe("page", () => {
     assert.ok(compared >= 20 * table.n_layers, `${compared} columns`);
   });
 
-  test("ranks are those of the neurons' pages", async () => {
+  inPages("ranks are those of the neurons' pages", async () => {
     const ranked = ofKind(table, "number").filter(({ order }) => order);
     assert.ok(ranked.length >= 8);
     const ranks = new Map(ranked.map(({ name }) => [name, ranking(table, { by: name, descending: true })]));
@@ -426,7 +436,7 @@ describe("page", () => {
     }
   });
 
-  test("a line has the whole character at the peak, and the text around it", async () => {
+  inPages("a line has the whole character at the peak, and the text around it", async () => {
     let cut = 0;
     for (let flat = 0; flat < table.n_neurons; flat++) {
       const record = await recordOf(flat);
@@ -455,6 +465,7 @@ describe("page", () => {
     const flats = await shows(query);
     assert.equal(at(), PAGE);
     const { by } = query.sort;
+    await settled();
     const rows = await page.$$eval("#found .neuron", (rows) => rows.map((row) => [
       row.querySelector(".id").getAttribute("href"), row.querySelector(".value").textContent, row.querySelector(".rank").textContent,
       [...row.querySelectorAll(".tag")].map((tag) => tag.textContent),
@@ -463,7 +474,7 @@ describe("page", () => {
       const inLayer = flats.slice(0, i + 1).filter((flat) => Math.floor(flat / table.d_mlp) === Math.floor(flats[i] / table.d_mlp)).length;
       const categories = ofKind(table, "category").filter(({ name }) => name !== "side").map((column) => has(column, flats[i])).filter((name) => name !== null);
       const flags = flagsOf(flats[i]).map((flag) => ({ at_starts_either: "weaker side fires at starts", both_sides: "both sides alike" })[flag] ?? flag);
-      assert.deepEqual(row, [`../tiny/${nameOf(flats[i]).replace(".", "/")}.html`, format(by, flats[i]), `#${i + 1} in model, #${inLayer} in layer`, [...categories, ...flags]]);
+      assert.deepEqual(row, [`../tiny/${pageOf(flats[i])}`, format(by, flats[i]), `#${i + 1} in model, #${inLayer} in layer`, [...categories, ...flags]]);
     });
     const signs = await page.$$eval("#found .neuron .side", (signs) => signs.map((sign) => sign.textContent));
     assert.deepEqual(signs, flats.slice(0, 50).map((flat) => (flagsOf(flat).includes("both_sides") ? "(±)" : has(column("side"), flat) === "negative" ? "(−)" : "(+)")));
@@ -479,7 +490,7 @@ describe("page", () => {
     }
   });
 
-  test("neurons that fire at starts are left out, which is said, and can be put back", async () => {
+  inPages("neurons that fire at starts are left out, which is said, and can be put back", async () => {
     const bytes = gunzipSync(await readFile(`${SITE}/tiny/explore.bin.gz`));
     const { flags, offset } = column("flags");
     const start = 4 + bytes.readUInt32LE(0) + offset;
@@ -537,6 +548,42 @@ describe("page", () => {
     assert.ok(files.length > 0 && files.length <= Math.ceil(table.n_neurons / (await json("tiny/index.json")).lines_per_file));
   });
 
+  test("lines are loaded some at a time, first those of the rows in sight", async () => {
+    const [asked, answers] = [[], []];
+    const answerAll = () => answers.splice(0).forEach((answer) => answer());
+    await page.route("**/tiny/index.json", async (route) => route.fulfill({ json: { ...(await (await route.fetch()).json()), lines_per_file: 1 } }));
+    await page.route("**/tiny/lines/*", async (route) => {
+      asked.push(nameOf(Number(/(\d+)\.json/.exec(route.request().url())[1])));
+      await new Promise((resolve) => answers.push(resolve));
+      await route.fulfill({ json: { lines: [[1, "before ", "peak", " after"]] } });
+    });
+    await page.setViewportSize({ width: 1200, height: 1200 });
+    await open();
+    const rows = page.locator("#found .neuron");
+    const inSight = () => rows.evaluateAll((rows) => rows.filter((row) => row.getBoundingClientRect().bottom > 0 && row.getBoundingClientRect().top < innerHeight).map((row) => row.querySelector("a").textContent));
+    const untilAsked = async (n) => {
+      while (asked.length < n) await page.waitForTimeout(10);
+      await page.waitForTimeout(50); // for more than that
+    };
+    await rows.first().evaluate((row) => row.scrollIntoView());
+    await untilAsked(8);
+    assert.deepEqual(asked, (await names()).slice(0, 8));
+    await rows.last().evaluate((row) => row.scrollIntoView({ block: "end" }));
+    await page.waitForTimeout(200);
+    assert.equal(asked.length, 8);
+    const last = await inSight();
+    assert.ok(last.length > 8 && !last.some((name) => asked.includes(name)));
+    answerAll();
+    await untilAsked(16);
+    assert.deepEqual(asked.slice(8), last.slice(0, 8));
+    for (let rest = 1; rest > 0; rest = answers.length) {
+      answerAll();
+      await page.waitForTimeout(100);
+    }
+    assert.deepEqual(asked.slice(8, 8 + last.length), last);
+    assert.equal(await rows.last().locator(".line:empty").count(), 0);
+  });
+
   test("more rows on demand", async () => {
     await open("?at_starts=any");
     const flats = expected(table, { ...firstQuery(table), flags: {} });
@@ -580,6 +627,7 @@ describe("page", () => {
     await shows({ ...firstQuery(table), ranges: { frequency: [null, share] } });
     assert.equal(at(), `${PAGE}?frequency=..${share}`);
     await page.selectOption("#sort", "frequency");
+    await settled();
     assert.match(await page.textContent("#found .value"), / %$/);
   });
 
@@ -652,7 +700,7 @@ describe("page", () => {
     const query = parse("?kurtosis=..100000&sort=kurtosis", table);
     const flats = await shows(query);
     await page.click("#found .id");
-    await page.waitForURL(`**/${nameOf(flats[0]).replace(".", "/")}.html`);
+    await leadsTo(flats[0]);
     await page.goBack();
     await shows(query);
     // an address of the same page, as the skip link makes one
@@ -675,7 +723,7 @@ describe("page", () => {
     const most = quantile("kurtosis", 0.6);
     await page.fill(MAX(label("kurtosis")), String(most));
     const flats = await shows({ ...query, ranges: { layer: [1, 1], kurtosis: [null, most] } }, table.d_mlp);
-    assert.equal(await page.getAttribute("#found .id", "href"), `../../tiny/${nameOf(flats[0]).replace(".", "/")}.html`);
+    assert.equal(await page.getAttribute("#found .id", "href"), `../../tiny/${pageOf(flats[0])}`);
     await page.click("text=All layers");
     await page.waitForURL(`${root}${PAGE}?kurtosis=..${most}&sort=neuron`);
     await shows({ ...query, ranges: { kurtosis: [null, most] } });
@@ -744,7 +792,7 @@ describe("page", () => {
     const does = lines[best].slice(4).find(Boolean); // once the pointer rests
     await page.waitForFunction((all) => document.getElementById("scatter-text").textContent === all, `${says} · ${visible(does)}`);
     await page.mouse.click(box.x + x, box.y + y);
-    await page.waitForURL(`**/${nameOf(best).replace(".", "/")}.html`);
+    await leadsTo(best);
     await page.goBack();
     await shows(query);
     await page.focus("#scatter canvas");
@@ -757,7 +805,7 @@ describe("page", () => {
     assert.match(await page.textContent("#scatter-text"), /^Coloured/);
     await page.keyboard.press("End");
     await page.keyboard.press("Enter");
-    await page.waitForURL(`**/${nameOf(order.at(-1)).replace(".", "/")}.html`);
+    await leadsTo(order.at(-1));
   });
 
   test("axes and scales are chosen, and in the address", async () => {
@@ -765,6 +813,7 @@ describe("page", () => {
     const pixels = () => page.$eval("#scatter canvas", (canvas) => canvas.toDataURL());
     const seen = new Set([await pixels()]);
     await page.selectOption("#x", "max");
+    await settled();
     seen.add(await pixels());
     await page.locator("#yscale").click();
     seen.add(await pixels());
@@ -788,7 +837,7 @@ describe("page", () => {
     }
   });
 
-  test("what cannot be loaded is said", async () => {
+  inPages("what cannot be loaded is said", async () => {
     const quiet = await browser.newPage(); // a missing file is an error in the console as well
     await quiet.route("**/explore.bin.gz", (route) => route.fulfill({ status: 503, body: "" }));
     await quiet.goto(root + PAGE);
@@ -809,7 +858,7 @@ describe("page", () => {
     await quiet.close();
   });
 
-  test("nothing moves while the numbers come", async () => {
+  inPages("nothing moves while the numbers come", async () => {
     await page.route("**/explore.bin.gz", async (route) => {
       await new Promise((resolve) => setTimeout(resolve, 300));
       await route.continue();
@@ -824,6 +873,100 @@ describe("page", () => {
     await page.waitForTimeout(200);
     const shifted = await page.evaluate(() => globalThis.shifted);
     assert.ok(shifted < 0.01, `shifted by ${shifted}`);
+  });
+
+  const COLUMN = /\/explore\/([^/]+)\.gz$/;
+  /** Holds back the columns of a page until it is told. */
+  async function holdColumns(page) {
+    let release;
+    const released = new Promise((resolve) => (release = resolve));
+    await page.route(COLUMN, async (route) => {
+      if (!route.request().url().endsWith("index.json.gz")) await released;
+      await route.continue();
+    });
+    return release;
+  }
+
+  ofPacked("controls come first, each column once and when it is used, and nothing moves", async () => {
+    const loaded = [];
+    page.on("request", (request) => COLUMN.test(request.url()) && loaded.push(COLUMN.exec(request.url())[1]));
+    await page.addInitScript(() => {
+      globalThis.shifted = 0;
+      new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (globalThis.shifted += value))).observe({ type: "layout-shift", buffered: true });
+    });
+    const release = await holdColumns(page);
+    await page.goto(root + PAGE);
+    await page.waitForSelector("#explore:not([hidden])");
+    assert.equal(await page.textContent("#count"), "Loading…");
+    assert.equal(await page.getAttribute("#found", "aria-busy"), "true");
+    assert.equal(await page.locator("#sort option").count(), 1 + ofKind(table, "number").length);
+    const most = quantile("kurtosis", 0.5);
+    await page.fill(MAX(label("kurtosis")), String(most));
+    assert.equal(await page.locator("#found .neuron").count(), 0);
+    release();
+    const query = { ...firstQuery(table), ranges: { kurtosis: [null, most] } };
+    await shows(query);
+    await settled();
+    await page.waitForFunction(() => document.querySelector("#found .tag"));
+    const first = ["class", "flags", "frequency", "index.json", "kurtosis", "kurtosis-order", "role", "side"];
+    assert.deepEqual([...loaded].sort(), first);
+    const shifted = await page.evaluate(() => globalThis.shifted);
+    assert.ok(shifted < 0.01, `shifted by ${shifted}`);
+    await page.selectOption("#sort", "variance");
+    await settled();
+    await page.selectOption("#x", "max");
+    await settled();
+    await page.fill("#token", "a");
+    await settled();
+    await page.selectOption("#sort", "kurtosis");
+    await settled();
+    assert.deepEqual([...loaded].sort(), [...first, "max", "peak", "promoted", "suppressed", "variance", "variance-order"].sort());
+  });
+
+  ofPacked("a column that cannot be loaded is named, the rest works, and it can be tried again", async () => {
+    const quiet = await browser.newPage(); // a missing file is an error in the console as well
+    const says = (pattern) => quiet.waitForFunction(([source]) => new RegExp(source).test(document.getElementById("problem").textContent), [pattern.source]);
+    const counts = (query) => {
+      const n = expected(table, query).length;
+      return quiet.waitForFunction((words) => document.getElementById("count").textContent === words, `${n} of ${table.n_neurons} neurons`);
+    };
+    const other = await readFile(`${process.env.PACKED}/tiny/explore/max.gz`);
+    await quiet.route("**/explore/variance.gz", (route) => route.fulfill({ status: 503, body: "" }));
+    await quiet.route("**/explore/skewness.gz", (route) => route.fulfill({ body: other.subarray(0, 60) }));
+    await quiet.goto(`${root}${PAGE}?variance=..0&sort=-kurtosis&kurtosis=..${quantile("kurtosis", 0.4)}`);
+    const query = { ...firstQuery(table), ranges: { kurtosis: [null, quantile("kurtosis", 0.4)] } };
+    await says(/Variance cannot be loaded: 503/);
+    await counts(query);
+    assert.ok((await quiet.locator("#found .neuron").count()) > 0);
+    await quiet.selectOption("#x", "skewness");
+    await says(/Variance cannot be loaded: 503.*Skewness cannot be loaded: it is damaged or cut off/);
+    await quiet.unroute("**/explore/variance.gz");
+    await quiet.unroute("**/explore/skewness.gz");
+    await quiet.click("text=Try again");
+    await quiet.waitForFunction(() => document.getElementById("problem").hidden);
+    await counts({ ...query, ranges: { ...query.ranges, variance: [null, 0] } });
+    await quiet.route("**/explore/index.json.gz", (route) => route.fulfill({ status: 404, body: "" }));
+    await quiet.reload();
+    await quiet.waitForFunction(() => /^The numbers of the neurons cannot be loaded: 404/.test(document.getElementById("count").textContent));
+    await quiet.close();
+  });
+
+  ofPacked("if the site was built again, the page says so, and is right when it is loaded again", async () => {
+    const other = gunzipSync(await readFile(`${process.env.PACKED}/tiny/explore/frequency.gz`));
+    other[5] ^= 1; // its build
+    const headers = [];
+    page.on("response", (response) => response.url().endsWith("explore/index.json.gz") && headers.push(response));
+    await page.route("**/explore/frequency.gz", (route) => route.fulfill({ body: other }));
+    await page.goto(root + PAGE);
+    await page.waitForSelector("#problem:not([hidden])");
+    assert.equal(await page.textContent("#problem"), "The site was built again since this page was loaded. Load the page again");
+    assert.equal(headers.length, 2, "the browser has the new header");
+    await page.unroute("**/explore/frequency.gz");
+    await page.click("#problem button");
+    await page.waitForFunction(() => document.getElementById("problem").hidden);
+    await shows(firstQuery(table));
+    await settled();
+    assert.equal(await page.isVisible("#problem"), false);
   });
 
   test("it fits a phone, and has no control without a name", async () => {

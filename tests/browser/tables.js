@@ -44,8 +44,8 @@ function someOrder(codes) {
 }
 
 /** A column of numbers, on both sides of zero and of a thousand as it is. */
-export function numberColumn(name, n, { exponent = -2 + below(3), first = -below(3000), levels = LEVELS, ranked = false, ...more } = {}) {
-  const codes = times(n, () => (random() < 0.1 ? 0 : 1 + below(levels)));
+export function numberColumn(name, n, { exponent = -2 + below(3), first = -below(3000), levels = LEVELS, ranked = false, codesOf = () => (random() < 0.1 ? 0 : 1 + below(levels)), ...more } = {}) {
+  const codes = times(n, codesOf);
   return { name, label: name, kind: "number", bytes: 2, exponent, first, codes, ...(ranked && { order: someOrder(codes) }), ...more };
 }
 
@@ -64,4 +64,29 @@ export function someColumns(n) {
     { name: "peak", label: "Peak", kind: "token", bytes: 2, codes: times(n, () => below(TOKENS.length + 1)) },
     { name: "flags", label: "Flags", kind: "flags", bytes: 1, flags: FLAGS, codes: times(n, () => below(32) | (random() < 0.1 ? 32 : 0) | (random() < 0.1 ? 64 : 0) | (random() < 0.2 ? 128 : 0)) },
   ];
+}
+
+/** A normal number. */
+const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+/** A code around the middle of `levels`, of which most are near to it. */
+const bell = (levels, width) => Math.max(1, Math.min(levels, Math.round(levels / 2 + width * normal())));
+
+/** All columns of a model of 352,256 neurons, as one file; their numbers are spread as those of real ones are, roughly. */
+export function largeColumns() {
+  const header = { n_layers: 32, d_mlp: 11_008 };
+  const n = header.n_layers * header.d_mlp;
+  const number = (name, levels, width, more = {}) => numberColumn(name, n, { exponent: -2, first: 1, ...more, codesOf: () => (random() < 0.001 ? 0 : bell(levels, width)) });
+  const others = ["variance", "max", "min", "range", "mean_abs"].map((name) => number(name, 4000, 400, { ranked: true }));
+  const some = (share, code) => () => (random() < share ? code : 0);
+  // dead, rare, atypical, at_starts, at_starts_either, both_sides
+  const flags = [some(0.01, 1), some(0.02, 2), some(0.02, 4), some(0.05, 32), some(0.05, 64), some(0.02, 128)];
+  const column = (name, kind, codesOf, more) => ({ name, label: name, kind, bytes: 1, codes: times(n, codesOf), ...more });
+  return packed(header, [
+    number("kurtosis", 3000, 350, { ranked: true, unranked: "at_starts" }), number("frequency", 3000, 300, { unit: "share", ranked: true }), ...others,
+    column("side", "category", () => 1 + Number(random() < 0.4), { categories: ["positive", "negative"] }),
+    column("class", "category", () => (random() < 0.2 ? 1 + below(CLASSES.length) : 0), { categories: CLASSES }),
+    column("role", "category", some(0.01, 1), { categories: ["prediction"] }),
+    column("flags", "flags", () => flags.reduce((code, flag) => code | flag(), 0), { flags: FLAGS }),
+    ...someColumns(n).filter(({ kind }) => kind === "token"),
+  ]);
 }

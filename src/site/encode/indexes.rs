@@ -49,7 +49,7 @@ pub(crate) fn model_index(
         "documents": (model.has_documents && model.packing.is_none()).then_some("docs/index.json"),
         "tokens": model.analysed.then_some("tokens/index.json"),
         "figures": figures,
-        "explore": explore::FILE,
+        "explore": explore::first_file(part),
         "words": "words/index.json",
         "lines": "lines/",
         "lines_per_file": search::lines_per_file(part),

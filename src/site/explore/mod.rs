@@ -1,8 +1,9 @@
-//! One small file with what is said of every neuron of a model, which the explore page filters and sorts.
+//! What is said of every neuron of a model by column, which the explore page filters and sorts.
 //!
-//! `explore.bin.gz`, unpacked: the length of the header (u32, little-endian), the header (JSON), the columns. A column
-//! of b bytes is b planes, one byte of every neuron each, the lowest first. Numbers are what readers are shown, with
-//! three digits; where neurons are ranked, those with the same number are told apart by their order.
+//! Numbers are what readers are shown, with three digits; where neurons are ranked, those with the same number are told
+//! apart by their order. A column of b bytes is b planes, one byte of every neuron each, the lowest first. In a site of pages
+//! `explore.bin.gz` has all columns: the length of the header (u32, little-endian), the header (JSON), the planes. Where neurons
+//! are packed, the header is a file, and so is each column.
 
 mod columns;
 mod steps;
@@ -10,6 +11,7 @@ mod steps;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::atlas::facts::{Fact, RANKED, Unit, facts};
@@ -21,15 +23,25 @@ use self::steps::Codes;
 use super::address;
 use super::data::{LayerData, NeuronData};
 use super::error::SiteError;
-use super::pack::gzip;
+use super::pack::{BuildId, Bytes, gzip};
 use super::part::ModelPart;
 use super::section::Section;
-use super::text::texts::safe_in_html;
+use super::text::texts::{json as json_file, safe_in_html};
 
-/// Name of the file, beside the model's page.
-pub(super) const FILE: &str = "explore.bin.gz";
+/// Names of the file with all columns, and of the header of columns that are files of their own, in the model's folder.
+const FILE: &str = "explore.bin.gz";
+const INDEX: &str = "explore/index.json";
 
 const SCHEMA: &str = "neuroscope/explore/v1";
+const INDEX_SCHEMA: &str = "neuroscope/explore-index/v1";
+
+/// Where a reader of a model begins.
+pub(super) fn first_file(part: &ModelPart<'_>) -> &'static str {
+    match part.packing {
+        None => FILE,
+        Some(_) => INDEX,
+    }
+}
 
 /// Collects the columns of a model, and writes them.
 pub(super) struct Explore<'a> {
@@ -94,22 +106,141 @@ impl Section for Explore<'_> {
         layers.into_values().for_each(|next| columns.extend(next));
         let of_examples = self.of_examples.into_inner();
         let of_examples = of_examples.unwrap_or_else(PoisonError::into_inner);
-        let file = file(&self.part, &columns, &of_examples)?;
-        let name = address::of_model(&self.part.model.name, FILE);
-        self.part.site.write(&name, &file)
+        match self.part.packing {
+            None => write_together(&self.part, &columns, &of_examples),
+            Some(packing) => write_apart(&self.part, packing.build, &columns, &of_examples),
+        }
     }
 }
 
-/// The file.
-fn file(
+/// A column as it is written.
+struct Column {
+    /// What is said of it.
+    head: serde_json::Value,
+    /// Of tokens, their ids.
+    codes: Vec<u32>,
+    /// The place of each neuron among those of the same code.
+    order: Option<Vec<u32>>,
+    of_tokens: bool,
+}
+
+impl Column {
+    fn named(&self) -> &str {
+        self.head["name"].as_str().unwrap_or_default()
+    }
+}
+
+/// The header, of which `more` is that of one kind of files.
+fn header(
+    part: &ModelPart<'_>,
+    schema: &str,
+    columns: Vec<serde_json::Value>,
+    more: (&str, serde_json::Value),
+) -> serde_json::Value {
+    let mut header = json!({
+        "schema": schema,
+        "model": part.model.name,
+        "n_layers": part.model.n_layers,
+        "d_mlp": part.model.d_mlp,
+        "n_neurons": part.n_neurons(),
+        "columns": columns,
+    });
+    header[more.0] = more.1;
+    header
+}
+
+/// Writes all columns as one file.
+fn write_together(
     part: &ModelPart<'_>,
     columns: &Columns,
     of_examples: &OfExamples,
-) -> Result<Vec<u8>, SiteError> {
-    let (model, vocabulary) = (part.model, part.texts.vocabulary());
-    let mut planes: Vec<u8> = Vec::new();
-    let mut described = Vec::new();
-    for (fact, values) in facts().zip(&columns.numbers) {
+) -> Result<(), SiteError> {
+    let (mut planes, mut table) = (Vec::new(), TokenTable::default());
+    let mut add = |head: &mut serde_json::Value, codes: &[u32]| {
+        let bytes = bytes_of(codes);
+        head["bytes"] = bytes.into();
+        head["offset"] = planes.len().into();
+        planes.extend(planes_of(codes, bytes));
+    };
+    let mut heads = Vec::new();
+    for mut column in all_columns(part, columns, of_examples) {
+        if column.of_tokens {
+            column.codes = table.codes(&column.codes);
+        }
+        add(&mut column.head, &column.codes);
+        if let Some(codes) = &column.order {
+            let mut order = json!({});
+            add(&mut order, codes);
+            column.head["order"] = order;
+        }
+        heads.push(column.head);
+    }
+    let header = header(part, SCHEMA, heads, ("tokens", table.texts(part).into()));
+    let header = safe_in_html(header.to_string());
+    let length = (header.len() as u32).to_le_bytes();
+    let file = gzip(&[&length, header.as_bytes(), &planes].concat())?;
+    part.site
+        .write(&address::of_model(&part.model.name, FILE), &file)
+}
+
+/// A column, or the order among equals of one, as a packed file.
+#[derive(Serialize)]
+struct ColumnRecord<'a> {
+    codes: Bytes<'a>,
+    /// What the codes of tokens stand for, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<Vec<String>>,
+}
+
+/// Writes each column as a file, and what is said of them as another.
+fn write_apart(
+    part: &ModelPart<'_>,
+    build: BuildId,
+    columns: &Columns,
+    of_examples: &OfExamples,
+) -> Result<(), SiteError> {
+    let write = |head: &mut serde_json::Value, name: &str, codes: &[u32], tokens| {
+        let bytes = bytes_of(codes);
+        let file = format!("explore/{name}");
+        head["bytes"] = bytes.into();
+        head["file"] = address::in_gzip(&file).into();
+        let planes: Vec<u8> = planes_of(codes, bytes).collect();
+        let codes = Bytes(&planes);
+        part.write_record(&file, &ColumnRecord { codes, tokens })
+    };
+    let mut heads = Vec::new();
+    for mut column in all_columns(part, columns, of_examples) {
+        // a host may take a plus sign for a space
+        let name = column.named().replace('+', "p").replace('-', "n");
+        let tokens = column.of_tokens.then(|| {
+            let mut table = TokenTable::default();
+            column.codes = table.codes(&column.codes);
+            table.texts(part)
+        });
+        if column.head["kind"] == "number" {
+            let some = || column.codes.iter().filter(|code| **code > 0);
+            column.head["extent"] = json!([some().min(), some().max()]);
+        }
+        write(&mut column.head, &name, &column.codes, tokens)?;
+        if let Some(codes) = &column.order {
+            let mut order = json!({});
+            write(&mut order, &format!("{name}-order"), codes, None)?;
+            column.head["order"] = order;
+        }
+        heads.push(column.head);
+    }
+    let header = header(part, INDEX_SCHEMA, heads, ("build", build.hex().into()));
+    part.write_json(INDEX, &json_file(&header)?)
+}
+
+/// All columns, each made when its turn comes.
+fn all_columns<'c>(
+    part: &ModelPart<'c>,
+    columns: &'c Columns,
+    of_examples: &'c OfExamples,
+) -> impl Iterator<Item = Column> {
+    let model = part.model;
+    let measured = facts().zip(&columns.numbers).filter_map(|(fact, values)| {
         let Fact {
             key,
             label,
@@ -125,12 +256,10 @@ fn file(
         }
         let ranks = fact.place_in(&RANKED);
         let ranks = ranks.map(|at| columns.ranks[at].as_slice());
-        described.extend(number(head, *unit, values, ranks, &mut planes));
-    }
-    for (case, values) in SignCase::ALL
-        .iter()
-        .zip(of_examples.shares.iter().flatten())
-    {
+        number(head, *unit, values, ranks)
+    });
+    let shares = of_examples.shares.iter().flatten();
+    let shares = SignCase::ALL.iter().zip(shares).filter_map(|(case, values)| {
         let name = case.name();
         let definition = format!(
             "Share of counted tokens with these signs of gate and in: {}.",
@@ -140,8 +269,8 @@ fn file(
         if model.sided {
             head["unranked"] = "at_starts".into();
         }
-        described.extend(number(head, Unit::Share, values, None, &mut planes));
-    }
+        number(head, Unit::Share, values, None)
+    });
     let classes = Class::ALL.map(Class::name).to_vec();
     let roles = Role::ALL.map(Role::name).to_vec();
     let sides = Side::ALL.map(Side::name).to_vec();
@@ -150,63 +279,45 @@ fn file(
         (model.analysed, "class", "Class", classes, &columns.class),
         (model.analysed, "role", "Role", roles, &columns.role),
     ];
-    let mut small = |mut head: serde_json::Value, codes: &[u8]| {
-        head["bytes"] = 1.into();
-        head["offset"] = planes.len().into();
-        planes.extend_from_slice(codes);
-        described.push(head);
-    };
-    for (_, name, label, names, codes) in categories.into_iter().filter(|(is_known, ..)| *is_known)
-    {
+    let categories = categories.into_iter().filter(|(is_known, ..)| *is_known);
+    let categories = categories.map(|(_, name, label, names, codes)| {
         let head = json!({"name": name, "label": label, "kind": "category", "categories": names});
-        small(head, codes);
-    }
-    let (flags, codes) = columns.known_flags();
-    let head = json!({"name": "flags", "label": "Flags", "kind": "flags", "flags": flags});
-    small(head, &codes);
-    let mut table = TokenTable::default();
+        plain(head, codes)
+    });
+    let flags = std::iter::once_with(|| {
+        let (flags, codes) = columns.known_flags();
+        let head = json!({"name": "flags", "label": "Flags", "kind": "flags", "flags": flags});
+        plain(head, &codes)
+    });
     let [promoted, suppressed] = match model.sided {
         true => ["Promoted when it fires", "Suppressed when it fires"],
         false => ["Promoted when positive", "Suppressed when positive"],
     };
-    let lists = [
+    let tokens = [
         ("peak", "Token at the peak", &of_examples.peak),
         ("promoted", promoted, &columns.promoted),
         ("suppressed", suppressed, &columns.suppressed),
     ];
-    let lists: Vec<_> = lists
+    let tokens = tokens
         .into_iter()
-        .filter(|(.., tokens)| tokens.iter().any(|&token| token != NO_TOKEN))
-        .map(|(name, label, tokens)| (name, label, table.codes(tokens)))
-        .collect();
-    for (name, label, codes) in lists {
-        let mut head = json!({"name": name, "label": label, "kind": "token"});
-        add_codes(&mut head, &codes, &mut planes);
-        described.push(head);
-    }
-    let tokens = table.ids.iter().map(|&id| vocabulary.text(TokenId(id)));
-    let header = json!({
-        "schema": SCHEMA,
-        "model": model.name,
-        "n_layers": model.n_layers,
-        "d_mlp": model.d_mlp,
-        "n_neurons": part.n_neurons(),
-        "columns": described,
-        "tokens": tokens.collect::<Vec<_>>(),
+        .filter(|(.., tokens)| tokens.iter().any(|&token| token != NO_TOKEN));
+    let tokens = tokens.map(|(name, label, tokens)| Column {
+        head: json!({"name": name, "label": label, "kind": "token"}),
+        codes: tokens.clone(),
+        order: None,
+        of_tokens: true,
     });
-    let header = safe_in_html(header.to_string());
-    let length = (header.len() as u32).to_le_bytes();
-    gzip(&[&length, header.as_bytes(), &planes].concat())
+    let others = categories.chain(flags).chain(tokens);
+    measured.chain(shares).chain(others)
 }
 
-/// Adds a column of numbers, unless no neuron has one: its description, with how to read its codes.
+/// A column of numbers with how to read its codes, unless no neuron has one.
 fn number(
     mut head: serde_json::Value,
     unit: Unit,
     steps: &[i32],
     ranks: Option<&[u32]>,
-    planes: &mut Vec<u8>,
-) -> Option<serde_json::Value> {
+) -> Option<Column> {
     let coded = Codes::of(steps)?;
     head["kind"] = "number".into();
     if unit == Unit::Share {
@@ -214,24 +325,34 @@ fn number(
     }
     head["exponent"] = coded.exponent.into();
     head["first"] = coded.first.into();
-    add_codes(&mut head, &coded.codes, planes);
-    if let Some(ranks) = ranks {
-        let mut order = json!({});
-        add_codes(&mut order, &order_among_equals(&coded.codes, ranks), planes);
-        head["order"] = order;
-    }
-    Some(head)
+    let order = ranks.map(|ranks| order_among_equals(&coded.codes, ranks));
+    Some(Column {
+        head,
+        codes: coded.codes,
+        order,
+        of_tokens: false,
+    })
 }
 
-/// Adds the planes of some codes, and to their description where they are.
-fn add_codes(head: &mut serde_json::Value, codes: &[u32], planes: &mut Vec<u8>) {
-    let most = codes.iter().max().copied().unwrap_or(0);
-    let bytes = (u32::BITS - most.leading_zeros()).div_ceil(8).max(1);
-    head["bytes"] = bytes.into();
-    head["offset"] = planes.len().into();
-    for plane in 0..bytes {
-        planes.extend(codes.iter().map(|code| (code >> (8 * plane)) as u8));
+/// A column of codes of one byte.
+fn plain(head: serde_json::Value, codes: &[u8]) -> Column {
+    Column {
+        head,
+        codes: codes.iter().copied().map(u32::from).collect(),
+        order: None,
+        of_tokens: false,
     }
+}
+
+/// Bytes that each of some codes needs.
+fn bytes_of(codes: &[u32]) -> u32 {
+    let most = codes.iter().max().copied().unwrap_or(0);
+    (u32::BITS - most.leading_zeros()).div_ceil(8).max(1)
+}
+
+/// The planes of codes of so many bytes.
+fn planes_of(codes: &[u32], bytes: u32) -> impl Iterator<Item = u8> {
+    (0..bytes).flat_map(move |plane| codes.iter().map(move |code| (code >> (8 * plane)) as u8))
 }
 
 /// The place of each neuron among those of the same code, from 0: the first in rank first, those without a rank last. Ranks are
@@ -274,6 +395,12 @@ impl TokenTable {
         };
         tokens.iter().map(code).collect()
     }
+
+    fn texts(&self, part: &ModelPart<'_>) -> Vec<String> {
+        let vocabulary = part.texts.vocabulary();
+        let texts = self.ids.iter().map(|&id| vocabulary.text(TokenId(id)));
+        texts.map(String::from).collect()
+    }
 }
 
 #[cfg(test)]
@@ -294,11 +421,10 @@ mod tests {
 
     #[test]
     fn codes_take_as_many_bytes_as_they_need() {
-        let (mut planes, mut head) = (Vec::new(), json!({}));
-        add_codes(&mut head, &[1, 0x102, 0x01_0000], &mut planes);
-        assert_eq!(head, json!({"bytes": 3, "offset": 0}));
+        let codes = [1, 0x102, 0x01_0000];
+        assert_eq!(bytes_of(&codes), 3);
+        let planes: Vec<u8> = planes_of(&codes, 3).collect();
         assert_eq!(planes, [1, 2, 0, 0, 1, 0, 0, 0, 1]);
-        add_codes(&mut head, &[0, 0, 0], &mut planes);
-        assert_eq!(head, json!({"bytes": 1, "offset": 9}));
+        assert_eq!([&[0, 0][..], &[255], &[256]].map(bytes_of), [1, 1, 2]);
     }
 }

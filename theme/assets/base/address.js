@@ -48,6 +48,7 @@ export const FILES = {
   index: "index.json",
   layer: (layer) => `${layer}/index.json`,
   explore: "explore.bin.gz",
+  exploreIndex: "explore/index.json",
   neuron: (layer, neuron) => `${layer}/${neuron}.json`,
   neurons: (layer, first) => `${layer}/neurons-${digits(6, first)}.gz`,
   hooks: (layer, first) => `${layer}/hooks-${digits(6, first)}.gz`,

@@ -26,8 +26,27 @@ const tidy = (value) => Number(value.toPrecision(12));
 const toInput = (column, value) => (value === null ? "" : String(tidy(value * factor(column))));
 const fromInput = (column, text) => (text === "" ? null : tidy(Number(text) / factor(column)));
 
-/** How a column's values are distributed among the neurons [from, until), on a logarithmic scale; `show` brings out those of a range. */
-function barsOf(column, [from, until]) {
+/** A drawing of how a column's values are distributed among the neurons of a span, empty until the column is loaded; `show` brings out those of a range. */
+function barsOf(column, span) {
+  const within = shape("path", { class: "positive" });
+  const all = shape("path", { class: "null" });
+  const node = shape("svg", { class: "plot", viewBox: `0 0 ${BARS} 20`, preserveAspectRatio: "none", "aria-hidden": "true" }, all, within);
+  let barsIn;
+  return {
+    node,
+    show(range) {
+      if (!column.codes) return;
+      if (!barsIn) {
+        barsIn = countedBars(column, span);
+        all.setAttribute("d", barsIn([null, null]));
+      }
+      within.setAttribute("d", barsIn(range));
+    },
+  };
+}
+
+/** What draws the bars of a range of a column, on a logarithmic scale. */
+function countedBars(column, [from, until]) {
   const axis = axisOf(column, "log");
   const barOf = (code) => Math.floor(axis.place(valueOf(column, code)) * BARS);
   const counts = new Uint32Array(BARS);
@@ -35,14 +54,10 @@ function barsOf(column, [from, until]) {
   const highest = Math.max(...counts, 1);
   const bar = (n, at) => (n === 0 ? "" : `M${at} 20V${(20 - Math.max(0.7, (19 * n) / highest)).toFixed(1)}h.85V20Z`);
   const path = (first, last) => Array.from(counts, (n, at) => (at < first || at > last ? "" : bar(n, at))).join("");
-  const within = shape("path", { class: "positive" });
-  const node = shape("svg", { class: "plot", viewBox: `0 0 ${BARS} 20`, preserveAspectRatio: "none", "aria-hidden": "true" },
-    shape("path", { class: "null", d: path(0, BARS) }), within);
-  function show(range) {
+  return (range) => {
     const [first, last] = codeRange(column, range);
-    within.setAttribute("d", first > last ? "" : path(barOf(first), barOf(last)));
-  }
-  return { node, show };
+    return first > last ? "" : path(barOf(first), barOf(last));
+  };
 }
 
 /** Inputs for the ends of a range, of which `extent` says how far they can be apart; it stays if there is no `remove`. */
@@ -53,6 +68,7 @@ function rangeControl({ column, extent, bars, remove }) {
     "aria-label": `${column.label}, ${end}${share ? ", per cent" : ""}`,
   });
   const inputs = ["at least", "at most"].map(input);
+  const written = () => inputs.map(({ value }) => fromInput(column, value));
   const node = element("div", { class: remove ? "range" : "range short", role: "group", "aria-label": column.label },
     element("span", { class: "name", title: column.definition }, column.label, share ? " (%)" : ""),
     inputs[0], element("span", { class: "to" }, "to"), inputs[1]);
@@ -61,7 +77,7 @@ function rangeControl({ column, extent, bars, remove }) {
   return {
     node,
     read() {
-      const range = inputs.map(({ value }) => fromInput(column, value));
+      const range = written();
       bars?.show(range);
       return range.some((end) => end !== null) ? range : undefined;
     },
@@ -69,6 +85,7 @@ function rangeControl({ column, extent, bars, remove }) {
       inputs.forEach((end, at) => (end.value = toInput(column, range[at])));
       bars?.show(range);
     },
+    draw: () => bars?.show(written()),
     focus: () => inputs[0].focus(),
   };
 }
@@ -196,6 +213,18 @@ export class FilterForm {
     this.#listAddable();
   }
 
+  /** What it needs of columns to show how their values are distributed, and to count the categories that are in sight. */
+  needs() {
+    const ranges = Array.from(this.#ranges.keys(), (name) => this.#table.byName.get(name)).filter(Boolean);
+    const facets = [...this.#facets].filter(([, { node }]) => node.open).map(([name]) => this.#table.byName.get(name));
+    return [...ranges, ...facets].map((column) => [column, "codes"]);
+  }
+
+  /** Draws how the values of columns are distributed that have come by now. */
+  draw() {
+    for (const control of this.#ranges.values()) control.draw();
+  }
+
   /** Calls `tallied` when categories are unfolded, which is when they want to be counted. */
   whenUnfolded(tallied) {
     for (const { node } of this.#facets.values()) node.addEventListener("toggle", tallied);
@@ -203,7 +232,10 @@ export class FilterForm {
 
   /** Writes how many neurons have each category that is in sight; `counts(column)` answers it by code. */
   tally(counts) {
-    for (const [name, facet] of this.#facets) if (facet.node.open) facet.tally(counts(this.#table.byName.get(name)));
+    for (const [name, facet] of this.#facets) {
+      const column = this.#table.byName.get(name);
+      if (facet.node.open && column.codes) facet.tally(counts(column));
+    }
   }
 
   // ranges come and go

@@ -45,17 +45,22 @@ export class Scatter {
   /** Shows the neurons of `keep` by `x` and `y`, each a { column, scale }; `ranges` are the query's on x and y. */
   show({ x, y, keep, ranges }) {
     const same = (axis, old) => axis.column === old?.column && axis.scale === old?.scale;
-    const axes = { x, y };
-    if (!same(x, this.#view?.x) || !same(y, this.#view?.y)) {
-      for (const [at, { column, scale }] of Object.entries(axes)) axes[at] = { column, scale, axis: axisOf(column, scale) };
-      this.#view = { ...axes, keep, ranges };
-      this.#measure();
-    }
-    Object.assign(this.#view, { keep, ranges });
+    const shown = (asked, old) => (same(asked, old) ? old : { ...asked, axis: axisOf(asked.column, asked.scale) });
+    this.#view = { x: shown(x, this.#view?.x), y: shown(y, this.#view?.y), keep, ranges };
+    this.#measure();
     this.#along = undefined;
     this.#sayMissing();
     this.#paint();
     this.#choose(-1);
+  }
+
+  /** Shows nothing: an axis is not there. */
+  clear() {
+    this.#view = undefined;
+    clearTimeout(this.#resting);
+    this.#canvas.getContext("2d").clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+    this.#text.textContent = this.#idle;
+    this.#figure.querySelector("[data-missing]").textContent = "";
   }
 
   // places
@@ -76,9 +81,11 @@ export class Scatter {
   #measure() {
     const { x, y } = this.#view;
     const [width, height, ratio] = [this.#canvas.clientWidth, this.#canvas.clientHeight, devicePixelRatio || 1];
+    const isNew = Object.entries({ width, height, ratio }).some(([name, value]) => this.#size[name] !== value);
     this.#size = { width, height, ratio };
-    for (const canvas of [this.#canvas, this.#picture]) Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
+    if (isNew) for (const canvas of [this.#canvas, this.#picture]) Object.assign(canvas, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
     for (const [on, toPixel] of [[x, (place) => this.#left(place)], [y, (place) => this.#top(place)]]) {
+      if (on.pixels && !isNew) continue;
       const [first, last] = extentOf(on.column);
       on.pixels = new Float32Array(last + 1);
       for (let code = first; code <= last; code++) on.pixels[code] = toPixel(on.axis.place(valueOf(on.column, code)));
@@ -293,12 +300,13 @@ export class Scatter {
 
   #listen() {
     const canvas = this.#canvas;
-    canvas.addEventListener("pointerdown", (event) => this.#pressed(event));
-    canvas.addEventListener("pointermove", (event) => this.#moved(event));
-    canvas.addEventListener("pointerup", (event) => this.#released(event));
-    canvas.addEventListener("pointercancel", () => this.#leave());
-    canvas.addEventListener("pointerleave", () => this.#drag || this.#leave());
-    canvas.addEventListener("keydown", (event) => this.#pressedKey(event));
+    const on = (name, work) => canvas.addEventListener(name, (event) => this.#view && work(event));
+    on("pointerdown", (event) => this.#pressed(event));
+    on("pointermove", (event) => this.#moved(event));
+    on("pointerup", (event) => this.#released(event));
+    on("pointercancel", () => this.#leave());
+    on("pointerleave", () => this.#drag || this.#leave());
+    on("keydown", (event) => this.#pressedKey(event));
     const again = () => {
       if (!this.#view) return;
       this.#measure();

@@ -1,4 +1,5 @@
-// The columns of all neurons of a model (explore.bin.gz), and which neurons a query keeps, in which order.
+// The columns of all neurons of a model, and which neurons a query keeps, in which order. A column has its `codes` once it is loaded
+// (columns.js); one without them filters nothing and orders nothing.
 //
 // Filters never decode a neuron's value: what a query accepts is worked out once for each code that a column can have,
 // and the order of a column is counted, not compared.
@@ -8,16 +9,13 @@ import { parseQuery } from "../read/tokensearch.js";
 const SCHEMA = "neuroscope/explore/v1";
 const DECADE = 900; // numbers of three digits
 const WHOLE = 999_000; // whole numbers of four to six digits
+const BOTH = "both_sides"; // a flag of neurons whose sides are alike
+const OPPOSITE = { promoted: "suppressed", suppressed: "promoted" };
 
-/** The bytes of explore.bin.gz, unpacked by the host or not, as a table. */
-export async function readTable(bytes) {
-  const packed = bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8;
-  if (!packed) return parseTable(bytes);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return parseTable(new Uint8Array(await new Response(stream).arrayBuffer()));
-}
+/** What a header says, with its columns also by name. */
+export const tableOf = (header, columns) => ({ ...header, columns, byName: new Map(columns.map((column) => [column.name, column])) });
 
-/** The unpacked bytes as a table: the header, with `codes` in each column and the columns by name. */
+/** The unpacked bytes of explore.bin.gz as a table, with `codes` in each column. */
 export function parseTable(bytes) {
   const length = bytes.length < 4 ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
   if (length === 0 || 4 + length > bytes.length) throw new Error("it is cut off");
@@ -33,11 +31,11 @@ export function parseTable(bytes) {
   const columns = header.columns.map((column) => ({
     ...column, codes: codesOf(column), ...(column.order && { order: codesOf(column.order) }), ...(column.kind === "token" && { tokens }),
   }));
-  return { ...header, columns, byName: new Map(columns.map((column) => [column.name, column])) };
+  return tableOf(header, columns);
 }
 
 /** Codes from their planes of bytes, the lowest first. */
-function joined(planes, n, bytes) {
+export function joined(planes, n, bytes) {
   if (bytes === 1) return planes;
   const codes = bytes === 2 ? new Uint16Array(n) : new Uint32Array(n);
   for (let plane = 0; plane < bytes; plane++) {
@@ -49,8 +47,9 @@ function joined(planes, n, bytes) {
 
 export const ofKind = (table, kind) => table.columns.filter((column) => column.kind === kind);
 
+const POWERS = Array.from({ length: 80 }, (_, e) => 10 ** e);
 /** m · 10^e, the number nearest to it. */
-const decimal = (m, e) => (e < 0 ? m / 10 ** -e : m * 10 ** e);
+const decimal = (m, e) => (e < 0 ? m / POWERS[-e] : m * POWERS[e]);
 
 /** The number that a code of a number column stands for: code 1 is `first` steps from zero, and numbers of 10^exponent are one. */
 export function valueOf({ first, exponent, unit }, code) {
@@ -67,8 +66,9 @@ export function valueOf({ first, exponent, unit }, code) {
 }
 
 const extents = new WeakMap();
-/** The smallest and the largest code that a number column has. */
-export function extentOf({ codes }) {
+/** The smallest and the largest code that a number column has, which a header may say. */
+export function extentOf({ codes, extent }) {
+  if (extent) return extent;
   if (!extents.has(codes)) {
     let [first, last] = [Infinity, 1];
     for (const code of codes) {
@@ -114,7 +114,7 @@ export const calledOf = (flag) => CALLED[flag] ?? flag;
 export function hasFlag(table, name) {
   const column = ofKind(table, "flags").find(({ flags }) => flags.includes(name));
   const bit = column ? 1 << column.flags.indexOf(name) : 0;
-  return bit === 0 ? () => false : (flat) => (column.codes[flat] & bit) !== 0;
+  return bit === 0 ? () => false : (flat) => column.codes !== undefined && (column.codes[flat] & bit) !== 0;
 }
 
 /** The flags that a query asks for: who leaves out neurons that fire at starts leaves out all that rankings in its order do. */
@@ -123,7 +123,32 @@ export function flagsAsked({ byName }, { flags, sort }) {
   return flags.at_starts === false && unranked ? { [unranked]: false, ...flags } : flags;
 }
 
-const OPPOSITE = { promoted: "suppressed", suppressed: "promoted" };
+const isLoaded = (column) => column?.codes !== undefined;
+
+const flagColumns = (table, names) => ofKind(table, "flags").filter(({ flags }) => flags.some((name) => names.includes(name)));
+
+/** Columns in which the token of a query is looked for. */
+const tokenColumns = (table, { of }) => ofKind(table, "token").filter(({ name }) => of === "any" || of === name);
+
+// What is needed of columns: pairs of a column and `codes` or `order`
+
+/** What an order by a column needs. */
+export function neededToSort(table, { by }) {
+  const column = table.byName.get(by);
+  return column ? [[column, "codes"], [column, "order"], ...flagColumns(table, [column.unranked]).map((flags) => [flags, "codes"])] : [];
+}
+
+/** What the filters of a query need. */
+function neededToFilter(table, query) {
+  const { byName } = table;
+  const names = [...Object.keys(query.ranges), ...Object.keys(query.categories)].filter((name) => byName.has(name));
+  const tokens = query.token ? [...tokenColumns(table, query.token), byName.get(OPPOSITE[query.token.of])].filter(Boolean) : [];
+  const flags = [...Object.keys(flagsAsked(table, query)), ...(tokens.length > 0 ? [BOTH] : [])];
+  return [...names.map((name) => byName.get(name)), ...flagColumns(table, flags), ...tokens].map((column) => [column, "codes"]);
+}
+
+/** What it takes to find the neurons of a query, in its order. */
+export const neededToFind = (table, query) => [...neededToSort(table, query.sort), ...neededToFilter(table, query)];
 
 // What a query accepts, as an array over a column's codes that has 1 for each one accepted.
 
@@ -173,26 +198,22 @@ export function kept(table, query, ranks) {
   const keep = new Uint8Array(n_neurons);
   const [from, until] = flatRange(table, query.ranges.layer);
   keep.fill(1, from, until);
-  const by = (column, accepted) => narrow(keep, column.codes, accepted, from, until);
-  for (const [name, range] of Object.entries(query.ranges)) {
-    if (byName.has(name)) by(byName.get(name), acceptedNumbers(byName.get(name), range));
-  }
-  for (const [name, names] of Object.entries(query.categories)) by(byName.get(name), acceptedCategories(byName.get(name), names));
+  const by = (column, accepted, asked) => isLoaded(column) && narrow(keep, column.codes, accepted(column, asked), from, until);
+  for (const [name, range] of Object.entries(query.ranges)) by(byName.get(name), acceptedNumbers, range);
+  for (const [name, names] of Object.entries(query.categories)) by(byName.get(name), acceptedCategories, names);
   const flags = flagsAsked(table, query);
-  for (const column of ofKind(table, "flags")) {
-    if (column.flags.some((name) => name in flags)) by(column, acceptedFlags(column, flags));
-  }
-  if (query.token) {
+  for (const column of flagColumns(table, Object.keys(flags))) by(column, acceptedFlags, flags);
+  const tokens = query.token ? tokenColumns(table, query.token).filter(isLoaded) : [];
+  if (tokens.length > 0) {
     const has = new Uint8Array(n_neurons);
-    for (const column of ofKind(table, "token")) {
-      if (query.token.of !== "any" && query.token.of !== column.name) continue;
+    for (const column of tokens) {
       const [{ codes }, accepted] = [column, acceptedTokens(column, query.token.text)];
       for (let i = from; i < until; i++) has[i] |= accepted[codes[i]];
     }
     // what a neuron of both sides suppresses on one, it promotes on the other
     const opposite = byName.get(OPPOSITE[query.token.of]);
-    if (opposite) {
-      const [{ codes }, accepted, isBoth] = [opposite, acceptedTokens(opposite, query.token.text), hasFlag(table, "both_sides")];
+    if (isLoaded(opposite)) {
+      const [{ codes }, accepted, isBoth] = [opposite, acceptedTokens(opposite, query.token.text), hasFlag(table, BOTH)];
       for (let i = from; i < until; i++) if (isBoth(i)) has[i] |= accepted[codes[i]];
     }
     for (let i = from; i < until; i++) keep[i] &= has[i];
@@ -206,8 +227,9 @@ export function kept(table, query, ranks) {
 }
 
 /** All neurons in the order of a column, those without a value last, equal ones by their rank, which is known of measures, or their index. */
-export function orderOf({ codes, order: among }, descending) {
-  const [, last] = extentOf({ codes });
+export function orderOf(column, descending) {
+  const { codes, order: among } = column;
+  const [, last] = extentOf(column);
   const next = countsOf(codes, last); // for each code: how many have it, then the place of the next that has
   let place = 0;
   for (let step = 1; step <= last + 1; step++) {
@@ -218,12 +240,22 @@ export function orderOf({ codes, order: among }, descending) {
     place += n;
   }
   const order = new Uint32Array(codes.length);
+  if (among) putAmong(order, codes, next, among, descending ? 1 : -1);
+  else putInTurn(order, codes, next);
+  return order;
+}
+
+function putInTurn(order, codes, next) {
+  for (let i = 0; i < codes.length; i++) order[next[codes[i]]++] = i;
+}
+
+/** Puts those of a code `among` places after its first, or before; those of no value in turn. */
+function putAmong(order, codes, next, among, sign) {
+  let none = next[0];
   for (let i = 0; i < codes.length; i++) {
     const code = codes[i];
-    if (!among || code === 0) order[next[code]++] = i;
-    else order[next[code] + (descending ? among[i] : -among[i])] = i;
+    order[code === 0 ? none++ : next[code] + sign * among[i]] = i;
   }
-  return order;
 }
 
 /** All neurons by their index. */
@@ -238,29 +270,65 @@ function byIndex(n, descending) {
  * rankings by the column leave out. Equal ones share a rank where no order among them is known.
  */
 export function ranking(table, { by, descending }) {
-  const { byName, n_neurons, n_layers, d_mlp } = table;
-  const column = byName.get(by);
-  const isLeftOut = hasFlag(table, column?.unranked);
+  const { byName, n_neurons } = table;
+  const column = isLoaded(byName.get(by)) ? byName.get(by) : undefined;
   const order = column ? orderOf(column, descending) : byIndex(n_neurons, descending);
-  const [inModel, inLayer] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons)];
-  const seen = new Uint32Array(n_layers);
-  const equal = column && !column.order ? new Uint32Array(n_layers) : undefined; // ranks that those of the same code have in each layer
-  let [n, code, first] = [0, 0, 0];
-  for (const flat of order) {
-    if (column?.codes[flat] === 0) break;
-    if (isLeftOut(flat)) continue;
+  const flags = flagColumns(table, [column?.unranked]).find(isLoaded);
+  const leftOut = flags && { codes: flags.codes, bit: 1 << flags.flags.indexOf(column.unranked) };
+  const ranked = rankable(order, column, leftOut);
+  return { order, ...(column && !column.order ? sharedRanks(table, ranked, column.codes) : ownRanks(table, ranked)) };
+}
+
+/** Those of an order that have a value and are not left out. */
+function rankable(order, column, leftOut) {
+  let ranked = order;
+  if (column) {
+    let n = order.length;
+    while (n > 0 && column.codes[order[n - 1]] === 0) n--; // they are last
+    ranked = order.subarray(0, n);
+  }
+  return leftOut ? without(ranked, leftOut) : ranked;
+}
+
+function without(order, { codes, bit }) {
+  const others = new Uint32Array(order.length);
+  let n = 0;
+  for (let at = 0; at < order.length; at++) {
+    const flat = order[at];
+    if ((codes[flat] & bit) === 0) others[n++] = flat;
+  }
+  return others.subarray(0, n);
+}
+
+/** The ranks of neurons in an order, each its own. */
+function ownRanks({ n_neurons, n_layers, d_mlp }, order) {
+  const [inModel, inLayer, seen] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons), new Uint32Array(n_layers)];
+  for (let at = 0; at < order.length; at++) {
+    const flat = order[at];
+    inModel[flat] = at + 1;
+    inLayer[flat] = ++seen[Math.floor(flat / d_mlp)];
+  }
+  return { inModel, inLayer };
+}
+
+/** The ranks of neurons in an order of which those of the same code share one. */
+function sharedRanks({ n_neurons, n_layers, d_mlp }, order, codes) {
+  const [inModel, inLayer, seen] = [new Uint32Array(n_neurons), new Uint32Array(n_neurons), new Uint32Array(n_layers)];
+  const equal = new Uint32Array(n_layers); // ranks that those of the same code have in each layer
+  let [code, first] = [0, 0];
+  for (let at = 0; at < order.length; at++) {
+    const flat = order[at];
     const layer = Math.floor(flat / d_mlp);
-    n++;
-    seen[layer]++;
-    if (equal && column.codes[flat] !== code) {
-      [code, first] = [column.codes[flat], n];
+    if (codes[flat] !== code) {
+      [code, first] = [codes[flat], at + 1];
       equal.fill(0);
     }
-    if (equal) equal[layer] ||= seen[layer];
-    inModel[flat] = equal ? first : n;
-    inLayer[flat] = equal ? equal[layer] : seen[layer];
+    seen[layer]++;
+    if (equal[layer] === 0) equal[layer] = seen[layer];
+    inModel[flat] = first;
+    inLayer[flat] = equal[layer];
   }
-  return { order, inModel, inLayer };
+  return { inModel, inLayer };
 }
 
 /** Those of an order that are kept. */

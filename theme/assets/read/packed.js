@@ -14,7 +14,7 @@ const strict = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 const files = new Map(); // by address
 
 /** The records of a packed file, which must be of this build. */
-async function load(folder, name, build) {
+export async function recordsFrom(folder, name, build) {
   const read = async (cache) => recordsOf(new Uint8Array(await (await answer(folder + name, { cache })).arrayBuffer()));
   try {
     let found = await read("default");
@@ -30,7 +30,7 @@ async function load(folder, name, build) {
 
 function once(folder, name, build) {
   const address = folder + name;
-  return files.get(address) ?? files.set(address, load(folder, name, build)).get(address);
+  return files.get(address) ?? files.set(address, recordsFrom(folder, name, build)).get(address);
 }
 
 /** The number of six digits that a record has. */
