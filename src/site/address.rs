@@ -98,8 +98,10 @@ pub(super) fn is_of_model(model: &str, file: &str) -> bool {
 /// Whether a file of a model holds nothing but what was said of its neurons.
 pub(super) fn is_of_said(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or(file);
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let name = name.strip_suffix(".json").unwrap_or_default();
     let rest = name.strip_prefix(SAID);
-    rest.is_some_and(|rest| rest.starts_with(['.', '-']))
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// A file in gzip.
@@ -181,6 +183,24 @@ pub(super) fn order(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_what_was_said() {
+        let words = in_gzip(&said_words());
+        for file in [&said(3), &words, &said_words_file(12)] {
+            assert!(is_of_said(&of_model("m", file)), "{file}");
+        }
+        for file in [
+            "m/explore/said.gz",
+            "m/3/index.json",
+            "m/words/0.json",
+            "m/said/3/0.html",
+        ] {
+            assert!(!is_of_said(file), "{file}");
+        }
+        assert!(is_of_model("m", "m/0/1.html") && is_of_model("m", "api/m/all/0/1"));
+        assert!(!is_of_model("m", "m2/0/1.html") && !is_of_model("m", "m.html"));
+    }
 
     #[test]
     fn pages_are_listed_folder_by_folder() {

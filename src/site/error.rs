@@ -45,8 +45,8 @@ pub enum SiteError {
         /// Why.
         source: io::Error,
     },
-    /// Records cannot be put into a packed file.
-    #[error("records cannot be packed: {0}")]
+    /// Records cannot be put into a packed file, or taken out of one.
+    #[error("a packed file cannot be made or read: {0}")]
     Pack(String),
     /// A packed file cannot be compressed.
     #[error("a file cannot be compressed")]

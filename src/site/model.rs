@@ -17,7 +17,7 @@ use super::data::{LayerData, LayerOverview, ModelData, NeuronData, Population, n
 use super::deepdecipher::DeepDecipher;
 use super::encode::record::RecordWriter;
 use super::error::SiteError;
-use super::explore::Explore;
+use super::explore::{self, Explore};
 use super::layout;
 use super::pages;
 use super::pages::figures::LayerFigures;
@@ -47,6 +47,7 @@ pub(super) fn rewrite(part: &ModelPart<'_>, changed: &BTreeSet<NeuronId>) -> Res
     if changed.is_empty() {
         return Ok(());
     }
+    explore::rewrite_said(part)?;
     let (data, _) = own_pages(part)?;
     let rewriter = Rewriter {
         part,

@@ -188,7 +188,7 @@ fn a_second_build_writes_only_what_changed() {
     build(&project, &args);
     let before = files(&project.site());
     assert_eq!(build(&project, &args)["n_written"], 0);
-    assert_eq!(files(&project.site()), before);
+    assert!(files(&project.site()) == before);
     write_note(&project, "1/7", "It is *another* one.");
     build(&project, &args);
     let after = files(&project.site());
@@ -203,7 +203,7 @@ fn a_second_build_writes_only_what_changed() {
         "llama/1/index.html",
         "llama/1/neuron.html",
         "llama/1/said.json.gz",
-        "llama/explore.bin.gz",
+        "llama/explore/said.gz",
         "llama/index.html",
         "llama/index.json",
         "llama/lines/0000000.json.gz",

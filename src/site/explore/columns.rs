@@ -2,23 +2,20 @@
 
 use crate::atlas::facts::{RANKED, Unit, facts};
 use crate::atlas::{NeuronWeights, Side, Summary};
-use crate::ids::{NeuronId, TokenId};
+use crate::ids::TokenId;
 
 use super::steps::steps;
 use crate::site::data::LayerData;
-use crate::site::part::ModelPart;
 use crate::site::text::format::round;
 
 /// Stands for no token.
 pub(super) const NO_TOKEN: u32 = u32::MAX;
 
 /// The flags of a neuron, in the order of their bits.
-pub(super) const FLAGS: [&str; 8] = [
+pub(super) const FLAGS: [&str; 6] = [
     "dead",
     "rare",
     "atypical",
-    "note",
-    "explanation",
     "at_starts",
     "at_starts_either",
     "both_sides",
@@ -44,7 +41,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub(super) fn of(layer: &LayerData<'_>, part: &ModelPart<'_>) -> Self {
+    pub(super) fn of(layer: &LayerData<'_>) -> Self {
         let summaries = layer.summaries;
         let weights = |at: usize| layer.weights.map(|weights| &weights[at]);
         let numbers = facts().map(|fact| {
@@ -62,25 +59,19 @@ impl Columns {
             ..Self::default()
         };
         for (at, summary) in summaries.iter().enumerate() {
-            columns.add(summary, weights(at), part);
+            columns.add(summary, weights(at));
         }
         columns
     }
 
-    fn add(&mut self, summary: &Summary, weights: Option<&NeuronWeights>, part: &ModelPart<'_>) {
+    fn add(&mut self, summary: &Summary, weights: Option<&NeuronWeights>) {
         let first = |tokens: &[(TokenId, f32)]| tokens.first().map_or(NO_TOKEN, |(id, _)| id.0);
         let class = weights.and_then(|of| of.class);
         let orientation = summary.orientation;
-        let said = part.documentation(NeuronId {
-            layer: summary.layer,
-            neuron: summary.neuron,
-        });
         let flags = [
             summary.dead,
             summary.rare,
             Some(class.is_some_and(|class| !class.typical)),
-            Some(said.note.is_some()),
-            Some(!said.explanations.is_empty()),
             summary.at_starts.map(|of| of.dominant),
             summary.at_starts.map(|of| of.either),
             summary

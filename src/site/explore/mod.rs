@@ -23,7 +23,7 @@ use self::steps::Codes;
 use super::address;
 use super::data::{LayerData, NeuronData};
 use super::error::SiteError;
-use super::pack::{BuildId, Bytes, gzip};
+use super::pack::{BuildId, Bytes, gunzip, gzip};
 use super::part::ModelPart;
 use super::section::Section;
 use super::text::texts::{json as json_file, safe_in_html};
@@ -31,6 +31,8 @@ use super::text::texts::{json as json_file, safe_in_html};
 /// Names of the file with all columns, and of the header of columns that are files of their own, in the model's folder.
 const FILE: &str = "explore.bin.gz";
 const INDEX: &str = "explore/index.json";
+/// The column of what was said.
+const SAID: &str = "said";
 
 const SCHEMA: &str = "neuroscope/explore/v1";
 const INDEX_SCHEMA: &str = "neuroscope/explore-index/v1";
@@ -75,7 +77,7 @@ impl<'a> Explore<'a> {
 
 impl Section for Explore<'_> {
     fn layer(&self, layer: &LayerData<'_>) -> Result<(), SiteError> {
-        let columns = Columns::of(layer, &self.part);
+        let columns = Columns::of(layer);
         let layers = self.layers.lock();
         layers
             .unwrap_or_else(PoisonError::into_inner)
@@ -192,6 +194,23 @@ struct ColumnRecord<'a> {
     tokens: Option<Vec<String>>,
 }
 
+/// Writes a column as a file, and adds where it is to what is said of it.
+fn write_column(
+    part: &ModelPart<'_>,
+    head: &mut serde_json::Value,
+    name: &str,
+    codes: &[u32],
+    tokens: Option<Vec<String>>,
+) -> Result<(), SiteError> {
+    let bytes = bytes_of(codes);
+    let file = format!("explore/{name}");
+    head["bytes"] = bytes.into();
+    head["file"] = address::in_gzip(&file).into();
+    let planes: Vec<u8> = planes_of(codes, bytes).collect();
+    let codes = Bytes(&planes);
+    part.write_record(&file, &ColumnRecord { codes, tokens })
+}
+
 /// Writes each column as a file, and what is said of them as another.
 fn write_apart(
     part: &ModelPart<'_>,
@@ -199,15 +218,6 @@ fn write_apart(
     columns: &Columns,
     of_examples: &OfExamples,
 ) -> Result<(), SiteError> {
-    let write = |head: &mut serde_json::Value, name: &str, codes: &[u32], tokens| {
-        let bytes = bytes_of(codes);
-        let file = format!("explore/{name}");
-        head["bytes"] = bytes.into();
-        head["file"] = address::in_gzip(&file).into();
-        let planes: Vec<u8> = planes_of(codes, bytes).collect();
-        let codes = Bytes(&planes);
-        part.write_record(&file, &ColumnRecord { codes, tokens })
-    };
     let mut heads = Vec::new();
     for mut column in all_columns(part, columns, of_examples) {
         // a host may take a plus sign for a space
@@ -221,10 +231,10 @@ fn write_apart(
             let some = || column.codes.iter().filter(|code| **code > 0);
             column.head["extent"] = json!([some().min(), some().max()]);
         }
-        write(&mut column.head, &name, &column.codes, tokens)?;
+        write_column(part, &mut column.head, &name, &column.codes, tokens)?;
         if let Some(codes) = &column.order {
             let mut order = json!({});
-            write(&mut order, &format!("{name}-order"), codes, None)?;
+            write_column(part, &mut order, &format!("{name}-order"), codes, None)?;
             column.head["order"] = order;
         }
         heads.push(column.head);
@@ -235,7 +245,7 @@ fn write_apart(
 
 /// All columns, each made when its turn comes.
 fn all_columns<'c>(
-    part: &ModelPart<'c>,
+    part: &'c ModelPart<'c>,
     columns: &'c Columns,
     of_examples: &'c OfExamples,
 ) -> impl Iterator<Item = Column> {
@@ -308,7 +318,37 @@ fn all_columns<'c>(
         of_tokens: true,
     });
     let others = categories.chain(flags).chain(tokens);
-    measured.chain(shares).chain(others)
+    let said = std::iter::once_with(|| said(part));
+    measured.chain(shares).chain(others).chain(said)
+}
+
+/// The column of what was said. It is the last, of one byte a neuron, so that it can take the place of that of the last build.
+fn said(part: &ModelPart<'_>) -> Column {
+    let mut codes = vec![0; part.n_neurons()];
+    for (id, said) in part.documented() {
+        let flat = (id.layer * part.model.d_mlp + id.neuron) as usize;
+        codes[flat] = u8::from(said.note.is_some()) | u8::from(!said.explanations.is_empty()) << 1;
+    }
+    let head = json!({"name": SAID, "label": "What was said", "kind": "flags", "flags": ["note", "explanation"]});
+    plain(head, &codes)
+}
+
+/// Writes what was said again, where all else is as it was at the last build.
+pub(super) fn rewrite_said(part: &ModelPart<'_>) -> Result<(), SiteError> {
+    let mut column = said(part);
+    if part.packing.is_some() {
+        return write_column(part, &mut column.head, SAID, &column.codes, None);
+    }
+    let name = address::of_model(&part.model.name, FILE);
+    let last = gunzip(&part.site.output.last(&name)?)?;
+    let others = last.len().saturating_sub(column.codes.len());
+    let planes: Vec<u8> = planes_of(&column.codes, 1).collect();
+    match last[others..] == planes {
+        true => Ok(()),
+        false => part
+            .site
+            .write(&name, &gzip(&[&last[..others], &planes].concat())?),
+    }
 }
 
 /// A column of numbers with how to read its codes, unless no neuron has one.

@@ -121,12 +121,8 @@ fn files(root: &Path) -> Result<Vec<(String, u64)>, SiteError> {
 mod tests {
     use std::fs;
 
-    use super::super::{Before, Output};
+    use super::super::open as open_output;
     use super::*;
-
-    fn open_output(root: &Path) -> Result<Output, SiteError> {
-        Output::open(root, &[], Before::read(root)?)
-    }
 
     fn build(root: &Path) {
         let output = open_output(root).unwrap();

@@ -265,6 +265,12 @@ impl Output {
         Ok(())
     }
 
+    /// What a file of the last build holds.
+    pub(super) fn last(&self, name: &str) -> Result<Vec<u8>, SiteError> {
+        let path = self.root.join(name);
+        fs::read(&path).map_err(|source| SiteError::io("read", path, source))
+    }
+
     /// Keeps files of the last build that this one has not written.
     pub(super) fn keep(&self, files: Unchanged) -> Result<(), SiteError> {
         let mut state = self.state();
@@ -391,6 +397,12 @@ impl Output {
     }
 }
 
+/// Opens an output folder for tests.
+#[cfg(test)]
+pub(super) fn open(root: &Path) -> Result<Output, SiteError> {
+    Output::open(root, &[], Before::read(root)?)
+}
+
 enum Removed {
     Yes,
     WasGone,
@@ -460,10 +472,6 @@ fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn open(root: &Path) -> Result<Output, SiteError> {
-        Output::open(root, &[], Before::read(root)?)
-    }
 
     fn build(root: &Path, files: &[(&str, &str)]) -> Result<OutputReport, SiteError> {
         let output = open(root)?;

@@ -1,6 +1,6 @@
 //! A packed file: what it is of, a checksum, and records by column, in gzip.
 
-use libdeflater::{CompressionLvl, Compressor, Crc};
+use libdeflater::{CompressionLvl, Compressor, Crc, Decompressor};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -68,4 +68,14 @@ pub(crate) fn gzip(bytes: &[u8]) -> Result<Vec<u8>, SiteError> {
     let n = compressor.gzip_compress(bytes, &mut out);
     out.truncate(n.map_err(|_| SiteError::Compress)?);
     Ok(out)
+}
+
+/// The bytes that [`gzip`] made smaller.
+pub(crate) fn gunzip(packed: &[u8]) -> Result<Vec<u8>, SiteError> {
+    // they end with how many there are
+    let n = packed.last_chunk().copied().map(u32::from_le_bytes);
+    let mut bytes = vec![0; n.unwrap_or_default() as usize];
+    let unpacked = Decompressor::new().gzip_decompress(packed, &mut bytes);
+    unpacked.map_err(|error| SiteError::Pack(error.to_string()))?;
+    Ok(bytes)
 }

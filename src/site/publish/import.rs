@@ -86,7 +86,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::site::output::Output;
+    use crate::site::output;
 
     fn written(site: &BuiltSite, packed: &dyn Fn(u64) -> bool) -> Result<Vec<u8>, PublishError> {
         let commit = Commit {
@@ -102,10 +102,10 @@ mod tests {
     #[test]
     fn files_are_written_byte_by_byte() {
         let dir = tempfile::tempdir().unwrap();
-        let output = Output::open(dir.path(), &[]).unwrap();
+        let output = output::open(dir.path()).unwrap();
         output.write("a \"b\"/c", b"1\r\n\0\xff").unwrap();
         output.write("empty", b"").unwrap();
-        output.finish().unwrap();
+        output.finish(None).unwrap();
         let site = BuiltSite::open(dir.path()).unwrap();
         let expected = "commit refs/heads/site\ncommitter me <me@example.org> 1 +0000\ndata 3\nä\n\nM 100644 inline \"a \\\"b\\\"/c\"\ndata 5\n";
         let rest = b"1\r\n\0\xff\nM 100644 inline \"empty\"\ndata 0\n\ndone\n";
