@@ -95,7 +95,7 @@ function drawOnce(list, place) {
 
 /** Draws what a list has but its first examples, unless it is drawn or about to be. */
 function drawRest(list, place) {
-  if (!place.querySelector(".coming")) return going.get(place);
+  if (!place.querySelector(".coming")) return undefined;
   return once(place, async () => {
     await drawItems(list, place, FIRST);
     place.querySelector(".coming").remove();
