@@ -1,22 +1,31 @@
 // What every kind of page owes to those who read it by ear, by keyboard, large, without motion or with other eyes.
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import axe from "axe-core";
-import { SITE, at, browser, listen, page, root } from "./browser.js";
+import { SITE, at, browser, listen, page, root, useSite } from "./browser.js";
 import { VISIONS, contrast, difference } from "./color.js";
 import { kindOf, open, pagesOf } from "./pages.js";
 
 const MODEL = "tiny";
-const PAGES = pagesOf(SITE, MODEL, 0, 0); // the first: some of what leads on from others is missing there
+const PACKED = process.env.PACKED;
+const pagesIn = (folder) => pagesOf(folder, MODEL, 0, 0); // of the first neuron: some of what leads on from others is missing there
+const PAGES = pagesIn(SITE);
+const PACKED_PAGES = pagesIn(PACKED).filter((kind) => !PAGES.some(({ name }) => name === kind.name)); // those that only a packed site has
 const MODES = ["light", "dark"];
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-test("every kind of page of the site is looked at", async () => {
+/** The kinds of the pages in a folder. */
+async function kindsIn(folder) {
   const passing = ["random.html", "N/random.html", "model.html"]; // lead elsewhere at once
-  const files = (await readdir(SITE, { recursive: true })).filter((name) => name.endsWith(".html"));
-  const kinds = new Set(files.map((name) => kindOf(name, MODEL)).filter((kind) => !passing.includes(kind)));
-  assert.deepEqual([...kinds].sort(), [...new Set(PAGES.map(({ path }) => kindOf(path, MODEL)))].sort());
+  const files = (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".html"));
+  return new Set(files.map((name) => kindOf(name, MODEL)).filter((kind) => !passing.includes(kind)));
+}
+
+test("every kind of page of a site is looked at", async () => {
+  const [ofPages, ofPacked] = [PAGES, PACKED_PAGES].map((pages) => pages.map(({ path }) => kindOf(path, MODEL)));
+  assert.deepEqual([...(await kindsIn(SITE))].sort(), [...new Set(ofPages)].sort());
+  assert.deepEqual([...(await kindsIn(PACKED))].filter((kind) => !ofPages.includes(kind)).sort(), [...new Set(ofPacked)].sort());
 });
 
 /** What axe finds: a line for each rule, with the elements that break it. */
@@ -31,20 +40,6 @@ async function violations() {
   });
 }
 
-for (const kind of PAGES) {
-  test(`${kind.name}: axe finds nothing, in light and in dark`, async () => {
-    await page.emulateMedia({ colorScheme: MODES[0] });
-    await open(page, root, kind);
-    await page.evaluate(axe.source); // no script element: the content policy would refuse it
-    const found = {};
-    for (const mode of MODES) {
-      await page.emulateMedia({ colorScheme: mode });
-      found[mode] = await violations();
-    }
-    assert.deepEqual(found, { light: [], dark: [] });
-  });
-}
-
 /** What is wrong with how wide a page is: boxes may scroll sideways if the keyboard can do it and they have a name, the page never. */
 const tooWide = (page) => page.evaluate(() => {
   const { scrollWidth, clientWidth } = document.documentElement;
@@ -54,41 +49,6 @@ const tooWide = (page) => page.evaluate(() => {
   const wrong = boxes.map((box) => `cannot be scrolled by keyboard, or has no name: ${box.cloneNode(false).outerHTML}`);
   return scrollWidth > clientWidth ? [`${scrollWidth - clientWidth} px too wide`, ...wrong] : wrong;
 });
-
-for (const kind of PAGES) {
-  test(`${kind.name}: on a phone, enlarged, and with large letters`, async () => {
-    const wrong = {};
-    await open(page, root, kind);
-    // 320 is what WCAG 1.4.10 asks for: 1280 pixels at 400 %
-    for (const width of [360, 320]) {
-      await page.setViewportSize({ width, height: 800 });
-      wrong[`${width} px`] = await tooWide(page);
-    }
-    const enlarged = await browser.newPage({ viewport: { width: 640, height: 450 }, deviceScaleFactor: 2 }); // 1280 pixels at 200 %
-    listen(enlarged);
-    await open(enlarged, root, kind);
-    wrong["200 %"] = await tooWide(enlarged);
-    await enlarged.evaluate(() => (document.documentElement.style.fontSize = "200%"));
-    const size = await enlarged.evaluate(() => getComputedStyle(document.body).fontSize);
-    wrong["large letters"] = [...(size === "32px" ? [] : [`letters of ${size} where the reader asks for 32px`]), ...(await tooWide(enlarged))];
-    await enlarged.close();
-    assert.deepEqual(wrong, { "360 px": [], "320 px": [], "200 %": [], "large letters": [] });
-  });
-
-  test(`${kind.name}: nothing moves for those who ask for that`, async () => {
-    await page.emulateMedia({ reducedMotion: "reduce" });
-    await open(page, root, kind);
-    const moving = await page.evaluate(() => {
-      const seconds = (text) => Math.max(...text.split(",").map(Number.parseFloat));
-      const moves = (element) => {
-        const { animationName, transitionDuration, scrollBehavior } = getComputedStyle(element);
-        return animationName !== "none" || seconds(transitionDuration) > 0 || scrollBehavior === "smooth";
-      };
-      return [document.getAnimations().length, ...[...document.querySelectorAll("*")].filter(moves).map((element) => element.cloneNode(false).outerHTML)];
-    });
-    assert.deepEqual(moving, [0]);
-  });
-}
 
 /** Colours as they are drawn: each of `stacks` is CSS colours one over the other, the lowest first. */
 const drawn = (stacks) => page.evaluate((stacks) => {
@@ -124,7 +84,54 @@ const focus = () => page.evaluate(() => {
   return { control: Number(element.dataset.control), what: element.cloneNode(false).outerHTML, onScreen, thick, under, ring: [...under, outlineColor] };
 });
 
-for (const kind of PAGES.filter(({ over }) => !over)) {
+/** What a kind of page owes. */
+function look(kind) {
+  test(`${kind.name}: axe finds nothing, in light and in dark`, async () => {
+    await page.emulateMedia({ colorScheme: MODES[0] });
+    await open(page, root, kind);
+    await page.evaluate(axe.source); // no script element: the content policy would refuse it
+    const found = {};
+    for (const mode of MODES) {
+      await page.emulateMedia({ colorScheme: mode });
+      found[mode] = await violations();
+    }
+    assert.deepEqual(found, { light: [], dark: [] });
+  });
+
+  test(`${kind.name}: on a phone, enlarged, and with large letters`, async () => {
+    const wrong = {};
+    await open(page, root, kind);
+    // 320 is what WCAG 1.4.10 asks for: 1280 pixels at 400 %
+    for (const width of [360, 320]) {
+      await page.setViewportSize({ width, height: 800 });
+      wrong[`${width} px`] = await tooWide(page);
+    }
+    const enlarged = await browser.newPage({ viewport: { width: 640, height: 450 }, deviceScaleFactor: 2 }); // 1280 pixels at 200 %
+    listen(enlarged);
+    await open(enlarged, root, kind);
+    wrong["200 %"] = await tooWide(enlarged);
+    await enlarged.evaluate(() => (document.documentElement.style.fontSize = "200%"));
+    const size = await enlarged.evaluate(() => getComputedStyle(document.body).fontSize);
+    wrong["large letters"] = [...(size === "32px" ? [] : [`letters of ${size} where the reader asks for 32px`]), ...(await tooWide(enlarged))];
+    await enlarged.close();
+    assert.deepEqual(wrong, { "360 px": [], "320 px": [], "200 %": [], "large letters": [] });
+  });
+
+  test(`${kind.name}: nothing moves for those who ask for that`, async () => {
+    await page.emulateMedia({ reducedMotion: "reduce" });
+    await open(page, root, kind);
+    const moving = await page.evaluate(() => {
+      const seconds = (text) => Math.max(...text.split(",").map(Number.parseFloat));
+      const moves = (element) => {
+        const { animationName, transitionDuration, scrollBehavior } = getComputedStyle(element);
+        return animationName !== "none" || seconds(transitionDuration) > 0 || scrollBehavior === "smooth";
+      };
+      return [document.getAnimations().length, ...[...document.querySelectorAll("*")].filter(moves).map((element) => element.cloneNode(false).outerHTML)];
+    });
+    assert.deepEqual(moving, [0]);
+  });
+
+  if (kind.over) return;
   test(`${kind.name}: all can be reached by Tab, in order, and shows that it has the focus`, async () => {
     await open(page, root, kind);
     const controls = await numberControls();
@@ -143,6 +150,12 @@ for (const kind of PAGES.filter(({ over }) => !over)) {
     assert.deepEqual(stops.filter((stop, i) => !shows(stop, i)).map(({ what }) => what), [], "no visible focus");
   });
 }
+
+PAGES.forEach(look);
+describe("packed", () => {
+  useSite(PACKED);
+  PACKED_PAGES.forEach(look);
+});
 
 test("the arrows scroll a wide table, and do not leave the page", async () => {
   await page.setViewportSize({ width: 320, height: 800 });

@@ -7,9 +7,10 @@ import { readFile, readdir } from "node:fs/promises";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { chromium } from "playwright-core";
-import { slowLine } from "./line.js";
 import { pagesOf } from "./pages.js";
 import { serve } from "./server.js";
+import { DEVTOOLS, fast3G, medians, newPhone, sum, visit } from "./visits.js";
+import { packedWaits } from "./waits.js";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
@@ -21,28 +22,23 @@ const SCORE = 95; // of each category
 const PAINT = 1000; // ms until the first content, on Fast 3G
 const SHARED = 60_000; // bytes of a page's CSS and JavaScript, compressed
 const NEURON = { bytes: 60_000, requests: 3 }; // of a neuron's page after the first
-
-// "Fast 3G", the line for phones of WebPageTest and of Lighthouse, which calls it "Slow 4G" now:
-// https://github.com/GoogleChrome/lighthouse/blob/main/docs/throttling.md
-const FAST_3G = { rtt: 150, down: 1_600_000, up: 750_000 };
-const HANDSHAKES = 3; // name, TCP and TLS 1.3, a round trip each
-// What DevTools make of it: each request waits 3.75 round trips, as if it were the first, and has 0.9 of the line (core/config/constants.js
-// there). A page and its stylesheet, one after the other, take more than a second so, whatever they are: of a first page it is no bar.
-const DEVTOOLS = { offline: false, latency: FAST_3G.rtt * 3.75, downloadThroughput: (FAST_3G.down / 8) * 0.9, uploadThroughput: (FAST_3G.up / 8) * 0.9 };
+const PACKED = { // of packed neurons, whose scripts and styles are there: their first examples, and all of them; time is until the first one is seen
+  cold: { requests: 10, bytes: 150_000, time: 1800 },
+  next: { requests: 6, time: 800 },
+  all: { requests: 100, bytes: 500_000 },
+};
 const RUNS = 3; // the median counts
 
 const [site] = process.argv.slice(2);
 const front = await readFile(`${site}/404.html`, "utf8");
 const base = /data-root="(\/[^"]*)"/.exec(front)[1];
 const models = JSON.parse(/id="models">(.*?)<\/script>/s.exec(front)[1]);
-const [model, [layers]] = Object.entries(models)[0];
+const [model, [layers, , , , isPacked = false]] = Object.entries(models)[0];
 const pages = pagesOf(site, model, Math.max(0, Math.floor(layers / 2) - 1), 5).filter(({ then }) => !then);
 const missed = [];
 const bar = (holds, what) => holds || missed.push(what);
 const kB = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 const ms = (time) => `${Math.round(time)} ms`;
-const sum = (values) => values.reduce((a, b) => a + b, 0);
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 function table(head, rows) {
   const all = [head, ...rows].map((row) => row.map(String));
   const widths = head.map((_, i) => Math.max(...all.map((row) => row[i].length)));
@@ -70,40 +66,35 @@ async function audit({ name, path }) {
   return { lost, row: [name, ...scores, ...times, audits["cumulative-layout-shift"].numericValue.toFixed(3), requests.length, kB(bytes)] };
 }
 
-/** Opens a page: when its first content is there, and what was asked of the host. */
-async function visit(page, tools, address) {
-  const asked = new Map(); // by the request's number
-  const follow = {
-    "Network.requestWillBeSent": ({ requestId, request, type }) => request.url.startsWith("http") && asked.set(requestId, { type, bytes: 0 }),
-    "Network.requestServedFromCache": ({ requestId }) => asked.delete(requestId),
-    "Network.responseReceived": ({ requestId, response }) => response.fromDiskCache && asked.delete(requestId),
-    "Network.loadingFinished": ({ requestId, encodedDataLength }) => asked.has(requestId) && (asked.get(requestId).bytes = encodedDataLength),
-  };
-  for (const [event, act] of Object.entries(follow)) tools.on(event, act);
-  await page.goto(address, { waitUntil: "networkidle" });
-  for (const [event, act] of Object.entries(follow)) tools.off(event, act);
-  const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
-  const all = [...asked.values()];
-  const assets = all.filter(({ type }) => ["Stylesheet", "Script"].includes(type));
-  return { paint, requests: all.length, bytes: sum(all.map(({ bytes }) => bytes)), assets: sum(assets.map(({ bytes }) => bytes)) };
-}
-
 /** A page that is opened after others in a new window, on Fast 3G: that of DevTools or, with `packets`, a line. */
 async function opened(browser, path, { before = [], packets = false } = {}) {
   const runs = [];
   for (let run = 0; run < RUNS; run++) {
-    const line = packets && (await slowLine(new URL(host.origin).port, { ...FAST_3G, handshakes: HANDSHAKES }));
-    const context = await browser.newContext({ viewport: { width: 412, height: 823 }, deviceScaleFactor: 2, isMobile: true });
-    const page = await context.newPage();
-    const tools = await context.newCDPSession(page);
-    await tools.send("Network.enable");
-    for (const earlier of before) await visit(page, tools, root + earlier);
-    if (!packets) await tools.send("Network.emulateNetworkConditions", DEVTOOLS);
-    runs.push(await visit(page, tools, (line ? line.origin + base : root) + path));
-    await context.close();
+    const line = packets && (await fast3G(host));
+    const phone = await newPhone(browser);
+    for (const earlier of before) await visit(phone, root + earlier);
+    if (!packets) await phone.tools.send("Network.emulateNetworkConditions", DEVTOOLS);
+    runs.push(await visit(phone, (line ? line.origin + base : root) + path));
+    await phone.close();
     if (line) line.close();
   }
-  return Object.fromEntries(["paint", "requests", "bytes", "assets"].map((name) => [name, median(runs.map((run) => run[name]))]));
+  return medians(runs);
+}
+
+/** What readers of packed neurons wait for: of times the median, of what is asked of the host the most. */
+async function waits(browser) {
+  const places = [0, 1, 2, 3, 4].map((i) => [Math.floor((i * (layers - 1)) / 4), 3 * i]);
+  const found = await packedWaits(browser, host, base, { model, places, runs: RUNS });
+  const rows = Object.entries(found).map(([name, visits]) => {
+    const { paint, first, screen } = medians(visits);
+    const [requests, bytes] = ["requests", "bytes"].map((count) => Math.max(...visits.map((visit) => visit[count])));
+    const bars = PACKED[name] ?? {};
+    bar(!(first > bars.time), `packed neuron, ${name}: first example after ${ms(first)}`);
+    bar(!(requests > bars.requests), `packed neuron, ${name}: ${requests} requests`);
+    bar(!(bytes > bars.bytes), `packed neuron, ${name}: ${kB(bytes)}`);
+    return [name, ...[paint, first, screen].map((time) => (time === undefined ? "" : ms(time))), requests, kB(bytes)];
+  });
+  table(["packed neuron", "first content", "first example", "five", "requests, at most", "bytes, at most"], rows);
 }
 
 try {
@@ -123,8 +114,9 @@ try {
     bar(later.bytes <= NEURON.bytes, `a second neuron takes ${kB(later.bytes)}`);
     bar(later.requests <= NEURON.requests, `a second neuron takes ${later.requests} requests`);
   }
-  await browser.close();
   table(["Fast 3G", "first content", "DevTools'", "requests", "bytes", "CSS, JS", "after another: DevTools'", "requests", "bytes"], rows);
+  if (isPacked) await waits(browser);
+  await browser.close();
 
   if (LIGHTHOUSE) {
     const audits = [];

@@ -7,10 +7,11 @@ const PACKET = 1460; // bytes
 /**
  * A port that leads to `port` over a line of `rtt` ms there and back, and of `down` and `up` bits a second for all connections
  * together. The first connection waits `handshakes` round trips before anything passes; further ones do not, as in HTTP/2,
- * where there are none.
+ * where there are none. `hangUp` ends all connections, so that the next one is the first again.
  */
 export async function slowLine(port, { rtt, down, up, handshakes }) {
   let opened;
+  const clients = new Set();
   const way = (rate) => {
     const sent = [];
     let free = 0; // when the line has taken all that it was given
@@ -35,9 +36,15 @@ export async function slowLine(port, { rtt, down, up, handshakes }) {
   const server = createServer({ allowHalfOpen: true }, (client) => {
     opened ??= performance.now();
     const host = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    clients.add(client);
+    client.on("close", () => clients.delete(client) && host.destroy());
     there(client, host);
     back(host, client);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { origin: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+  const hangUp = () => {
+    opened = undefined;
+    for (const client of clients) client.destroy();
+  };
+  return { origin: `http://127.0.0.1:${server.address().port}`, hangUp, close: () => server.close() };
 }

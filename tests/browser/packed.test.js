@@ -36,10 +36,17 @@ afterEach(async () => {
   assert.deepEqual(problems, [], "console errors");
 });
 
-const drawn = () => page.waitForFunction(() => {
-  const [list] = document.querySelectorAll(".texts ol.examples");
-  return list?.querySelector(".tokens") && !document.querySelector("[aria-busy]");
-});
+/** Waits until the examples of the list in view are drawn, as far as a reader has come. */
+const drawn = () => page.waitForFunction(() => document.querySelector(".texts section.list:not([hidden]) .tokens") && !document.querySelector("[aria-busy]"));
+
+/** Reads the list in view to its end. */
+async function wholeList() {
+  await drawn();
+  const coming = page.locator(".texts section.list:not([hidden]) .coming");
+  await coming.scrollIntoViewIfNeeded({ timeout: 1000 }).catch(() => {}); // it may be gone by then
+  await coming.waitFor({ state: "detached" });
+  await drawn();
+}
 
 /** What a neuron's page says, as text. */
 const saidBy = () => page.evaluate(() => {
@@ -61,11 +68,11 @@ for (const id of ["0/0", "0/5", "1/7", "2/3", "2/36"]) {
   test(`what is said of ${id} is what its page says`, async () => {
     const [layer, neuron] = id.split("/");
     await page.goto(`${rootOf(pages)}tiny/${id}.html`);
-    await drawn();
+    await wholeList();
     const expected = await saidBy();
     for (const name of Object.keys(HOSTS)) {
       await page.goto(`${root(name)}tiny/${layer}/neuron.html?n=${neuron}`);
-      await drawn();
+      await wholeList();
       const found = await saidBy();
       const own = new RegExp(`^tiny/${layer}/neuron\\.html`);
       // what is packed with fewer digits may differ in the last of three
@@ -138,6 +145,33 @@ test("a list that is chosen again while its text is loaded is drawn once", async
   await page.waitForFunction(() => document.querySelectorAll("#random li .tokens").length > 0 && !document.querySelector("[aria-busy]"));
   const { random } = await page.evaluate(async () => ({ random: document.querySelectorAll("#random li").length }));
   assert.equal(random, new Set(await page.locator("#random li").evaluateAll((items) => items.map((item) => item.id))).size);
+});
+
+test("a page asks for the text of its first screen alone, and for more where a reader comes", async () => {
+  const FIRST = 5;
+  const texts = [];
+  page.on("request", (request) => /text\/\d+\.gz$/.test(request.url()) && texts.push(request.url()));
+  await page.setViewportSize({ width: 412, height: 823 });
+  await page.goto(`${root()}tiny/1/neuron.html?n=7`, { waitUntil: "networkidle" });
+  const items = page.locator(".texts section.list:not([hidden]) li");
+  assert.equal(await page.locator(".texts .tokens").count(), FIRST);
+  assert.ok(texts.length <= FIRST, texts.join());
+  const left = Number(/^(\d+) more$/.exec(await items.last().textContent())[1]);
+  await wholeList();
+  assert.equal(await items.count(), FIRST + left);
+  assert.equal(await page.locator(".texts section.list:not([hidden]) .tokens").count(), FIRST + left);
+});
+
+test("an address leads to an example that is not among the first", async () => {
+  for (const id of ["example-9", "random-7"]) {
+    await page.goto(`${root()}tiny/1/neuron.html?n=7#${id}`);
+    await page.waitForSelector(`#${id}.marked .tokens`);
+    await page.goto("about:blank");
+  }
+  await page.goto(`${root()}tiny/1/neuron.html?n=7`);
+  await drawn();
+  await page.evaluate(() => (location.hash = "#top-8"));
+  await page.waitForSelector("#top-8.marked .tokens");
 });
 
 test("two neurons stand side by side", async () => {

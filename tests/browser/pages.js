@@ -16,6 +16,15 @@ const search = async (page) => {
   await page.waitForSelector("#goto-list [role=option] mark");
 };
 
+/** A page of a neuron, and what readers open on it. */
+const inStates = (name, at) => [
+  { name, at, drawn: TEXTS },
+  { name: `${name}, its neighbours unfolded`, at, drawn: TEXTS, then: press("#neighbours summary", "#neighbours[open]") },
+  { name: `${name}, an example of a band unfolded`, at, drawn: TEXTS, then: press(".snippets summary", ".snippets .tokens") },
+  { name: `${name}, a whole document`, at, drawn: TEXTS, then: press("button.document", "dialog[open] .tokens") },
+  { name: `${name}, copying`, at, drawn: TEXTS, then: press(".actions button", "#copy:popover-open"), over: true },
+];
+
 const KINDS = [
   { name: "front page", at: () => "index.html" },
   { name: "page of content", at: () => "about.html" },
@@ -23,11 +32,9 @@ const KINDS = [
   { name: "model", at: (model) => `${model}/index.html` },
   { name: "search box", at: (model) => `${model}/index.html`, then: search, over: true },
   { name: "layer", at: (model, layer) => `${model}/${layer}/index.html`, drawn: "#measure:not([disabled])" },
-  { name: "neuron", at: neuron, drawn: TEXTS },
-  { name: "neuron, its neighbours unfolded", at: neuron, drawn: TEXTS, then: press("#neighbours summary", "#neighbours[open]") },
-  { name: "neuron, an example of a band unfolded", at: neuron, drawn: TEXTS, then: press(".snippets summary", ".snippets .tokens") },
-  { name: "neuron, a whole document", at: neuron, drawn: TEXTS, then: press("button.document", "dialog[open] .tokens") },
-  { name: "neuron, copying", at: neuron, drawn: TEXTS, then: press(".actions button", "#copy:popover-open"), over: true },
+  ...inStates("neuron", neuron),
+  ...inStates("packed neuron", (model, layer, neuron) => `${model}/${layer}/neuron.html?n=${neuron}`),
+  { name: "packed neurons, a list", at: (model, layer) => `${model}/${layer}/list-000000.html` },
   { name: "card", at: (model, layer, neuron) => `${model}/${layer}/${neuron}/card.html`, drawn: "main" },
   { name: "compare", at: compare, drawn: "#pair .tokens" },
   { name: "explore", at: (model) => `${model}/explore.html`, drawn: "#explore:not([hidden]) #found li" },
@@ -50,7 +57,7 @@ export function pagesOf(folder, model, layer, neuron) {
 export const kindOf = (path, model) => fileOf(path).replace(`${model}/`, "").replace(/\d+(?=[/.])/g, "N");
 
 /** Scrolls to the end and back: what a page draws when it comes near is drawn then. */
-const readAll = (page) => page.evaluate(async () => {
+export const readAll = (page) => page.evaluate(async () => {
   for (let at = -1; at !== scrollY; ) {
     at = scrollY;
     scrollBy(0, innerHeight);

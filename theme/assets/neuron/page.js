@@ -69,31 +69,54 @@ function panelOf(list) {
   return own ?? element("section", { class: "list", "data-list": list }, element("h2", {}, wordsOf(record, list).title), element("ol", { class: "examples" }));
 }
 
-const drawing = new Map(); // lists whose text is being loaded, each with the promise that it will be there
+const going = new Map(); // what is being drawn, by what it is
 
-/** Draws a list, unless it is drawn or about to be. */
-function drawOnce(list, place) {
-  if (!drawing.has(list)) {
-    if (place.querySelector(".tokens")) return undefined;
-    drawing.set(list, drawList(list, place).finally(() => drawing.delete(list)));
-  }
-  return drawing.get(list);
+/** Does something, unless it is being done; the promise that it is done. */
+function once(what, act) {
+  if (!going.has(what)) going.set(what, act().finally(() => going.delete(what)));
+  return going.get(what);
 }
 
-/** Draws a list: where its text is loaded, the first examples before the others. */
-async function drawList(list, place) {
-  const items = (from, until) => neuron.examples.list(list).slice(from, until).map((example) => item(neuron, example));
-  if (!neuron.ready) return place.replaceChildren(...items(0));
+/** Draws a list, unless it is drawn or about to be: where its text is loaded, the first examples, and the others when a reader comes near. */
+function drawOnce(list, place) {
+  if (place.querySelector(".tokens")) return undefined;
+  return once(list, async () => {
+    if (!neuron.ready) return drawItems(list, place, 0);
+    neuron.ready(list, FIRST).catch(() => {}); // asked for at once; what fails is said below
+    const isDrawn = (await drawItems(list, place, 0, 1)) && (await drawItems(list, place, 1, FIRST));
+    const left = record.lists[list].rows.length - FIRST;
+    if (!isDrawn || left <= 0) return isDrawn;
+    const coming = element("li", { class: "coming" }, `${left} more`);
+    place.append(coming);
+    whenSeen(coming, () => drawRest(list, place));
+    return isDrawn;
+  });
+}
+
+/** Draws what a list has but its first examples, unless it is drawn or about to be. */
+function drawRest(list, place) {
+  if (!place.querySelector(".coming")) return undefined;
+  return once(place, async () => {
+    await drawItems(list, place, FIRST);
+    place.querySelector(".coming").remove();
+  });
+}
+
+/** Draws examples of a list when their text is there; answers whether it is. */
+async function drawItems(list, place, from, until) {
   place.setAttribute("aria-busy", "true");
+  let isThere = true;
   try {
-    await neuron.ready(list, FIRST);
-    place.replaceChildren(...items(0, FIRST));
-    await neuron.ready(list);
-    place.append(...items(FIRST));
+    await neuron.ready?.(list, until);
+    const items = neuron.examples.list(list).slice(from, until).map((example) => item(neuron, example));
+    if (from === 0) place.replaceChildren(...items);
+    else place.append(...items);
   } catch (error) {
-    sayProblem(place, error, { after: place.querySelector(".tokens") !== null });
+    sayProblem(place, error, { after: from > 0 });
+    isThere = false;
   }
-  return place.removeAttribute("aria-busy");
+  place.removeAttribute("aria-busy");
+  return isThere;
 }
 
 function drawTabs(place) {
@@ -167,17 +190,25 @@ function named(part) {
 
 // An address may name a list, or an example of one: #bottom, #bottom-3, #example-3
 
+/** What the address names: its part as `id`, and of an example the `list` and `rank`, of a list the `list`. */
+function namedHere() {
+  const id = named(location.hash.slice(1));
+  const whole = lists.find((list) => idOf(list) === id);
+  if (whole) return { id, list: whole };
+  const [, of, rank] = /^(.+)-(\d+)$/.exec(id) ?? [];
+  return { id, list: lists.find((list) => idOf(list) === of || (list === neuron.main && of === "example")), rank };
+}
+
 const following = turns();
 
 async function follow(select) {
   const isLatest = following();
-  const id = named(location.hash.slice(1));
-  const [, of, rank] = /^(.+)-(\d+)$/.exec(id) ?? [];
-  const list = lists.find((list) => idOf(list) === id) ?? lists.find((list) => idOf(list) === of || (list === neuron.main && of === "example"));
+  const { id, list, rank } = namedHere();
   if (list) await select(idOf(list));
+  if (rank > FIRST && list) await drawRest(list, document.getElementById(idOf(list)).querySelector("ol"));
   if (!isLatest()) return;
   document.querySelector(".marked")?.classList.remove("marked");
-  const target = document.getElementById(list && idOf(list) !== id ? exampleId(neuron, { list, rank }) : id);
+  const target = document.getElementById(list && rank ? exampleId(neuron, { list, rank }) : id);
   if (!target?.matches(".texts li")) return;
   target.classList.add("marked");
   target.querySelector("details")?.setAttribute("open", "");
@@ -213,14 +244,15 @@ function offerPage(actions) {
 }
 
 // a theme may leave any of these out
-document.querySelectorAll("[data-part]").forEach(drawPart);
 const tabs = document.querySelector(".tabs");
-if (tabs && lists.length > 0) {
-  const select = drawTabs(tabs);
-  select(idOf(neuron.main));
-  drawBands(tabs.parentElement);
+const select = tabs && lists.length > 0 ? drawTabs(tabs) : undefined;
+const examples = select?.(idOf(namedHere().list ?? neuron.main)); // their text comes while the rest is drawn
+document.querySelectorAll("[data-part]").forEach(drawPart);
+explainCards(document);
+document.querySelectorAll(".actions").forEach(offerPage);
+if (select) {
+  await examples;
+  drawBands(tabs.parentElement); // below the examples, so that text in view comes first
   addEventListener("hashchange", () => follow(select));
   follow(select);
 }
-explainCards(document);
-document.querySelectorAll(".actions").forEach(offerPage);

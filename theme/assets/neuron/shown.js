@@ -1,9 +1,9 @@
 // The page that shows any neuron of a layer of a packed model: which one the address says.
 
-import { asked, FILES, folderHere, here, layerPage, neuronPage, siteHere } from "../base/address.js";
+import { FILES, here, layerPage, neuronPage } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { reader } from "../base/loading.js";
-import { askModel } from "../read/packed.js";
+import { beginning, folder, place, shape } from "./begin.js";
 import { fill } from "./fill.js";
 import { opened } from "./opened.js";
 import { sayProblem } from "./problem.js";
@@ -11,7 +11,8 @@ import { sayProblem } from "./problem.js";
 // Its neighbours, and what was said of it
 
 /** Makes the ways to the neurons before and after it. */
-function step(folder, { layer, neuron }, [n_layers, d_mlp]) {
+function step({ layer, neuron }) {
+  const [n_layers, d_mlp] = shape;
   const flat = layer * d_mlp + neuron;
   const steps = [["prev", flat - 1, "← Previous"], ["next", flat + 1, "Next →"]];
   const nodes = steps.map(([rel, to, text]) => {
@@ -37,41 +38,34 @@ function explanationOf({ text, author, method, score, score_kind: kind, url }) {
 }
 
 /** Adds what was said of it. */
-async function addSaid(folder, { layer, neuron }) {
+async function addSaid({ layer, neuron }) {
   const { neurons } = await reader(folder)(FILES.said(layer));
   const { note, explanations = [] } = neurons[neuron] ?? {};
   const nodes = explanations.map(explanationOf);
   document.querySelector(".said")?.append(...(note ? [noteOf(note)] : []), ...(nodes.length > 0 ? [element("section", { class: "explanations", "aria-label": "Explanations" }, ...nodes)] : []));
 }
 
-// Which neuron
-
-/** The neuron that the address names: `neuron.html?n=5`, or `5.html` where a host answers that with this page. */
-function askedNeuron() {
-  const own = /\/(\d+)(?:\.html)?$/.exec(location.pathname)?.[1] ?? asked("n");
-  return /^\d+$/.test(own) ? Number(own) : undefined;
+/** Says that the address names no neuron of the layer. */
+function sayMissing({ layer, neuron }) {
+  const fault = neuron === undefined ? "The address does not say which neuron" : `There is no neuron ${layer}.${neuron}`;
+  const problem = document.getElementById("problem");
+  problem.hidden = false;
+  problem.replaceChildren(`${fault}: this layer has neurons 0 to ${shape[1] - 1}. `, element("a", { href: layerPage(folder, layer) }, `All neurons of layer ${layer}`));
+  document.querySelector(".spread").hidden = true;
 }
 
 async function show() {
-  const [folder, layer, neuron] = [folderHere(), Number(here().layer), askedNeuron()];
-  const shape = siteHere().models[here().model];
-  if (neuron === undefined || neuron >= shape[1]) {
-    const fault = neuron === undefined ? "The address does not say which neuron" : `There is no neuron ${layer}.${neuron}`;
-    const problem = document.getElementById("problem");
-    problem.hidden = false;
-    problem.replaceChildren(`${fault}: this layer has neurons 0 to ${shape[1] - 1}. `, element("a", { href: layerPage(folder, layer) }, `All neurons of layer ${layer}`));
-    document.querySelector(".spread").hidden = true;
-    return;
-  }
-  step(folder, { layer, neuron }, shape);
-  opened.neuron = await askModel(folder, (model) => model.neuron(layer, neuron));
+  step(place);
+  opened.neuron = await beginning;
   fill(document, opened.neuron.record, folder);
-  if (here().said) addSaid(folder, { layer, neuron }).catch((error) => sayProblem(document.querySelector(".said"), error));
+  if (here().said) addSaid(place).catch((error) => sayProblem(document.querySelector(".said"), error));
   await import("./page.js");
 }
 
-show().catch((error) => {
-  const problem = document.getElementById("problem");
-  problem.hidden = false;
-  sayProblem(problem, error);
-});
+if (beginning) {
+  show().catch((error) => {
+    const problem = document.getElementById("problem");
+    problem.hidden = false;
+    sayProblem(problem, error);
+  });
+} else sayMissing(place);

@@ -111,7 +111,7 @@ export async function findNeurons(read, text) {
   const sets = found.map(({ entries }) => anyOf(entries));
   const { neurons, notes } = allOf(sets);
   const some = sets.some(({ cut }) => cut) || found.some(({ all }) => !all);
-  const someNotes = found.some(({ entries }) => entries.some(([, , , notes]) => notes.length >= said.most));
+  const someNotes = found.some(({ entries }) => entries.some(([, , , inNotes]) => inNotes.length >= said.most));
   return { found, left, most, some, someNotes, neurons, notes, n: sets.length === 1 ? sets[0].n : neurons.length };
 }
 
