@@ -8,7 +8,7 @@ use crate::ids::NeuronId;
 use super::address;
 use super::content::{Content, Explanation, Page};
 use super::error::SiteError;
-use super::pack::{PackFile, Packing, gzip};
+use super::pack::{Effort, PackFile, Packing, gzip};
 use super::source::Source;
 use super::text::texts::{TokenTexts, json};
 use super::view::ModelView;
@@ -72,7 +72,10 @@ impl<'a> ModelPart<'a> {
         let name = address::of_model(&self.model.name, file);
         match self.packing {
             None => self.site.write(&name, json),
-            Some(_) => self.site.write(&address::in_gzip(&name), &gzip(json)?),
+            Some(Packing { quality, .. }) => {
+                let packed = gzip(json, quality.effort.max(Effort::Usual))?;
+                self.site.write(&address::in_gzip(&name), &packed)
+            }
         }
     }
 
@@ -88,8 +91,10 @@ impl<'a> ModelPart<'a> {
         let mut packed = PackFile::default();
         packed.push(record)?;
         let name = address::of_model(&self.model.name, file);
-        self.site
-            .write(&address::in_gzip(&name), &packed.finish(packing.build)?)
+        self.site.write(
+            &address::in_gzip(&name),
+            &packed.finish(packing.build, packing.quality.effort)?,
+        )
     }
 
     /// The address of a neuron's page, from its layer's folder.

@@ -377,6 +377,8 @@ test("every kind of page fits a phone", async () => {
     await page.goto(root + name);
     const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     assert.ok(over <= 0, `${name} is ${over} px too wide`);
+    const middles = await page.$$eval(".brand, .goto, .mode", (all) => all.map((node) => node.getBoundingClientRect()).map(({ top, bottom }) => (top + bottom) / 2));
+    assert.ok(Math.max(...middles) - Math.min(...middles) < 10, `${name} has its name, the search and the mode in one line: ${middles}`);
   }
 });
 

@@ -23,7 +23,7 @@ use self::steps::Codes;
 use super::address;
 use super::data::{LayerData, NeuronData};
 use super::error::SiteError;
-use super::pack::{BuildId, Bytes, gunzip, gzip};
+use super::pack::{BuildId, Bytes, Effort, gunzip, gzip};
 use super::part::ModelPart;
 use super::section::Section;
 use super::text::texts::{json as json_file, safe_in_html};
@@ -180,7 +180,10 @@ fn write_together(
     let header = header(part, SCHEMA, heads, ("tokens", table.texts(part).into()));
     let header = safe_in_html(header.to_string());
     let length = (header.len() as u32).to_le_bytes();
-    let file = gzip(&[&length, header.as_bytes(), &planes].concat())?;
+    let file = gzip(
+        &[&length, header.as_bytes(), &planes].concat(),
+        Effort::Most,
+    )?;
     part.site
         .write(&address::of_model(&part.model.name, FILE), &file)
 }
@@ -345,9 +348,10 @@ pub(super) fn rewrite_said(part: &ModelPart<'_>) -> Result<(), SiteError> {
     let planes: Vec<u8> = planes_of(&column.codes, 1).collect();
     match last[others..] == planes {
         true => Ok(()),
-        false => part
-            .site
-            .write(&name, &gzip(&[&last[..others], &planes].concat())?),
+        false => part.site.write(
+            &name,
+            &gzip(&[&last[..others], &planes].concat(), Effort::Most)?,
+        ),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::site::data::{ExampleTokens, LayerData, NeuronData, Population};
 use crate::site::encode::record::RecordWriter;
 use crate::site::error::SiteError;
 use crate::site::options::SiteOptions;
-use crate::site::pack::{BuildId, Quality, TextMap};
+use crate::site::pack::{BuildId, Effort, Quality, TextMap};
 use crate::site::part::Documentation;
 use crate::site::source::Source;
 use crate::site::text::texts::TokenTexts;
@@ -61,11 +61,16 @@ const fn all(bits: u8, hooks: bool) -> Quality {
         n_tokens: None,
         n_neighbours: None,
         exact_counts: true,
+        effort: Effort::Most,
     }
 }
 
-/// What can be kept of a packed neuron's examples, the most first.
-pub(super) const QUALITIES: [Quality; 21] = [
+/// What can be kept of a packed neuron's examples, the most first. Where all of it fits anyway, the build is quick.
+pub(super) const QUALITIES: [Quality; 22] = [
+    Quality {
+        effort: Effort::Least,
+        ..all(8, true)
+    },
     all(8, true),
     all(8, false),
     all(7, false),

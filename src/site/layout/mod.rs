@@ -135,10 +135,11 @@ fn best_that_fits(
         }
         Ok(total <= budget)
     };
-    let (mut from, mut until) = (0, QUALITIES.len() - 1);
-    if budget == f64::INFINITY || !is_packed.contains(&true) {
-        until = 0;
+    let is_asked = budget < f64::INFINITY && is_packed.contains(&true);
+    if !is_asked || fits(QUALITIES[0])? {
+        return Ok(QUALITIES[0]);
     }
+    let (mut from, mut until) = (1, QUALITIES.len() - 1);
     while from < until {
         let middle = (from + until) / 2;
         match fits(QUALITIES[middle])? {

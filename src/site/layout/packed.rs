@@ -72,8 +72,8 @@ pub(super) fn files(
             examples: hooks.unwrap_or_default(),
         })?;
     }
-    let hooks = has_hooks.then(|| hooks_file.finish(build));
-    Ok((file.finish(build)?, hooks.transpose()?))
+    let hooks = has_hooks.then(|| hooks_file.finish(build, quality.effort));
+    Ok((file.finish(build, quality.effort)?, hooks.transpose()?))
 }
 
 /// Writes the neurons of a model, many to a file.
@@ -150,10 +150,10 @@ impl Section for Packed<'_> {
         let Some(corpus) = source.corpus() else {
             return Ok(());
         };
-        let text = &self.packing.text;
+        let Packing { text, quality, .. } = self.packing;
         self.part.write_json("text/documents.json", &text.index())?;
         (0..text.n_files()).into_par_iter().try_for_each(|at| {
-            let bytes = text.file(at, corpus, texts)?;
+            let bytes = text.file(at, corpus, texts, quality.effort)?;
             site.write(&address::text(&model.name, at), &bytes)
         })
     }

@@ -6,7 +6,7 @@ mod packing;
 mod text;
 mod values;
 
-pub(super) use file::{BuildId, PackFile, gunzip, gzip};
+pub(super) use file::{BuildId, Effort, PackFile, gunzip, gzip};
 pub(super) use packing::{Packing, PackingInfo, Quality, per_file};
 pub(super) use text::TextMap;
 pub(super) use values::{Bytes, Cosine, Counts, Short};

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::file::{BuildId, VERSION};
+use super::file::{BuildId, Effort, VERSION};
 use super::text::{TextInfo, TextMap};
 use crate::atlas::facts::RANKED;
 use crate::atlas::{ModelInfo, Summary};
@@ -44,6 +44,8 @@ pub(crate) struct Quality {
     pub(crate) n_neighbours: Option<usize>,
     /// Whether the counts of histograms are exact.
     pub(crate) exact_counts: bool,
+    /// How much is done to make files small.
+    pub(crate) effort: Effort,
 }
 
 /// How the neurons of a model are packed.

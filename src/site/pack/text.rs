@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::file::{BuildId, PackFile};
+use super::file::{BuildId, Effort, PackFile};
 use super::values::Bytes;
 use crate::ids::{DocId, Pos};
 use crate::site::error::SiteError;
@@ -124,6 +124,7 @@ impl TextMap {
         at: u64,
         corpus: &Corpus,
         texts: &TokenTexts<'_>,
+        effort: Effort,
     ) -> Result<Vec<u8>, SiteError> {
         let first = at * self.per_file;
         let end = (first + self.per_file + self.overlap).min(self.n_positions());
@@ -161,7 +162,7 @@ impl TextMap {
             text: Bytes(&text),
             lengths: Bytes(&lengths),
         })?;
-        file.finish(self.build)
+        file.finish(self.build, effort)
     }
 }
 

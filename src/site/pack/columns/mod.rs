@@ -38,6 +38,8 @@ pub(crate) struct Written(HashMap<Vec<u8>, usize>);
 #[derive(Debug, Default)]
 pub(crate) struct Column {
     states: Vec<u8>,
+    /// Number of the rows that are there.
+    n_there: usize,
     values: Values,
     /// The newtype around its numbers, if there is one.
     newtype: &'static str,
@@ -99,6 +101,7 @@ impl Column {
 
     fn push_state(&mut self, state: u8) {
         self.states.push(state);
+        self.n_there += usize::from(state == THERE);
     }
 
     /// A column whose rows so far were all absent.
@@ -107,11 +110,6 @@ impl Column {
             states: vec![ABSENT; n],
             ..Self::default()
         }
-    }
-
-    /// Number of the rows that are there.
-    fn n_there(&self) -> usize {
-        self.states.iter().filter(|state| **state == THERE).count()
     }
 
     /// Adds the bytes of the column. One that is the same as an earlier one of the file is named by that one's number.
@@ -139,7 +137,7 @@ impl Column {
 
     fn write_whole(&self, out: &mut Vec<u8>, written: &mut Written) {
         let at = out.len();
-        let all_there = self.states.iter().all(|state| *state == THERE);
+        let all_there = self.n_there == self.states.len();
         out.push(0);
         if !all_there {
             out.extend_from_slice(&self.states);

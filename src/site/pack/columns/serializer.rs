@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use serde::ser::{self, Impossible, Serialize, Serializer};
+use serde_json::Value;
 
 use super::{ABSENT, COSINE_STEPS, Column, NULL, THERE, Values, coarse};
 use crate::site::pack::values::{COARSE, COSINE, SHORT};
@@ -229,7 +230,7 @@ impl<'a> Serializer for &'a mut Column {
         if let Values::None = self.values {
             self.values = Values::Objects(Vec::new());
         }
-        let row = self.n_there();
+        let row = self.n_there;
         self.push_state(THERE);
         match &mut self.values {
             Values::Objects(fields) => Ok(FieldsOf {
@@ -358,10 +359,8 @@ impl ser::SerializeMap for FieldsOf<'_> {
     type Error = ColumnError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), ColumnError> {
-        let mut keys = Column::default();
-        keys.push(&key)?;
-        match keys.values {
-            Values::Texts(mut texts) => self.name = texts.distinct.pop().unwrap_or_default(),
+        match key.serialize(serde_json::value::Serializer) {
+            Ok(Value::String(name)) => self.name = name,
             _ => return Err(ColumnError::Unknown("a key that is not a text")),
         }
         Ok(())
