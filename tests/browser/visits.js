@@ -8,6 +8,7 @@ const HANDSHAKES = 3; // name, TCP and TLS 1.3, a round trip each
 // What DevTools make of it: each request waits 3.75 round trips, as if it were the first, and has 0.9 of the line (core/config/constants.js
 // there). A page and its stylesheet, one after the other, take more than a second so, whatever they are: of a first page it is no bar.
 export const DEVTOOLS = { offline: false, latency: FAST_3G.rtt * 3.75, downloadThroughput: (FAST_3G.down / 8) * 0.9, uploadThroughput: (FAST_3G.up / 8) * 0.9 };
+const QUIET = 500; // ms without a request, as for "networkidle"
 const ASSETS = ["Stylesheet", "Script"];
 
 export const sum = (values) => values.reduce((a, b) => a + b, 0);
@@ -45,9 +46,15 @@ export async function asked({ tools }, act) {
   return { requests: all.length, bytes: bytesOf(all), assets: bytesOf(all.filter(({ type }) => ASSETS.includes(type))) };
 }
 
-/** Opens a page: when its first content is there, and what was asked of the host until nothing more is. */
-export async function visit(phone, address) {
-  const loaded = await asked(phone, () => phone.page.goto(address, { waitUntil: "networkidle" }));
-  const paint = await phone.page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+/** Opens a page: when its first content is there, and what was asked of the host until nothing more is, after what `until` waits for. */
+export async function visit(phone, address, until) {
+  const { page } = phone;
+  const loaded = await asked(phone, async () => {
+    await page.goto(address, { waitUntil: "networkidle" });
+    if (!until) return;
+    await until(page);
+    await page.waitForTimeout(QUIET);
+  });
+  const paint = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
   return { paint, ...loaded };
 }

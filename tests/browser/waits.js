@@ -4,28 +4,28 @@ import { asked, fast3G, newPhone, visit } from "./visits.js";
 
 const FIRST = 5; // examples of the first screen
 
-/** Runs in pages: notes when the first example is drawn, and when the first screen of them is. */
+/** Runs in pages: notes when the first example is drawn, when the first screen of them is, and by how much what was in view has moved. */
 function watch(first) {
-  window.drawn = {};
+  window.seen = { moved: 0 };
   const note = (name) => {
-    if (name in window.drawn) return;
-    window.drawn[name] = undefined; // not before it is painted
-    requestAnimationFrame(() => setTimeout(() => (window.drawn[name] = performance.now())));
+    if (name in window.seen) return;
+    window.seen[name] = undefined; // not before it is painted
+    requestAnimationFrame(() => setTimeout(() => (window.seen[name] = performance.now())));
   };
   new MutationObserver(() => {
     const n = document.querySelectorAll(".examples .tokens").length;
     if (n >= 1) note("first");
     if (n >= first) note("screen");
   }).observe(document, { childList: true, subtree: true });
+  new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (window.seen.moved += value))).observe({ type: "layout-shift", buffered: true });
 }
 
 const newReader = (browser) => newPhone(browser, { script: `(${watch})(${FIRST})` });
 
-/** Opens a neuron: when its examples are there, and what was asked of the host until nothing more is. */
+/** Opens a neuron: when its examples are there, how far things have moved, and what was asked of the host. */
 async function read(phone, address) {
-  const visited = await visit(phone, address);
-  const drawn = await (await phone.page.waitForFunction(() => window.drawn.screen && window.drawn)).jsonValue();
-  return { ...visited, ...drawn };
+  const visited = await visit(phone, address, (page) => page.waitForFunction(() => window.seen.screen));
+  return { ...visited, ...(await phone.page.evaluate(() => window.seen)) };
 }
 
 /** Opens all tabs of a neuron's page, and reads each to the end. */
@@ -47,30 +47,36 @@ async function readAllOf(phone, address) {
 }
 
 /**
- * Packed neurons of a model at some `places`, `[layer, neuron]`, as visits: `first`, where the cache is empty; `cold`, where scripts and styles
- * alone are there; the `next` one of the layer after that; and `all`, the lists of one that was `cold`. All but the last are on Fast 3G.
+ * Neurons of some layers of a packed model with so many in a file, as visits: the `first`, where the cache is empty; `cold`, where scripts and
+ * styles alone are there; the `next` one of the layer after that; the next one where it is in `another file`; and `all`, the lists of one that was
+ * `cold`. All but the last are on Fast 3G.
  */
-export async function packedWaits(browser, host, base, { model, places, runs }) {
+export async function packedWaits(browser, host, base, { model, layers, perFile, runs }) {
   const path = (layer, neuron) => `${base}${model}/${layer}/neuron.html?n=${neuron}`;
   const shared = `${base}${model}/0/neuron.html`; // shows no neuron
-  const found = { first: [], cold: [], next: [], all: [] };
+  const found = { first: [], cold: [], next: [], "another file": [], all: [] };
   const line = await fast3G(host);
-  const at = async (place, cached, act) => {
+  const begin = async (cached, act) => {
     const phone = await newReader(browser);
     if (cached) await visit(phone, line.origin + cached);
     line.hangUp();
-    await act(phone, line.origin + path(...place));
+    await act(phone);
     await phone.close();
   };
-  for (const [layer, neuron] of places) {
+  const note = async (name, visiting) => found[name].push(await visiting);
+  for (const layer of layers) {
+    const [neuron, last] = [Math.floor(perFile / 2), perFile - 1]; // in the middle of a file, and at its end
+    const at = (neuron) => line.origin + path(layer, neuron);
     for (let run = 0; run < runs; run++) {
-      await at([layer, neuron], undefined, async (phone, address) => found.first.push(await read(phone, address)));
-      await at([layer, neuron], shared, async (phone, address) => {
-        found.cold.push(await read(phone, address));
-        found.next.push(await read(phone, line.origin + path(layer, neuron + 1)));
+      await begin(undefined, (phone) => note("first", read(phone, at(neuron))));
+      await begin(shared, async (phone) => {
+        await note("cold", read(phone, at(neuron)));
+        await note("next", read(phone, at(neuron + 1)));
+        await read(phone, at(last));
+        await note("another file", read(phone, at(last + 1)));
       });
     }
-    await at([layer, neuron], shared, async (phone, address) => found.all.push(await readAllOf(phone, address)));
+    await begin(shared, (phone) => note("all", readAllOf(phone, at(neuron))));
   }
   line.close();
   return found;

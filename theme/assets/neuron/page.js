@@ -69,18 +69,25 @@ function panelOf(list) {
   return own ?? element("section", { class: "list", "data-list": list }, element("h2", {}, wordsOf(record, list).title), element("ol", { class: "examples" }));
 }
 
-const going = new Map(); // what is being drawn, by what it is
+const going = new Map(); // what is being drawn, by the element that is busy with it
 
-/** Does something, unless it is being done; the promise that it is done. */
-function once(what, act) {
-  if (!going.has(what)) going.set(what, act().finally(() => going.delete(what)));
-  return going.get(what);
+/** Does something in an element, unless it is being done; the promise that it is done. */
+function once(node, act) {
+  if (!going.has(node)) {
+    node.setAttribute("aria-busy", "true");
+    const done = () => {
+      node.removeAttribute("aria-busy");
+      going.delete(node);
+    };
+    going.set(node, act().finally(done));
+  }
+  return going.get(node);
 }
 
 /** Draws a list, unless it is drawn or about to be: where its text is loaded, the first examples, and the others when a reader comes near. */
 function drawOnce(list, place) {
   if (place.querySelector(".tokens")) return undefined;
-  return once(list, async () => {
+  return once(place, async () => {
     if (!neuron.ready) return drawItems(list, place, 0);
     neuron.ready(list, FIRST).catch(() => {}); // asked for at once; what fails is said below
     const isDrawn = (await drawItems(list, place, 0, 1)) && (await drawItems(list, place, 1, FIRST));
@@ -95,28 +102,26 @@ function drawOnce(list, place) {
 
 /** Draws what a list has but its first examples, unless it is drawn or about to be. */
 function drawRest(list, place) {
-  if (!place.querySelector(".coming")) return undefined;
-  return once(place, async () => {
+  const coming = place.querySelector(".coming");
+  if (!coming) return undefined;
+  return once(coming, async () => {
     await drawItems(list, place, FIRST);
-    place.querySelector(".coming").remove();
+    coming.remove();
   });
 }
 
 /** Draws examples of a list when their text is there; answers whether it is. */
 async function drawItems(list, place, from, until) {
-  place.setAttribute("aria-busy", "true");
-  let isThere = true;
   try {
     await neuron.ready?.(list, until);
     const items = neuron.examples.list(list).slice(from, until).map((example) => item(neuron, example));
     if (from === 0) place.replaceChildren(...items);
     else place.append(...items);
+    return true;
   } catch (error) {
     sayProblem(place, error, { after: from > 0 });
-    isThere = false;
+    return false;
   }
-  place.removeAttribute("aria-busy");
-  return isThere;
 }
 
 function drawTabs(place) {

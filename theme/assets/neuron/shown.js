@@ -58,6 +58,7 @@ async function show() {
   step(place);
   opened.neuron = await beginning;
   fill(document, opened.neuron.record, folder);
+  delete here().coming;
   if (here().said) addSaid(place).catch((error) => sayProblem(document.querySelector(".said"), error));
   await import("./page.js");
 }
