@@ -10,6 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use twox_hash::XxHash3_128;
 
 use super::Hash;
 use crate::files::read_at_most;
@@ -31,9 +32,19 @@ struct List {
     schema: String,
     /// For each file, its XXH3 of 128 bits in hexadecimal.
     files: BTreeMap<String, String>,
-    /// What the site was made from.
+    /// What the site was made from, which counts only if nothing has happened to the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     made: Option<Value>,
+    /// A hash of the files and of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
+}
+
+impl List {
+    fn hash(&self) -> Option<String> {
+        let json = serde_json::to_vec(&(&self.files, self.made.as_ref()?)).ok()?;
+        Some(format!("{:032x}", XxHash3_128::oneshot(&json)))
+    }
 }
 
 /// The files that are the site's.
@@ -56,7 +67,9 @@ pub(super) fn read(root: &Path) -> Result<Known, SiteError> {
     if let Some(bytes) = read_own(&path)? {
         match serde_json::from_slice::<List>(&bytes) {
             Ok(list) if list.schema == SCHEMA => {
-                known.made = list.made;
+                if list.check == list.hash() {
+                    known.made = list.made;
+                }
                 let hash = |hash: String| Hash::from_str_radix(&hash, 16).ok();
                 let files = list.files.into_iter().map(|(name, of)| (name, hash(of)));
                 known.files = files.filter(|(name, _)| is_inner(name)).collect();
@@ -84,13 +97,15 @@ pub(super) fn write(
     made: Option<Value>,
 ) -> Result<(), SiteError> {
     let path = root.join(LIST);
-    let list = List {
+    let mut list = List {
         schema: SCHEMA.into(),
         files: files
             .map(|(name, hash)| (name, format!("{hash:032x}")))
             .collect(),
         made,
+        check: None,
     };
+    list.check = list.hash();
     let written = serde_json::to_vec(&list).map_err(io::Error::from);
     let written = written.and_then(|json| {
         if fs::read(&path).is_ok_and(|before| before == json) {
