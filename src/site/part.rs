@@ -91,10 +91,9 @@ impl<'a> ModelPart<'a> {
         let mut packed = PackFile::default();
         packed.push(record)?;
         let name = address::of_model(&self.model.name, file);
-        self.site.write(
-            &address::in_gzip(&name),
-            &packed.finish(packing.build, packing.quality.effort)?,
-        )
+        let effort = packing.quality.effort.max(Effort::Usual);
+        let packed = packed.finish(packing.build, effort)?;
+        self.site.write(&address::in_gzip(&name), &packed)
     }
 
     /// The address of a neuron's page, from its layer's folder.

@@ -33,7 +33,7 @@ async function readLists({ page }) {
   for (const tab of await page.locator("[role=tab]").all()) {
     await tab.click();
     await readAll(page);
-    await page.waitForFunction(() => !document.querySelector("[aria-busy]"));
+    await page.waitForFunction(() => !document.querySelector(".list:not([hidden]) .coming, [aria-busy]"));
   }
   await page.waitForFunction(() => [...document.querySelectorAll(".snippets")].every((list) => list.childElementCount > 0));
 }
