@@ -1,7 +1,6 @@
 // The hosts that a site is read on. Each has it at /atlas/, and says how it answers an address without a file: with the site's page
 // for that (`page`), with its own words (`words`), or, if a packed neuron would be there, with the page that shows it (`neuron`).
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,10 +9,10 @@ import { serve } from "./server.js";
 
 const BASE = "/atlas/";
 
-/** Runs a program until it says its address; `folder` goes with it. */
+/** Runs a program that serves `folder`, until it says at which address; the folder goes with it. */
 async function run(folder, program, ...words) {
   const child = spawn(program, words, { stdio: ["ignore", "pipe", "pipe"] });
-  const ended = once(child, "exit");
+  const ended = new Promise((resolve) => child.on("exit", resolve));
   const lines = [];
   const said = new Promise((resolve, reject) => {
     child.on("error", reject);

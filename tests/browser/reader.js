@@ -7,7 +7,7 @@ const BROWSERS = {
   Firefox: { browser: "firefox", executablePath: process.env.FIREFOX ?? "/usr/bin/firefox-esr", extraPrefsFirefox: { "layout.frame_rate": 20 } }, // nobody looks
 };
 export const NAMES = Object.keys(BROWSERS);
-const PATIENCE = 15_000; // ms until a condition has to hold
+const PATIENCE = 30_000; // ms until a condition has to hold
 const PAUSE = 15; // ms between two questions
 const OF_HOST = /^https?:\/\/[^/]+\/(favicon\.ico|\.neuroscope\/.*)$/; // what a host's own pages ask for
 
@@ -18,17 +18,16 @@ export class Reader {
   problems = []; // errors that pages log, answers that are no success, requests that leave the site
   #missing = new Set(); // addresses that are known to answer 404
 
-  /** Opens a window that shares nothing with others, for the site at `root`. */
+  /** Opens a page for the site at `root`. */
   static async open(browser, root) {
     const reader = new Reader();
-    const context = await browser.createBrowserContext();
-    const page = await context.newPage();
+    const page = await browser.newPage();
     page.on("console", (message) => message.type() === "error" && reader.#note(message.text(), message.location().url));
     page.on("pageerror", (error) => reader.#note(String(error), page.url()));
     page.on("response", (response) => response.status() >= 400 && reader.#note(String(response.status()), response.url()));
     page.on("request", (request) => reader.#isOfSite(request.url()) || reader.#note("it is not of the site", request.url()));
     await page.evaluateOnNewDocument(() => addEventListener("securitypolicyviolation", ({ blockedURI, violatedDirective }) => console.error(`${violatedDirective} forbids ${blockedURI}`)));
-    return Object.assign(reader, { context, page, root });
+    return Object.assign(reader, { page, root });
   }
 
   #isOfSite(url) {
@@ -42,7 +41,7 @@ export class Reader {
   }
 
   close() {
-    return this.context.close();
+    return this.page.close();
   }
 
   /** Takes an address for one that answers 404, which is no problem then. */
