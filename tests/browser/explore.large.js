@@ -204,6 +204,7 @@ try {
     scrolled.push(`${(performance.now() - from).toFixed(0)} ms`);
   }
   console.log(`lines in sight after scrolling to rows 13, 25, 37, 50: ${scrolled.join(", ")}; ${countOf(LINES)} files of lines by then, ${(sum(LINES) / 1e6).toFixed(2)} MB`);
+  await page.evaluate(() => scrollTo(0, 0));
   if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT });
   if (process.env.TIMES) console.log(await page.evaluate(() => performance.getEntriesByType("resource").map(({ name, requestStart, responseEnd }) => `${name.split("/").slice(-2).join("/")} ${requestStart.toFixed(0)} ${responseEnd.toFixed(0)}`).join("\n")));
   const [numbers] = [await page.$$eval("#x option", (options) => options.map(({ value }) => value))];

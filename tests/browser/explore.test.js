@@ -739,7 +739,7 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
   /** Where the scatter of a query has a neuron, in px of the canvas. */
   async function placesOf(query) {
     const box = await page.locator("#scatter canvas").boundingBox();
-    const pad = { left: 58, right: 14, top: 24, bottom: 44 };
+    const pad = { left: 66, right: 14, top: 24, bottom: 44 };
     const on = (at) => {
       const { name, scale } = query.axes[at];
       const axis = axisOf(column(name), scale ?? fittingScale(column(name)));

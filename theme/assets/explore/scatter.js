@@ -6,7 +6,7 @@ import { axisOf, roundest, ticksOf } from "./axis.js";
 import { paintDots } from "./density.js";
 import { extentOf, orderOf, pick, valueOf } from "./table.js";
 
-const PAD = { left: 58, right: 14, top: 24, bottom: 44 };
+const PAD = { left: 66, right: 14, top: 24, bottom: 44 };
 const TICKS = { x: 64, y: 34 }; // px from one to the next at least
 const CLICK = 5; // px that a pointer may move in a click
 const REACH = 14; // px from the pointer to a point that it chooses
