@@ -17,6 +17,7 @@ use super::api;
 use super::content::{Content, Page, Warning, is_relative};
 use super::error::SiteError;
 use super::hosts::size_words;
+use super::inputs::Inputs;
 use super::layout::{self, LayoutReport};
 use super::made::{self, Made};
 use super::model;
@@ -44,21 +45,6 @@ const SOURCES: [&str; 3] = ["content", "data", "theme"];
 const ROBOTS: &str = "robots.txt";
 /// The project's logo, as content may have it.
 const LOGOS: [&str; 2] = ["logo.svg", "logo.png"];
-
-/// What a site is built from.
-#[derive(Clone, Debug)]
-pub struct Inputs<'a> {
-    /// The project's folder.
-    pub project: &'a Path,
-    /// Data folders, each with an `atlas` and a `corpus`.
-    pub data: &'a [PathBuf],
-    /// The project's theme folder.
-    pub theme: Option<&'a Path>,
-    /// The project's content folder.
-    pub content: Option<&'a Path>,
-    /// Options.
-    pub options: &'a SiteOptions,
-}
 
 /// What was built.
 #[derive(Clone, Debug, Serialize)]

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::build::Inputs;
 use super::content::{Content, walk};
 use super::error::SiteError;
+use super::inputs::Inputs;
 use super::layout::LayoutReport;
 use super::pack::{Packing, Quality};
 use super::part::Documentation;

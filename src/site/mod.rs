@@ -20,6 +20,7 @@ mod error;
 mod excerpts;
 mod explore;
 pub mod hosts;
+mod inputs;
 mod layout;
 mod made;
 mod model;
@@ -39,8 +40,9 @@ mod view;
 mod writer;
 
 pub use api::schema;
-pub use build::{BuildReport, Inputs, build, check};
+pub use build::{BuildReport, build, check};
 pub use error::{ContentError, SiteError};
+pub use inputs::Inputs;
 pub use layout::LayoutReport;
 pub use options::{PagesFor, SiteOptions, Size};
 pub use output::{BuiltSite, OutputReport};

@@ -63,6 +63,8 @@ function has(column, flat) {
   return column.first + code === 1 ? 0 : Number(shownAt(column, Math.abs(column.first + code - 1), Math.sign(column.first + code - 1)));
 }
 
+const flagsIn = (table, flat) => ofKind(table, "flags").flatMap((column) => has(column, flat));
+
 /** All neurons by a measure, those without it last. */
 function sorted(table, { by, descending }) {
   const column = table.byName.get(by);
@@ -71,7 +73,7 @@ function sorted(table, { by, descending }) {
   const among = column?.order; // those of the same code, by rank
   const down = (a, b) => value(b) - value(a) || (among ? among[a] - among[b] : 0);
   const valued = all.filter((flat) => value(flat) !== null).sort((a, b) => (descending ? down(a, b) : down(b, a)) || a - b);
-  const ranked = valued.filter((flat) => !has(table.byName.get("flags"), flat).includes(column?.unranked));
+  const ranked = valued.filter((flat) => !flagsIn(table, flat).includes(column?.unranked));
   return { order: [...valued, ...all.filter((flat) => value(flat) === null)], ranked };
 }
 
@@ -92,7 +94,7 @@ function hasText(token, typed) {
 function expected(table, query) {
   const { order, ranked } = sorted(table, query.sort);
   const layerOf = (flat) => Math.floor(flat / table.d_mlp);
-  const isFlagged = (flat, flag) => has(table.byName.get("flags"), flat).includes(flag);
+  const isFlagged = (flat, flag) => flagsIn(table, flat).includes(flag);
   const { unranked } = table.byName.get(query.sort.by) ?? {};
   const leavesOut = query.flags.at_starts === false && !(unranked in query.flags);
   const inRange = (value, [min, max]) => value !== null && (min === null || value >= min) && (max === null || value <= max);
@@ -357,7 +359,7 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
   const nameOf = (flat) => `${Math.floor(flat / table.d_mlp)}.${flat % table.d_mlp}`;
   const column = (name) => table.byName.get(name);
   const label = (name) => column(name).label;
-  const flagsOf = (flat) => has(column("flags"), flat);
+  const flagsOf = (flat) => flagsIn(table, flat);
   const recordOf = async (flat) => JSON.parse(/id="neuron">(.*?)<\/script>/s.exec(await readFile(`${SITE}/tiny/${nameOf(flat).replace(".", "/")}.html`, "utf8"))[1]);
   const value = (name, flat) => valueOf(column(name), column(name).codes[flat]);
   const format = (name, flat) => (column(name).unit === "share" ? percent : number)(value(name, flat));
@@ -550,11 +552,12 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
 
   test("lines are loaded some at a time, first those of the rows in sight", async () => {
     const [asked, answers] = [[], []];
+    let isHeld = true;
     const answerAll = () => answers.splice(0).forEach((answer) => answer());
     await page.route("**/tiny/index.json", async (route) => route.fulfill({ json: { ...(await (await route.fetch()).json()), lines_per_file: 1 } }));
     await page.route("**/tiny/lines/*", async (route) => {
       asked.push(nameOf(Number(/(\d+)\.json/.exec(route.request().url())[1])));
-      await new Promise((resolve) => answers.push(resolve));
+      if (isHeld) await new Promise((resolve) => answers.push(resolve));
       await route.fulfill({ json: { lines: [[1, "before ", "peak", " after"]] } });
     });
     await page.setViewportSize({ width: 1200, height: 1200 });
@@ -568,7 +571,10 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
     await rows.first().evaluate((row) => row.scrollIntoView());
     await untilAsked(8);
     assert.deepEqual(asked, (await names()).slice(0, 8));
-    await rows.last().evaluate((row) => row.scrollIntoView({ block: "end" }));
+    await rows.last().evaluate(async (row) => {
+      row.scrollIntoView({ block: "end" });
+      for (let frame = 0; frame < 3; frame++) await new Promise((resolve) => requestAnimationFrame(resolve));
+    });
     await page.waitForTimeout(200);
     assert.equal(asked.length, 8);
     const last = await inSight();
@@ -576,12 +582,13 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
     answerAll();
     await untilAsked(16);
     assert.deepEqual(asked.slice(8), last.slice(0, 8));
-    for (let rest = 1; rest > 0; rest = answers.length) {
+    while (await rows.last().locator(".line:empty").count()) {
       answerAll();
-      await page.waitForTimeout(100);
+      await page.waitForTimeout(20);
     }
     assert.deepEqual(asked.slice(8, 8 + last.length), last);
-    assert.equal(await rows.last().locator(".line:empty").count(), 0);
+    isHeld = false;
+    answerAll();
   });
 
   test("more rows on demand", async () => {
@@ -908,7 +915,7 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
     await shows(query);
     await settled();
     await page.waitForFunction(() => document.querySelector("#found .tag"));
-    const first = ["class", "flags", "frequency", "index.json", "kurtosis", "kurtosis-order", "role", "side"];
+    const first = ["class", "flags", "frequency", "index.json", "kurtosis", "kurtosis-order", "role", "said", "side"];
     assert.deepEqual([...loaded].sort(), first);
     const shifted = await page.evaluate(() => globalThis.shifted);
     assert.ok(shifted < 0.01, `shifted by ${shifted}`);
@@ -962,8 +969,7 @@ for (const layout of ["pages", "packed"]) describe(layout, () => {
     assert.equal(await page.textContent("#problem"), "The site was built again since this page was loaded. Load the page again");
     assert.equal(headers.length, 2, "the browser has the new header");
     await page.unroute("**/explore/frequency.gz");
-    await page.click("#problem button");
-    await page.waitForFunction(() => document.getElementById("problem").hidden);
+    await Promise.all([page.waitForEvent("load"), page.click("#problem button")]);
     await shows(firstQuery(table));
     await settled();
     assert.equal(await page.isVisible("#problem"), false);

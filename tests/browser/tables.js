@@ -13,6 +13,7 @@ export const times = (n, make) => Array.from({ length: n }, (_, i) => make(i));
 export const LEVELS = 9000; // codes
 export const TOKENS = [" Monday", "monday", "\n\n", '"', "=1+1", "+", "-2", "@x", ",", "a,b", "日本", " ", "␣", "#12", "Ⅻ", "x\ty"];
 export const FLAGS = ["dead", "rare", "atypical", "note", "explanation", "at_starts", "at_starts_either", "both_sides"];
+const SAID = ["note", "explanation"];
 export const CLASSES = ["strengthening", "weakening", "in, out & 50 %"];
 
 /** A file as Rust writes it, of columns with their codes. */
@@ -78,15 +79,15 @@ export function largeColumns() {
   const number = (name, levels, width, more = {}) => numberColumn(name, n, { exponent: -2, first: 1, ...more, codesOf: () => (random() < 0.001 ? 0 : bell(levels, width)) });
   const others = ["variance", "max", "min", "range", "mean_abs"].map((name) => number(name, 4000, 400, { ranked: true }));
   const some = (share, code) => () => (random() < share ? code : 0);
-  // dead, rare, atypical, at_starts, at_starts_either, both_sides
-  const flags = [some(0.01, 1), some(0.02, 2), some(0.02, 4), some(0.05, 32), some(0.05, 64), some(0.02, 128)];
+  const flags = [0.01, 0.02, 0.02, 0.05, 0.05, 0.02].map((share, bit) => some(share, 1 << bit));
   const column = (name, kind, codesOf, more) => ({ name, label: name, kind, bytes: 1, codes: times(n, codesOf), ...more });
   return packed(header, [
     number("kurtosis", 3000, 350, { ranked: true, unranked: "at_starts" }), number("frequency", 3000, 300, { unit: "share", ranked: true }), ...others,
     column("side", "category", () => 1 + Number(random() < 0.4), { categories: ["positive", "negative"] }),
     column("class", "category", () => (random() < 0.2 ? 1 + below(CLASSES.length) : 0), { categories: CLASSES }),
     column("role", "category", some(0.01, 1), { categories: ["prediction"] }),
-    column("flags", "flags", () => flags.reduce((code, flag) => code | flag(), 0), { flags: FLAGS }),
+    column("flags", "flags", () => flags.reduce((code, flag) => code | flag(), 0), { flags: FLAGS.filter((flag) => !SAID.includes(flag)) }),
+    column("said", "flags", some(0.01, 1), { flags: SAID }),
     ...someColumns(n).filter(({ kind }) => kind === "token"),
   ]);
 }

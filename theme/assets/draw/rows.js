@@ -18,7 +18,7 @@ export function neuronRow({ flat, d_mlp, folder, hash = "", facts, tags, lineOf 
   const [layer, neuron] = placeOf(flat, d_mlp);
   const link = element("a", { class: "id", href: neuronPage(folder, layer, neuron, hash) }, `${layer}.${neuron}`);
   const row = element("li", { class: "neuron" },
-    element("p", { class: "about" }, link, element("span", { class: "facts" })),
+    element("p", { class: "about" }, link, " ", element("span", { class: "facts" })),
     element("p", { class: "line" }),
     element("p", { class: "beneath" }, element("span", { class: "tags" })));
   dress(row, { facts, tags });
@@ -28,7 +28,7 @@ export function neuronRow({ flat, d_mlp, folder, hash = "", facts, tags, lineOf 
 
 /** Puts facts and tags into a row, in place of those that it has. */
 export function dress(row, { facts = [], tags = [] }) {
-  row.querySelector(".facts").replaceChildren(...facts.flatMap((fact) => [" ", fact]));
+  row.querySelector(".facts").replaceChildren(...facts.flatMap((fact) => [fact, " "]).slice(0, -1));
   row.querySelector(".tags").replaceChildren(...tags.flatMap((tag) => [element("span", { class: "tag" }, tag), " "]));
 }
 

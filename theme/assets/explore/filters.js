@@ -7,6 +7,7 @@ import { NONE, usual } from "./query.js";
 import { calledOf, codeRange, countsOf, extentOf, ofKind, valueOf } from "./table.js";
 
 const BARS = 64;
+const SHORT = 10; // letters of a flag that stands beside another
 const LAYER = { name: "layer", label: "Layer" };
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
@@ -121,7 +122,7 @@ function facetControl(column) {
 function flagControl(name) {
   const select = element("select", {}, new Option("any", ""), new Option("yes"), new Option("no"));
   return {
-    node: element("label", { class: calledOf(name) !== name && "long" }, capital(calledOf(name)), " ", select),
+    node: element("label", { class: calledOf(name).length > SHORT && "long" }, capital(calledOf(name)), " ", select),
     read: () => (select.value === "" ? undefined : select.value === "yes"),
     write: (wanted) => (select.value = wanted === undefined ? "" : wanted ? "yes" : "no"),
   };
