@@ -32,9 +32,11 @@ async function read(phone, address) {
 async function readLists({ page }) {
   for (const tab of await page.locator("[role=tab]").all()) {
     await tab.click();
+    await page.waitForFunction(() => document.querySelector(".list:not([hidden]) .tokens") && !document.querySelector("[aria-busy]"));
     await readAll(page);
     await page.waitForFunction(() => !document.querySelector(".list:not([hidden]) .coming, [aria-busy]"));
   }
+  await readAll(page);
   await page.waitForFunction(() => [...document.querySelectorAll(".snippets")].every((list) => list.childElementCount > 0));
 }
 
