@@ -86,7 +86,7 @@ async function opened(browser, path, { before = [], packets = false } = {}) {
 async function waits(browser) {
   const { packing } = JSON.parse(await readFile(`${site}/${model}/index.json`, "utf8"));
   const some = [0, 1, 2, 3, 4].map((i) => Math.floor((i * (layers - 1)) / 4));
-  const found = await packedWaits(browser, host, base, { model, layers: some, perFile: packing.neurons_per_file, runs: RUNS });
+  const found = await packedWaits(browser, host, base, { model, layers: some, perFile: packing.neurons_per_file });
   const rows = Object.entries(found).map(([name, visits]) => {
     const { paint, first, screen, moved } = medians(visits);
     const [requests, bytes] = ["requests", "bytes"].map((count) => Math.max(...visits.map((visit) => visit[count])));

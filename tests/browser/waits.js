@@ -32,9 +32,11 @@ async function read(phone, address) {
 async function readLists({ page }) {
   for (const tab of await page.locator("[role=tab]").all()) {
     await tab.click();
+    await page.waitForFunction(() => document.querySelector(".list:not([hidden]) .tokens") && !document.querySelector("[aria-busy]"));
     await readAll(page);
     await page.waitForFunction(() => !document.querySelector(".list:not([hidden]) .coming, [aria-busy]"));
   }
+  await readAll(page);
   await page.waitForFunction(() => [...document.querySelectorAll(".snippets")].every((list) => list.childElementCount > 0));
 }
 
@@ -51,7 +53,7 @@ async function readAllOf(phone, address) {
  * styles alone are there; the `next` one of the layer after that; the next one where it is in `another file`; and `all`, the lists of one that was
  * `cold`. All but the last are on Fast 3G.
  */
-export async function packedWaits(browser, host, base, { model, layers, perFile, runs }) {
+export async function packedWaits(browser, host, base, { model, layers, perFile }) {
   const path = (layer, neuron) => `${base}${model}/${layer}/neuron.html?n=${neuron}`;
   const shared = `${base}${model}/0/neuron.html`; // shows no neuron
   const found = { first: [], cold: [], next: [], "another file": [], all: [] };
@@ -67,15 +69,13 @@ export async function packedWaits(browser, host, base, { model, layers, perFile,
   for (const layer of layers) {
     const [neuron, last] = [Math.floor(perFile / 2), perFile - 1]; // in the middle of a file, and at its end
     const at = (neuron) => line.origin + path(layer, neuron);
-    for (let run = 0; run < runs; run++) {
-      await begin(undefined, (phone) => note("first", read(phone, at(neuron))));
-      await begin(shared, async (phone) => {
-        await note("cold", read(phone, at(neuron)));
-        await note("next", read(phone, at(neuron + 1)));
-        await read(phone, at(last));
-        await note("another file", read(phone, at(last + 1)));
-      });
-    }
+    await begin(undefined, (phone) => note("first", read(phone, at(neuron))));
+    await begin(shared, async (phone) => {
+      await note("cold", read(phone, at(neuron)));
+      await note("next", read(phone, at(neuron + 1)));
+      await read(phone, at(last));
+      await note("another file", read(phone, at(last + 1)));
+    });
     await begin(shared, (phone) => note("all", readAllOf(phone, at(neuron))));
   }
   line.close();
