@@ -38,12 +38,6 @@ function same(a, b, path) {
   for (const key of Object.keys(a)) same(a[key], b[key], `${path}.${key}`);
 }
 
-/** A record without the order in which the sources of its examples are named. */
-function withSources(record) {
-  const { sources, source, ...examples } = record.examples;
-  return { ...record, examples: { ...examples, ...(sources && { source: source.map((at) => sources[at]) }) } };
-}
-
 /** The record of a neuron in a folder of packed files, read by the scripts of a packed site. */
 export async function opened(packed, folder, layer, neuron) {
   stand({}, (path) => readFile(`${dirname(folder)}/${path}`));
@@ -67,7 +61,7 @@ export async function compare(pages, packed) {
         const record = JSON.parse(/id="neuron">(.*?)<\/script>/s.exec(html)[1]);
         const opened = await askModel(`${name}/`, (model) => model.neuron(layer, neuron));
         const found = JSON.parse(JSON.stringify(await opened.whole()));
-        same(withSources(record), withSources(found), `${name} ${layer}.${neuron} `);
+        same(record, found, `${name} ${layer}.${neuron} `);
         n += 1;
       }
     }

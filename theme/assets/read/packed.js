@@ -60,10 +60,13 @@ function columnsOf(examples, bits) {
   return columns;
 }
 
-/** A record in which all values are base64, as in files. */
+/** A record as in files: all values are base64, and sources are named in the order of the examples, not in that in which their text came. */
 function asJson(record) {
   const spelled = (steps) => (steps === null ? null : base64Of(new Uint8Array(steps.buffer, steps.byteOffset, steps.length)));
   const { hooks: _, ...columns } = record.examples;
+  const named = columns.source.map((at) => columns.sources[at]);
+  columns.sources = [...new Set(named)];
+  columns.source = named.map((source) => columns.sources.indexOf(source));
   for (const name of ["values", ...HOOKS]) {
     if (columns[name]) columns[name] = columns[name].map(spelled);
   }
