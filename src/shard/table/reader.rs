@@ -9,9 +9,11 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Compression;
+use parquet::column::page::PageReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::{Column, Row, Table};
 use crate::guard;
@@ -70,7 +72,8 @@ impl<R: Row> TableReader<R> {
         let absent = absent(builder.metadata(), table.columns());
         let names: Vec<&str> = table.columns().iter().map(|column| column.name()).collect();
         let groups = group.map_or(0..n_groups, |group| group..group + 1);
-        check_pages(path, groups, &names).map_err(error)?;
+        let pages = File::open(path).map_err(|source| ShardError::io("read", path, source))?;
+        check_pages(pages, builder.metadata(), groups, &names).map_err(error)?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), names);
         let builder = builder.with_projection(mask).with_batch_size(rows);
         Ok(Self {
@@ -132,12 +135,17 @@ fn absent<R: Row>(file: &ParquetMetaData, columns: &[Column<R>]) -> Vec<String> 
 }
 
 /// Fails if a column holds more values than its rows can have: a page of a few bytes can unpack to billions of equal ones.
-fn check_pages(path: &Path, groups: Range<usize>, columns: &[&str]) -> Result<(), ParquetError> {
-    let file = SerializedFileReader::new(File::open(path)?)?;
+fn check_pages(
+    file: File,
+    metadata: &ParquetMetaData,
+    groups: Range<usize>,
+    columns: &[&str],
+) -> Result<(), ParquetError> {
+    let file = Arc::new(file);
     for group in groups {
-        let group = file.get_row_group(group)?;
-        let rows = u64::try_from(group.metadata().num_rows())?;
-        for (at, column) in group.metadata().columns().iter().enumerate() {
+        let group = metadata.row_group(group);
+        let rows = u64::try_from(group.num_rows())?;
+        for column in group.columns() {
             let name = &column.column_path().parts()[0];
             if !columns.contains(&name.as_str()) {
                 continue;
@@ -146,7 +154,10 @@ fn check_pages(path: &Path, groups: Range<usize>, columns: &[&str]) -> Result<()
                 0 => rows,
                 _ => rows.saturating_mul(StatsOptions::MOST_WINDOW),
             };
-            let mut pages = group.get_column_page_reader(at)?;
+            // only headers are read, for which nothing that unpacks pages need be made
+            let packed = column.clone().into_builder();
+            let column = packed.set_compression(Compression::UNCOMPRESSED).build()?;
+            let mut pages = SerializedPageReader::new(file.clone(), &column, rows as usize, None)?;
             let mut n: u64 = 0;
             while let Some(page) = pages.peek_next_page()? {
                 n += page.num_levels.unwrap_or_default() as u64;

@@ -37,7 +37,7 @@ pub(crate) struct RecordHead<'a> {
     stats: StatsRecord<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signs: Option<Fields<SignRecord>>,
-    logits: Option<TokenLists>,
+    logits: Option<TokenLists<'a>>,
     weights: Option<WeightsRecord<'a>>,
     interest: Fields<InterestRecord>,
 }

@@ -1,5 +1,7 @@
 //! What the weights say of a neuron, as its record has it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::atlas::{Classed, Cosines, NeuronWeights, Region, Regions, Relation, Role, Shape};
@@ -21,7 +23,7 @@ pub(crate) struct WeightsRecord<'a> {
     logits: ShapeRecord,
     v: VRecord<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reads: Option<Fields<TokenLists>>,
+    reads: Option<Fields<TokenLists<'a>>>,
     neighbours: Fields<Vec<(u32, u32, Cosine)>>,
 }
 
@@ -63,22 +65,22 @@ struct BinsRecord<'a> {
 
 /// Tokens with their values, column by column.
 #[derive(Serialize)]
-struct TokenColumns {
-    token: Vec<String>,
+struct TokenColumns<'a> {
+    token: Vec<Cow<'a, str>>,
     id: Vec<u32>,
     value: Vec<Option<Short>>,
 }
 
 /// The tokens at both ends.
 #[derive(Serialize)]
-pub(crate) struct TokenLists {
-    top: TokenColumns,
-    bottom: TokenColumns,
+pub(crate) struct TokenLists<'a> {
+    top: TokenColumns<'a>,
+    bottom: TokenColumns<'a>,
 }
 
-impl TokenColumns {
-    fn of(tokens: &[(TokenId, f32)], vocabulary: &Vocabulary) -> Self {
-        let text = |(id, _): &(TokenId, f32)| vocabulary.text(*id).into_owned();
+impl<'a> TokenColumns<'a> {
+    fn of(tokens: &[(TokenId, f32)], vocabulary: &'a Vocabulary) -> Self {
+        let text = |(id, _): &(TokenId, f32)| vocabulary.text(*id);
         Self {
             token: tokens.iter().map(text).collect(),
             id: tokens.iter().map(|(id, _)| id.0).collect(),
@@ -95,13 +97,13 @@ fn first<T>(list: &[T], n: usize) -> &[T] {
     &list[..list.len().min(n)]
 }
 
-impl TokenLists {
+impl<'a> TokenLists<'a> {
     /// From lists of the largest and the smallest, `n` of each at most.
     pub(crate) fn new(
         top: &[(TokenId, f32)],
         bottom: &[(TokenId, f32)],
         n: usize,
-        vocabulary: &Vocabulary,
+        vocabulary: &'a Vocabulary,
     ) -> Self {
         Self {
             top: TokenColumns::of(first(top, n), vocabulary),
@@ -145,7 +147,7 @@ impl<'a> WeightsRecord<'a> {
     pub(crate) fn new(
         of: &'a NeuronWeights,
         regions: Option<&Regions>,
-        vocabulary: &Vocabulary,
+        vocabulary: &'a Vocabulary,
         detail: Detail,
     ) -> Self {
         let gated = of.norms.gate.is_some();

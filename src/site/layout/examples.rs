@@ -1,7 +1,8 @@
 //! The examples of a neuron as a packed file has them: those that are kept, with pointers into the text in place of tokens.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use foldhash::{HashMap, HashMapExt};
 use serde::{Serialize, Serializer};
 
 use crate::atlas::{QUANTITIES, Window};

@@ -1,5 +1,7 @@
 //! A packed file: what it is of, a checksum, and records by column, in gzip.
 
+use std::cell::RefCell;
+
 use libdeflater::{CompressionLvl, Compressor, Crc, Decompressor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -86,10 +88,17 @@ pub(crate) fn gzip(bytes: &[u8], effort: Effort) -> Result<Vec<u8>, SiteError> {
     };
     let level = CompressionLvl::new(level).map_err(|_| SiteError::Compress)?;
     let mut compressor = Compressor::new(level);
-    let mut out = vec![0; compressor.gzip_compress_bound(bytes.len())];
-    let n = compressor.gzip_compress(bytes, &mut out);
-    out.truncate(n.map_err(|_| SiteError::Compress)?);
-    Ok(out)
+    SPACE.with_borrow_mut(|space| {
+        let most = compressor.gzip_compress_bound(bytes.len());
+        space.resize(most.max(space.len()), 0);
+        let n = compressor.gzip_compress(bytes, space);
+        Ok(space[..n.map_err(|_| SiteError::Compress)?].to_vec())
+    })
+}
+
+thread_local! {
+    /// Where a thread compresses, so that files take no more memory than they fill.
+    static SPACE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The bytes that [`gzip`] made smaller.

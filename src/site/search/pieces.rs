@@ -8,9 +8,10 @@ use super::units::{UnitKind, ranges, units};
 use crate::site::text::fold::{fold, fold_char};
 use crate::site::text::texts::TokenTexts;
 
-/// A part of a token that belongs to one unit of words.
+/// A part of a token that belongs to one unit of words. Small, since all are looked up often.
 struct Piece {
-    hash: WordHash,
+    hash: u64,
+    n_chars: u16,
     kind: UnitKind,
     /// Whether nothing is between it and the piece before, which may be in the token before.
     touches: bool,
@@ -21,7 +22,8 @@ struct Piece {
 impl Piece {
     /// Stands for a token that folds to nothing: the pieces before and after it touch.
     const NOTHING: Self = Self {
-        hash: WordHash::EMPTY,
+        hash: 0,
+        n_chars: 0,
         kind: UnitKind::Marks,
         touches: true,
         to_end: true,
@@ -33,6 +35,8 @@ pub(super) struct WordPieces {
     pieces: Vec<Piece>,
     /// Where the pieces of each token end.
     ends: Vec<u32>,
+    /// Whether each token is a piece of a character.
+    partial: Vec<bool>,
 }
 
 impl WordPieces {
@@ -40,8 +44,18 @@ impl WordPieces {
         let vocabulary = texts.vocabulary();
         // pieces of characters are read from whole windows
         let is_whole = |id: &TokenId| is_text(vocabulary, *id) && !texts.is_partial(*id);
-        let ids = (0..vocabulary.len() as u32).map(TokenId);
-        Self::of(ids.map(|id| is_whole(&id).then(|| fold(&vocabulary.text(id)))))
+        let ids = || (0..vocabulary.len() as u32).map(TokenId);
+        let folded = ids().map(|id| is_whole(&id).then(|| fold(&vocabulary.text(id))));
+        Self {
+            partial: ids().map(|id| texts.is_partial(id)).collect(),
+            ..Self::of(folded)
+        }
+    }
+
+    /// Whether all tokens of a window are whole characters.
+    pub(super) fn are_whole(&self, tokens: &[TokenId]) -> bool {
+        let is_partial = |token: &TokenId| self.partial.get(token.0 as usize) == Some(&true);
+        !tokens.iter().any(is_partial)
     }
 
     /// The pieces of tokens by their folded texts; tokens that are not text have none.
@@ -50,8 +64,10 @@ impl WordPieces {
         for text in folded {
             let mut end = 0;
             for (kind, range) in text.iter().flat_map(|text| units(text)) {
+                let hash = WordHash::of(&text.as_deref().unwrap_or_default()[range.clone()]);
                 pieces.push(Piece {
-                    hash: WordHash::of(&text.as_deref().unwrap_or_default()[range.clone()]),
+                    hash: hash.value,
+                    n_chars: hash.n_chars.min(u16::MAX.into()) as u16,
                     kind,
                     touches: range.start == end,
                     to_end: text.as_ref().is_some_and(|text| range.end == text.len()),
@@ -63,7 +79,11 @@ impl WordPieces {
             }
             ends.push(pieces.len() as u32);
         }
-        Self { pieces, ends }
+        Self {
+            pieces,
+            ends,
+            partial: Vec::new(),
+        }
     }
 
     fn get(&self, token: TokenId) -> &[Piece] {
@@ -120,11 +140,11 @@ pub(super) fn words_of_whole(
     for (at, token) in tokens.iter().enumerate() {
         let of = pieces.get(*token);
         for piece in of {
-            if piece.hash == WordHash::EMPTY {
+            if piece.n_chars == 0 {
                 continue;
             }
             let unit = WordPlace {
-                hash: piece.hash,
+                hash: WordHash::with(piece.hash, piece.n_chars),
                 from: at,
                 until: at + 1,
             };

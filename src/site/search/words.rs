@@ -4,6 +4,7 @@
 //! least half of its peak, or that two examples have. Of the neurons of a word, the best are kept, so that memory and
 //! files grow with the number of words, not of neurons.
 
+use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
@@ -47,12 +48,77 @@ struct Count {
     until: u16,
 }
 
-/// Words of one neuron that there is room for from the start.
-const ROOM: usize = 1024;
+/// A word of one neuron of several.
+struct Found {
+    hash: u64,
+    count: Count,
+    /// Which of them.
+    neuron: usize,
+}
+
+/// What a thread needs while it counts; empty in between.
+struct Space {
+    counts: ByHash<Count>,
+    /// By shard.
+    found: [Vec<Found>; SHARDS],
+}
+
+thread_local! {
+    static SPACE: RefCell<Space> = RefCell::new(Space {
+        counts: ByHash::default(),
+        found: [const { Vec::new() }; SHARDS],
+    });
+}
+
+/// The examples of a neuron that count, with the place of each: its rank in `top`, or below zero in `bottom`.
+struct Rows<'a>(Vec<(&'a ExampleTokens<'a>, i16)>);
+
+impl<'a> Rows<'a> {
+    fn of(examples: &'a Examples<'a>) -> Self {
+        let mut rows: Vec<(&ExampleTokens<'_>, i16)> = Vec::new();
+        for (list, sign) in LISTS.into_iter().zip([1, -1]) {
+            for (rank, row) in (1..).zip(examples.of(list)) {
+                // of a small corpus an example may be in both lists
+                let is_new = !rows.iter().any(|(other, _)| std::ptr::eq(*other, row));
+                if is_new && rows.len() < usize::from(u8::MAX) {
+                    rows.push((row, sign * rank));
+                }
+            }
+        }
+        Self(rows)
+    }
+}
 
 impl Section for Words<'_> {
-    fn neuron(&self, data: &NeuronData<'_>) -> Result<(), SiteError> {
-        self.add_examples(data.flat, &data.examples);
+    fn neurons(&self, neurons: &[NeuronData<'_>]) -> Result<(), SiteError> {
+        let rows = neurons.iter().map(|neuron| Rows::of(&neuron.examples));
+        let rows: Vec<Rows<'_>> = rows.collect();
+        SPACE.with_borrow_mut(|Space { counts, found }| {
+            for (neuron, rows) in rows.iter().enumerate() {
+                self.count(rows, counts);
+                for (hash, count) in counts.drain() {
+                    if count.fires > 0 || count.holds > 1 {
+                        let of = &mut found[hash as usize % SHARDS];
+                        of.push(Found {
+                            hash,
+                            count,
+                            neuron,
+                        });
+                    }
+                }
+            }
+            for (shard, found) in self.shards.iter().zip(found) {
+                let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+                for found in found.drain(..) {
+                    self.add(
+                        &mut shard,
+                        &found,
+                        neurons[found.neuron].flat,
+                        &rows[found.neuron],
+                    );
+                }
+            }
+        });
         Ok(())
     }
 
@@ -70,23 +136,9 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Adds the words of a neuron's examples.
-    fn add_examples(&self, flat: u32, examples: &Examples<'_>) {
-        let texts = self.part.texts;
-        let mut counts: ByHash<Count> = ByHash::with_capacity_and_hasher(ROOM, Default::default());
-        let mut rows: Vec<&ExampleTokens<'_>> = Vec::new();
-        let mut places: Vec<i16> = Vec::new();
-        for (list, sign) in LISTS.into_iter().zip([1, -1]) {
-            for (rank, row) in (1..).zip(examples.of(list)) {
-                // of a small corpus an example may be in both lists
-                let is_new = !rows.iter().any(|other| std::ptr::eq(*other, row));
-                if is_new && rows.len() < usize::from(u8::MAX) {
-                    rows.push(row);
-                    places.push(sign * rank);
-                }
-            }
-        }
-        for (example, row) in (0u8..).zip(&rows) {
+    /// Counts the words of a neuron's examples.
+    fn count(&self, rows: &Rows<'_>, counts: &mut ByHash<Count>) {
+        for (example, (row, _)) in (0u8..).zip(&rows.0) {
             let window = &row.example.window;
             let half = row.example.value.abs() / 2.0 / window.scale.max(f32::MIN_POSITIVE);
             let count = |word: WordPlace| {
@@ -119,35 +171,26 @@ impl<'a> Words<'a> {
                     }
                 }
             };
-            match row.tokens.iter().any(|token| texts.is_partial(*token)) {
-                true => words_of_any(&row.tokens, texts, count),
-                false => words_of_whole(&row.tokens, &self.pieces, count),
+            match self.pieces.are_whole(&row.tokens) {
+                true => words_of_whole(&row.tokens, &self.pieces, count),
+                false => words_of_any(&row.tokens, self.part.texts, count),
             }
-        }
-        for (hash, count) in counts {
-            if count.fires == 0 && count.holds < 2 {
-                continue;
-            }
-            let text = || {
-                let tokens = &rows[usize::from(count.row)].tokens;
-                let bytes = texts.bytes(&tokens[count.from.into()..count.until.into()]);
-                let mut words = words(&String::from_utf8_lossy(&bytes)).into_iter();
-                words.find(|word| WordHash::of(word).value == hash)
-            };
-            self.with(hash, text, |word| {
-                let first = places[usize::from(count.row)];
-                word.add(Posting::new(flat, count.fires, count.holds, first));
-            });
         }
     }
 
-    fn with(&self, hash: u64, text: impl FnOnce() -> Option<String>, add: impl FnOnce(&mut Word)) {
-        let shard = &self.shards[hash as usize % SHARDS];
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        let word = shard
-            .entry(hash)
-            .or_insert_with(|| Word::new(text().unwrap_or_default()));
-        add(word);
+    /// Adds a word of a neuron.
+    fn add(&self, shard: &mut ByHash<Word>, found: &Found, flat: u32, rows: &Rows<'_>) {
+        let Found { hash, count, .. } = found;
+        let (row, place) = rows.0[usize::from(count.row)];
+        let text = || {
+            let tokens = &row.tokens[count.from.into()..count.until.into()];
+            let bytes = self.part.texts.bytes(tokens);
+            let mut words = words(&String::from_utf8_lossy(&bytes)).into_iter();
+            words.find(|word| WordHash::of(word).value == *hash)
+        };
+        let word = shard.entry(*hash);
+        let word = word.or_insert_with(|| Word::new(text().unwrap_or_default()));
+        word.add(Posting::new(flat, count.fires, count.holds, place));
     }
 
     /// Writes the files.

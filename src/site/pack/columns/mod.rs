@@ -5,9 +5,9 @@
 
 mod serializer;
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use serde::Serialize;
+use twox_hash::XxHash3_128;
 
 use self::serializer::ColumnError;
 
@@ -30,9 +30,9 @@ const SIX_DIGITS: std::ops::Range<f64> = 1e-30..1e30;
 /// Bytes from which on a column is not written again.
 const WORTH_NAMING: usize = 8;
 
-/// The columns of a file that may be named, with their numbers.
+/// The columns of a file that may be named, by the hashes of their bytes, with their numbers.
 #[derive(Default)]
-pub(crate) struct Written(HashMap<Vec<u8>, usize>);
+pub(crate) struct Written(HashMap<u128, usize>);
 
 /// A column of rows of one kind.
 #[derive(Debug, Default)]
@@ -122,15 +122,14 @@ impl Column {
         );
         if is_leaf && out.len() - at >= WORTH_NAMING {
             let number = written.0.len();
-            match written.0.get(&out[at..]) {
-                Some(&same) => {
-                    out.truncate(at);
-                    out.push(13);
-                    push_length(out, same);
-                }
-                None => {
-                    written.0.insert(out[at..].to_vec(), number);
-                }
+            let same = *written
+                .0
+                .entry(XxHash3_128::oneshot(&out[at..]))
+                .or_insert(number);
+            if same < number {
+                out.truncate(at);
+                out.push(13);
+                push_length(out, same);
             }
         }
     }
