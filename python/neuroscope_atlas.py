@@ -211,7 +211,8 @@ class Atlas:
         only where the others are absent); `peaks_top`, `peaks_bottom`, which are cut off, of `n_peaks_top` and
         `n_peaks_bottom`."""
         index = self.file(model, "tokens/index.json")
-        first = token - token % index["tokens_per_file"]
+        firsts = index.get("firsts")  # of packed sites
+        first = firsts[bisect_right(firsts, token) - 1] if firsts else token - token % index["tokens_per_file"]
         found = dict(self.file(model, f"tokens/{first:06}.json")["tokens"][token - first])
         for name, pairs in found.items():
             if isinstance(pairs, list):
@@ -636,6 +637,16 @@ class _Columns:
     def runs(self, n: int) -> list[bytes]:
         return [self.take(length) for length in self.unsigneds(n)]
 
+    def naturals(self, n: int) -> list[int]:
+        size = self.take(1)[0]
+        planes = self.take(n * size)
+        numbers = bytearray(n * 8)
+        if size > 8:
+            raise self.damaged()
+        for plane in range(size):
+            numbers[plane::8] = planes[plane * n : (plane + 1) * n]
+        return list(struct.unpack(f"<{n}Q", numbers))
+
     def cosines(self, n: int) -> list[float]:
         return [steps / 10_000 for steps in self.planes(n, 2, 2, "h")]
 
@@ -644,7 +655,7 @@ class _Columns:
         return [round(2 ** ((code - 1) / 8)) if code else 0 for code in self.take(n)]
 
     # in the place of `_SAME` stands what is never called
-    _KINDS = (nothing, flags, integers, numbers, doubles, singles, shorts, texts, objects, lists, tuples, runs, cosines, nothing, coarse)
+    _KINDS = (nothing, flags, integers, numbers, doubles, singles, shorts, texts, objects, lists, tuples, runs, cosines, nothing, coarse, naturals)
 
 
 def _all(path: str, records: list[Any]) -> list[Any]:

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::atlas::{Peaks, TokenBatches, TokenRow};
+use crate::atlas::{AtlasError, Peaks, TokenBatches, TokenRow};
 use crate::ids::NeuronId;
 
 use crate::site::error::SiteError;
@@ -13,13 +13,17 @@ use crate::site::part::ModelPart;
 use crate::site::text::format::round;
 use crate::site::text::texts::json;
 
-/// Tokens whose neurons are in one file, unless there would be too many files.
-const TOKENS_PER_FILE: usize = 128;
-/// Most files of a packed model.
-const MOST_FILES: usize = 800;
+/// Tokens whose neurons are in one file of a site of pages. Of packed ones so many are read at a time.
+pub(crate) const TOKENS_PER_FILE: usize = 128;
 
-/// Tokens whose texts are in one file.
+/// Bytes of a packed file, and of a token in it by measurement; more where there would be too many files.
+const FILE_BYTES: usize = 50_000;
+const TOKEN_BYTES: usize = 175;
+const MOST_FILES: usize = 920;
+
+/// Tokens whose texts are in one file, and most of these files.
 const NAMES_PER_FILE: usize = 2048;
+const MOST_NAMES: usize = 64;
 
 /// A token with its neurons: pairs of `layer · d_mlp + neuron` and a value.
 #[derive(Serialize)]
@@ -64,42 +68,101 @@ struct TokensRecord {
 /// Batches that are turned into files at a time.
 const BATCHES: usize = 16;
 
-/// Tokens whose neurons are in one file.
-pub(crate) fn tokens_per_file(part: &ModelPart<'_>) -> usize {
-    let n_tokens = part.source.atlas.manifest().scan.model.d_vocab as usize;
-    match part.packing {
-        None => TOKENS_PER_FILE,
-        Some(_) => TOKENS_PER_FILE.max(n_tokens.div_ceil(MOST_FILES)),
+/// The tokens of one file after the other.
+struct Files {
+    batches: TokenBatches,
+    /// Bytes of a file; without them it has a batch.
+    bytes: Option<usize>,
+    waiting: Vec<TokenRow>,
+}
+
+impl Files {
+    fn read_next(&mut self) -> Result<Option<Vec<TokenRow>>, AtlasError> {
+        let Some(bytes) = self.bytes else {
+            return self.batches.next().transpose();
+        };
+        loop {
+            let mut sum = 0;
+            let last = self.waiting.iter().position(|row| {
+                sum += bytes_of(row);
+                sum >= bytes
+            });
+            if let Some(last) = last {
+                let rest = self.waiting.split_off(last + 1);
+                return Ok(Some(std::mem::replace(&mut self.waiting, rest)));
+            }
+            match self.batches.next().transpose()? {
+                Some(rows) => self.waiting.extend(rows),
+                None => {
+                    let last = std::mem::take(&mut self.waiting);
+                    return Ok((!last.is_empty()).then_some(last));
+                }
+            }
+        }
     }
 }
 
+impl Iterator for Files {
+    type Item = Result<Vec<TokenRow>, AtlasError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read_next().transpose()
+    }
+}
+
+/// About how many bytes a token takes in a packed file.
+fn bytes_of(row: &TokenRow) -> usize {
+    let of = &row.neurons;
+    let values: usize = [&of.firing, &of.firing_by_v]
+        .into_iter()
+        .flatten()
+        .map(Vec::len)
+        .sum();
+    let peaks: usize = of.peaks.iter().map(|peaks| peaks.neurons.len()).sum();
+    4 * values + 5 * peaks / 2 + 2 * row.text.len() / 3
+}
+
 /// Writes the files, and answers the number of tokens.
-pub(crate) fn write(part: &ModelPart<'_>, mut batches: TokenBatches) -> Result<usize, SiteError> {
+pub(crate) fn write(part: &ModelPart<'_>, batches: TokenBatches) -> Result<usize, SiteError> {
     let scan = &part.source.atlas.manifest().scan;
-    let (model, per_file) = (&scan.model, tokens_per_file(part));
+    let model = &scan.model;
     let have_firing = batches.have_firing();
     let have_signed = !have_firing || part.packing.is_none();
     let write = |file: &str, bytes: Vec<u8>| part.write_json(&format!("tokens/{file}"), &bytes);
+    let many = (model.d_vocab as usize * TOKEN_BYTES).div_ceil(MOST_FILES);
+    let mut files = Files {
+        batches,
+        bytes: part.packing.map(|_| FILE_BYTES.max(many)),
+        waiting: Vec::new(),
+    };
     let mut texts: Vec<String> = Vec::new();
+    let mut firsts: Vec<usize> = Vec::new();
     loop {
-        let some = batches
+        let some = files
             .by_ref()
             .take(BATCHES)
             .collect::<Result<Vec<_>, _>>()?;
         if some.is_empty() {
             break;
         }
-        let first = |at: usize| texts.len() + at * per_file;
-        some.par_iter().enumerate().try_for_each(|(at, batch)| {
-            let tokens = tokens(first(at), batch, model.d_mlp, have_firing, have_signed);
-            part.write_record(&format!("tokens/{:06}", first(at)), &tokens)
+        some.par_iter().try_for_each(|rows| {
+            let first = rows.first().map_or(0, |row| row.token.0 as usize);
+            let tokens = tokens(first, rows, model.d_mlp, have_firing, have_signed);
+            part.write_record(&format!("tokens/{first:06}"), &tokens)
         })?;
-        texts.extend(some.into_iter().flatten().map(|row| row.text));
+        for rows in some {
+            firsts.push(texts.len());
+            texts.extend(rows.into_iter().map(|row| row.text));
+        }
     }
-    let (files, firsts) = names(&texts);
-    for (at, names) in files.iter().enumerate() {
+    let (names_files, names) = names(&texts);
+    for (at, names) in names_files.iter().enumerate() {
         write(&format!("names-{at}.json"), json(names)?)?;
     }
+    let (which, files) = match part.packing {
+        None => ("tokens_per_file", TOKENS_PER_FILE.into()),
+        Some(_) => ("firsts", serde_json::Value::from(firsts)),
+    };
     let index = json!({
         "schema": "neuroscope/tokens/v1",
         "model": model.name,
@@ -107,8 +170,8 @@ pub(crate) fn write(part: &ModelPart<'_>, mut batches: TokenBatches) -> Result<u
         "d_mlp": model.d_mlp,
         "n_tokens": texts.len(),
         "top_k": scan.policy.stats.top_k,
-        "tokens_per_file": per_file,
-        "names": firsts,
+        which: files,
+        "names": names,
     });
     write("index.json", json(&index)?)?;
     Ok(texts.len())
@@ -185,7 +248,8 @@ fn names(texts: &[String]) -> (Vec<serde_json::Value>, Vec<String>) {
     let mut order: Vec<(Vec<u16>, usize)> =
         (0..texts.len()).map(|id| (key(&texts[id]), id)).collect();
     order.sort();
-    let files = order.chunks(NAMES_PER_FILE).map(|chunk| {
+    let per_file = NAMES_PER_FILE.max(texts.len().div_ceil(MOST_NAMES));
+    let files = order.chunks(per_file).map(|chunk| {
         let tokens: Vec<_> = chunk.iter().map(|(_, id)| (id, &texts[*id])).collect();
         let first = chunk.first().map(|(key, _)| String::from_utf16_lossy(key));
         let names = json!({"schema": "neuroscope/token-names/v1", "tokens": tokens});

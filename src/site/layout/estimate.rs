@@ -66,7 +66,7 @@ const fn all(bits: u8, hooks: bool) -> Quality {
 }
 
 /// What can be kept of a packed neuron's examples, the most first. Where all of it fits anyway, the build is quick.
-pub(super) const QUALITIES: [Quality; 22] = [
+pub(super) const QUALITIES: [Quality; 20] = [
     Quality {
         effort: Effort::Least,
         ..all(8, true)
@@ -81,8 +81,6 @@ pub(super) const QUALITIES: [Quality; 22] = [
     quality(48, 6),
     quality(40, 6),
     quality(40, 5),
-    quality(36, 5),
-    quality(32, 5),
     short(40),
     short(36),
     short(32),

@@ -160,7 +160,7 @@ fn layer_row(
 /// The page on which tokens are searched, and its files, if the weights were analysed.
 fn tokens(part: &ModelPart<'_>) -> Result<(), SiteError> {
     let (site, atlas, name) = (part.site, &part.source.atlas, &part.model.name);
-    let Some(batches) = atlas.tokens(token_index::tokens_per_file(part))? else {
+    let Some(batches) = atlas.tokens(token_index::TOKENS_PER_FILE)? else {
         return Ok(());
     };
     let n_tokens = token_index::write(part, batches)?;

@@ -84,6 +84,16 @@ class Bytes {
     });
   }
 
+  /** Integers of `size` bytes that are not negative, byte by byte, the lowest first. */
+  naturals(n, size) {
+    const planes = this.take(n * size);
+    return Array.from({ length: n }, (_, row) => {
+      let natural = 0;
+      for (let plane = size - 1; plane >= 0; plane -= 1) natural = natural * 256 + planes[plane * n + row];
+      return natural;
+    });
+  }
+
   /** The values of a kind of column, in `n` rows. */
   values(kind, n) {
     switch (kind) {
@@ -101,6 +111,7 @@ class Bytes {
       case 11: return this.runs(n);
       case 12: return this.planes(n, 2, 2, (one) => one.getInt16(0, true) / COSINE_STEPS);
       case 14: return this.times(n, () => coarse(this.byte()));
+      case 15: return this.naturals(n, this.byte());
       default: throw new Error(`it has a column of kind ${kind}`);
     }
   }

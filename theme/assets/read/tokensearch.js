@@ -78,9 +78,9 @@ export function summary({ n, searched, of }, { id, whole }, shown = SHOWN) {
 
 /** The record of a token. `read` reads the files of its model's folder. */
 export async function tokenOf(read, id) {
-  const { n_tokens, tokens_per_file } = await read(FILES.tokens);
+  const { n_tokens, tokens_per_file, firsts } = await read(FILES.tokens);
   if (id >= n_tokens) throw new Error(`There is no token ${id}: ids are 0 to ${n_tokens - 1}`);
-  const first = Math.floor(id / tokens_per_file) * tokens_per_file;
+  const first = firsts ? firsts.findLast((first) => first <= id) : Math.floor(id / tokens_per_file) * tokens_per_file;
   return (await read(FILES.tokensFrom(first))).tokens[id - first];
 }
 

@@ -147,12 +147,20 @@ impl Column {
                 out.extend_from_slice(flags);
                 1
             }
-            Values::Integers(numbers) => {
-                for &n in numbers {
-                    push_signed(out, n);
+            Values::Integers(numbers) => match plane_bytes(numbers) {
+                Some(width) => {
+                    out.push(width as u8);
+                    let bytes = numbers.iter().map(|n| n.to_le_bytes());
+                    push_first_planes(out, bytes, width);
+                    15
                 }
-                2
-            }
+                None => {
+                    for &n in numbers {
+                        push_signed(out, n);
+                    }
+                    2
+                }
+            },
             Values::Rounded(numbers) if numbers.iter().all(|&n| fits_single(n)) => {
                 let singles = numbers.iter().map(|&n| (n as f32).to_le_bytes());
                 push_planes::<4>(out, singles);
@@ -262,9 +270,28 @@ fn push_signed(out: &mut Vec<u8>, n: i64) {
     push_unsigned(out, (n << 1 ^ n >> 63) as u64);
 }
 
+/// Bytes of each of some integers, if they take less room in planes than one by one. None of these is negative.
+fn plane_bytes(numbers: &[i64]) -> Option<usize> {
+    let bytes_of =
+        |n: u64, bits: u32| (u64::BITS - n.leading_zeros()).div_ceil(bits).max(1) as usize;
+    let one_by_one: usize = numbers.iter().map(|&n| bytes_of((n as u64) << 1, 7)).sum();
+    let all = numbers.iter().fold(0, |all, &n| all | n);
+    let width = bytes_of(all as u64, 8);
+    (all >= 0 && width * numbers.len() + 1 < one_by_one).then_some(width)
+}
+
 /// Adds numbers byte by byte: the lowest of each, then the next of each.
 fn push_planes<const N: usize>(out: &mut Vec<u8>, numbers: impl Iterator<Item = [u8; N]> + Clone) {
-    for plane in 0..N {
+    push_first_planes(out, numbers, N);
+}
+
+/// The same for their lowest bytes only.
+fn push_first_planes<const N: usize>(
+    out: &mut Vec<u8>,
+    numbers: impl Iterator<Item = [u8; N]> + Clone,
+    n_planes: usize,
+) {
+    for plane in 0..n_planes {
         out.extend(numbers.clone().map(|bytes| bytes[plane]));
     }
 }
@@ -337,6 +364,16 @@ mod tests {
         // kind 3 with two numbers takes nine bytes, and is named by its number
         let expected = [&[1, b'b', 13, 0][..], &[1, b'c', 1, 1, 1]].concat();
         assert!(all.ends_with(&expected), "{all:?}");
+    }
+
+    #[test]
+    fn integers_are_written_in_planes_where_these_are_shorter() {
+        let expected = [15, 2, 0x10, 0x20, 44, 0x27, 0x4e, 1];
+        assert_eq!(bytes(&[10_000, 20_000, 300]), expected);
+        assert_eq!(bytes(&[100, 200, 300])[0], 2);
+        assert_eq!(bytes(&[1, 2, 70_000])[0], 2);
+        assert_eq!(bytes(&[10_000, 20_000, -300])[0], 2);
+        assert_eq!(bytes(&[i64::MAX; 2])[..2], [15, 8]);
     }
 
     #[test]
