@@ -212,6 +212,10 @@ test("readers without scripts have the lines of all neurons, and pages of some",
   assert.ok((await page.locator("ul.neurons bdi").count()) > 30);
   await page.goto(`${root("plain")}tiny/1/neuron.html?n=3`);
   assert.match(await page.textContent("noscript"), /list says what each neuron does/);
+  await page.goto(`${root()}tiny/1/3.html`);
+  assert.match(await page.innerText("main"), /Not found[^]*tiny are packed[^]*lists of its layers/);
+  await page.goto(`${root()}tiny/tokens.html`);
+  assert.match(await page.innerText("main"), /tokens\/\*\.gz/);
   await page.goto(`${root("plain")}tiny/0/5.html`); // it has a note
   assert.match(await page.textContent(".note"), /It fires on text/);
   assert.ok((await page.locator("ol.examples li").count()) > 0);
