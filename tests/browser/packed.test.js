@@ -106,10 +106,11 @@ test("what no model has is not found", async () => {
 });
 
 test("a neuron that is not there is said to be so", async () => {
-  for (const query of ["?n=37", "?n=x", ""]) {
+  for (const [query, name] of [["?n=37", "1.37"], ["?n=x", "1.…"], ["", "1.…"]]) {
     await page.goto(`${root("plain")}tiny/1/neuron.html${query}`);
     await page.waitForSelector("#problem:not([hidden])");
     assert.match(await page.textContent("#problem"), /neurons 0 to 36/);
+    assert.equal(await page.textContent("h1 .id"), name);
   }
 });
 
