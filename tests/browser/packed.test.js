@@ -114,6 +114,22 @@ test("a neuron that is not there is said to be so", async () => {
   }
 });
 
+test("nothing moves in view when the text of a comparison comes", async () => {
+  await page.addInitScript(() => {
+    globalThis.shifted = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (globalThis.shifted += value))).observe({ type: "layout-shift", buffered: true });
+  });
+  await page.route("**/text/*.gz", async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 500)); // so that the page is seen without it
+    await route.continue();
+  });
+  await page.goto(`${root()}compare.html?a=tiny/1/7&b=tiny/2/3`);
+  await page.waitForFunction(() => document.querySelectorAll("#pair .list .tokens").length > 5);
+  await page.waitForTimeout(200); // shifts are told after they are painted
+  const shifted = await page.evaluate(() => globalThis.shifted);
+  assert.ok(shifted < 0.01, `shifted by ${shifted}`);
+});
+
 test("ways lead from neuron to neuron, at random, and to the others of other pages", async () => {
   await page.goto(`${root("plain")}tiny/0/neuron.html?n=36`);
   await drawn();
