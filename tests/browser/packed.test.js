@@ -106,11 +106,28 @@ test("what no model has is not found", async () => {
 });
 
 test("a neuron that is not there is said to be so", async () => {
-  for (const query of ["?n=37", "?n=x", ""]) {
+  for (const [query, name] of [["?n=37", "1.37"], ["?n=x", "1.…"], ["", "1.…"]]) {
     await page.goto(`${root("plain")}tiny/1/neuron.html${query}`);
     await page.waitForSelector("#problem:not([hidden])");
     assert.match(await page.textContent("#problem"), /neurons 0 to 36/);
+    assert.equal(await page.textContent("h1 .id"), name);
   }
+});
+
+test("nothing moves in view when the text of a comparison comes", async () => {
+  await page.addInitScript(() => {
+    globalThis.shifted = 0;
+    new PerformanceObserver((list) => list.getEntries().forEach(({ value }) => (globalThis.shifted += value))).observe({ type: "layout-shift", buffered: true });
+  });
+  await page.route("**/text/*.gz", async (route) => {
+    await new Promise((resolve) => setTimeout(resolve, 500)); // so that the page is seen without it
+    await route.continue();
+  });
+  await page.goto(`${root()}compare.html?a=tiny/1/7&b=tiny/2/3`);
+  await page.waitForFunction(() => document.querySelectorAll("#pair .list .tokens").length > 5);
+  await page.waitForTimeout(200); // shifts are told after they are painted
+  const shifted = await page.evaluate(() => globalThis.shifted);
+  assert.ok(shifted < 0.01, `shifted by ${shifted}`);
 });
 
 test("ways lead from neuron to neuron, at random, and to the others of other pages", async () => {
@@ -212,6 +229,10 @@ test("readers without scripts have the lines of all neurons, and pages of some",
   assert.ok((await page.locator("ul.neurons bdi").count()) > 30);
   await page.goto(`${root("plain")}tiny/1/neuron.html?n=3`);
   assert.match(await page.textContent("noscript"), /list says what each neuron does/);
+  await page.goto(`${root()}tiny/1/3.html`);
+  assert.match(await page.innerText("main"), /Not found[^]*tiny are packed[^]*lists of its layers/);
+  await page.goto(`${root()}tiny/tokens.html`);
+  assert.match(await page.innerText("main"), /tokens\/\*\.gz/);
   await page.goto(`${root("plain")}tiny/0/5.html`); // it has a note
   assert.match(await page.textContent(".note"), /It fires on text/);
   assert.ok((await page.locator("ol.examples li").count()) > 0);

@@ -8,7 +8,13 @@ import { fill } from "./fill.js";
 import { opened } from "./opened.js";
 import { sayProblem } from "./problem.js";
 
-// Its neighbours, and what was said of it
+// Its name, its neighbours, and what was said of it
+
+/** Says which neuron the address names, before there is more to say of it. */
+function name({ layer, neuron }) {
+  const id = document.querySelector("h1 .id");
+  if (id && neuron !== undefined) id.textContent = `${layer}.${neuron}`;
+}
 
 /** Makes the ways to the neurons before and after it. */
 function step({ layer, neuron }) {
@@ -63,6 +69,7 @@ async function show() {
   await import("./page.js");
 }
 
+name(place);
 if (beginning) {
   show().catch((error) => {
     const problem = document.getElementById("problem");
