@@ -74,6 +74,15 @@ pub(super) fn find(root: &Path, path: &str) -> Option<Target> {
     )
 }
 
+/// A path without that of the site's own address on its host, as the page for what is missing has it, if it begins so.
+pub(super) fn without_base(root: &Path, path: &str) -> Option<String> {
+    let page = std::fs::read_to_string(root.join("404.html")).ok()?;
+    let (_, rest) = page.split_once(" data-root=\"")?;
+    let (base, _) = rest.split_once('"')?;
+    let inner = path.strip_prefix(base)?;
+    Some(format!("/{inner}"))
+}
+
 /// The page that shows the neuron of an address, if neurons are packed: `m/0/5.html` is shown by `m/0/neuron.html`.
 fn shown(file: &Path) -> Option<PathBuf> {
     let name = file.file_name()?.to_str()?;

@@ -160,7 +160,13 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     ) {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    match files::find(&shared.root, request.uri().path()) {
+    let path = request.uri().path();
+    let found = files::find(&shared.root, path).or_else(|| {
+        // the page for what is missing names its scripts and styles from the root of the host
+        let inner = files::without_base(&shared.root, path)?;
+        files::find(&shared.root, &inner)
+    });
+    match found {
         Some(Target::Folder(address)) => {
             let query = request.uri().query().map(|query| format!("?{query}"));
             let location = address + &query.unwrap_or_default();

@@ -287,7 +287,7 @@ fn folders_that_are_removed_and_made_again_are_noticed() {
 #[test]
 fn packed_neurons_are_shown_at_the_addresses_of_pages() {
     let project = project();
-    let settings = "[site]\nlayout = \"packed\"\npages_for = \"none\"\n";
+    let settings = "[site]\nlayout = \"packed\"\npages_for = \"none\"\nbase_url = \"https://example.org/atlas/\"\n";
     fs::write(project.join("neuroscope.toml"), settings).unwrap();
     let preview = Preview::start(&project);
     for path in ["/tiny/0/5.html", "/tiny/2/36.html"] {
@@ -295,6 +295,12 @@ fn packed_neurons_are_shown_at_the_addresses_of_pages() {
         assert_eq!(status, 200, "{path}");
         assert!(page.contains("id=\"packing\""), "{path}");
     }
+    // the page for what is missing names its scripts by the site's own address
+    let (_, missing) = preview.get("/nothing.html");
+    let (_, script) = missing.split_once("src=\"/atlas/").unwrap();
+    let (script, _) = script.split_once('"').unwrap();
+    assert_eq!(preview.get(&format!("/atlas/{script}")).0, 200);
+    assert_eq!(preview.get("/atlas/tiny/0/5.html").0, 200);
     for path in [
         "/llama/0/x.html",
         "/llama/0/5x.html",

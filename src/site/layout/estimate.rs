@@ -66,7 +66,7 @@ const fn all(bits: u8, hooks: bool) -> Quality {
 }
 
 /// What can be kept of a packed neuron's examples, the most first. Where all of it fits anyway, the build is quick.
-pub(super) const QUALITIES: [Quality; 20] = [
+pub(super) const QUALITIES: [Quality; 29] = [
     Quality {
         effort: Effort::Least,
         ..all(8, true)
@@ -81,10 +81,19 @@ pub(super) const QUALITIES: [Quality; 20] = [
     quality(48, 6),
     quality(40, 6),
     quality(40, 5),
+    short(56),
+    short(52),
+    short(48),
+    short(44),
+    short(42),
     short(40),
+    short(38),
     short(36),
+    short(34),
     short(32),
+    short(30),
     short(28),
+    short(26),
     short(24),
     short(20),
     short(16),

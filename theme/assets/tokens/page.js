@@ -5,7 +5,7 @@ import { element } from "../base/dom.js";
 import { delayed, reader, turns } from "../base/loading.js";
 import { explain } from "../base/tip.js";
 import { aboutNeuron, linesOf } from "../read/lines.js";
-import { count, number, tokenText } from "../read/tokens.js";
+import { count, signed as withSign, tokenText } from "../read/tokens.js";
 import { findTokens, parseQuery, summary, tokenNodes, tokenOf } from "../read/tokensearch.js";
 
 const DELAY = 80; // ms without a key before a search
@@ -86,7 +86,7 @@ function fill(token, { d_mlp, top_k }) {
   for (const list of lists.querySelectorAll("[data-list]")) {
     const isOfWeights = list.dataset.signed !== undefined;
     const name = isOfWeights && !byFiring ? list.dataset.signed : list.dataset.list;
-    const of = isOfWeights ? number : (value) => `${value} of ${top_k}`;
+    const of = isOfWeights ? withSign : (value) => `${value} of ${top_k}`;
     const entries = (token[name] ?? []).map(([flat, value]) => {
       const [layer, neuron] = placeOf(flat, d_mlp);
       const link = explain(element("a", { href: neuronPage(folder, layer, neuron) }, `${layer}.${neuron}`), () => about(flat));
