@@ -92,6 +92,13 @@ pub(super) fn run(context: &Context, args: &BuildArgs) -> Result<()> {
 
 /// How a model's neurons are stored, if that is not a page for each with all that the atlas has.
 fn layout_words(of: &LayoutReport) -> String {
+    if of.lacks_corpus {
+        return format!(
+            "\n\n{}: pages, though they take about {} and do not fit the budget, since it cannot be packed without its corpus",
+            of.model,
+            size_words(of.pages_bytes)
+        );
+    }
     let Some(bits) = of.bits else {
         return String::new();
     };

@@ -74,7 +74,7 @@ pub(super) fn find(root: &Path, path: &str) -> Option<Target> {
     )
 }
 
-/// A path without that of the site's own address on its host, as the page for what is missing has it, if it begins so.
+/// A path inside the site, if the path of a request begins with that of the site's own address. The page for what is missing knows that.
 pub(super) fn without_base(root: &Path, path: &str) -> Option<String> {
     let page = std::fs::read_to_string(root.join("404.html")).ok()?;
     let (_, rest) = page.split_once(" data-root=\"")?;

@@ -222,6 +222,26 @@ fn what_is_missing_is_said_and_not_linked() {
 }
 
 #[test]
+fn such_atlases_are_not_packed() {
+    let [_, lost, imported] = sites();
+    for project in [lost, imported] {
+        let out = project.join("other");
+        let out = out.to_str().unwrap();
+        project.build_refused(
+            &["--layout", "packed", "--out", out],
+            &["corpus", "hint: build with `--layout pages`"],
+        );
+        let said = project.build(&["--budget", "1MB", "--out", out]);
+        let words = "do not fit the budget, since it cannot be packed without its corpus";
+        assert!(said.stdout.contains(words), "{}", said.stdout);
+        let said = project.build(&["--budget", "1MB", "--out", out, "--json"]);
+        let layout = &said.json()["layouts"][0];
+        assert_eq!(layout["layout"], "pages");
+        assert_eq!(layout["lacks_corpus"], true);
+    }
+}
+
+#[test]
 fn such_atlases_are_verified_as_far_as_that_goes() {
     let [_, lost, imported] = sites();
     for project in [lost, imported] {

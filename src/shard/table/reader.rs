@@ -72,8 +72,7 @@ impl<R: Row> TableReader<R> {
         let absent = absent(builder.metadata(), table.columns());
         let names: Vec<&str> = table.columns().iter().map(|column| column.name()).collect();
         let groups = group.map_or(0..n_groups, |group| group..group + 1);
-        let pages = File::open(path).map_err(|source| ShardError::io("read", path, source))?;
-        check_pages(pages, builder.metadata(), groups, &names).map_err(error)?;
+        check_pages(path, builder.metadata(), groups, &names).map_err(error)?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), names);
         let builder = builder.with_projection(mask).with_batch_size(rows);
         Ok(Self {
@@ -136,12 +135,12 @@ fn absent<R: Row>(file: &ParquetMetaData, columns: &[Column<R>]) -> Vec<String> 
 
 /// Fails if a column holds more values than its rows can have: a page of a few bytes can unpack to billions of equal ones.
 fn check_pages(
-    file: File,
+    path: &Path,
     metadata: &ParquetMetaData,
     groups: Range<usize>,
     columns: &[&str],
 ) -> Result<(), ParquetError> {
-    let file = Arc::new(file);
+    let file = Arc::new(File::open(path)?);
     for group in groups {
         let group = metadata.row_group(group);
         let rows = u64::try_from(group.num_rows())?;
@@ -154,9 +153,9 @@ fn check_pages(
                 0 => rows,
                 _ => rows.saturating_mul(StatsOptions::MOST_WINDOW),
             };
-            // only headers are read, for which nothing that unpacks pages need be made
-            let packed = column.clone().into_builder();
-            let column = packed.set_compression(Compression::UNCOMPRESSED).build()?;
+            // pages are not unpacked, so nothing is made that could
+            let column = column.clone().into_builder();
+            let column = column.set_compression(Compression::UNCOMPRESSED).build()?;
             let mut pages = SerializedPageReader::new(file.clone(), &column, rows as usize, None)?;
             let mut n: u64 = 0;
             while let Some(page) = pages.peek_next_page()? {

@@ -47,30 +47,21 @@ pub(crate) struct Reach {
 impl Reach {
     /// That of a window in which one value, which counts, is known exactly.
     fn of(window: &Window, exact: Option<(Pos, f32)>, tokens: &[TokenId], source: &Source) -> Self {
-        let exact_at = exact.map_or(usize::MAX, |(pos, _)| (pos.0 - window.start) as usize);
-        let size = |(at, &step): (usize, &i8)| match step {
-            Window::NOT_FINITE => 0,
-            _ if at == exact_at => 0,
-            step => step.unsigned_abs(),
+        let sizes = || {
+            let steps = (window.start..).map(Pos).zip(&window.steps);
+            steps.zip(tokens).map(|((pos, &step), &token)| {
+                let is_left_out =
+                    step == Window::NOT_FINITE || exact.is_some_and(|(at, _)| at == pos);
+                let size = if is_left_out { 0 } else { step.unsigned_abs() };
+                (size, pos, token)
+            })
         };
-        let sizes = || window.steps.iter().enumerate().map(size);
-        let overall = sizes().max().unwrap_or(0);
-        let counts = |at: usize| {
-            let pos = Pos(window.start + at as u32);
-            tokens
-                .get(at)
-                .is_some_and(|&token| source.counts(pos, token))
-        };
+        let overall = sizes().map(|(size, ..)| size).max().unwrap_or(0);
+        let counts = |&(_, pos, token): &(u8, Pos, TokenId)| source.counts(pos, token);
         // the largest of all nearly always counts
-        let is_counted = |(at, size): (usize, u8)| size == overall && counts(at);
-        let counted = match sizes().enumerate().any(is_counted) {
+        let counted = match sizes().any(|of| of.0 == overall && counts(&of)) {
             true => overall,
-            false => sizes()
-                .enumerate()
-                .filter(|(at, _)| counts(*at))
-                .map(|(_, size)| size)
-                .max()
-                .unwrap_or(0),
+            false => sizes().filter(counts).map(|of| of.0).max().unwrap_or(0),
         };
         let exact = exact.map_or(0.0, |(_, value)| value.abs());
         let largest = |steps: u8| exact.max(f32::from(steps) * window.scale);

@@ -71,6 +71,7 @@ const BATCHES: usize = 16;
 /// The tokens of one file after the other.
 struct Files {
     batches: TokenBatches,
+    have_firing: bool,
     /// Bytes of a file; without them it has a batch.
     bytes: Option<usize>,
     waiting: Vec<TokenRow>,
@@ -84,7 +85,7 @@ impl Files {
         loop {
             let mut sum = 0;
             let last = self.waiting.iter().position(|row| {
-                sum += bytes_of(row);
+                sum += bytes_of(row, self.have_firing);
                 sum >= bytes
             });
             if let Some(last) = last {
@@ -111,13 +112,14 @@ impl Iterator for Files {
 }
 
 /// About how many bytes a token takes in a packed file.
-fn bytes_of(row: &TokenRow) -> usize {
+fn bytes_of(row: &TokenRow, have_firing: bool) -> usize {
     let of = &row.neurons;
-    let values: usize = [&of.firing, &of.firing_by_v]
-        .into_iter()
-        .flatten()
-        .map(Vec::len)
-        .sum();
+    // those by sign are left out where those by what neurons do are there
+    let lists = match have_firing {
+        true => [&of.firing, &of.firing_by_v],
+        false => [&of.by_logit, &of.by_v],
+    };
+    let values: usize = lists.into_iter().flatten().map(Vec::len).sum();
     let peaks: usize = of.peaks.iter().map(|peaks| peaks.neurons.len()).sum();
     4 * values + 5 * peaks / 2 + 2 * row.text.len() / 3
 }
@@ -132,6 +134,7 @@ pub(crate) fn write(part: &ModelPart<'_>, batches: TokenBatches) -> Result<usize
     let many = (model.d_vocab as usize * TOKEN_BYTES).div_ceil(MOST_FILES);
     let mut files = Files {
         batches,
+        have_firing,
         bytes: part.packing.map(|_| FILE_BYTES.max(many)),
         waiting: Vec::new(),
     };
@@ -261,6 +264,48 @@ fn names(texts: &[String]) -> (Vec<serde_json::Value>, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::TokenId;
+    use crate::site::pack::{BuildId, Effort, PackFile};
+
+    #[test]
+    fn the_bytes_of_tokens_are_about_those_of_their_file() {
+        let mut seed = 1u32;
+        let mut list = || -> Vec<(NeuronId, f32)> {
+            let neuron = |_| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let (layer, neuron) = (seed >> 28, seed >> 8 & 2047);
+                (NeuronId { layer, neuron }, (seed >> 4) as f32 / 3e7)
+            };
+            (0..10).map(neuron).collect()
+        };
+        let mut rows: Vec<TokenRow> = Vec::new();
+        for token in 0..300 {
+            let mut row = TokenRow {
+                token: TokenId(token),
+                text: format!("token{token}"),
+                ..TokenRow::default()
+            };
+            let of = &mut row.neurons;
+            for lists in [
+                &mut of.by_logit,
+                &mut of.by_v,
+                &mut of.firing,
+                &mut of.firing_by_v,
+            ] {
+                *lists = [list(), list()];
+            }
+            rows.push(row);
+        }
+        for have_firing in [true, false] {
+            let mut file = PackFile::default();
+            let record = tokens(0, &rows, 2048, have_firing, !have_firing);
+            file.push(&record).unwrap();
+            let bytes = file.finish(BuildId::NONE, Effort::Usual).unwrap().len();
+            let expected: usize = rows.iter().map(|row| bytes_of(row, have_firing)).sum();
+            let share = bytes as f64 / expected as f64;
+            assert!((0.8..1.2).contains(&share), "{bytes} {expected}");
+        }
+    }
 
     #[test]
     fn names_are_sorted_as_javascript_compares_them() {

@@ -35,6 +35,9 @@ pub struct LayoutReport {
     pub layout: Cow<'static, str>,
     /// Whether it has pages and could be packed: its corpus is there.
     pub can_be_packed: bool,
+    /// Whether it has pages since its corpus is not there: else it would be packed to fit the budget.
+    #[serde(default)]
+    pub lacks_corpus: bool,
     /// Whether each of its neurons has a card.
     pub has_cards: bool,
     /// What its pages would take, in bytes, as far as some of them tell.
@@ -69,6 +72,8 @@ pub(super) fn choose(
     };
     let is_packed = which_are_packed(sources, &estimates, options.layout, budget)?;
     let kept = best_that_fits(&estimates, &is_packed, budget)?;
+    let all_pages: f64 = estimates.iter().map(|of| of.pages).sum();
+    let should_pack = options.layout == LayoutOption::Auto && all_pages > budget;
     let (mut packings, mut reports) = (Vec::new(), Vec::new());
     for ((source, estimate), is_packed) in sources.iter().zip(&estimates).zip(is_packed) {
         let quality = is_packed.then_some(kept);
@@ -82,6 +87,7 @@ pub(super) fn choose(
             model: source.name().to_owned(),
             layout: if is_packed { "packed" } else { "pages" }.into(),
             can_be_packed: !is_packed && source.corpus().is_some(),
+            lacks_corpus: should_pack && source.corpus().is_none(),
             has_cards: options.has_cards(is_packed),
             pages_bytes: estimate.pages as u64,
             n_examples: quality.and_then(|of| of.n_examples),

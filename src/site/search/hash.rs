@@ -7,8 +7,6 @@ use std::hash::{BuildHasherDefault, Hasher};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct WordHash {
     pub(super) value: u64,
-    /// The base to the power of the length.
-    power: u64,
     pub(super) n_chars: u32,
 }
 
@@ -40,32 +38,21 @@ static POWERS: [u64; 64] = {
     powers
 };
 
-fn power_of(n_chars: u16) -> u64 {
-    (0..n_chars).fold(1, |power, _| times(power, BASE))
+fn power(n_chars: u32) -> u64 {
+    let known = POWERS.get(n_chars as usize).copied();
+    known.unwrap_or_else(|| (0..n_chars).fold(1, |power, _| times(power, BASE)))
 }
 
 impl WordHash {
     pub(super) const EMPTY: Self = Self {
         value: 0,
-        power: 1,
         n_chars: 0,
     };
-
-    /// That of a word of so many characters.
-    pub(super) fn with(value: u64, n_chars: u16) -> Self {
-        let power = POWERS.get(usize::from(n_chars)).copied();
-        Self {
-            value,
-            power: power.unwrap_or_else(|| power_of(n_chars)),
-            n_chars: n_chars.into(),
-        }
-    }
 
     pub(super) fn of(word: &str) -> Self {
         word.chars().fold(Self::EMPTY, |hash, c| {
             hash.then(Self {
                 value: u64::from(c) + 1,
-                power: BASE,
                 n_chars: 1,
             })
         })
@@ -73,8 +60,7 @@ impl WordHash {
 
     pub(super) fn then(self, next: Self) -> Self {
         Self {
-            value: reduced(times(self.value, next.power) + next.value),
-            power: times(self.power, next.power),
+            value: reduced(times(self.value, power(next.n_chars)) + next.value),
             n_chars: self.n_chars + next.n_chars,
         }
     }
@@ -115,7 +101,6 @@ mod tests {
             let (left, right) = word.split_at(at);
             let whole = WordHash::of(&word);
             prop_assert_eq!(WordHash::of(left).then(WordHash::of(right)), whole);
-            prop_assert_eq!(WordHash::with(whole.value, whole.n_chars as u16), whole);
         }
     }
 }

@@ -144,7 +144,10 @@ pub(super) fn words_of_whole(
                 continue;
             }
             let unit = WordPlace {
-                hash: WordHash::with(piece.hash, piece.n_chars),
+                hash: WordHash {
+                    value: piece.hash,
+                    n_chars: piece.n_chars.into(),
+                },
                 from: at,
                 until: at + 1,
             };

@@ -98,24 +98,20 @@ impl Section for Words<'_> {
                 self.count(rows, counts);
                 for (hash, count) in counts.drain() {
                     if count.fires > 0 || count.holds > 1 {
-                        let of = &mut found[hash as usize % SHARDS];
-                        of.push(Found {
+                        let word = Found {
                             hash,
                             count,
                             neuron,
-                        });
+                        };
+                        found[hash as usize % SHARDS].push(word);
                     }
                 }
             }
             for (shard, found) in self.shards.iter().zip(found) {
                 let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-                for found in found.drain(..) {
-                    self.add(
-                        &mut shard,
-                        &found,
-                        neurons[found.neuron].flat,
-                        &rows[found.neuron],
-                    );
+                for word in found.drain(..) {
+                    let flat = neurons[word.neuron].flat;
+                    self.add(&mut shard, &word, flat, &rows[word.neuron]);
                 }
             }
         });

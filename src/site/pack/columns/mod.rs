@@ -270,7 +270,7 @@ fn push_signed(out: &mut Vec<u8>, n: i64) {
     push_unsigned(out, (n << 1 ^ n >> 63) as u64);
 }
 
-/// Bytes of each of some integers, if they take less room in planes than one by one. None of these is negative.
+/// How many bytes each of some integers has in planes, if these take less room than varints. Negative ones have no planes.
 fn plane_bytes(numbers: &[i64]) -> Option<usize> {
     let bytes_of =
         |n: u64, bits: u32| (u64::BITS - n.leading_zeros()).div_ceil(bits).max(1) as usize;
@@ -285,7 +285,7 @@ fn push_planes<const N: usize>(out: &mut Vec<u8>, numbers: impl Iterator<Item = 
     push_first_planes(out, numbers, N);
 }
 
-/// The same for their lowest bytes only.
+/// Adds the lowest `n_planes` bytes of numbers, byte by byte.
 fn push_first_planes<const N: usize>(
     out: &mut Vec<u8>,
     numbers: impl Iterator<Item = [u8; N]> + Clone,
