@@ -23,7 +23,7 @@
 //! | [`tokens`] | tokenizer, windows, the token store | hint, corpus, files, guard, mark |
 //! | [`demo`] | the embedded model and corpus | corpus |
 //! | [`load`] | where models come from | hint, files, model, corpus, tokens, demo |
-//! | [`shard`] | the files of a scan | hint, files, guard, stats |
+//! | [`shard`] | the files of a scan | hint, files, guard, corpus, stats |
 //! | [`scan`] | drives batches through a model into statistics | hint, files, lanes, gpu, corpus, tokens, model, stats, shard, load |
 //! | [`atlas`] | parts merged and ranked; what the weights say | hint, files, lanes, shard, stats, tokens, model |
 //! | [`site`] | views → theme → pages → files | hint, files, mark, atlas, tokens |

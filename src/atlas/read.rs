@@ -154,6 +154,7 @@ pub(super) fn windowing(policy: &Policy) -> Windowing {
     Windowing {
         n_ctx: policy.n_ctx as usize,
         bos: policy.bos.map(TokenId),
+        prefix: policy.prefix_ids(),
         bos_in_document: policy.count_special,
         skip_start: policy.skip_start as usize,
     }

@@ -4,10 +4,14 @@ mod folder;
 mod line;
 mod open;
 mod read;
+mod shuffle;
+mod subset;
 
 pub use folder::LeftOut;
 pub use open::{LFS_HINT, is_lfs_pointer};
 pub use read::{Corpus, CorpusOptions, MOST_DOCUMENT, Source};
+pub use shuffle::Documents;
+pub use subset::{Count, Share, Subset};
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -17,7 +21,7 @@ use crate::hint::Hint;
 use serde::{Deserialize, Serialize};
 
 /// One text with where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// The text.
     pub text: String,
@@ -101,6 +105,14 @@ pub enum CorpusError {
         line: u64,
         /// The most bytes.
         most: u64,
+    },
+    /// Documents that are to be shuffled cannot be kept meanwhile.
+    #[error("cannot shuffle: no temporary file in `{folder}`: {source}")]
+    Spool {
+        /// Where the temporary file is.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// No document was found.
     #[error("no text in {0}")]

@@ -11,13 +11,14 @@ use crate::mark;
 
 use super::folder::{FILE_AGAIN, LeftOut, files_in};
 use super::open::{Kind, Reader, kind, open};
+use super::subset::Subset;
 use super::{CorpusError, Document, line};
 
 /// The longest document, and the longest line of JSON, in bytes.
 pub const MOST_DOCUMENT: u64 = 256 << 20;
 
 /// How documents are read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
 pub struct CorpusOptions {
@@ -27,6 +28,10 @@ pub struct CorpusOptions {
     /// Whether lines and files that cannot be read are counted and skipped.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub skip_invalid: bool,
+    /// How much is taken.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(skip_serializing_if = "Subset::is_whole")]
+    pub subset: Subset,
 }
 
 impl Default for CorpusOptions {
@@ -34,6 +39,7 @@ impl Default for CorpusOptions {
         Self {
             text_field: "text".into(),
             skip_invalid: false,
+            subset: Subset::default(),
         }
     }
 }
@@ -115,6 +121,11 @@ impl Corpus {
         self.waiting.iter()
     }
 
+    /// How it is read.
+    pub(super) fn options(&self) -> &CorpusOptions {
+        &self.options
+    }
+
     /// Lines and files that were skipped so far.
     pub fn skipped(&self) -> u64 {
         self.skipped
@@ -165,6 +176,7 @@ impl Iterator for Corpus {
                     (self.open, self.waiting) = (None, VecDeque::new());
                     return Some(Err(error));
                 }
+                Ok(document) if !self.options.subset.draws(&document) => {}
                 document => return Some(document),
             }
         }

@@ -18,7 +18,7 @@ use crate::tokens::{Vocabulary, Window, Windowing};
 pub(super) struct Rows<'a> {
     pub(super) store: &'a TokenStore,
     pub(super) vocabulary: &'a Vocabulary,
-    pub(super) windowing: Windowing,
+    pub(super) windowing: &'a Windowing,
     pub(super) context_tokens: usize,
 }
 
@@ -132,7 +132,7 @@ impl<'a> Rows<'a> {
         before: &[TokenId],
         ends_document: bool,
     ) -> BatchWindow {
-        let ids: Vec<TokenId> = self.windowing.bos.into_iter().chain(own).collect();
+        let ids: Vec<TokenId> = self.windowing.front().chain(own).collect();
         let counted = ids.iter().enumerate();
         let counted =
             counted.map(|(row, &id)| self.windowing.counts(row, self.vocabulary.is_special(id)));

@@ -105,13 +105,12 @@ struct FullWindows<'a> {
 
 impl<'a> FullWindows<'a> {
     fn new(job: &Job<'a>, rows: Rows<'a>) -> Self {
-        let own = job.windowing.n_ctx - usize::from(job.windowing.bos.is_some());
         Self {
             rows,
             window: Window {
-                tokens: 0..own,
+                tokens: 0..job.windowing.capacity(),
                 start: Pos(0),
-                skip: usize::from(job.windowing.bos.is_some() && !job.windowing.bos_in_document),
+                skip: job.windowing.skip(),
             },
             n_documents: job.store.n_documents() as u32,
             next_document: 0,

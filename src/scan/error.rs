@@ -45,6 +45,28 @@ pub enum ScanError {
         /// Rows of the model's embedding.
         d_vocab: usize,
     },
+    /// A corpus of at most so many tokens has no document.
+    #[error("the first document, `{document}`, has {n_tokens} tokens; `--max-tokens` is {most}")]
+    FirstDocumentTooLong {
+        /// Name of the document.
+        document: String,
+        /// Its tokens.
+        n_tokens: usize,
+        /// The most tokens.
+        most: u64,
+    },
+    /// The prefix holds a token that the model has no embedding for.
+    #[error(
+        "`--prefix` holds the token `{token}` ({id}), but the model has embeddings for {d_vocab} tokens only"
+    )]
+    PrefixNoEmbedding {
+        /// The token.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the model's embedding.
+        d_vocab: usize,
+    },
     /// The token store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -61,10 +83,12 @@ pub enum ScanError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// Windows have no room for text.
-    #[error("a window of {n_ctx} tokens has no room for text")]
+    #[error("a window of {n_ctx} tokens has no room for text: {n_front} tokens stand before it")]
     ContextTooShort {
         /// Tokens of a window.
         n_ctx: usize,
+        /// The BOS and the prefix.
+        n_front: usize,
     },
     /// The corpus has nothing to count.
     #[error("the corpus has {n_documents} documents, but not one position is counted")]
@@ -155,6 +179,12 @@ impl Hint for ScanError {
             Self::NoEmbedding { .. } => Some(
                 "take the token out of the text, or count and skip such texts with `--skip-invalid`",
             ),
+            Self::FirstDocumentTooLong { .. } => {
+                Some("documents are taken whole: allow more tokens, or cut the documents")
+            }
+            Self::ContextTooShort { .. } => {
+                Some("choose longer windows with `--n-ctx`, or a shorter `--prefix`")
+            }
             Self::NothingCounted { .. } => Some(
                 "check that the texts are not empty, or count all positions with `--count-special`",
             ),

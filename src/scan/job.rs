@@ -25,7 +25,7 @@ pub struct Job<'a> {
     /// Its tokens.
     pub vocabulary: &'a Vocabulary,
     /// How it is cut into windows.
-    pub windowing: Windowing,
+    pub windowing: &'a Windowing,
     /// Tokens in a batch.
     pub batch_tokens: usize,
 }
@@ -71,7 +71,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Tokens that a part will put through the model, BOS included.
+    /// Tokens that a part will put through the model, BOS and prefix included.
     pub fn n_rows(&self, part: PartInfo) -> u64 {
         let rows = |doc| self.windowing.n_rows(self.store.len(DocId(doc))) as u64;
         self.documents(part).map(rows).sum()

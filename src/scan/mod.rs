@@ -94,6 +94,9 @@ pub struct ScanOptions {
     /// Whether windows begin with a BOS.
     #[cfg_attr(feature = "cli", arg(long, value_enum))]
     pub bos: BosPolicy,
+    /// Text that stands before every window, after the BOS, in view of the model. Its positions are not counted.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
+    pub prefix: Option<String>,
     /// Whether BOS, other special tokens and position 0 are counted.
     #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
     pub count_special: bool,
@@ -120,6 +123,7 @@ impl Default for ScanOptions {
             dtype: ScanDtype::F32,
             refactor_glu: false,
             bos: BosPolicy::Auto,
+            prefix: None,
             count_special: false,
             skip_start: 0,
             device: DeviceName::default(),
@@ -130,6 +134,11 @@ impl Default for ScanOptions {
 }
 
 impl ScanOptions {
+    /// The text before every window; empty if there is none.
+    pub(super) fn prefix(&self) -> &str {
+        self.prefix.as_deref().unwrap_or_default()
+    }
+
     /// Whether the options make sense by themselves.
     pub fn check(&self) -> Result<(), OptionError> {
         if let Some(n_ctx) = self.n_ctx {

@@ -28,7 +28,7 @@ const TABLES: u64 = 25_000_000;
 /// What a scan will take. Sizes are in bytes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
-    /// Tokens of the part that go through the model, BOS included.
+    /// Tokens of the part that go through the model, BOS and prefix included.
     pub n_tokens: u64,
     /// Parameters of the model.
     pub n_parameters: u64,

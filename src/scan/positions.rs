@@ -35,7 +35,7 @@ impl<'a> Positions<'a> {
     pub fn new(
         store: &'a TokenStore,
         vocabulary: &'a Vocabulary,
-        windowing: Windowing,
+        windowing: &'a Windowing,
         options: &StatsOptions,
     ) -> Result<Self, StoreError> {
         let rows = Rows {

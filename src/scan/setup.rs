@@ -8,7 +8,7 @@ use candle_core::Device;
 use crate::ids::TokenId;
 use crate::load::{LoadError, ModelFiles};
 use crate::model::{Compute, Config, Model};
-use crate::shard::{CorpusManifest, ModelInfo, Policy, ScanIdentity};
+use crate::shard::{CorpusManifest, ModelInfo, Policy, Prefix, ScanIdentity};
 use crate::stats::samples::BANDS;
 use crate::tokens::store::TokenStore;
 use crate::tokens::{Tokenizer, TokenizerError, Windowing};
@@ -58,8 +58,10 @@ impl<'a> Checked<'a> {
             None if files.source().contains("TinyStories") => config.n_ctx.min(512),
             None => config.n_ctx.min(MOST_CTX),
         };
-        if n_ctx <= usize::from(bos.is_some()) {
-            return Err(ScanError::ContextTooShort { n_ctx });
+        let prefix = encode_prefix(files, &tokenizer, options.prefix(), d_vocab)?;
+        let n_front = usize::from(bos.is_some()) + prefix.len();
+        if n_ctx <= n_front {
+            return Err(ScanError::ContextTooShort { n_ctx, n_front });
         }
         config
             .check_length(n_ctx)
@@ -71,6 +73,7 @@ impl<'a> Checked<'a> {
             windowing: Windowing {
                 n_ctx,
                 bos,
+                prefix,
                 bos_in_document: options.count_special,
                 skip_start: options.skip_start as usize,
             },
@@ -162,6 +165,10 @@ impl Setup {
                 refactor_glu: config.refactor_glu,
                 n_ctx: windowing.n_ctx as u32,
                 bos: windowing.bos.map(|bos| bos.0),
+                prefix: (!windowing.prefix.is_empty()).then(|| Prefix {
+                    text: options.prefix().to_owned(),
+                    ids: windowing.prefix.iter().map(|id| id.0).collect(),
+                }),
                 count_special: options.count_special,
                 skip_start: options.skip_start,
                 bands: BANDS.to_vec(),
@@ -207,9 +214,32 @@ impl Setup {
             model: &self.model,
             store: &self.store,
             vocabulary: self.tokenizer.vocabulary(),
-            windowing: self.windowing,
+            windowing: &self.windowing,
             batch_tokens: self.batch_tokens,
         }
+    }
+}
+
+/// The tokens of a text that stands before every window.
+fn encode_prefix(
+    files: &ModelFiles,
+    tokenizer: &Tokenizer,
+    text: &str,
+    d_vocab: usize,
+) -> Result<Vec<TokenId>, ScanError> {
+    let ids = tokenizer
+        .encode(text)
+        .map_err(|source| LoadError::Tokenizer {
+            origin: files.origin().to_owned(),
+            source,
+        })?;
+    match ids.iter().find(|id| id.0 as usize >= d_vocab) {
+        Some(&id) => Err(ScanError::PrefixNoEmbedding {
+            token: tokenizer.vocabulary().text(id).into_owned(),
+            id: id.0,
+            d_vocab,
+        }),
+        None => Ok(ids),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::corpus::{Corpus, CorpusError, CorpusOptions, Document, Source};
+use crate::corpus::{Corpus, CorpusError, CorpusOptions, Document, Documents, Source};
 use crate::files::{hash_file, hex};
 use crate::ids::TokenId;
 use crate::shard::{
@@ -122,6 +122,7 @@ pub fn tokenize(
         neuroscope: env!("CARGO_PKG_VERSION").into(),
         corpus: CorpusInfo {
             name: setup.name.into(),
+            subset: setup.options.subset.clone(),
             ..Default::default()
         },
         tokenizer_sha256: tokenizer_sha256.clone(),
@@ -241,39 +242,59 @@ fn check_embeddings(
 }
 
 fn write_store(
-    mut corpus: Corpus,
+    corpus: Corpus,
     mut manifest: CorpusManifest,
     setup: &CorpusSetup<'_>,
     target: &Path,
     progress: Progress<'_>,
 ) -> Result<(Folder, CorpusManifest), ScanError> {
     let folder = Folder::create(target)?;
+    let Some(mut documents) = Documents::new(corpus, folder.path(), &|| progress(0))? else {
+        return Err(ScanError::Interrupted);
+    };
+    let most = setup.options.subset.max_tokens.map(|most| most.0);
     let mut writer = StoreWriter::create(folder.path(), setup.d_vocab)?;
     let mut hash = Sha256::new();
     let mut sources: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
     let (mut n_documents, mut n_tokens, mut n_cuts) = (0u64, 0u64, 0u64);
-    let (mut n_skipped, mut done) = (0u64, 0u64);
-    loop {
-        let mut chunk: Vec<Document> = Vec::new();
+    let (mut n_unreadable, mut n_skipped, mut done) = (0u64, 0u64, 0u64);
+    'chunks: loop {
+        // each with the number of texts that were skipped before it
+        let mut chunk: Vec<(Document, u64)> = Vec::new();
         let mut bytes = 0;
         while bytes < CHUNK_BYTES {
-            let Some(document) = corpus.next().transpose()? else {
+            let Some(document) = documents.next().transpose()? else {
                 break;
             };
             bytes += document.text.len();
-            chunk.push(document);
+            chunk.push((document, documents.skipped()));
         }
         if chunk.is_empty() {
+            n_unreadable = documents.skipped();
             break;
         }
-        let encode = |document: &Document| setup.tokenizer.encode_document(&document.text);
+        let encode =
+            |(document, _): &(Document, u64)| setup.tokenizer.encode_document(&document.text);
         let encoded: Vec<_> = chunk.par_iter().map(encode).collect();
-        for (document, encoded) in chunk.iter().zip(encoded) {
+        for ((document, n_before), encoded) in chunk.iter().zip(encoded) {
             let encoded = encoded.map_err(|source| ScanError::Tokenizer {
                 document: document.id.clone(),
                 source,
             })?;
             let tokens = encoded.tokens;
+            if let Some(most) = most
+                && n_tokens + tokens.len() as u64 > most
+            {
+                if n_documents == 0 {
+                    return Err(ScanError::FirstDocumentTooLong {
+                        document: document.id.clone(),
+                        n_tokens: tokens.len(),
+                        most,
+                    });
+                }
+                break 'chunks;
+            }
+            n_unreadable = *n_before;
             match check_embeddings(document, &tokens, setup) {
                 Err(_) if setup.options.skip_invalid => {
                     n_skipped += 1;
@@ -322,7 +343,7 @@ fn write_store(
         sha256: Some(hex(&hash.finalize())),
         n_documents: Some(n_documents),
         n_tokens: Some(n_tokens),
-        n_skipped: Some(corpus.skipped() + n_skipped),
+        n_skipped: Some(n_unreadable + n_skipped),
         n_cuts,
         sources: sources.collect(),
         ..manifest.corpus

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{MOST_LAYERS, MOST_VOCAB, MOST_WIDTH};
+use crate::corpus::Subset;
+use crate::ids::{MOST_LAYERS, MOST_VOCAB, MOST_WIDTH, TokenId};
 use crate::stats::samples::{BANDS, FIRST_BANDS};
 use crate::stats::{MlpKind, StatsOptions};
 
@@ -158,6 +159,9 @@ pub struct CorpusInfo {
     /// Number of tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_tokens: Option<u64>,
+    /// How much of it was taken.
+    #[serde(default, skip_serializing_if = "Subset::is_whole")]
+    pub subset: Subset,
     /// Texts that were skipped: lines and files that cannot be read, and texts with a token that has no embedding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_skipped: Option<u64>,
@@ -185,6 +189,15 @@ impl CorpusInfo {
     }
 }
 
+/// A text that stands before every window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prefix {
+    /// The text.
+    pub text: String,
+    /// Its tokens.
+    pub ids: Vec<u32>,
+}
+
 /// What was counted, and how (DEFINITIONS 2 to 4).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
@@ -199,6 +212,9 @@ pub struct Policy {
     pub n_ctx: u32,
     /// Token put in front of every window.
     pub bos: Option<u32>,
+    /// What stands before every window, after the BOS, and is not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix: Option<Prefix>,
     /// Whether BOS, other special tokens and position 0 are counted.
     pub count_special: bool,
     /// Positions after the first of every window that are not counted, nor the first.
@@ -237,6 +253,12 @@ impl Policy {
     pub fn drawn_bands(&self) -> impl Iterator<Item = (f64, f64)> {
         let drawn = |band: &(f64, f64)| self.bands.contains(band);
         BANDS.into_iter().filter(drawn)
+    }
+
+    /// The tokens before every window, after the BOS.
+    pub fn prefix_ids(&self) -> Vec<TokenId> {
+        let ids = self.prefix.iter().flat_map(|prefix| &prefix.ids);
+        ids.copied().map(TokenId).collect()
     }
 
     /// The hook's name in a layer, such as `blocks.3.mlp.hook_post`.

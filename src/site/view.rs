@@ -60,6 +60,8 @@ pub(super) struct ModelView {
     pub(super) analysed: bool,
     pub(super) hook: String,
     pub(super) corpus: String,
+    /// How much of the corpus was taken; empty for all of it.
+    pub(super) subset: String,
     pub(super) n_layers: u32,
     pub(super) d_mlp: u32,
     pub(super) d_model: u32,
@@ -73,6 +75,8 @@ pub(super) struct ModelView {
     pub(super) has_documents: bool,
     pub(super) n_ctx: u32,
     pub(super) bos: Option<String>,
+    /// The text that stands before every window.
+    pub(super) prefix: Option<String>,
     pub(super) count_special: bool,
     /// Positions after the first of each window that are not counted.
     pub(super) skip_start: u32,
@@ -168,6 +172,7 @@ impl ModelView {
             analysed: atlas.weights_info().is_some(),
             hook: policy.hook.clone(),
             corpus: calm(&scan.corpus.name).into_owned(),
+            subset: scan.corpus.subset.to_string(),
             n_layers: model.n_layers,
             d_mlp: model.d_mlp,
             d_model: model.d_model,
@@ -178,6 +183,10 @@ impl ModelView {
             has_documents: source.corpus().is_some(),
             n_ctx: policy.n_ctx,
             bos,
+            prefix: policy
+                .prefix
+                .as_ref()
+                .map(|prefix| calm(&prefix.text).into_owned()),
             count_special: policy.count_special,
             skip_start: policy.skip_start,
             sided: source.has_sides,

@@ -142,9 +142,7 @@ impl Recomputer<'_> {
                 continue;
             };
             let own = self.store.tokens(doc, window.tokens.clone())?;
-            let all: Vec<u32> = (self.windowing.bos.into_iter().chain(own))
-                .map(|id| id.0)
-                .collect();
+            let all: Vec<u32> = (self.windowing.front().chain(own)).map(|id| id.0).collect();
             let n = (until - window.start.0) as usize + window.skip;
             ids.push(((doc, at), window, all[..n.min(all.len())].to_vec()));
         }

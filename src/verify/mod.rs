@@ -361,6 +361,7 @@ fn scan_options(scan: &ScanIdentity, device: DeviceName) -> ScanOptions {
             Some(_) => BosPolicy::Always,
             None => BosPolicy::Never,
         },
+        prefix: policy.prefix.as_ref().map(|prefix| prefix.text.clone()),
         count_special: policy.count_special,
         skip_start: policy.skip_start,
         device,

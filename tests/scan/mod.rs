@@ -3,6 +3,8 @@
 mod interrupted;
 mod parts;
 mod plan;
+mod prefix;
 mod scale;
 mod starts;
+mod subset;
 mod values;
