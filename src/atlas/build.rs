@@ -53,7 +53,8 @@ pub fn build(
     let scan = first.scan.clone();
     let folder = Folder::create(target)?;
     let windowing = windowing(&scan.policy);
-    let lines = corpus.map(|of| LineWriter::new(&of.store, of.tokenizer.vocabulary(), windowing));
+    let lines =
+        corpus.map(|of| LineWriter::new(&of.store, of.tokenizer.vocabulary(), windowing.clone()));
     let lines = lines.transpose()?;
     let mut names = Vec::new();
     let mut summaries = Vec::new();

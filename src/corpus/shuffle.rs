@@ -106,30 +106,29 @@ impl Shuffler {
     /// Adds a document that has a place.
     pub(super) fn push(&mut self, place: u64, document: &Document) -> Result<(), CorpusError> {
         let at = (place >> (u64::BITS - BUCKETS.ilog2())) as usize;
+        let json = serde_json::to_vec(document);
+        let json = json.map_err(|source| io_error(&self.folder, source.into()))?;
         let open = &mut self.buckets[at].open;
-        let written = (|| {
-            let document = serde_json::to_vec(document)?;
-            open.extend(place.to_le_bytes());
-            open.extend(self.n.to_le_bytes());
-            open.extend((document.len() as u64).to_le_bytes());
-            open.extend(document);
-            match open.len() < BLOCK_BYTES {
-                true => Ok(()),
-                false => self.close(at),
-            }
-        })();
+        for number in [place, self.n, json.len() as u64] {
+            open.extend(number.to_le_bytes());
+        }
+        open.extend(json);
         self.n += 1;
-        written.map_err(|source| io_error(&self.folder, source))
+        match open.len() < BLOCK_BYTES {
+            true => Ok(()),
+            false => self.close(at),
+        }
     }
 
     /// Writes the open block of a bucket.
-    fn close(&mut self, at: usize) -> io::Result<()> {
+    fn close(&mut self, at: usize) -> Result<(), CorpusError> {
         let bucket = &mut self.buckets[at];
-        let packed = zstd::bulk::compress(&bucket.open, 1)?;
-        self.file.write_all(&packed)?;
+        let packed = zstd::bulk::compress(&bucket.open, 1);
+        let written = packed.and_then(|packed| self.file.write_all(&packed).map(|()| packed.len()));
+        let len = written.map_err(|source| io_error(&self.folder, source))?;
         bucket.open.clear();
-        bucket.blocks.push((self.end, packed.len()));
-        self.end += packed.len() as u64;
+        bucket.blocks.push((self.end, len));
+        self.end += len as u64;
         Ok(())
     }
 
@@ -137,8 +136,7 @@ impl Shuffler {
     pub(super) fn finish(mut self) -> Result<Shuffled, CorpusError> {
         for at in 0..BUCKETS {
             if !self.buckets[at].open.is_empty() {
-                self.close(at)
-                    .map_err(|source| io_error(&self.folder, source))?;
+                self.close(at)?;
             }
         }
         let mut blocks: Vec<_> = self.buckets.into_iter().map(|of| of.blocks).collect();

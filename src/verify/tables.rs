@@ -49,7 +49,7 @@ pub(super) fn check(
     let vocabulary = corpus.map(|corpus| corpus.tokenizer.vocabulary());
     let text = corpus.map(|corpus| (&corpus.store, corpus.tokenizer.vocabulary()));
     let positions = text.map(|(store, vocabulary)| {
-        Positions::new(store, vocabulary, windowing, options)
+        Positions::new(store, vocabulary, &windowing, options)
             .map(|positions| (positions, vocabulary))
     });
     let positions = positions.transpose()?;
@@ -92,7 +92,8 @@ pub(super) fn check(
     }
     let layers = (0..scan.model.n_layers).into_par_iter();
     let absent = atlas.absent_from_summaries()?;
-    let lines = text.map(|(store, vocabulary)| LineWriter::new(store, vocabulary, windowing));
+    let lines =
+        text.map(|(store, vocabulary)| LineWriter::new(store, vocabulary, windowing.clone()));
     let lines = lines.transpose()?;
     let has_lines = !absent.iter().any(|column| column == "line_positive");
     let lines = lines.as_ref().filter(|_| has_lines);
