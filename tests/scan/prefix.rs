@@ -24,7 +24,8 @@ fn statistics_are_those_of_windows_that_begin_with_the_prefix() {
         let project = Project::new().scan(name, 8, &flags);
         let files = ModelFiles::open(model(name).to_str().unwrap()).unwrap();
         let tokenizer = files.tokenizer().unwrap();
-        let policy = &project.atlas(name).manifest().scan.policy;
+        let atlas = project.atlas(name);
+        let policy = &atlas.manifest().scan.policy;
         let prefix = tokenizer.encode(PREFIX).unwrap();
         assert_eq!(policy.prefix.as_ref().unwrap().text, PREFIX);
         assert_eq!(policy.prefix_ids(), prefix);
