@@ -151,6 +151,8 @@ class Atlas:
         index = self.model(model)
         if not (0 <= layer < index["n_layers"] and 0 <= neuron < index["d_mlp"]):
             raise LookupError(f"{model} has no neuron {layer}.{neuron}")
+        if layer not in (of["layer"] for of in index["layers"]):
+            raise LookupError(f"layer {layer} of {model} was not scanned")
         if packing := self._packing(model):
             return self._packed_neuron(model, packing, layer, neuron)
         path = f"{model}/{layer}/{neuron}"

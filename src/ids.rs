@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::hint::Hint;
 
+mod layers;
+
+pub use layers::Layers;
+
 /// Most layers of a model. A larger number in a file is damage: no model is near these limits.
 pub const MOST_LAYERS: u32 = 1 << 12;
 /// Most neurons of a layer, and largest width of a residual stream.

@@ -52,7 +52,7 @@ pub fn analyze(
     let scan = &old.manifest().scan;
     check_model(scan, model.hashes)?;
     let folder = Folder::create(atlas)?;
-    let tables = (0..scan.model.n_layers).map(layer_file);
+    let tables = scan.layers().into_iter().map(layer_file);
     let others = [TOKENS_FILE, WEIGHTS_FILE, NEURONS_FILE].map(str::to_owned);
     let new: Vec<String> = tables.chain(others).collect();
     let is_kept = |file: &&FileEntry| !new.contains(&file.name);
@@ -200,12 +200,13 @@ fn peak_tokens(
     Ok(tokens)
 }
 
-/// The sides that dominate, neuron by neuron through all layers, and the tokens that examples of both sides peak on.
+/// The sides that dominate, neuron by neuron through all layers of the model, and the tokens that examples of both sides peak on.
 fn sides_and_peaks(
     atlas: &Atlas,
     model: &ScannedModel<'_>,
 ) -> Result<(Vec<Option<Orientation>>, PeakIndex), AtlasError> {
-    let (windowing, info) = (atlas.windowing(), &atlas.manifest().scan.model);
+    let (windowing, scan) = (atlas.windowing(), &atlas.manifest().scan);
+    let info = &scan.model;
     let in_store = |store: &TokenStore, (doc, pos): Place| -> Result<_, AtlasError> {
         Ok(match windowing.token_at(pos) {
             Some(at) => store.tokens(doc, at..at + 1)?.first().copied(),
@@ -216,15 +217,16 @@ fn sides_and_peaks(
         Some(_) => HashMap::new(),
         None => ids_of(model.vocabulary),
     };
-    let mut orientations = Vec::new();
+    let mut orientations = OfAllLayers::new(scan);
     let mut index = PeakIndex::new(info.d_vocab as usize, info.d_mlp);
-    for layer in 0..info.n_layers {
+    for layer in scan.layers() {
         let in_texts = match model.store {
             Some(_) => Vec::new(),
             None => peak_tokens(atlas, layer, &ids)?,
         };
-        for (neuron, peaks) in (0..).zip(layer_peaks(atlas, layer)?) {
-            orientations.push(orientation(&peaks));
+        let peaks = layer_peaks(atlas, layer)?;
+        orientations.set(layer, peaks.iter().map(|peaks| orientation(peaks)));
+        for (neuron, peaks) in (0..).zip(peaks) {
             for (end, side) in Side::ALL.into_iter().enumerate() {
                 let own = peaks.iter().filter(|peak| peak.side == side);
                 let tokens = own.map(|peak| match model.store {
@@ -237,5 +239,5 @@ fn sides_and_peaks(
             }
         }
     }
-    Ok((orientations, index))
+    Ok((orientations.0, index))
 }

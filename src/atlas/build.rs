@@ -58,7 +58,7 @@ pub fn build(
     let lines = lines.transpose()?;
     let mut names = Vec::new();
     let mut summaries = Vec::new();
-    for layer in 0..scan.model.n_layers {
+    for layer in scan.layers() {
         if !progress(layer) {
             return Err(AtlasError::Interrupted);
         }

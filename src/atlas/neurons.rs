@@ -367,9 +367,10 @@ pub(super) fn read(
     layer: u32,
     scan: &ScanIdentity,
 ) -> Result<Vec<Summary>, AtlasError> {
-    let (n_layers, d_mlp) = (scan.model.n_layers, scan.model.d_mlp);
+    let d_mlp = scan.model.d_mlp;
+    let group = scan.layer_index(layer).unwrap_or(usize::MAX);
     let mut rows: Vec<Summary> = Vec::new();
-    let mut reader = TableReader::open_group(path, neurons_table(), 4096, layer as usize)?;
+    let mut reader = TableReader::open_group(path, neurons_table(), 4096, group)?;
     while let Some(found) = reader.next().transpose()? {
         for summary in found {
             let expected = (layer, rows.len() as u32);
@@ -378,7 +379,7 @@ pub(super) fn read(
                 let reason = format!("{place} stands where neuron {layer}.{at} is expected");
                 return Err(reader.wrong(reason).into());
             }
-            if let Some(reason) = summary.impossible(n_layers, d_mlp) {
+            if let Some(reason) = summary.impossible(scan) {
                 let reason = format!("{}: {reason}", summary.place());
                 return Err(reader.wrong(reason).into());
             }
@@ -396,7 +397,7 @@ pub(super) fn read(
 
 impl Summary {
     /// A value or rank that no neuron has.
-    fn impossible(&self, n_layers: u32, d_mlp: u32) -> Option<String> {
+    fn impossible(&self, scan: &ScanIdentity) -> Option<String> {
         let ranked = RANKED.iter().zip(self.ranked);
         for (fact, value) in SCANNED.iter().zip(self.scanned).chain(ranked) {
             if let Some(value) = value.filter(|value| !value.is_finite()) {
@@ -409,7 +410,7 @@ impl Summary {
         {
             return Some(format!("`side_balance` is {}", of.balance));
         }
-        let in_model = u64::from(n_layers) * u64::from(d_mlp);
+        let (d_mlp, in_model) = (scan.model.d_mlp, scan.n_neurons());
         for (fact, ranks) in RANKED.iter().zip(self.ranks) {
             for (place, rank, most) in [
                 ("layer", ranks.in_layer, u64::from(d_mlp)),

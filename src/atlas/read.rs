@@ -44,7 +44,7 @@ pub fn atlas_files(manifest: &AtlasManifest) -> Vec<String> {
     let mut names = Vec::from_iter(manifest.scan.tables());
     names.push(NEURONS_FILE.into());
     if manifest.has_weights() {
-        names.extend((0..manifest.scan.model.n_layers).map(weights::layer_file));
+        names.extend(manifest.scan.layers().into_iter().map(weights::layer_file));
         names.extend([TOKENS_FILE, WEIGHTS_FILE].map(str::to_owned));
     }
     names
@@ -104,14 +104,15 @@ impl Atlas {
         Ok(!absent.iter().any(|column| column == "at_starts"))
     }
 
-    /// The sides that dominate, neuron by neuron through all layers.
+    /// The sides that dominate, neuron by neuron through all layers of the model.
     pub(crate) fn orientations(&self) -> Result<Vec<Option<Orientation>>, AtlasError> {
-        let mut orientations = Vec::new();
-        for layer in 0..self.manifest.scan.model.n_layers {
+        let scan = &self.manifest.scan;
+        let mut orientations = OfAllLayers::new(scan);
+        for layer in scan.layers() {
             let summaries = self.summaries(layer)?.into_iter();
-            orientations.extend(summaries.map(|summary| summary.orientation));
+            orientations.set(layer, summaries.map(|summary| summary.orientation));
         }
-        Ok(orientations)
+        Ok(orientations.0)
     }
 
     /// What holds for the weights of all neurons, if they were analysed.
@@ -146,6 +147,25 @@ impl Atlas {
             summaries: self.summaries(layer)?.into_iter(),
             weights,
         })
+    }
+}
+
+/// Something that may be known of a neuron, neuron by neuron through all layers of the model; nothing of layers that were not
+/// scanned.
+pub(super) struct OfAllLayers<T>(pub(super) Vec<Option<T>>, usize);
+
+impl<T: Clone> OfAllLayers<T> {
+    pub(super) fn new(scan: &ScanIdentity) -> Self {
+        let [n_layers, d_mlp] = [scan.model.n_layers, scan.model.d_mlp].map(|n| n as usize);
+        Self(vec![None; n_layers * d_mlp], d_mlp)
+    }
+
+    /// Sets what is known of the neurons of a layer.
+    pub(super) fn set(&mut self, layer: u32, of: impl IntoIterator<Item = Option<T>>) {
+        let first = layer as usize * self.1;
+        for (place, of) in self.0[first..].iter_mut().zip(of) {
+            *place = of;
+        }
     }
 }
 

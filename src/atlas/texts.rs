@@ -31,8 +31,8 @@ impl ExampleTexts {
     /// Reads the texts of an atlas, all of whose examples must have them. What is kept in memory is each different one, once.
     pub fn read(atlas: &Atlas) -> Result<Self, AtlasError> {
         let found = Mutex::new(Found::default());
-        let n_layers = atlas.manifest().scan.model.n_layers;
-        (0..n_layers)
+        let layers = atlas.manifest().scan.layers();
+        layers
             .into_par_iter()
             .try_for_each(|layer| add_layer(atlas, layer, &found))?;
         let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);

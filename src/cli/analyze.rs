@@ -80,7 +80,7 @@ pub(super) fn analyze(
     let (config, checkpoint) = (model.config()?, model.checkpoint()?);
     // that of the scan, or the model is refused
     let tokenizer = model.tokenizer()?;
-    let flops = atlas::work(&config);
+    let flops = atlas::work(&config, &scan.layers());
     let bar = context
         .report
         .bar("weights", flops / 1_000_000_000, "GFLOP");

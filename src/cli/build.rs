@@ -226,11 +226,8 @@ pub(super) fn complete(context: &Context, plan: &Plan) -> Result<()> {
 /// Builds the site.
 pub(super) fn build(context: &Context, plan: &Plan) -> Result<BuildReport> {
     let total = plan.data.iter().filter_map(|data| {
-        let model = read_manifest::<AtlasManifest>(&data.join("atlas"))
-            .ok()?
-            .scan
-            .model;
-        Some(u64::from(model.n_layers) * u64::from(model.d_mlp))
+        let manifest = read_manifest::<AtlasManifest>(&data.join("atlas"));
+        Some(manifest.ok()?.scan.n_neurons())
     });
     let bar = context.report.bar("build", total.sum(), "neurons");
     let build = |inputs: &Inputs<'_>| site::build(inputs, &plan.out, &|done| bar.set(done));

@@ -74,7 +74,7 @@ pub(super) fn merge(
         n_parts: manifest.n_parts,
     };
     replace_json(&data.join(MANIFEST), &summary)?;
-    bar.finish(u64::from(manifest.scan.model.n_layers));
+    bar.finish(manifest.scan.layers().len() as u64);
     let devices: BTreeSet<&str> = parts.iter().map(|(_, part)| part.device.as_str()).collect();
     if devices.len() > 1 {
         let devices = Vec::from_iter(devices).join(", ");
@@ -92,7 +92,7 @@ pub(super) fn merge(
 /// Says how many neurons fire where windows start, and what helps.
 fn note_starts(context: &Context, atlas: &Atlas, model: Option<&ModelFiles>) -> Result<()> {
     let (mut n, mut total) = (0, 0);
-    for layer in 0..atlas.manifest().scan.model.n_layers {
+    for layer in atlas.manifest().scan.layers() {
         let summaries = atlas.summaries(layer)?;
         let at_starts = summaries.iter().filter_map(|summary| summary.at_starts);
         n += at_starts.filter(|at_starts| at_starts.dominant).count();

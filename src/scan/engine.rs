@@ -50,6 +50,8 @@ pub(super) fn bytes_on_gpu(
 pub(super) struct Engine<'a> {
     model: &'a Model,
     context: ScanContext<'a>,
+    /// Number of blocks up to the last one that is scanned.
+    n_blocks: usize,
     #[cfg(any(feature = "cuda", test))]
     device: Option<OnDevice>,
 }
@@ -63,6 +65,7 @@ impl<'a> Engine<'a> {
         Ok(Self {
             model,
             context: prepared.context(),
+            n_blocks: prepared.n_blocks(),
             #[cfg(any(feature = "cuda", test))]
             device: None,
         })
@@ -79,7 +82,8 @@ impl<'a> Engine<'a> {
         Ok(Self {
             model,
             context,
-            device: OnDevice::new(gpu, model, prepared.identity.kind(), context.options)?,
+            n_blocks: prepared.n_blocks(),
+            device: OnDevice::new(gpu, model, prepared.identity, context.options)?,
         })
     }
 
@@ -111,7 +115,9 @@ impl<'a> Engine<'a> {
                 more || self.model.compute().device().is_cpu()
             });
             let (own, after) = rest.split_at(more.count());
-            forward(self.model, own, layers, &observe)?;
+            // of layers that are tried out, the last is a whole one too
+            let is_whole = layers.len() == self.n_blocks;
+            forward(self.model, own, layers, is_whole, &observe)?;
             rest = after;
         }
         Ok(())
@@ -121,11 +127,11 @@ impl<'a> Engine<'a> {
     pub(super) fn forward(&self, batch: &[BatchWindow]) -> Result<(), ScanError> {
         #[cfg(any(feature = "cuda", test))]
         if self.device.is_some() {
-            return device::forward_alone(self.model, batch);
+            return device::forward_alone(self.model, batch, self.n_blocks);
         }
-        let config = self.model.config();
-        let mut nobody = vec![vec![(); config.d_mlp.div_ceil(BLOCK)]; config.n_layers];
-        forward(self.model, batch, &mut nobody, &|(), _| {})
+        let n_panels = self.model.config().d_mlp.div_ceil(BLOCK);
+        let mut nobody = vec![vec![(); n_panels]; self.n_blocks];
+        forward(self.model, batch, &mut nobody, true, &|(), _| {})
     }
 
     /// Adds the statistics on a GPU to the blocks.

@@ -55,6 +55,14 @@ pub enum ScanError {
         /// The most tokens.
         most: u64,
     },
+    /// The model does not have a layer that is to be scanned.
+    #[error("the model has layers 0 to {last}, and `--layers` names {layer}", last = n_layers - 1)]
+    NoSuchLayer {
+        /// The layer.
+        layer: u32,
+        /// Number of layers of the model.
+        n_layers: usize,
+    },
     /// The prefix holds a token that the model has no embedding for.
     #[error(
         "`--prefix` holds the token `{token}` ({id}), but the model has embeddings for {d_vocab} tokens only"

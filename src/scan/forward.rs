@@ -38,12 +38,14 @@ impl Executor for Rayon {
     }
 }
 
-/// Runs a batch through the model. `layers` holds, for each layer, one observer for every [`BLOCK`] neurons, to which
-/// `observe` shows their activations.
+/// Runs a batch through the first layers of the model. `layers` holds, for each of them, one observer for every [`BLOCK`] neurons,
+/// to which `observe` shows their activations; a layer without observers is passed. `is_whole` says whether nothing comes after
+/// the last one, so that what it would write is not computed.
 pub(super) fn forward<B: Send>(
     model: &Model,
     batch: &[BatchWindow],
     layers: &mut [Vec<B>],
+    is_whole: bool,
     observe: &(impl Fn(&mut B, &LayerBatch<'_>) + Sync),
 ) -> Result<(), ScanError> {
     let n_rows: usize = batch.iter().map(|window| window.ids.len()).sum();
@@ -58,7 +60,6 @@ pub(super) fn forward<B: Send>(
         return Ok(());
     };
     let walk = Walk::new(model).with_executor(Rayon).stop_after(last);
-    let is_whole = layers.len() == model.config().n_layers;
     let mut observers = Observers {
         model,
         chunks: &chunks,
@@ -68,7 +69,6 @@ pub(super) fn forward<B: Send>(
     };
     match is_whole {
         true => walk.visit(&entries, &mut observers),
-        // of layers that are tried out, the last is a whole one too
         false => walk.through(&entries, &mut observers).map(drop),
     }
 }
@@ -87,6 +87,9 @@ impl<B: Send, F: Fn(&mut B, &LayerBatch<'_>) + Sync> Visitor for Observers<'_, B
     type Error = ScanError;
 
     fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ScanError> {
+        if self.layers[hooks.layer()].is_empty() {
+            return Ok(hooks.pass()?);
+        }
         match hooks.in_panels() {
             Ok(panels) => Ok(self.by_panels(panels)?),
             Err(hooks) => Ok(self.by_matrices(hooks)?),

@@ -105,12 +105,21 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// State of all neurons before any position, layer by layer.
+    /// Number of blocks up to the last one that is scanned.
+    pub(super) fn n_blocks(&self) -> usize {
+        let last = self.identity.layers().pop();
+        last.map_or(0, |last| last as usize + 1)
+    }
+
+    /// State of all neurons before any position, layer by layer; nothing of layers that are not scanned.
     pub(super) fn blocks(&self) -> Vec<Vec<Block>> {
         let (model, options) = (&self.identity.model, &self.identity.policy.stats);
         let d_mlp = model.d_mlp as usize;
         let block = |first| Block::new(BLOCK.min(d_mlp - first), self.identity.kind(), options);
-        let layer = |_| (0..d_mlp).step_by(BLOCK).map(block).collect();
-        (0..model.n_layers).map(layer).collect()
+        let layer = |layer| match self.identity.layer_index(layer) {
+            Some(_) => (0..d_mlp).step_by(BLOCK).map(block).collect(),
+            None => Vec::new(),
+        };
+        (0..self.n_blocks() as u32).map(layer).collect()
     }
 }

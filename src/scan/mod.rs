@@ -28,6 +28,7 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::DeviceName;
+use crate::ids::Layers;
 use crate::stats::{OptionError, StatsOptions};
 use crate::tokens::BosPolicy;
 
@@ -85,6 +86,9 @@ pub struct ScanOptions {
     /// Tokens of a full window; the model's context length, but at most 1024, if not given.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub n_ctx: Option<u32>,
+    /// Layers to scan, from 0, such as 0-5,28; all, if not given. Nothing is computed after the last of them.
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LAYERS"))]
+    pub layers: Option<Layers>,
     /// Type of weights and activations.
     #[cfg_attr(feature = "cli", arg(long, value_enum))]
     pub dtype: ScanDtype,
@@ -120,6 +124,7 @@ impl Default for ScanOptions {
     fn default() -> Self {
         Self {
             n_ctx: None,
+            layers: None,
             dtype: ScanDtype::F32,
             refactor_glu: false,
             bos: BosPolicy::Auto,

@@ -171,7 +171,8 @@ pub fn scan_part(
     engine.settle(&mut layers)?;
 
     let mut names = Vec::new();
-    for (layer, blocks) in (0..).zip(layers) {
+    let layers = layers.into_iter().filter(|blocks| !blocks.is_empty());
+    for (layer, blocks) in identity.layers().into_iter().zip(layers) {
         let mut writer = LayerWriter::create(folder.path(), layer, identity.kind())?;
         for (neuron, mut found) in (0..).zip(blocks.into_iter().flat_map(Block::harvest)) {
             found.prune(context.options, context.n_total);

@@ -87,19 +87,20 @@ pub fn plan(
     part: PartInfo,
 ) -> Result<Plan, ScanError> {
     let dtype = checked.dtype();
-    let setup = Setup::with_blocks(TRIED_BLOCKS, name, checked, corpus, corpus_folder)?;
+    let n_blocks = checked.n_blocks();
+    let tried = TRIED_BLOCKS.min(n_blocks);
+    let setup = Setup::with_blocks(tried, name, checked, corpus, corpus_folder)?;
     let (job, identity) = (setup.job(), setup.identity());
     let program = resident_memory().unwrap_or(0);
     let (config, model) = (job.model.config(), &identity.model);
     let prepared = Prepared::new(&job, identity)?;
     let (n_tokens, documents) = (job.n_rows(part), job.documents(part));
     let n_documents = documents.len();
-    let seconds_per_token = try_out(&job, &prepared, config)?;
-    let n_neurons = u64::from(model.n_layers) * u64::from(model.d_mlp);
+    let seconds_per_token = try_out(&job, &prepared, tried)?;
+    let n_neurons = identity.n_neurons();
     let stats = &identity.policy.stats;
     let share = n_tokens as f64 / job.n_rows(PartInfo { index: 0, of: 1 }).max(1) as f64;
     let expected = Block::expect(identity.kind(), stats, n_documents, share);
-    let tried = TRIED_BLOCKS.min(config.n_layers);
     let word = match (job.model.compute(), dtype.candle().size_in_bytes()) {
         (Compute::Kernels(_), 2) if dtype == super::ScanDtype::F16 => 4,
         (_, bytes) => bytes as u64,
@@ -108,13 +109,13 @@ pub fn plan(
     let in_blocks = model
         .n_parameters
         .saturating_sub((config.d_vocab * config.d_embed) as u64);
+    let in_blocks = in_blocks * n_blocks as u64 / config.n_layers as u64;
     let weights = in_blocks * word;
     let n_rows = n_tokens.min(job.batch_tokens as u64);
     let on_gpu = engine::bytes_on_gpu(job.model, identity.kind(), stats, n_rows as usize) as u64;
     let mut memory = Memory {
         // what is loaded to try it out is counted with the weights
-        program: program
-            .saturating_sub(embedding + weights * tried as u64 / config.n_layers as u64),
+        program: program.saturating_sub(embedding + weights * tried as u64 / n_blocks as u64),
         weights: weights + embedding,
         state: n_neurons * expected.memory,
         batch: match on_gpu {
@@ -151,11 +152,10 @@ pub fn plan(
 fn try_out(
     job: &super::Job<'_>,
     prepared: &Prepared<'_>,
-    config: &Config,
+    n_tried: usize,
 ) -> Result<f64, ScanError> {
-    let n_blocks = TRIED_BLOCKS.min(config.n_layers);
     let mut blocks = prepared.blocks();
-    blocks.truncate(n_blocks);
+    blocks.truncate(n_tried);
     let mut engine = Engine::new(job.model, prepared)?;
     let documents = 0..job.store.n_documents() as u32;
     let (mut n, mut seconds) = (0, 0.0);
@@ -180,7 +180,7 @@ fn try_out(
             break;
         }
     }
-    Ok(seconds / n.max(1) as f64 * config.n_layers as f64 / n_blocks as f64)
+    Ok(seconds / n.max(1) as f64 * prepared.n_blocks() as f64 / n_tried.max(1) as f64)
 }
 
 /// Rows of a batch between the operations of a layer, on the CPU's kernels.

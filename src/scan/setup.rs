@@ -63,6 +63,14 @@ impl<'a> Checked<'a> {
         if n_ctx <= n_front {
             return Err(ScanError::ContextTooShort { n_ctx, n_front });
         }
+        if let Some(layers) = &options.layers
+            && layers.last() as usize >= config.n_layers
+        {
+            return Err(ScanError::NoSuchLayer {
+                layer: layers.last(),
+                n_layers: config.n_layers,
+            });
+        }
         config
             .check_length(n_ctx)
             .map_err(|source| files.model_error(source))?;
@@ -82,6 +90,14 @@ impl<'a> Checked<'a> {
             config,
             tokenizer,
         })
+    }
+
+    /// Number of blocks up to the last one that is scanned.
+    pub(super) fn n_blocks(&self) -> usize {
+        match &self.options.layers {
+            Some(layers) => layers.last() as usize + 1,
+            None => self.config.n_layers,
+        }
     }
 
     /// Type of weights and activations.
@@ -108,10 +124,11 @@ impl Setup {
         corpus: &CorpusManifest,
         corpus_folder: &Path,
     ) -> Result<Self, ScanError> {
-        Self::with_blocks(usize::MAX, name, checked, corpus, corpus_folder)
+        let n_blocks = checked.n_blocks();
+        Self::with_blocks(n_blocks, name, checked, corpus, corpus_folder)
     }
 
-    /// Sets up with no more than the first `n_blocks` blocks of the model, which is not enough to scan.
+    /// Sets up with the first `n_blocks` blocks of the model, which may be fewer than a scan needs.
     pub(super) fn with_blocks(
         n_blocks: usize,
         name: &str,
@@ -119,6 +136,7 @@ impl Setup {
         corpus: &CorpusManifest,
         corpus_folder: &Path,
     ) -> Result<Self, ScanError> {
+        let needed = checked.n_blocks();
         let Checked {
             files,
             options,
@@ -162,6 +180,10 @@ impl Setup {
             policy: Policy {
                 hook: config.ranking_hook().name().into(),
                 dtype: options.dtype.name().into(),
+                layers: options
+                    .layers
+                    .clone()
+                    .filter(|layers| layers.n() < config.n_layers),
                 refactor_glu: config.refactor_glu,
                 n_ctx: windowing.n_ctx as u32,
                 bos: windowing.bos.map(|bos| bos.0),
@@ -191,7 +213,7 @@ impl Setup {
                 let of_blocks = setup.identity.model.n_parameters as usize
                     * options.dtype.candle().size_in_bytes();
                 let n_layers = setup.model.config().n_layers;
-                let missing = of_blocks / n_layers * n_layers.saturating_sub(n_blocks);
+                let missing = of_blocks / n_layers * needed.saturating_sub(n_blocks);
                 engine::batch_tokens(&setup.model, setup.identity.kind(), &options.stats, missing)?
             }
         };

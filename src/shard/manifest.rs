@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::corpus::Subset;
-use crate::ids::{MOST_LAYERS, MOST_VOCAB, MOST_WIDTH, TokenId};
+use crate::ids::{Layers, MOST_LAYERS, MOST_VOCAB, MOST_WIDTH, NeuronId, TokenId};
 use crate::stats::samples::{BANDS, FIRST_BANDS};
 use crate::stats::{MlpKind, StatsOptions};
 
@@ -205,6 +205,9 @@ pub struct Policy {
     pub hook: String,
     /// Type of weights and activations.
     pub dtype: String,
+    /// The layers that were scanned, in order, if these are not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Layers>,
     /// Whether gated neurons have the signs that make cos(w_gate, w_in) positive.
     #[serde(default, skip_serializing_if = "is_false")]
     pub refactor_glu: bool,
@@ -279,9 +282,40 @@ pub struct ScanIdentity {
 }
 
 impl ScanIdentity {
+    /// The layers that were scanned, in order: of all others nothing is there.
+    pub fn layers(&self) -> Vec<u32> {
+        match &self.policy.layers {
+            Some(layers) => layers.iter().collect(),
+            None => (0..self.model.n_layers).collect(),
+        }
+    }
+
+    /// Where a layer stands among those that were scanned.
+    pub fn layer_index(&self, layer: u32) -> Option<usize> {
+        match &self.policy.layers {
+            Some(layers) => layers.index(layer),
+            None => (layer < self.model.n_layers).then_some(layer as usize),
+        }
+    }
+
+    /// Whether a neuron was scanned.
+    pub fn has(&self, id: NeuronId) -> bool {
+        self.layer_index(id.layer).is_some() && id.neuron < self.model.d_mlp
+    }
+
+    /// Number of neurons that were scanned.
+    pub fn n_neurons(&self) -> u64 {
+        let n_layers = match &self.policy.layers {
+            Some(layers) => layers.n() as u64,
+            None => u64::from(self.model.n_layers),
+        };
+        n_layers * u64::from(self.model.d_mlp)
+    }
+
     /// Names of the tables that every part of the scan has, and the atlas as well.
     pub fn tables(&self) -> impl Iterator<Item = String> + use<> {
-        (0..self.model.n_layers).flat_map(|layer| [stats_file(layer), examples_file(layer)])
+        let layers = self.layers().into_iter();
+        layers.flat_map(|layer| [stats_file(layer), examples_file(layer)])
     }
 
     /// Whether a scan can be so: sizes that no model has are refused before anything is done with them.
@@ -297,6 +331,14 @@ impl ScanIdentity {
             if !(1..=most).contains(&found) {
                 return Err(format!("`{name}` is {found}; expected 1 to {most}"));
             }
+        }
+        if let Some(layers) = &self.policy.layers
+            && layers.last() >= model.n_layers
+        {
+            return Err(format!(
+                "`layers` is {layers}; expected some of 0 to {}",
+                model.n_layers - 1
+            ));
         }
         if let Some(found) = self.corpus.n_documents
             && found > u64::from(u32::MAX)

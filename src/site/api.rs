@@ -51,7 +51,7 @@ fn model(atlas: &Atlas) -> Value {
         "n_layers": model.n_layers,
         "d_mlp": model.d_mlp,
         "d_model": model.d_model,
-        "n_neurons": u64::from(model.n_layers) * u64::from(model.d_mlp),
+        "n_neurons": scan.n_neurons(),
         "n_parameters": model.n_parameters,
         "corpus": scan.corpus.name,
         "n_counted": policy.n_counted,

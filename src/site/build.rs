@@ -163,11 +163,7 @@ pub fn build(
             }
             None => model::write(&part)?,
         }
-        let info = &source.atlas.manifest().scan.model;
-        models.push((
-            info.name.clone(),
-            u64::from(info.n_layers) * u64::from(info.d_mlp),
-        ));
+        models.push((source.name().to_owned(), part.scan().n_neurons()));
     }
     let mut listed =
         std::mem::take(&mut *site.listed.lock().unwrap_or_else(PoisonError::into_inner));
@@ -186,10 +182,8 @@ pub fn build(
     let made = Made::new(hash, &content, &layouts, &packings, listed);
     let is_stray = |(model, id): &&(String, NeuronId)| {
         let known = |source: &&Source| source.name() == model;
-        sources.iter().find(known).is_none_or(|source| {
-            let info = &source.atlas.manifest().scan.model;
-            id.layer >= info.n_layers || id.neuron >= info.d_mlp
-        })
+        let source = sources.iter().find(known);
+        source.is_none_or(|source| !source.atlas.manifest().scan.has(*id))
     };
     let stray_notes = content.notes.keys().filter(is_stray);
     let stray_notes =

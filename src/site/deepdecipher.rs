@@ -61,7 +61,7 @@ fn neuron(scan: &ScanIdentity, data: &NeuronData<'_>, vocabulary: &Vocabulary) -
             "dataset": scan.corpus.name,
             "num_layers": model.n_layers,
             "layer_size": model.d_mlp,
-            "num_total_neurons": u64::from(model.n_layers) * u64::from(model.d_mlp),
+            "num_total_neurons": scan.n_neurons(),
             "num_total_parameters": model.n_parameters,
             "available_services": SERVICES,
         }},

@@ -31,10 +31,11 @@ use super::section::Section;
 pub(super) fn write(part: &ModelPart<'_>) -> Result<(), SiteError> {
     let (data, figures) = own_pages(part)?;
     pages::model::write_others(part)?;
+    pages::layer::write_unscanned(part)?;
     write_said(part)?;
     let sections = sections(part, &figures);
     // files of one folder are made one after the other, so layers go side by side
-    let layers = (0..part.model.n_layers).into_par_iter();
+    let layers = part.scan().layers().into_par_iter();
     layers.try_for_each(|layer| write_layer(part, layer, data.population, &sections))?;
     sections
         .into_par_iter()
@@ -56,17 +57,21 @@ pub(super) fn rewrite(part: &ModelPart<'_>, changed: &BTreeSet<NeuronId>) -> Res
         lines: Lines::new(*part),
         records: RecordWriter::new(part.source, part.texts),
     };
-    let layers = (0..part.model.n_layers).into_par_iter();
+    let layers = part.scan().layers().into_par_iter();
     layers.try_for_each(|layer| rewriter.rewrite_layer(layer))
 }
 
 /// Writes the model's own page and index. What else is made of it needs the same data.
 fn own_pages(part: &ModelPart<'_>) -> Result<(ModelData, Vec<LayerFigures>), SiteError> {
-    let layers = (0..part.model.n_layers).into_par_iter();
+    let layers = part.scan().layers().into_par_iter();
     let first = layers.map(|layer| overview(part, layer));
     let first = first.collect::<Result<Vec<_>, SiteError>>()?;
     let (mut overviews, mut drawings, mut figures) = (Vec::new(), Vec::new(), Vec::new());
     for (overview, drawing, of_weights) in first {
+        if of_weights.is_some() {
+            // the layers before that were not scanned
+            figures.resize_with(overview.layer as usize, LayerFigures::default);
+        }
         overviews.push(overview);
         drawings.push(drawing);
         figures.extend(of_weights);

@@ -55,10 +55,10 @@ impl<'a> ModelPart<'a> {
 
     /// What was said of the model's neurons, in their order.
     pub(super) fn documented(&self) -> impl Iterator<Item = (NeuronId, Documentation<'a>)> {
-        let (content, model) = (self.site.content, self.model);
-        let is_there = |id: &NeuronId| id.layer < model.n_layers && id.neuron < model.d_mlp;
-        let ids = content.documented(&model.name).into_iter();
-        ids.filter(is_there).map(|id| (id, self.documentation(id)))
+        let (content, scan) = (self.site.content, self.scan());
+        let ids = content.documented(&self.model.name).into_iter();
+        ids.filter(|id| scan.has(*id))
+            .map(|id| (id, self.documentation(id)))
     }
 
     /// The notes on the model's neurons.
@@ -112,7 +112,12 @@ impl<'a> ModelPart<'a> {
         self.packing.is_none_or(|packing| packing.has_page(id))
     }
 
-    /// Number of the model's neurons.
+    /// What was scanned, and how.
+    pub(super) fn scan(&self) -> &'a ScanIdentity {
+        &self.source.atlas.manifest().scan
+    }
+
+    /// Number of the model's neurons, those included that were not scanned.
     pub(super) fn n_neurons(&self) -> usize {
         self.model.n_layers as usize * self.model.d_mlp as usize
     }

@@ -92,7 +92,8 @@ impl Source {
 
     /// What chance explains of a layer's cosines.
     pub(super) fn regions(&self, layer: u32) -> Option<&Regions> {
-        self.atlas.weights_info()?.layers.get(layer as usize)
+        let at = self.atlas.manifest().scan.layer_index(layer)?;
+        self.atlas.weights_info()?.layers.get(at)
     }
 
     /// Tokens of an example's window, with those BOS tokens that take up positions.

@@ -63,6 +63,9 @@ pub(super) struct ModelView {
     /// How much of the corpus was taken; empty for all of it.
     pub(super) subset: String,
     pub(super) n_layers: u32,
+    /// The layers that were scanned, in words and one by one, if these are not all.
+    pub(super) layers: Option<String>,
+    pub(super) scanned: Option<Vec<u32>>,
     pub(super) d_mlp: u32,
     pub(super) d_model: u32,
     pub(super) n_neurons: String,
@@ -176,7 +179,9 @@ impl ModelView {
             n_layers: model.n_layers,
             d_mlp: model.d_mlp,
             d_model: model.d_model,
-            n_neurons: count(u64::from(model.n_layers) * u64::from(model.d_mlp)),
+            layers: policy.layers.as_ref().map(ToString::to_string),
+            scanned: policy.layers.as_ref().map(|_| scan.layers()),
+            n_neurons: count(scan.n_neurons()),
             n_parameters: human(model.n_parameters),
             n_counted: policy.n_counted.map(count),
             n_documents: scan.corpus.n_documents.map(count),

@@ -25,13 +25,13 @@ const BATCH_TOKENS: usize = 8192;
 
 /// Neurons of a model, drawn at random without repetition.
 fn draw(manifest: &AtlasManifest, options: &VerifyOptions) -> Vec<NeuronId> {
-    let model = &manifest.scan.model;
-    let n = u64::from(model.n_layers) * u64::from(model.d_mlp);
+    let scan = &manifest.scan;
+    let (layers, d_mlp) = (scan.layers(), u64::from(scan.model.d_mlp));
     let id = |at: u64| NeuronId {
-        layer: (at / u64::from(model.d_mlp)) as u32,
-        neuron: (at % u64::from(model.d_mlp)) as u32,
+        layer: layers[(at / d_mlp) as usize],
+        neuron: (at % d_mlp) as u32,
     };
-    let drawn = drawn(n, options.neurons, options.seed);
+    let drawn = drawn(scan.n_neurons(), options.neurons, options.seed);
     drawn.into_iter().map(id).collect()
 }
 
@@ -263,6 +263,7 @@ pub(super) fn weights(
             .weights_info()
             .is_some_and(|info| info.norm_after_mlp.is_some()),
         tokens: &tokens,
+        layers: atlas.manifest().scan.layers(),
         orientations: orientations.as_deref(),
     };
     let of_layer = |layer| Ok(atlas.weights(layer)?.unwrap_or_default());

@@ -90,8 +90,7 @@ pub(super) fn check(
 
 impl FullCheck<'_> {
     fn n_neurons(&self) -> u64 {
-        let model = &self.atlas.manifest().scan.model;
-        u64::from(model.n_layers) * u64::from(model.d_mlp)
+        self.atlas.manifest().scan.n_neurons()
     }
 
     /// Compares all layers side by side; returns what each comparison does.
@@ -99,7 +98,7 @@ impl FullCheck<'_> {
         &self,
         compare: impl Fn(u32, &mut Findings) -> Result<T, VerifyError> + Sync,
     ) -> Result<(Findings, Vec<T>), VerifyError> {
-        let layers = (0..self.atlas.manifest().scan.model.n_layers).into_par_iter();
+        let layers = self.atlas.manifest().scan.layers().into_par_iter();
         let found = layers.map(|layer| {
             let mut findings = Findings::default();
             let compared = compare(layer, &mut findings)?;

@@ -355,6 +355,7 @@ fn scan_options(scan: &ScanIdentity, device: DeviceName) -> ScanOptions {
     let policy = &scan.policy;
     ScanOptions {
         n_ctx: Some(policy.n_ctx),
+        layers: policy.layers.clone(),
         dtype: ScanDtype::from_name(&policy.dtype).unwrap_or_default(),
         refactor_glu: policy.refactor_glu,
         bos: match policy.bos {

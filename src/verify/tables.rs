@@ -83,14 +83,14 @@ pub(super) fn check(
         let [first, end] = part.documents;
         let ground = ground(first..end, false)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let layers = (0..scan.model.n_layers).into_par_iter();
+        let layers = scan.layers().into_par_iter();
         let found =
             layers.map(|layer| part_layer(path, &format!("parts/{name}"), layer, scan, &ground));
         for found in found.collect::<Result<Vec<_>, _>>()? {
             findings.append(found);
         }
     }
-    let layers = (0..scan.model.n_layers).into_par_iter();
+    let layers = scan.layers().into_par_iter();
     let absent = atlas.absent_from_summaries()?;
     let lines =
         text.map(|(store, vocabulary)| LineWriter::new(store, vocabulary, windowing.clone()));
@@ -338,14 +338,18 @@ fn weights(
         info.options.check().err().map(|error| error.to_string()),
     );
     let file = |layer: u32| format!("atlas/{}", layer_file(layer));
-    let layers = (0..scan.model.n_layers).into_par_iter();
+    let layers = scan.layers().into_par_iter();
     let read = layers.map(|layer| {
         let rows = atlas.weights(layer)?.unwrap_or_default();
         let wrong = wrong_weights(info, scan, layer, &rows);
         Ok((rows, wrong))
     });
     let mut all = Vec::new();
-    for (layer, (rows, wrong)) in (0..).zip(read.collect::<Result<Vec<_>, AtlasError>>()?) {
+    for (layer, (rows, wrong)) in scan
+        .layers()
+        .into_iter()
+        .zip(read.collect::<Result<Vec<_>, AtlasError>>()?)
+    {
         findings.all(&file(layer), wrong);
         all.push(rows);
     }

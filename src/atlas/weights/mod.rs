@@ -44,7 +44,7 @@ pub use work::{weights, work};
 use super::error::AtlasError;
 use crate::files::read_at_most;
 use crate::ids::{NeuronId, TokenId};
-use crate::shard::{AtlasManifest, ShardError, WEIGHTS_FILE};
+use crate::shard::{AtlasManifest, ScanIdentity, ShardError, WEIGHTS_FILE};
 use crate::stats::OptionError;
 
 /// Tokens kept at each end of a neuron's logit weights.
@@ -183,11 +183,11 @@ impl WeightsInfo {
         self.norm_after_mlp.is_none() || self.options.roles.can_partition(d_model)
     }
 
-    /// Fails if it is not of a model of so many layers.
-    fn check(&self, n_layers: u32) -> Result<(), String> {
-        let layers = self.layers.iter().map(|of| of.layer);
-        if !layers.eq(0..n_layers) {
-            return Err(format!("`layers` are not the model's {n_layers}, in order"));
+    /// Fails if it is not of a scan.
+    fn check(&self, scan: &ScanIdentity) -> Result<(), String> {
+        let (layers, n_layers) = (self.layers.iter().map(|of| of.layer), scan.model.n_layers);
+        if !layers.eq(scan.layers()) {
+            return Err("`layers` are not those that were scanned, in order".into());
         }
         let most = self.early_layers.max(self.late_layers);
         match most <= n_layers {
@@ -217,7 +217,7 @@ pub(super) fn read_info(
     let info: WeightsInfo =
         serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
     match info.schema == WeightsInfo::SCHEMA {
-        true => match info.check(manifest.scan.model.n_layers) {
+        true => match info.check(&manifest.scan) {
             Ok(()) => Ok(Some(info)),
             Err(reason) => Err(bad(reason).into()),
         },

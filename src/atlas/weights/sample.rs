@@ -27,6 +27,8 @@ pub(crate) struct WeightsSample<'a> {
     /// Tokens whose neurons are recomputed, with what the atlas has.
     pub(crate) tokens: &'a [(TokenId, TokenNeurons)],
     /// The sides that dominate, neuron by neuron through all layers, if the atlas has what neurons do when they fire.
+    /// The layers that were scanned.
+    pub(crate) layers: Vec<u32>,
     pub(crate) orientations: Option<&'a [Option<Orientation>]>,
 }
 
@@ -46,7 +48,7 @@ pub(crate) fn different_from_model(
     let mut different = Vec::new();
     let mut logits: Vec<Vec<(NeuronId, f64)>> = vec![Vec::new(); sample.tokens.len()];
     let mut cosines: Vec<Vec<(NeuronId, f64)>> = vec![Vec::new(); sample.tokens.len()];
-    for layer in 0..config.n_layers as u32 {
+    for layer in sample.layers.iter().copied() {
         let mlp = analysis.mlp(layer as usize)?;
         let stored = of_layer(layer)?;
         let (directions, norms) = layer_directions(&mlp, d)?;

@@ -287,8 +287,7 @@ pub(super) fn check_neurons(
         return Err(format!("`{name}` has {} neurons", list.len()));
     }
     for (id, value) in list {
-        let is_there = id.layer < scan.model.n_layers && id.neuron < scan.model.d_mlp;
-        if !is_there || !value.is_finite() {
+        if !scan.has(*id) || !value.is_finite() {
             return Err(format!("`{name}` has neuron {id} with {value}"));
         }
     }

@@ -344,7 +344,7 @@ fn check(of: &TokenNeurons, scan: &ScanIdentity) -> Result<(), String> {
             check_neurons(name, list, TOP_NEURONS, scan)?;
         }
     }
-    let n_neurons = u64::from(scan.model.n_layers) * u64::from(scan.model.d_mlp);
+    let n_neurons = scan.n_neurons();
     for (end, peaks) in of.peaks.iter().enumerate() {
         check_neurons(PEAKS[end], &peaks.neurons, TOP_PEAKS, scan)?;
         if u64::from(peaks.n_neurons) > n_neurons {

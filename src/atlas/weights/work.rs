@@ -31,16 +31,18 @@ const LAYER_BYTES: usize = 1 << 30;
 /// Share of the layers, from the first, whose neurons get lists of the tokens that they read.
 const EARLY_LAYERS: f64 = 0.25;
 
-/// How many floating-point operations an analysis takes.
-pub fn work(config: &Config) -> u64 {
-    let [n_layers, d_mlp, d_model, d_vocab] = [
-        config.n_layers,
+/// How many floating-point operations an analysis of some layers takes.
+pub fn work(config: &Config, layers: &[u32]) -> u64 {
+    let early = early_layers(config.n_layers) as u32;
+    let n_early = layers.iter().filter(|layer| **layer < early).count();
+    let [n_layers, n_early, d_mlp, d_model, d_vocab] = [
+        layers.len(),
+        n_early,
         config.d_mlp,
         config.d_model,
         config.d_vocab,
     ]
     .map(|n| n as u64);
-    let n_early = early_layers(config.n_layers) as u64;
     let inputs = 1 + u64::from(config.gated);
     let vocabulary = (n_layers + n_early * inputs) * d_mlp * d_vocab;
     let pairs = n_layers * (n_layers + 1) + n_layers * (n_layers - 1) / 2 * inputs;
@@ -51,13 +53,15 @@ pub(super) fn early_layers(n_layers: usize) -> usize {
     (n_layers as f64 * EARLY_LAYERS).ceil() as usize
 }
 
-/// Finds what the weights of a model say. `orientations` are the sides that dominate, neuron by neuron through all layers; a neuron
+/// Finds what the weights of some layers of a model say, which stand in order. `orientations` are the sides that dominate, neuron by
+/// neuron through all layers of the model; a neuron
 /// beyond their end, or whose side is unknown, is in no token's list of neurons by side. `progress` is called with the
 /// floating-point operations done, of [`work`], and answers
-/// whether to go on; `each` is given every layer's neurons, in order.
+/// whether to go on; `each` is given the neurons of each, in order.
 pub fn weights(
     config: &Config,
     checkpoint: &Checkpoint<'_>,
+    layers: &[u32],
     options: &AnalysisOptions,
     orientations: &[Option<Orientation>],
     progress: &dyn Fn(u64) -> bool,
@@ -66,6 +70,7 @@ pub fn weights(
     options.check()?;
     let work = Work {
         config,
+        layers: layers.iter().map(|layer| *layer as usize).collect(),
         analysis: checkpoint.analysis(config, &Device::Cpu),
         options,
         orientations,
@@ -79,6 +84,7 @@ pub fn weights(
 /// An analysis under way.
 struct Work<'a> {
     config: &'a Config,
+    layers: Vec<usize>,
     analysis: Analysis<'a>,
     options: &'a AnalysisOptions,
     orientations: &'a [Option<Orientation>],
@@ -126,14 +132,14 @@ impl<'a> Work<'a> {
         // enough layers at a time for all threads to have work
         let wanted = ROWS * CHUNKS_PER_THREAD * rayon::current_num_threads();
         let fit = LAYER_BYTES / self.layer_bytes();
-        let at_once = wanted.div_ceil(c.d_mlp).min(fit).clamp(1, n_layers);
-        for first in (0..n_layers).step_by(at_once) {
-            let layers = first..(first + at_once).min(n_layers);
-            let mlps = layers.clone().map(|layer| self.analysis.mlp(layer));
+        let at_once = wanted.div_ceil(c.d_mlp).min(fit).max(1);
+        let all = self.layers.clone();
+        for layers in all.chunks(at_once) {
+            let mlps = layers.iter().map(|layer| self.analysis.mlp(*layer));
             let mlps = mlps.collect::<Result<Vec<_>, _>>()?;
-            let mut written = self.written(&vocabulary, first, &mlps)?.into_iter();
-            for (layer, mlp) in layers.zip(&mlps) {
-                if layer == early {
+            let mut written = self.written(&vocabulary, layers, &mlps)?.into_iter();
+            for (&layer, mlp) in layers.iter().zip(&mlps) {
+                if layer >= early {
                     embedding = None;
                 }
                 let reads = self.reads(embedding.as_ref().filter(|_| layer < early), layer, mlp)?;
@@ -169,18 +175,20 @@ impl<'a> Work<'a> {
         let (n_layers, d) = (c.n_layers, c.d_model);
         let neighbours = Neighbours::new(self.isa, (n_layers, c.d_mlp), d, c.gated);
         let n_matrices = 2 + usize::from(c.gated);
-        let at_once = (COLUMN_BYTES / self.layer_bytes()).clamp(1, n_layers);
-        for first in (0..n_layers).step_by(at_once) {
-            let others = first..(first + at_once).min(n_layers);
+        let at_once = (COLUMN_BYTES / self.layer_bytes()).max(1);
+        let all = self.layers.clone();
+        for others in all.chunks(at_once) {
             let pack = |layer| -> Result<_, ModelError> {
                 let (directions, _) = layer_directions(&self.analysis.mlp(layer)?, d)?;
                 Ok((layer, PackedDirections::new(self.isa, &directions, d)))
             };
-            let columns = others.clone().map(pack).collect::<Result<Vec<_>, _>>()?;
-            for layer in 0..others.end {
+            let columns = others.iter().copied().map(pack);
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            let is_before = |layer: &&usize| others.last().is_some_and(|last| *layer <= last);
+            for &layer in all.iter().take_while(is_before) {
                 let (rows, _) = layer_directions(&self.analysis.mlp(layer)?, d)?;
                 neighbours.offer(layer, &rows, &columns);
-                let later = others.end - others.start.max(layer + 1).min(others.end);
+                let later = others.iter().filter(|other| **other > layer).count();
                 let own = usize::from(others.contains(&layer));
                 self.did(c.d_mlp * c.d_mlp * (later * (n_matrices + 1) + own * 2))?;
             }
@@ -191,15 +199,15 @@ impl<'a> Work<'a> {
     fn written(
         &mut self,
         vocabulary: &Vocabulary<'_>,
-        first: usize,
+        layers: &[usize],
         mlps: &[MlpWeights],
     ) -> Result<Vec<Written>, AtlasError> {
         let c = self.config;
         let w_outs = mlps.iter().map(|mlp| values(mlp.written()));
         let w_outs = w_outs.collect::<Result<Vec<_>, _>>()?;
-        let layers = (first..).zip(&w_outs);
+        let layers = layers.iter().zip(&w_outs);
         let chunks: Vec<_> = layers
-            .flat_map(|(layer, w_out)| self.chunks(layer, w_out))
+            .flat_map(|(layer, w_out)| self.chunks(*layer, w_out))
             .collect();
         let written = vocabulary.written(&chunks);
         self.did(mlps.len() * c.d_mlp * c.d_vocab)?;

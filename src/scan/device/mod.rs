@@ -25,6 +25,8 @@ use crate::stats::signs::CaseStats;
 use crate::stats::sums::N_SUMS;
 use crate::stats::{MlpKind, StatsOptions};
 
+use crate::shard::ScanIdentity;
+
 use super::batch::BatchWindow;
 use super::error::ScanError;
 use super::forward::BLOCK;
@@ -54,7 +56,8 @@ const MOST_TOKENS: usize = 1 << 16;
 /// The statistics of a scan on a device.
 pub(super) struct OnDevice {
     gpu: Gpu,
-    layers: Vec<LayerState>,
+    /// Of every layer up to the last one that is scanned; none of those that are not.
+    layers: Vec<Option<LayerState>>,
     n_windows: usize,
     /// Tokens so far, and the number of tokens at which the statistics are taken next: they bound what is drawn at random.
     n_tokens: u64,
@@ -66,18 +69,22 @@ impl OnDevice {
     pub(super) fn new(
         gpu: Gpu,
         model: &Model,
-        kind: MlpKind,
+        identity: &ScanIdentity,
         options: &StatsOptions,
     ) -> Result<Option<Self>, ScanError> {
+        let kind = identity.kind();
         if kind == MlpKind::Solu {
             return Ok(None);
         }
         let config = model.config();
-        let layer = |_| {
+        let layer = |layer: u32| {
             let gated = kind == MlpKind::Gated;
-            LayerState::new(&gpu, config.d_mlp, gated, options.rank_pre, options.tau)
+            let state =
+                || LayerState::new(&gpu, config.d_mlp, gated, options.rank_pre, options.tau);
+            identity.layer_index(layer).map(|_| state()).transpose()
         };
-        let layers = (0..config.n_layers).map(layer).collect::<Result<_, _>>();
+        let n_blocks = identity.layers().pop().map_or(0, |last| last + 1);
+        let layers = (0..n_blocks).map(layer).collect::<Result<_, _>>();
         Ok(Some(Self {
             layers: layers.map_err(ModelError::from)?,
             gpu,
@@ -146,7 +153,9 @@ impl OnDevice {
             context,
         };
         let ids: Vec<&[u32]> = batch.iter().map(|window| window.ids.as_slice()).collect();
-        Walk::new(model).visit(&[Entry::Ids(&ids)], &mut on_device)?;
+        let last = on_device.layers.len().saturating_sub(1);
+        let walk = Walk::new(model).stop_after(last);
+        walk.visit(&[Entry::Ids(&ids)], &mut on_device)?;
         self.n_windows += batch.len();
         self.n_tokens += rows.n_rows as u64;
         Ok(())
@@ -160,6 +169,9 @@ impl OnDevice {
     /// Adds the statistics on the device to the blocks.
     pub(super) fn settle(&mut self, blocks: &mut [Vec<Block>]) -> Result<(), ScanError> {
         for (state, blocks) in self.layers.iter_mut().zip(blocks) {
+            let Some(state) = state else {
+                continue;
+            };
             let counted = state.take().map_err(ModelError::from)?;
             blocks.par_iter_mut().enumerate().for_each(|(at, block)| {
                 for lane in 0..block.n_neurons() {
@@ -206,10 +218,15 @@ pub(super) fn bytes(model: &Model, kind: MlpKind, options: &StatsOptions, n_rows
     RESERVED + state + model.bytes_of_scores() + n_rows * per_row
 }
 
-/// Runs a batch through the model and waits until it is done.
-pub(super) fn forward_alone(model: &Model, batch: &[BatchWindow]) -> Result<(), ScanError> {
+/// Runs a batch through the first blocks of the model and waits until it is done.
+pub(super) fn forward_alone(
+    model: &Model,
+    batch: &[BatchWindow],
+    n_blocks: usize,
+) -> Result<(), ScanError> {
     let ids: Vec<&[u32]> = batch.iter().map(|window| window.ids.as_slice()).collect();
-    Walk::new(model).visit(&[Entry::Ids(&ids)], &mut Alone)?;
+    let walk = Walk::new(model).stop_after(n_blocks.saturating_sub(1));
+    walk.visit(&[Entry::Ids(&ids)], &mut Alone)?;
     let waited = model.compute().device().synchronize();
     Ok(waited.map_err(ModelError::from)?)
 }
@@ -230,7 +247,7 @@ impl Visitor for Alone {
 /// A batch during a walk.
 struct OnBatch<'a, 'c> {
     gpu: &'a Gpu,
-    layers: &'a mut [LayerState],
+    layers: &'a mut [Option<LayerState>],
     blocks: &'a mut [Vec<Block>],
     batch: &'a mut BatchRows,
     rows: &'a BatchIndex<'a>,
@@ -244,7 +261,9 @@ impl Visitor for OnBatch<'_, '_> {
 
     fn hooks<E: Executor>(&mut self, hooks: LayerHooks<'_, E>) -> Result<Written, ModelError> {
         let layer = hooks.layer();
-        let (state, blocks) = (&mut self.layers[layer], &mut self.blocks[layer]);
+        let (Some(state), blocks) = (&mut self.layers[layer], &mut self.blocks[layer]) else {
+            return hooks.pass();
+        };
         let products = hooks.products()?;
         let [products] = products.as_slice() else {
             return Err(candle_core::Error::msg("a batch is one entry").into());

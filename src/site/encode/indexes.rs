@@ -40,7 +40,7 @@ pub(crate) fn model_index(
         "n_layers": scan.model.n_layers,
         "d_mlp": scan.model.d_mlp,
         "d_model": scan.model.d_model,
-        "n_neurons": u64::from(scan.model.n_layers) * u64::from(scan.model.d_mlp),
+        "n_neurons": scan.n_neurons(),
         "n_parameters": scan.model.n_parameters,
         "corpus": scan.corpus.name,
         "n_documents": scan.corpus.n_documents,

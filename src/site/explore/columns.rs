@@ -64,6 +64,20 @@ impl Columns {
         columns
     }
 
+    /// The columns of so many neurons of which nothing is known.
+    pub(super) fn missing(n: usize) -> Self {
+        Self {
+            numbers: facts().map(|_| vec![steps(None); n]).collect(),
+            ranks: RANKED.map(|_| vec![0; n]).into(),
+            class: vec![0; n],
+            side: vec![0; n],
+            role: vec![0; n],
+            flags: vec![[0; 2]; n],
+            promoted: vec![NO_TOKEN; n],
+            suppressed: vec![NO_TOKEN; n],
+        }
+    }
+
     fn add(&mut self, summary: &Summary, weights: Option<&NeuronWeights>) {
         let first = |tokens: &[(TokenId, f32)]| tokens.first().map_or(NO_TOKEN, |(id, _)| id.0);
         let class = weights.and_then(|of| of.class);

@@ -103,9 +103,12 @@ impl Section for Explore<'_> {
 
     fn finish(self: Box<Self>) -> Result<(), SiteError> {
         let layers = self.layers.into_inner();
-        let layers = layers.unwrap_or_else(PoisonError::into_inner);
+        let mut layers = layers.unwrap_or_else(PoisonError::into_inner);
         let mut columns = Columns::default();
-        layers.into_values().for_each(|next| columns.extend(next));
+        for layer in 0..self.part.model.n_layers {
+            let missing = || Columns::missing(self.part.model.d_mlp as usize);
+            columns.extend(layers.remove(&layer).unwrap_or_else(missing));
+        }
         let of_examples = self.of_examples.into_inner();
         let of_examples = of_examples.unwrap_or_else(PoisonError::into_inner);
         match self.part.packing {
@@ -147,6 +150,9 @@ fn header(
         "n_neurons": part.n_neurons(),
         "columns": columns,
     });
+    if part.scan().policy.layers.is_some() {
+        header["layers_scanned"] = part.scan().layers().into();
+    }
     header[more.0] = more.1;
     header
 }

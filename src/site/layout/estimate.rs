@@ -130,7 +130,7 @@ impl<'a> Estimate<'a> {
             Ok((bytes.sum::<usize>(), neurons.iter().any(has_hooks)))
         })?;
         let record = mean(found.iter().map(|(n, (bytes, _))| (*n, *bytes)));
-        let n_neurons = f64::from(scan.model.n_layers) * f64::from(scan.model.d_mlp);
+        let n_neurons = scan.n_neurons() as f64;
         let n_positions = scan.corpus.n_tokens.unwrap_or_default() as f64;
         let n_tokens = match source.atlas.weights_info() {
             Some(_) => f64::from(scan.model.d_vocab),
@@ -195,9 +195,9 @@ fn looked_at<T: Send>(
     look: impl Fn(&[NeuronData<'_>]) -> Result<T, SiteError> + Sync,
 ) -> Result<Vec<(usize, T)>, SiteError> {
     let atlas = &source.atlas;
-    let n_layers = atlas.manifest().scan.model.n_layers;
-    let step = n_layers.div_ceil(SAMPLE_LAYERS).max(1);
-    let layers: Vec<u32> = (0..n_layers).step_by(step as usize).collect();
+    let layers = atlas.manifest().scan.layers();
+    let step = layers.len().div_ceil(SAMPLE_LAYERS).max(1);
+    let layers: Vec<u32> = layers.into_iter().step_by(step).collect();
     let of_layer = |layer| -> Result<_, SiteError> {
         let summaries = atlas.summaries(layer)?;
         let regions = source.regions(layer);

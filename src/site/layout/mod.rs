@@ -79,7 +79,7 @@ pub(super) fn choose(
         let quality = is_packed.then_some(kept);
         let packing = quality.map(|quality| {
             let bytes = estimate.of_neuron(quality)?;
-            let per_file = per_file(&source.atlas.manifest().scan.model, bytes);
+            let per_file = per_file(&source.atlas.manifest().scan, bytes);
             Packing::new(source, content, options, quality, per_file)
         });
         packings.push(packing.transpose()?);

@@ -161,16 +161,16 @@ impl Section for Packed<'_> {
 
 /// Writes what was said of the neurons of each layer, and the page that shows any of them.
 pub(crate) fn write_said(part: &ModelPart<'_>, packing: &Packing) -> Result<(), SiteError> {
-    let (site, model) = (part.site, part.model);
+    let site = part.site;
     let mut said: BTreeMap<u32, BTreeMap<u32, Documentation<'_>>> = BTreeMap::new();
     for (id, of_neuron) in part.documented() {
         let of_layer = said.entry(id.layer).or_default();
         of_layer.insert(id.neuron, of_neuron);
     }
-    for layer in 0..model.n_layers {
+    for layer in part.scan().layers() {
         let neurons = said.remove(&layer);
         let page = neuron::render_shown(part, layer, &packing.info(), neurons.is_some())?;
-        site.write(&address::shown(&model.name, layer), &page)?;
+        site.write(&address::shown(&part.model.name, layer), &page)?;
         if let Some(neurons) = neurons {
             let schema = "neuroscope/said/v1";
             let said = json(&SaidRecord { schema, neurons })?;

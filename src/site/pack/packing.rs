@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::file::{BuildId, Effort, VERSION};
 use super::text::{TextInfo, TextMap};
+use crate::atlas::Summary;
 use crate::atlas::facts::RANKED;
-use crate::atlas::{ModelInfo, Summary};
 use crate::ids::NeuronId;
 use crate::site::address;
 use crate::site::content::Content;
@@ -22,9 +22,9 @@ const FILE_BYTES: f64 = 96_000.0;
 const MOST_FILES: usize = 7168;
 
 /// How many neurons of so many bytes each one file has.
-pub(crate) fn per_file(model: &ModelInfo, bytes: f64) -> usize {
-    let d_mlp = model.d_mlp as usize;
-    let least = (model.n_layers as usize * d_mlp).div_ceil(MOST_FILES);
+pub(crate) fn per_file(scan: &ScanIdentity, bytes: f64) -> usize {
+    let d_mlp = scan.model.d_mlp as usize;
+    let least = (scan.n_neurons() as usize).div_ceil(MOST_FILES);
     let fit = (FILE_BYTES / bytes.max(1.0)) as usize;
     fit.max(least).min(d_mlp).max(1)
 }
@@ -137,7 +137,7 @@ fn pages(
         pages.extend(own.map(|(_, id)| *id));
     }
     if which.top > 0 {
-        for layer in 0..source.atlas.manifest().scan.model.n_layers {
+        for layer in source.atlas.manifest().scan.layers() {
             let summaries = source.atlas.summaries(layer)?;
             let rank = |of: &Summary| of.ranks(RANKED[0]).in_model;
             let first = summaries

@@ -12,7 +12,8 @@ use crate::site::error::SiteError;
 use crate::site::text::format::{count, percent, round};
 use crate::site::text::texts::json as json_file;
 
-/// What is counted of a layer.
+/// What is counted of a layer; nothing of one that was not scanned.
+#[derive(Default)]
 pub(crate) struct LayerFigures {
     n: usize,
     /// Typical and atypical neurons of each class.
@@ -332,7 +333,7 @@ fn each_layer(
     layers: &[LayerFigures],
     rows: impl Fn(usize, &LayerFigures) -> Vec<Vec<serde_json::Value>>,
 ) -> Vec<Vec<serde_json::Value>> {
-    let layers = layers.iter().enumerate();
+    let layers = layers.iter().enumerate().filter(|(_, of)| of.n > 0);
     layers.flat_map(|(layer, of)| rows(layer, of)).collect()
 }
 

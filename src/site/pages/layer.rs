@@ -119,6 +119,35 @@ impl Section for LayerPages<'_> {
     }
 }
 
+/// A layer that was not scanned.
+#[derive(Serialize)]
+struct UnscannedView {
+    #[serde(flatten)]
+    common: Common,
+    layer: u32,
+    previous: Option<u32>,
+    next: Option<u32>,
+    scanned: Vec<u32>,
+}
+
+/// Writes the pages of the layers that were not scanned, which say so.
+pub(crate) fn write_unscanned(part: &ModelPart<'_>) -> Result<(), SiteError> {
+    let (site, model, scanned) = (part.site, part.model, part.scan().layers());
+    for layer in (0..model.n_layers).filter(|layer| !scanned.contains(layer)) {
+        let page = address::layer(&model.name, layer);
+        let title = format!("{} · layer {layer}", model.name);
+        let view = UnscannedView {
+            common: site.unlisted(&page, title, String::new()),
+            layer,
+            previous: layer.checked_sub(1),
+            next: (layer + 1 < model.n_layers).then_some(layer + 1),
+            scanned: scanned.clone(),
+        };
+        site.page(&page, "unscanned.html", Some(model), &view)?;
+    }
+    Ok(())
+}
+
 /// The pages with the lines of a packed layer.
 fn lists(part: &ModelPart<'_>, data: &LayerData<'_>) -> Vec<ListLink> {
     if part.packing.is_none() {

@@ -77,10 +77,13 @@ pub(crate) fn write(
 ) -> Result<(), SiteError> {
     let (site, model) = (part.site, part.model);
     let name = &model.name;
-    let (plots, spreads): (Vec<_>, Vec<_>) = drawings
-        .into_iter()
-        .map(|drawing| (drawing.plot, drawing.spread))
-        .unzip();
+    let (mut plots, mut spreads) = (Vec::new(), Vec::new());
+    for (of, drawing) in data.layers.iter().zip(drawings) {
+        // the layers before that were not scanned
+        spreads.resize_with(of.layer as usize, LayerSpread::default);
+        spreads.push(drawing.spread);
+        plots.push(drawing.plot);
+    }
     let mut tables = Tables::default();
     let spread = spread::figures(&spreads, &mut tables)?;
     let figures = weight_figures(figures, &mut tables)?;

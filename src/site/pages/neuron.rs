@@ -162,7 +162,8 @@ fn before(part: &ModelPart<'_>, NeuronId { layer, neuron }: NeuronId) -> Option<
         Some(neuron) => Some(part.neuron_link(NeuronId { layer, neuron })),
         None => {
             let neuron = part.model.d_mlp - 1;
-            let layer = layer.checked_sub(1)?;
+            let mut layers = part.scan().layers().into_iter().rev();
+            let layer = layers.find(|other| *other < layer)?;
             Some(part.link_to_other_layer(NeuronId { layer, neuron }))
         }
     }
@@ -175,10 +176,11 @@ fn after(part: &ModelPart<'_>, NeuronId { layer, neuron }: NeuronId) -> Option<S
             let neuron = neuron + 1;
             Some(part.neuron_link(NeuronId { layer, neuron }))
         }
-        false => (layer + 1 < part.model.n_layers).then(|| {
-            let (layer, neuron) = (layer + 1, 0);
-            part.link_to_other_layer(NeuronId { layer, neuron })
-        }),
+        false => {
+            let layers = part.scan().layers();
+            let layer = layers.into_iter().find(|other| *other > layer)?;
+            Some(part.link_to_other_layer(NeuronId { layer, neuron: 0 }))
+        }
     }
 }
 

@@ -25,7 +25,8 @@ static SHOWN: [(&Fact, &str, &str); 2] = [
 ];
 const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 
-/// Quantiles of a layer's neurons.
+/// Quantiles of a layer's neurons; nothing of a layer that was not scanned.
+#[derive(Default)]
 pub(crate) struct LayerSpread([Option<Spread>; SHOWN.len()]);
 
 impl LayerSpread {

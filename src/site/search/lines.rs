@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::shard::ScanIdentity;
 use crate::site::data::NeuronData;
 use crate::site::error::SiteError;
 use crate::site::excerpts::around_peak;
@@ -25,6 +26,7 @@ const SCHEMA: &str = "neuroscope/lines/v1";
 /// Writes the lines of a model's neurons, each file with the last of its own.
 pub(crate) struct Lines<'a> {
     part: ModelPart<'a>,
+    scan: &'a ScanIdentity,
     open: OpenFiles,
 }
 
@@ -33,6 +35,7 @@ impl<'a> Lines<'a> {
         Self {
             part,
             open: OpenFiles::new(part.n_neurons(), lines_per_file(&part)),
+            scan: part.scan(),
         }
     }
 }
@@ -47,7 +50,9 @@ impl Section for Lines<'_> {
             let automatic = data.neuron.summary.line();
             line(row.example.value, [before, at, after], [said, automatic])
         });
-        match self.open.put(data.flat as usize, line) {
+        let d_mlp = self.scan.model.d_mlp as usize;
+        let is_scanned = |flat: usize| self.scan.layer_index((flat / d_mlp) as u32).is_some();
+        match self.open.put(data.flat as usize, line, is_scanned) {
             Some((file, json)) => self.part.write_json(&file, json.as_bytes()),
             None => Ok(()),
         }
@@ -78,12 +83,20 @@ impl OpenFiles {
         }
     }
 
-    /// Takes a neuron's line. The name and the text of its file, if that was the last of it.
-    fn put(&self, flat: usize, line: String) -> Option<(String, String)> {
+    /// Takes a neuron's line. The name and the text of its file, if that was the last of it; those that are not to come have none.
+    fn put(
+        &self,
+        flat: usize,
+        line: String,
+        comes: impl Fn(usize) -> bool,
+    ) -> Option<(String, String)> {
         let first = flat / self.per_file * self.per_file;
         let n = self.per_file.min(self.n_neurons - first);
         let mut open = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = open.entry(first).or_insert_with(|| vec![None; n]);
+        let lines = open.entry(first).or_insert_with(|| {
+            let none = |flat| (!comes(flat)).then(|| "null".to_owned());
+            (first..first + n).map(none).collect()
+        });
         lines[flat - first] = Some(line);
         if lines.iter().any(Option::is_none) {
             return None;
@@ -124,11 +137,19 @@ mod tests {
     #[test]
     fn a_file_is_done_with_its_last_neuron() {
         let lines = OpenFiles::new(130, PER_FILE);
-        assert_eq!(lines.put(129, "null".into()), None);
-        let (name, json) = lines.put(128, "[1]".into()).unwrap();
+        assert_eq!(lines.put(129, "null".into(), |_| true), None);
+        let (name, json) = lines.put(128, "[1]".into(), |_| true).unwrap();
         assert_eq!(name, "lines/0000128.json");
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["lines"], serde_json::json!([[1], null]));
+        // a layer that was not scanned ends in the file
+        let (_, json) = lines.put(96, "[2]".into(), |flat| flat < 97).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            json["lines"].as_array().unwrap()[..2],
+            [serde_json::json!([2]), serde_json::Value::Null]
+        );
+        assert_eq!(json["lines"].as_array().unwrap().len(), 32);
     }
 
     #[test]

@@ -5,11 +5,16 @@
 export const here = () => document.body.dataset;
 
 let models; // parsed once
-/** The site `{models, root, current}`: models by name, each `[layers, neurons per layer, whether its weights are known, whether it has documents, whether it is packed]`, of which what is left out at the end is `true`, and then `false`; `current` is that of the page. */
+/** The site `{models, root, current}`: models by name, each `[layers, neurons per layer, whether its weights are known, whether it has documents, whether it is packed, the layers that were scanned]`, of which what is left out at the end is `true`, then `false`, and then all; `current` is that of the page. */
 export function siteHere() {
   const { root, model: current } = here();
   models ??= JSON.parse(document.getElementById("models").textContent);
   return { models, root, current };
+}
+
+/** The layers of a model that were scanned, in order. */
+export function scannedLayers([n_layers, , , , , scanned]) {
+  return scanned ?? Array.from({ length: n_layers }, (_, layer) => layer);
 }
 
 /** A model's folder, which most addresses begin with. */

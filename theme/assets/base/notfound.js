@@ -1,6 +1,6 @@
 // The page in place of one that is not there: where that would be of a packed neuron, it shows the neuron, at its address.
 
-import { folderOf, isPacked, shownPage, siteHere } from "./address.js";
+import { folderOf, isPacked, scannedLayers, shownPage, siteHere } from "./address.js";
 import { answer } from "./loading.js";
 
 /** The packed neuron that an address is of, if it is of one. */
@@ -8,7 +8,7 @@ function neuronAt({ models, root }) {
   const own = new URL(root, location.href).pathname;
   const [, name, layer] = /^([^/]+)\/(\d+)\/\d+(?:\.html)?$/.exec(location.pathname.slice(own.length)) ?? [];
   const model = name && decodeURIComponent(name);
-  if (!Object.hasOwn(models, model ?? "") || Number(layer) >= models[model][0]) return undefined;
+  if (!Object.hasOwn(models, model ?? "") || !scannedLayers(models[model]).includes(Number(layer))) return undefined;
   const folder = folderOf(root, model);
   return isPacked(folder) ? shownPage(folder, layer) : undefined;
 }

@@ -192,12 +192,19 @@ function narrow(keep, codes, accepted, from, until) {
   for (let i = from; i < until; i++) keep[i] &= accepted[codes[i]];
 }
 
+/** Keeps no neuron of a layer that was not scanned. */
+function leaveUnscanned(keep, { layers_scanned, n_layers, d_mlp }) {
+  if (!layers_scanned) return;
+  for (let layer = 0; layer < n_layers; layer++) if (!layers_scanned.includes(layer)) keep.fill(0, layer * d_mlp, (layer + 1) * d_mlp);
+}
+
 /** For each neuron, whether a query keeps it: 1 or 0. `ranks` are those of the query's order. */
 export function kept(table, query, ranks) {
   const { byName, n_neurons } = table;
   const keep = new Uint8Array(n_neurons);
   const [from, until] = flatRange(table, query.ranges.layer);
   keep.fill(1, from, until);
+  leaveUnscanned(keep, table);
   const by = (column, accepted, asked) => isLoaded(column) && narrow(keep, column.codes, accepted(column, asked), from, until);
   for (const [name, range] of Object.entries(query.ranges)) by(byName.get(name), acceptedNumbers, range);
   for (const [name, names] of Object.entries(query.categories)) by(byName.get(name), acceptedCategories, names);

@@ -1,6 +1,6 @@
 // The page that shows any neuron of a layer of a packed model: which one the address says.
 
-import { FILES, here, layerPage, neuronPage } from "../base/address.js";
+import { FILES, here, layerPage, neuronPage, placeOf, scannedLayers } from "../base/address.js";
 import { element } from "../base/dom.js";
 import { reader } from "../base/loading.js";
 import { beginning, folder, place, shape } from "./begin.js";
@@ -18,12 +18,13 @@ function name({ layer, neuron }) {
 
 /** Makes the ways to the neurons before and after it. */
 function step({ layer, neuron }) {
-  const [n_layers, d_mlp] = shape;
-  const flat = layer * d_mlp + neuron;
+  const [, d_mlp] = shape;
+  const layers = scannedLayers(shape);
+  const flat = layers.indexOf(layer) * d_mlp + neuron; // among those that were scanned
   const steps = [["prev", flat - 1, "← Previous"], ["next", flat + 1, "Next →"]];
   const nodes = steps.map(([rel, to, text]) => {
-    const isThere = to >= 0 && to < n_layers * d_mlp;
-    return isThere ? element("a", { rel, href: neuronPage(folder, Math.floor(to / d_mlp), to % d_mlp) }, text) : element("span", {}, text);
+    const [at, other] = placeOf(to, d_mlp);
+    return at in layers ? element("a", { rel, href: neuronPage(folder, layers[at], other) }, text) : element("span", {}, text);
   });
   const row = document.querySelector("nav.steps");
   row.firstElementChild.replaceWith(nodes[0]);

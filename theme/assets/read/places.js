@@ -1,6 +1,6 @@
 // What a text names: a neuron, a layer, a model. A `site` is as base/address.js has it.
 
-import { folderOf, layerPage, modelPage, neuronPage } from "../base/address.js";
+import { folderOf, layerPage, modelPage, neuronPage, scannedLayers } from "../base/address.js";
 
 const NEURON = /^\s*(?:(\S+?)([\s/:]+))?[lL]?(\d+)\s*[./,nN\s]\s*[nN]?(\d+)\s*$/;
 const LAYER = /^\s*(?:(\S+?)[\s/:]+)?layer\s*(\d+)\s*$/i;
@@ -23,6 +23,7 @@ export function faultOf(site, { model, layer, neuron }) {
   if (!has(site, model)) return `there is no model ${model}`;
   const [layers, neurons] = site.models[model];
   if (layer >= layers) return `${model} has layers 0 to ${layers - 1}`;
+  if (!scannedLayers(site.models[model]).includes(layer)) return `layer ${layer} of ${model} was not scanned`;
   return neuron >= neurons ? `layers of ${model} have neurons 0 to ${neurons - 1}` : undefined;
 }
 
