@@ -8,7 +8,7 @@ use super::build::lock;
 use super::error::AtlasError;
 use super::line::LineWriter;
 use super::neurons::{self, LayerSummaries, NEURONS_FILE, Rules, Summary};
-use super::read::Atlas;
+use super::read::{Atlas, OfAllLayers};
 use super::sides::{Orientation, Peak, Side, is_start, orientation};
 use super::weights::{self, AnalysisOptions, NeuronWeights, PeakIndex, TOKENS_FILE, layer_file};
 use crate::files::ModelHashes;
@@ -83,8 +83,15 @@ pub fn analyze(
     };
     let (orientations, peaks) = sides_and_peaks(&old, model)?;
     let checkpoint = model.checkpoint;
-    let (info, mut tokens) =
-        weights::weights(&config, checkpoint, options, &orientations, progress, each)?;
+    let (info, mut tokens) = weights::weights(
+        &config,
+        checkpoint,
+        &scan.layers(),
+        options,
+        &orientations,
+        progress,
+        each,
+    )?;
     *tokens.peaks() = peaks;
     tokens.write(&folder.path().join(TOKENS_FILE), model.vocabulary)?;
     folder.write_json(WEIGHTS_FILE, &info)?;

@@ -5,8 +5,8 @@ use std::vec;
 
 use crate::ids::{NeuronId, TokenId};
 use crate::shard::{
-    AtlasManifest, ExampleRow, LayerReader, Policy, WEIGHTS_FILE, read_manifest, require_files,
-    verify_files,
+    AtlasManifest, ExampleRow, LayerReader, Policy, ScanIdentity, WEIGHTS_FILE, read_manifest,
+    require_files, verify_files,
 };
 use crate::stats::neuron::NeuronStats;
 use crate::tokens::Windowing;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use twox_hash::XxHash3_128;
 
+use crate::atlas::ScanIdentity;
 use crate::ids::NeuronId;
 
 use super::address;

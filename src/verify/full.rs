@@ -259,8 +259,15 @@ impl FullCheck<'_> {
         };
         let orientations = self.atlas.orientations()?;
         let (config, options) = (self.config, &info.options);
-        let (expected, index) =
-            weights(config, &checkpoint, options, &orientations, &|_| true, each)?;
+        let (expected, index) = weights(
+            config,
+            &checkpoint,
+            &self.atlas.manifest().scan.layers(),
+            options,
+            &orientations,
+            &|_| true,
+            each,
+        )?;
         if !exact || n_different * 2 > self.n_neurons() {
             findings.append(roughly);
             return Ok(());

@@ -46,9 +46,11 @@ fn analysis_by(folder: &Path, change: impl Fn(&mut Config), options: &AnalysisOp
     let orientations: Vec<_> = (0..config.n_layers * config.d_mlp)
         .map(orientation)
         .collect();
+    let all = Vec::from_iter(0..config.n_layers as u32);
     let found = weights(
         &config,
         &checkpoint,
+        &all,
         options,
         &orientations,
         &|_| true,
@@ -585,6 +587,7 @@ fn weights_that_are_no_numbers_are_named() {
     let found = weights(
         &config,
         &checkpoint,
+        &[0, 1, 2],
         &AnalysisOptions::default(),
         &[],
         &|_| true,

@@ -1,6 +1,7 @@
 //! Scans: what they store, in parts and batches, interrupted, of any size.
 
 mod interrupted;
+mod layers;
 mod parts;
 mod plan;
 mod prefix;

@@ -9,3 +9,4 @@ mod project;
 mod publish;
 mod records;
 mod serve;
+mod unscanned;

@@ -235,7 +235,7 @@ pub fn check_links(site: &Path, unlisted_pages: &[&str]) {
             unlisted,
             unlisted_pages
                 .iter()
-                .any(|page| name.rsplit('/').next() == Some(page)),
+                .any(|page| format!("/{name}").ends_with(&format!("/{page}"))),
             "{name}"
         );
         assert!(

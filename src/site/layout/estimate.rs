@@ -15,7 +15,7 @@ use crate::site::text::texts::TokenTexts;
 
 /// Neurons of a layer that are looked at, and layers of which they are.
 const SAMPLE: usize = 40;
-const SAMPLE_LAYERS: u32 = 6;
+const SAMPLE_LAYERS: usize = 6;
 
 // How large things were, by measurement, in sites of SmolLM2 and of OLMo-7B's shape (docs/performance.md)
 

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::file::{BuildId, Effort, VERSION};
 use super::text::{TextInfo, TextMap};
-use crate::atlas::Summary;
 use crate::atlas::facts::RANKED;
+use crate::atlas::{ScanIdentity, Summary};
 use crate::ids::NeuronId;
 use crate::site::address;
 use crate::site::content::Content;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::shard::ScanIdentity;
+use crate::atlas::ScanIdentity;
 use crate::site::data::NeuronData;
 use crate::site::error::SiteError;
 use crate::site::excerpts::around_peak;
