@@ -1,13 +1,26 @@
 //! Parquet files that were damaged, or made to fill the memory: an error or documents, never a panic.
 
-use std::fs;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
 
+use arrow_array::types::Int32Type;
+use arrow_array::{
+    ArrayRef, DictionaryArray, Int32Array, ListArray, RecordBatch, StringArray, StructArray,
+    new_null_array,
+};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field, Fields};
 use neuroscope::corpus::{Corpus, CorpusOptions, Source};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use serde_json::json;
 
 use super::{error, expected, fixtures, options};
 
 /// Reads what can be read; only so much memory is there that no claim may be believed.
-fn try_to_read(path: &std::path::Path, named: &serde_json::Value) {
+fn try_to_read(path: &Path, named: &serde_json::Value) {
     for skip_invalid in [false, true] {
         let mut options = options(named.clone());
         options.skip_invalid = skip_invalid;
@@ -79,4 +92,51 @@ fn claims_are_not_believed() {
     fs::write(&path, nested(3)).unwrap();
     let said = error(&path, CorpusOptions::default());
     assert!(said.contains("no column `text`"), "{said}");
+
+    // a page that becomes thousands of times as long
+    let text: ArrayRef = Arc::new(StringArray::from(vec!["a".repeat(64 << 20)]));
+    write(&path, "text", text);
+    let said = error(&path, CorpusOptions::default());
+    assert!(said.contains("claims to hold"), "{said}");
+    // one row with millions of messages that are null
+    let n = 6 << 20;
+    let fields = Fields::from(vec![Field::new("role", DataType::Utf8, true)]);
+    let element = Arc::new(Field::new("element", DataType::Struct(fields), true));
+    let values = new_null_array(element.data_type(), n);
+    assert!(values.as_any().is::<StructArray>());
+    let offsets = OffsetBuffer::from_lengths([n]);
+    let messages = ListArray::new(element, offsets, values, None);
+    write(&path, "messages", Arc::new(messages));
+    let said = error(&path, options(json!({"messages_field": "messages"})));
+    assert!(said.contains("values in 1 rows"), "{said}");
+}
+
+fn write(path: &Path, column: &str, values: ArrayRef) {
+    let batch = RecordBatch::try_from_iter([(column, values)]).unwrap();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .build();
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+/// A text of a dictionary is in memory once, however often it is repeated: these would be 100 GB.
+#[test]
+fn a_text_that_is_repeated_takes_no_more_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.parquet");
+    let keys = Int32Array::from(vec![0; 100_000]);
+    let text = "one long text ".repeat(75_000);
+    let values = Arc::new(StringArray::from(vec![text.clone()]));
+    write(
+        &path,
+        "text",
+        Arc::new(DictionaryArray::<Int32Type>::new(keys, values)),
+    );
+    let corpus = Corpus::open(&[Source::Path(path)], CorpusOptions::default()).unwrap();
+    for document in corpus.take(30) {
+        assert!(document.unwrap().content.text() == Some(&text));
+    }
 }

@@ -47,6 +47,10 @@ fn what_is_piped_in_is_kept() {
         (&made["inputs"][0]["name"], &made["inputs"][0]["bytes"]),
         (&json!("-"), &json!(lines.len()))
     );
+    // a store of an older version lacks the options that it did not know
+    let mut old = made.clone();
+    old["options"] = json!({"text_field": "text", "skip_invalid": false});
+    fs::write(&manifest, old.to_string()).unwrap();
     // without input, and with the same again, it stays; nothing is left beside it
     let time = || fs::metadata(&manifest).unwrap().modified().unwrap();
     let before = time();

@@ -245,3 +245,35 @@ fn is_as_long(packed: impl Read, codec: Compression, most: u64) -> io::Result<bo
 fn bad(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use parquet::basic::{BrotliLevel, GzipLevel};
+    use std::io::Write;
+
+    #[test]
+    fn a_page_is_not_longer_than_it_claims() {
+        let zeros = vec![0; 1 << 20];
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&zeros).unwrap();
+        let mut brotli = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 20);
+        brotli.write_all(&zeros).unwrap();
+        let packed = [
+            (
+                Compression::GZIP(GzipLevel::default()),
+                gzip.finish().unwrap(),
+            ),
+            (
+                Compression::BROTLI(BrotliLevel::default()),
+                brotli.into_inner(),
+            ),
+        ];
+        for (codec, bytes) in packed {
+            assert!(bytes.len() < 4096);
+            assert!(is_as_long(&bytes[..], codec, 1 << 20).unwrap());
+            assert!(!is_as_long(&bytes[..], codec, (1 << 20) - 1).unwrap());
+        }
+    }
+}
