@@ -266,8 +266,8 @@ fn folders_are_read_with_links_and_any_case_and_say_what_is_left_out() {
         ("deep/c.Ndjson", line),
         ("c.json", line),
         ("d.jsonl.xz", "xz"),
-        ("deep/e.md", "# the text"),
-        ("f.MD", "# the text"),
+        ("deep/e.rst", "the text"),
+        ("f.RST", "the text"),
         ("LICENSE", "do as you like"),
     ] {
         fs::write(corpus.join(name), text).unwrap();
@@ -295,19 +295,19 @@ fn folders_are_read_with_links_and_any_case_and_say_what_is_left_out() {
             "link.jsonl:1"
         ]
     );
-    let expected = "left out of the corpus: 2 .md, 1 .json, 1 .jsonl.xz, 1 broken link, 1 file that was read already, 1 link in a loop, 1 without ending";
+    let expected = "left out of the corpus: 2 .rst, 1 .json, 1 .jsonl.xz, 1 broken link, 1 file that was read already, 1 link in a loop, 1 without ending";
     assert!(said.stderr.contains(expected), "{}", said.stderr);
-    assert_eq!(manifest(project)["left_out"][".md"], 2);
+    assert_eq!(manifest(project)["left_out"][".rst"], 2);
     // a store that is there already says so as well
     let said = succeed(&mut command);
     assert!(said.stderr.contains(expected), "{}", said.stderr);
 
     let other = project.join("other");
     fs::create_dir(&other).unwrap();
-    fs::write(other.join("a.csv"), "x").unwrap();
+    fs::write(other.join("a.xml"), "x").unwrap();
     fail(
         &mut tokenize(project, &other),
-        &["it holds no .jsonl or .txt file, but 1 .csv"],
+        &["it holds no .jsonl, .parquet, .csv, .tsv, .txt or .md file, but 1 .xml"],
     );
 }
 
@@ -515,7 +515,7 @@ fn corpora_that_cannot_be_read() {
     );
     fail(
         &mut tokenize("e.pdf", b"x", &[]),
-        &["e.pdf` is neither .jsonl nor .txt"],
+        &["e.pdf` is not .jsonl, .json, .parquet"],
     );
     fail(
         &mut tokenize("f.jsonl.zst", b"not zstd at all", &[]),

@@ -17,12 +17,12 @@ const BUCKETS: usize = 512;
 const BLOCK_BYTES: usize = 1 << 16;
 
 /// The documents that the options of a corpus draw, in the order that they ask for.
-pub struct Documents {
+pub struct Selection {
     corpus: Corpus,
     shuffled: Option<Shuffled>,
 }
 
-impl Documents {
+impl Selection {
     /// Reads the whole corpus if it is to be shuffled, keeping it in a temporary file in `folder`; `go_on` is asked now and then
     /// whether to. Returns nothing if it says no.
     pub fn new(
@@ -56,7 +56,7 @@ impl Documents {
     }
 }
 
-impl Iterator for Documents {
+impl Iterator for Selection {
     type Item = Result<Document, CorpusError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -221,6 +221,7 @@ impl Iterator for Shuffled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::Content;
 
     #[test]
     fn documents_come_in_the_order_of_their_places() {
@@ -235,9 +236,10 @@ mod tests {
             let place = if n % 7 == 0 { 5 } else { place };
             let text = format!("{n} ").repeat(n as usize % 400);
             let document = Document {
-                text,
+                content: Content::Text(text),
+                source: String::new(),
+                license: String::new(),
                 id: n.to_string(),
-                ..Document::default()
             };
             shuffler.push(place, &document).unwrap();
             expected.push((place, n, document));

@@ -64,12 +64,12 @@ const SHUFFLE: u64 = 1;
 
 /// A hash of a document: the same wherever it stands.
 fn key(purpose: u64, seed: u64, document: &Document) -> u64 {
-    let text = document.text.as_bytes();
+    let content = document.content.bytes();
     let [source, license, id] =
         [&document.source, &document.license, &document.id].map(|field| field.as_bytes());
     let mut hash = XxHash3_128::with_seed(seed);
     hash.write(&purpose.to_le_bytes());
-    for field in [text, source, license, id] {
+    for field in [&*content, source, license, id] {
         hash.write(&(field.len() as u64).to_le_bytes());
         hash.write(field);
     }
@@ -223,10 +223,11 @@ impl Display for Share {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::corpus::Content;
 
     fn document(n: usize) -> Document {
         Document {
-            text: format!("text {n}"),
+            content: Content::Text(format!("text {n}")),
             source: String::new(),
             license: String::new(),
             id: n.to_string(),

@@ -41,11 +41,19 @@ fn corpora() {
     let plain = lines();
     let zst = zstd::encode_all(&plain[..], 3).unwrap();
     let gz = gzip(&plain);
+    let csv = b"id,text\n1,\"a text\nof two lines\"\n2,another\n".repeat(20);
+    let parquet = fs::read(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/corpus/row_groups.parquet"
+    ));
+    let parquet = parquet.unwrap();
     for (name, seed) in [
         ("a.jsonl", &plain),
         ("a.txt", &plain),
         ("a.jsonl.zst", &zst),
         ("a.jsonl.gz", &gz),
+        ("a.csv", &csv),
+        ("a.parquet", &parquet),
     ] {
         let path = dir.path().join(name);
         let attack = Attack {
