@@ -4,10 +4,12 @@ mod folder;
 mod line;
 mod open;
 mod read;
+mod remote;
 
 pub use folder::LeftOut;
-pub use open::{LFS_HINT, is_lfs_pointer};
+pub use open::{LFS_HINT, is_lfs_pointer, is_read};
 pub use read::{Corpus, CorpusOptions, MOST_DOCUMENT, Source};
+pub use remote::{RemoteError, RemoteFile};
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -102,6 +104,9 @@ pub enum CorpusError {
         /// The most bytes.
         most: u64,
     },
+    /// A file that is elsewhere cannot be had.
+    #[error("{0}")]
+    Remote(RemoteError),
     /// No document was found.
     #[error("no text in {0}")]
     Empty(String),
@@ -156,5 +161,12 @@ impl Hint for CorpusError {
             _ => None,
         };
         hint.map(Cow::from)
+    }
+
+    fn inner(&self) -> Option<&dyn Hint> {
+        match self {
+            Self::Remote(error) => Some(error.as_ref()),
+            _ => None,
+        }
     }
 }

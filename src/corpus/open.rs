@@ -45,6 +45,11 @@ pub(super) fn kind(path: &Path) -> Option<Kind> {
     }
 }
 
+/// Whether files of this name are read.
+pub fn is_read(path: &Path) -> bool {
+    kind(path).is_some()
+}
+
 /// Opens a file, and fails if it is not text in UTF-8. A byte-order mark is passed over.
 pub(super) fn open(source: Source) -> Result<(PathBuf, Reader), CorpusError> {
     let (path, raw): (PathBuf, Reader) = match source {
@@ -53,6 +58,13 @@ pub(super) fn open(source: Source) -> Result<(PathBuf, Reader), CorpusError> {
             Err(source) => return Err(CorpusError::Io { path, source }),
         },
         Source::Embedded(name, bytes) => (PathBuf::from(name), Box::new(bytes)),
+        Source::Remote(file) => {
+            let path = file.fetch().map_err(CorpusError::Remote)?;
+            match File::open(&path) {
+                Ok(opened) => (PathBuf::from(file.name()), Box::new(opened)),
+                Err(source) => return Err(CorpusError::Io { path, source }),
+            }
+        }
     };
     let (head, raw) = match peek(raw) {
         Ok(peeked) => peeked,

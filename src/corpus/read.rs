@@ -3,7 +3,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use crate::mark;
 
 use super::folder::{FILE_AGAIN, LeftOut, files_in};
 use super::open::{Kind, Reader, kind, open};
-use super::{CorpusError, Document, line};
+use super::{CorpusError, Document, RemoteFile, line};
 
 /// The longest document, and the longest line of JSON, in bytes.
 pub const MOST_DOCUMENT: u64 = 256 << 20;
@@ -45,6 +46,8 @@ pub enum Source {
     Path(PathBuf),
     /// A file that is part of the program: its name, with endings, and its bytes.
     Embedded(&'static str, &'static [u8]),
+    /// A file that is fetched when the corpus comes to it.
+    Remote(Arc<dyn RemoteFile>),
 }
 
 /// The documents of some sources: in the order given, folders sorted by path.
@@ -52,6 +55,8 @@ pub struct Corpus {
     options: CorpusOptions,
     waiting: VecDeque<Source>,
     open: Option<Lines>,
+    /// The file that is open, if it was fetched.
+    fetched: Option<Arc<dyn RemoteFile>>,
     skipped: u64,
     left_out: LeftOut,
     /// The longest document and line.
@@ -86,10 +91,19 @@ impl Corpus {
                     }
                 }
                 Source::Embedded(..) => waiting.push_back(source.clone()),
+                Source::Remote(file) => {
+                    let name = PathBuf::from(file.name());
+                    kind(&name).ok_or_else(|| CorpusError::UnknownKind(name.clone()))?;
+                    match places.insert(name) {
+                        true => waiting.push_back(source.clone()),
+                        false => left_out.add(FILE_AGAIN),
+                    }
+                }
             }
         }
-        // a file that is not text is found before those in front of it are read
-        for source in &waiting {
+        // a file that is not text is found before those in front of it are read, unless it would have to be fetched
+        let is_here = |source: &&Source| !matches!(source, Source::Remote(_));
+        for source in waiting.iter().filter(is_here) {
             match open(source.clone()) {
                 Err(error @ CorpusError::LfsPointer(_)) => return Err(error),
                 Err(error @ (CorpusError::Encoding { .. } | CorpusError::NotText { .. }))
@@ -104,6 +118,7 @@ impl Corpus {
             options,
             waiting,
             open: None,
+            fetched: None,
             skipped: 0,
             left_out,
             most: MOST_DOCUMENT,
@@ -125,6 +140,21 @@ impl Corpus {
         &self.left_out
     }
 
+    /// A document with what its file says, where it does not say it itself.
+    fn completed(&self, mut document: Document) -> Document {
+        let Some(file) = &self.fetched else {
+            return document;
+        };
+        let name = Path::new(file.name()).file_name().unwrap_or_default();
+        if document.source == name.to_string_lossy() {
+            document.source = file.source().to_owned();
+        }
+        if document.license.is_empty() {
+            document.license = file.license().to_owned();
+        }
+        document
+    }
+
     fn read_next(&mut self) -> Option<Result<Document, CorpusError>> {
         loop {
             if let Some(lines) = &mut self.open {
@@ -133,7 +163,12 @@ impl Corpus {
                     None => self.open = None,
                 }
             }
-            let (path, reader) = match open(self.waiting.pop_front()?) {
+            let source = self.waiting.pop_front()?;
+            self.fetched = match &source {
+                Source::Remote(file) => Some(file.clone()),
+                _ => None,
+            };
+            let (path, reader) = match open(source) {
                 Ok(opened) => opened,
                 Err(error) => return Some(Err(error)),
             };
@@ -165,7 +200,7 @@ impl Iterator for Corpus {
                     (self.open, self.waiting) = (None, VecDeque::new());
                     return Some(Err(error));
                 }
-                document => return Some(document),
+                Ok(document) => return Some(Ok(self.completed(document))),
             }
         }
     }

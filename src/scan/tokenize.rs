@@ -15,8 +15,8 @@ use crate::corpus::{Corpus, CorpusError, CorpusOptions, Document, Source};
 use crate::files::{hash_file, hex};
 use crate::ids::TokenId;
 use crate::shard::{
-    AtlasManifest, CorpusInfo, CorpusManifest, FileEntry, Folder, Lock, MANIFEST, Manifest,
-    PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, read_manifest,
+    AtlasManifest, CorpusInfo, CorpusManifest, DataSetInfo, FileEntry, Folder, Lock, MANIFEST,
+    Manifest, PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, read_manifest,
     verify_files,
 };
 use crate::tokens::Tokenizer;
@@ -33,6 +33,8 @@ const CHUNK_BYTES: usize = 4 << 20;
 pub struct CorpusSetup<'a> {
     /// Name that the corpus is to have.
     pub name: &'a str,
+    /// The data sets of the Hub that it is of, besides other files.
+    pub data_sets: &'a [DataSetInfo],
     /// How its files are read.
     pub options: &'a CorpusOptions,
     /// The tokenizer.
@@ -70,8 +72,17 @@ pub fn tokenize(
         let mut pairs = known.inputs.iter().zip(&inputs);
         known.inputs.len() == inputs.len() && pairs.all(|(a, b)| is_same_file(a, b))
     };
+    // documents are called by their data set where they do not say where they come from
+    let same_data_sets = |known: &CorpusManifest| {
+        let known = &known.corpus.data_sets;
+        let mut pairs = known.iter().zip(setup.data_sets);
+        known.len() == setup.data_sets.len() && pairs.all(|(a, b)| a.is_same_split(b))
+    };
     let same = |known: &CorpusManifest| {
-        same_inputs(known) && known.options == options && known.tokenizer_sha256 == tokenizer_sha256
+        same_inputs(known)
+            && same_data_sets(known)
+            && known.options == options
+            && known.tokenizer_sha256 == tokenizer_sha256
     };
     let there = || match read_manifest::<CorpusManifest>(target) {
         Ok(known) if same(&known) && verify_files(target, &known.files).is_ok() => Some(known),
@@ -122,6 +133,7 @@ pub fn tokenize(
         neuroscope: env!("CARGO_PKG_VERSION").into(),
         corpus: CorpusInfo {
             name: setup.name.into(),
+            data_sets: setup.data_sets.to_vec(),
             ..Default::default()
         },
         tokenizer_sha256: tokenizer_sha256.clone(),
@@ -218,6 +230,11 @@ fn input(source: &Source) -> Result<FileEntry, ScanError> {
             name: (*name).into(),
             bytes: bytes.len() as u64,
             sha256: hex(&Sha256::digest(bytes)),
+        }),
+        Source::Remote(file) => Ok(FileEntry {
+            name: file.name().into(),
+            bytes: file.bytes(),
+            sha256: file.sha256().into(),
         }),
     }
 }
