@@ -5,6 +5,7 @@ mod atlas;
 mod cli;
 mod conformance;
 mod docs;
+mod hub;
 mod model;
 mod scan;
 mod site;
