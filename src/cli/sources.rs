@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _};
-use neuroscope::corpus::Source;
+use neuroscope::corpus::{STDIN, Source};
 use neuroscope::load::{Choice, DataSet, DataSetError, LoadError, PREFIX};
 use neuroscope::shard::DataSetInfo;
 
@@ -75,6 +75,7 @@ pub(super) fn open(context: &Context, corpus: &[PathBuf], args: &DataSetArgs) ->
             }
         }
         ([one], _) if one == Path::new("demo") => "demo texts".into(),
+        ([one], _) if one == Path::new(STDIN) => "standard input".into(),
         ([one], _) => one
             .file_name()
             .unwrap_or(one.as_os_str())
@@ -110,6 +111,9 @@ fn source(path: &Path) -> Result<Source> {
     #[cfg(feature = "demo")]
     if path == Path::new("demo") {
         return Ok(neuroscope::demo::CORPUS);
+    }
+    if path == Path::new(STDIN) {
+        return Ok(Source::Stdin);
     }
     // `owner/name`, where nobody has such a file
     let parts: Vec<_> = path.iter().collect();

@@ -23,8 +23,8 @@ pub(super) struct TokenizeArgs {
     /// The model whose tokenizer to use: a folder, a `.gguf` file, a name on the Hugging Face Hub, or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
-    /// Files (.jsonl, .txt, each also .gz or .zst) and folders of them, data sets on the Hugging Face Hub
-    /// (hf:OWNER/NAME, optionally with @REVISION), or `demo`
+    /// Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, data sets on the
+    /// Hugging Face Hub (hf:OWNER/NAME, optionally with @REVISION), `-` for standard input, or `demo`
     #[arg(long, value_name = "PATH", required_unless_present = "show", num_args = 1..)]
     corpus: Vec<PathBuf>,
     /// Only describe the tokenizer: its special and added tokens, its BOS, and the tokens of TEXT
