@@ -281,7 +281,7 @@ fn what_is_not_read_is_taken_from_the_conversion_to_parquet() {
                 .insert(key(revision), conversion.clone());
         }
         let said = succeed(&mut tokenize(&hub, &[&corpus], &[]));
-        let note = "note: the Hub converted only the first part of the data set";
+        let note = "note: the Hub converted only the first part of `train` of the data set";
         assert!(said.stderr.contains(note), "{}", said.stderr);
         assert_eq!(inputs(&hub), ["default/partial-train/0000.parquet"]);
         let info = json!([{"id": name, "revision": commit, "config": "default", "split": "train", "converted": true}]);
@@ -341,7 +341,7 @@ fn files_are_fetched_when_they_are_needed_and_once() {
     succeed(&mut whole);
     assert_eq!(
         hub.state().requests - requests,
-        3,
+        2,
         "the commit, and the first file's address"
     );
 }

@@ -178,7 +178,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) {
         .collect();
     let mut words = request.split(' ');
     let head = words.next() == Some("HEAD");
-    let path = words.next().unwrap().to_owned();
+    let path = words.next().unwrap().replace("%20", " ");
     let mut state = state.lock().unwrap();
     state.requests += 1;
     if state.silences > 0 {

@@ -62,6 +62,8 @@ pub(super) struct Split<'f> {
     pub(super) files: Vec<&'f TreeFile>,
     /// A path or pattern of the card that no file matches.
     pub(super) lacks: Option<String>,
+    /// Whether only a part of it was converted to Parquet.
+    pub(super) is_partial: bool,
 }
 
 /// The splits of a config.
@@ -70,8 +72,17 @@ pub(super) struct Layout<'f> {
     /// Its name; none if the data set has no configs.
     pub(super) config: Option<String>,
     pub(super) splits: Vec<Split<'f>>,
-    /// Whether only a part of the data was converted to Parquet.
-    pub(super) is_partial: bool,
+}
+
+impl<'f> Split<'f> {
+    fn new(name: &str, files: Vec<&'f TreeFile>) -> Self {
+        Self {
+            name: name.to_owned(),
+            files,
+            lacks: None,
+            is_partial: false,
+        }
+    }
 }
 
 /// The folder rules give a data set one config, which `datasets` calls so.
@@ -95,7 +106,6 @@ pub(super) fn own<'f>(
         return Ok(Layout {
             config: None,
             splits: by_names(files, ""),
-            is_partial: false,
         });
     }
     let is_default = |config: &CardConfig| config.is_default || config.name == DEFAULT;
@@ -109,11 +119,7 @@ pub(super) fn own<'f>(
         Some(splits) => splits
             .iter()
             .map(|(name, patterns)| {
-                let mut split = Split {
-                    name: name.clone(),
-                    files: Vec::new(),
-                    lacks: None,
-                };
+                let mut split = Split::new(name, Vec::new());
                 for pattern in patterns {
                     let found = matching(files, folder, pattern);
                     // a path must be there, and of all patterns one
@@ -133,7 +139,6 @@ pub(super) fn own<'f>(
     Ok(Layout {
         config: Some(config.name.clone()),
         splits,
-        is_partial: false,
     })
 }
 
@@ -198,18 +203,13 @@ fn by_names<'f>(files: &'f [TreeFile], folder: &str) -> Vec<Split<'f>> {
             shards.entry(split.to_owned()).or_default().push(file);
         }
     }
-    let split = |name: String, files| Split {
-        name,
-        files,
-        lacks: None,
-    };
     if !shards.is_empty() {
         let known = |name: &str| SPLITS.iter().position(|(known, _)| *known == name);
         let mut splits: Vec<_> = shards.into_iter().collect();
         splits.sort_by_key(|(name, _)| known(name).unwrap_or(SPLITS.len()));
         return splits
             .into_iter()
-            .map(|(name, files)| split(name, files))
+            .map(|(name, files)| Split::new(&name, files))
             .collect();
     }
     let s = SEPARATORS;
@@ -231,7 +231,7 @@ fn by_names<'f>(files: &'f [TreeFile], folder: &str) -> Vec<Split<'f>> {
             for pattern in words.iter().flat_map(|word| rule(word)) {
                 add(&mut found, matching(files, folder, &pattern));
             }
-            split((*name).to_owned(), found)
+            Split::new(name, found)
         });
         let splits = splits.filter(|split| !split.files.is_empty());
         let splits: Vec<_> = splits.collect();
@@ -241,7 +241,7 @@ fn by_names<'f>(files: &'f [TreeFile], folder: &str) -> Vec<Split<'f>> {
     }
     match matching(files, folder, "**") {
         all if all.is_empty() => Vec::new(),
-        all => vec![split(TRAIN.to_owned(), all)],
+        all => vec![Split::new(TRAIN, all)],
     }
 }
 
@@ -283,23 +283,21 @@ pub(super) fn converted<'f>(
     let defaults = names.iter().map(|name| by_card(name)).collect();
     let known = names.iter().map(|name| (*name).to_owned());
     let chosen = choose(id, known.collect(), defaults, config)?;
-    let (mut splits, mut is_partial): (Vec<Split<'f>>, _) = (Vec::new(), false);
+    let mut splits: Vec<Split<'f>> = Vec::new();
     for (split, file) in configs.remove(names[chosen]).unwrap_or_default() {
         let name = split.strip_prefix("partial-").unwrap_or(split);
-        is_partial |= name != split;
+        let is_partial = name != split;
         match splits.iter_mut().find(|split| split.name == name) {
             Some(split) => split.files.push(file),
             None => splits.push(Split {
-                name: name.to_owned(),
-                files: vec![file],
-                lacks: None,
+                is_partial,
+                ..Split::new(name, vec![file])
             }),
         }
     }
     Ok(Layout {
         config: Some(names[chosen].to_owned()),
         splits,
-        is_partial,
     })
 }
 
@@ -529,7 +527,9 @@ mod tests {
             "de/partial-train/0000.parquet",
             "de/partial-train/0001.parquet",
         ];
-        assert!(of(Some("de")).is_partial);
+        let is_partial = |split: &Split<'_>| (split.name.clone(), split.is_partial);
+        let is_partial: Vec<_> = of(Some("de")).splits.iter().map(is_partial).collect();
+        assert_eq!(is_partial, [("train".into(), true), ("test".into(), false)]);
         let (split, paths) = found(of(Some("de")), None).unwrap();
         assert_eq!(
             (split.as_str(), paths),

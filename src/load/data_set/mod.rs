@@ -10,7 +10,7 @@ mod glob;
 mod layout;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::corpus::{RemoteError, RemoteFile, Source, is_read};
@@ -139,20 +139,19 @@ fn fetch(hub: &Hub, snapshot: &Snapshot, file: &str, bytes: u64) -> Result<PathB
 fn explain(hub: &Hub, id: &Id, error: LoadError) -> DataSetError {
     let is_model = || Id::parse(&id.repo).is_some_and(|model| hub.has(&model));
     match error {
-        LoadError::HubMissing { endpoint, .. } => {
-            let main = id.at("main");
-            match id.revision != main.revision && hub.has(&main) {
-                true => DataSetError::NoRevision {
-                    id: id.repo.clone(),
-                    revision: id.revision.clone(),
-                },
-                false => DataSetError::Missing {
-                    endpoint,
-                    id: id.repo.clone(),
-                    is_model: is_model(),
-                },
+        // a file that is in the list is not there
+        error @ LoadError::HubMissing { .. } if hub.has(id) => error.into(),
+        LoadError::HubMissing { .. } if id.revision != "main" && hub.has(&id.at("main")) => {
+            DataSetError::NoRevision {
+                id: id.repo.clone(),
+                revision: id.revision.clone(),
             }
         }
+        LoadError::HubMissing { endpoint, .. } => DataSetError::Missing {
+            endpoint,
+            id: id.repo.clone(),
+            is_model: is_model(),
+        },
         LoadError::HubDenied {
             endpoint, status, ..
         } => DataSetError::Denied {
@@ -197,11 +196,14 @@ impl DataSet {
         let Found { config, split, .. } = &found;
         if found.is_partial {
             notes.push(format!(
-                "the Hub converted only the first part of the data set `{}` to Parquet, which is read",
+                "the Hub converted only the first part of `{split}` of the data set `{}` to Parquet, which is read",
                 id.repo
             ));
         }
-        if let Some(first) = found.files.first() {
+        // small files are fetched below
+        if let Some(first) = found.files.first()
+            && first.sha256.is_some()
+        {
             let checked = hub.check(&repository.snapshot, &first.path, first.bytes);
             checked.map_err(|error| explain(&hub, &id, error))?;
         }
@@ -329,8 +331,8 @@ impl Repository {
         Ok(Found {
             config: layout.config,
             split: split.name.clone(),
-            files: layout::data(self.id(), split, &|path: &Path| is_read(path))?,
-            is_partial: layout.is_partial,
+            is_partial: split.is_partial,
+            files: layout::data(self.id(), split, &is_read)?,
         })
     }
 
