@@ -22,7 +22,7 @@
 //! | [`model`] | config, weights, hooks, the walk through the layers; bytes, not paths | hint, lanes, gpu, mark |
 //! | [`tokens`] | tokenizer, windows, the token store | hint, corpus, files, guard, mark |
 //! | [`demo`] | the embedded model and corpus | corpus |
-//! | [`load`] | where models come from | hint, files, model, corpus, tokens, demo |
+//! | [`load`] | where models and data sets come from | hint, files, mark, model, corpus, tokens, demo |
 //! | [`shard`] | the files of a scan | hint, files, guard, corpus, stats |
 //! | [`scan`] | drives batches through a model into statistics | hint, files, lanes, gpu, corpus, tokens, model, stats, shard, load |
 //! | [`atlas`] | parts merged and ranked; what the weights say | hint, files, lanes, shard, stats, tokens, model |

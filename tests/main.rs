@@ -6,6 +6,7 @@ mod cli;
 mod conformance;
 mod corpus;
 mod docs;
+mod hub;
 mod model;
 mod scan;
 mod site;

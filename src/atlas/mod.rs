@@ -47,7 +47,7 @@ pub fn columns() -> [Vec<String>; 3] {
 }
 
 pub use crate::shard::{
-    AtlasManifest, ExampleRow, ModelInfo, Policy, ScanIdentity, TOKENIZER_FILE,
+    AtlasManifest, DataSetInfo, ExampleRow, ModelInfo, Policy, ScanIdentity, TOKENIZER_FILE,
 };
 pub use crate::stats::examples::{Example, Hooks};
 pub use crate::stats::histogram;

@@ -11,6 +11,7 @@ use neuroscope::scan::{self, BenchOptions, Checked, Round, ScanOptions, Setup};
 use serde_json::{Value, json};
 
 use super::flags::Flags;
+use super::sources::{self, DataSetArgs};
 use super::{Context, model, tokenize};
 
 #[derive(Subcommand)]
@@ -145,12 +146,13 @@ fn weights(context: &Context, args: &WeightsBench) -> Result<()> {
 }
 
 fn scan(context: &Context, args: &ScanBench) -> Result<()> {
+    let corpus = sources::open(context, &args.corpus, &DataSetArgs::default())?;
     let files = model::open(context, &args.model)?;
     let options = args.options.over(&context.project.scan)?;
     let checked = Checked::new(&files, &options)?;
     let folder = tempfile::tempdir()?;
     let corpus_options = &context.project.corpus;
-    let corpus = tokenize::tokenize(context, &files, &args.corpus, corpus_options, folder.path())?;
+    let corpus = tokenize::tokenize(context, &files, &corpus, corpus_options, folder.path())?;
     let store = folder.path().join("corpus");
     let setup = Setup::new(files.name(), checked, &corpus.manifest, &store)?;
     let rounds = scan::bench(

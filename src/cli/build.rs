@@ -286,6 +286,7 @@ fn unmerged(folder: &Path) -> Result<Option<PathBuf>> {
 /// Scans the embedded demo, as far as that is not done yet.
 #[cfg(feature = "demo")]
 fn scan_demo(context: &Context) -> Result<PathBuf> {
+    use super::sources::{self, DataSetArgs};
     use neuroscope::demo;
     let data = context.data(demo::NAME);
     context.report.note(&format!(
@@ -296,10 +297,11 @@ fn scan_demo(context: &Context) -> Result<PathBuf> {
     // the demo shows all that a page can
     let mut options = context.project.scan.clone();
     options.stats.keep_hooks = true;
+    let corpus = sources::open(context, &[demo::NAME.into()], &DataSetArgs::default())?;
     let demo_scan = scan::Scan {
         model: &model,
         name: demo::NAME,
-        corpus: &[PathBuf::from(demo::NAME)],
+        corpus: &corpus,
         corpus_options: &context.project.corpus,
         options: &options,
         data: &data,

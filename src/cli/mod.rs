@@ -12,6 +12,7 @@ mod publish;
 mod report;
 mod scan;
 mod serve;
+mod sources;
 mod tokenize;
 mod verify;
 

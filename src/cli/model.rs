@@ -1,6 +1,6 @@
 //! `neuroscope model`, and how commands open a model.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use clap::Args;
@@ -9,6 +9,7 @@ use neuroscope::model::{Affine, Config, Layout, NormConfig, NormKind, Position, 
 use neuroscope::tokens::BosPolicy;
 use serde_json::json;
 
+use super::report::{Bar, Report};
 use super::{Context, interrupt};
 
 #[derive(Args)]
@@ -18,21 +19,32 @@ pub(super) struct ModelArgs {
     model: String,
 }
 
-/// Opens a model, showing what is fetched.
-pub(super) fn open(context: &Context, model: &str) -> Result<ModelFiles> {
-    let bar = RefCell::new(None);
-    let progress = |file: &str, done: u64, total: u64| {
+/// Shows how far the files are that are fetched; answers whether to go on.
+pub(super) fn fetching(report: Report) -> impl Fn(&str, u64, u64) -> bool + Send + Sync {
+    let bar = Mutex::new(None);
+    move |file, done, total| {
+        let mut bar = bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = bar.take();
         if file.is_empty() {
+            *bar = current;
             return !interrupt::asked();
         }
-        let mut bar = bar.borrow_mut();
-        let (_, shown) = match bar.take() {
-            Some((name, shown)) if name == file => bar.insert((name, shown)),
-            _ => bar.insert((file.to_owned(), context.report.bar(file, total, "bytes"))),
+        let (name, shown): (String, Bar) = match current {
+            Some((name, shown)) if name == file => (name, shown),
+            _ => (file.to_owned(), report.bar(file, total, "bytes")),
         };
-        shown.set(done)
-    };
-    let files = match ModelFiles::open_with(model, &progress) {
+        let goes_on = shown.set(done);
+        match done < total {
+            true => *bar = Some((name, shown)),
+            false => shown.clear(),
+        }
+        goes_on
+    }
+}
+
+/// Opens a model, showing what is fetched.
+pub(super) fn open(context: &Context, model: &str) -> Result<ModelFiles> {
+    let files = match ModelFiles::open_with(model, &fetching(context.report)) {
         Err(LoadError::Interrupted) => interrupt::leave(),
         files => files?,
     };

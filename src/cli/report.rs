@@ -15,7 +15,7 @@ use neuroscope::corpus::CorpusError;
 use neuroscope::gpu::DeviceError;
 use neuroscope::hint::Hint;
 use neuroscope::ids::ModelNameError;
-use neuroscope::load::LoadError;
+use neuroscope::load::{DataSetError, LoadError};
 use neuroscope::model::ModelError;
 use neuroscope::scan::{ScanError, resident_memory};
 use neuroscope::serve::ServeError;
@@ -329,6 +329,7 @@ fn of_kind<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e dyn H
         PublishError,
         ServeError,
         LoadError,
+        DataSetError,
         ModelNameError,
         CorpusError,
         TokenizerError,

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::flags::Flags;
 use super::report::{Advice, human, human_time};
+use super::sources::{self, DataSetArgs, Sources};
 use super::{Context, folders, merge, model, shown, tokenize};
 
 /// Time between two checkpoints, if not said otherwise.
@@ -26,7 +27,8 @@ pub(super) struct ScanArgs {
     /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (optionally with @REVISION), or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
-    /// Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, `-` for standard input, or `demo`
+    /// Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, data sets on the
+    /// Hugging Face Hub (hf:OWNER/NAME, optionally with @REVISION), `-` for standard input, or `demo`
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     corpus: Vec<PathBuf>,
     /// Name of the model in the atlas [default: the folder's]
@@ -47,6 +49,8 @@ pub(super) struct ScanArgs {
     /// Time between checkpoints, such as 30s, 10m or 2h; 0 writes one after every batch
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     checkpoint_every: Duration,
+    #[command(flatten, next_help_heading = "Corpus")]
+    data_set: DataSetArgs,
     #[command(flatten, next_help_heading = "Corpus")]
     corpus_options: Flags<CorpusOptions>,
     #[command(flatten, next_help_heading = "Scan")]
@@ -93,7 +97,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub(super) struct Scan<'a> {
     pub(super) model: &'a ModelFiles,
     pub(super) name: &'a str,
-    pub(super) corpus: &'a [PathBuf],
+    pub(super) corpus: &'a Sources,
     pub(super) corpus_options: &'a CorpusOptions,
     pub(super) options: &'a ScanOptions,
     pub(super) data: &'a Path,
@@ -102,6 +106,8 @@ pub(super) struct Scan<'a> {
 }
 
 pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
+    // what is wrong with a data set is said before a model is fetched
+    let corpus = sources::open(context, &args.corpus, &args.data_set)?;
     let model = model::open(context, &args.model)?;
     let name = ModelName::new(args.name.as_deref().unwrap_or(model.name()))?;
     let data = (args.data.clone()).unwrap_or_else(|| context.data(name.as_str()));
@@ -109,7 +115,7 @@ pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
     let scan = Scan {
         model: &model,
         name: name.as_str(),
-        corpus: &args.corpus,
+        corpus: &corpus,
         corpus_options: &args.corpus_options.over(&context.project.corpus)?,
         options: &args.options.over(&context.project.scan)?,
         data: &data,

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use clap::Args;
-use neuroscope::corpus::{CorpusOptions, LeftOut, STDIN, Source};
+use neuroscope::corpus::{CorpusOptions, LeftOut};
 use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::scan::{self, CorpusSetup, Tokenized};
 use neuroscope::tokens::{BosPolicy, TokenizerError};
 use serde_json::json;
 
 use super::flags::Flags;
+use super::sources::{self, DataSetArgs, Sources};
 use super::{Context, model, shown};
 
 /// Special and added tokens that are listed one by one; `--json` has all.
@@ -22,7 +23,8 @@ pub(super) struct TokenizeArgs {
     /// The model whose tokenizer to use: a folder, a `.gguf` file, a name on the Hugging Face Hub, or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
-    /// Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, `-` for standard input, or `demo`
+    /// Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, data sets on the
+    /// Hugging Face Hub (hf:OWNER/NAME, optionally with @REVISION), `-` for standard input, or `demo`
     #[arg(long, value_name = "PATH", required_unless_present = "show", num_args = 1..)]
     corpus: Vec<PathBuf>,
     /// Only describe the tokenizer: its special and added tokens, its BOS, and the tokens of TEXT
@@ -32,20 +34,23 @@ pub(super) struct TokenizeArgs {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(flatten)]
+    data_set: DataSetArgs,
+    #[command(flatten)]
     options: Flags<CorpusOptions>,
 }
 
 pub(super) fn run(context: &Context, args: &TokenizeArgs) -> Result<()> {
-    let model = model::open(context, &args.model)?;
     if let Some(text) = &args.show {
-        return show(context, &model, text);
+        return show(context, &model::open(context, &args.model)?, text);
     }
+    let corpus = sources::open(context, &args.corpus, &args.data_set)?;
+    let model = model::open(context, &args.model)?;
     let data = args
         .data
         .clone()
         .unwrap_or_else(|| context.data(model.name()));
     let options = args.options.over(&context.project.corpus)?;
-    let tokenized = tokenize(context, &model, &args.corpus, &options, &data)?;
+    let tokenized = tokenize(context, &model, &corpus, &options, &data)?;
     let corpus = &tokenized.manifest.corpus;
     let words = format!(
         "{} documents, {} tokens in {}",
@@ -130,27 +135,14 @@ fn show(context: &Context, model: &ModelFiles, text: &str) -> Result<()> {
 pub(super) fn tokenize(
     context: &Context,
     model: &ModelFiles,
-    corpus: &[PathBuf],
+    corpus: &Sources,
     options: &CorpusOptions,
     data: &Path,
 ) -> Result<Tokenized> {
-    let sources = corpus
-        .iter()
-        .map(|path| source(path))
-        .collect::<Result<Vec<_>>>()?;
-    let name = match corpus {
-        [one] if one == Path::new("demo") => "demo texts".into(),
-        [one] if one == Path::new(STDIN) => "standard input".into(),
-        [one] => one
-            .file_name()
-            .unwrap_or(one.as_os_str())
-            .to_string_lossy()
-            .into_owned(),
-        more => format!("{} paths", more.len()),
-    };
     let tokenizer = model.tokenizer()?;
     let setup = CorpusSetup {
-        name: &name,
+        name: &corpus.name,
+        data_sets: &corpus.data_sets,
         options,
         tokenizer: &tokenizer,
         tokenizer_json: model.tokenizer_json()?,
@@ -162,7 +154,7 @@ pub(super) fn tokenize(
         n_bytes.store(done, Ordering::Relaxed);
         bar.set(done)
     };
-    let tokenized = scan::tokenize(&sources, &setup, &data.join("corpus"), &progress)?;
+    let tokenized = scan::tokenize(&corpus.sources, &setup, &data.join("corpus"), &progress)?;
     let manifest = &tokenized.manifest;
     let n_skipped = manifest.corpus.n_skipped.unwrap_or_default();
     if n_skipped > 0 {
@@ -186,15 +178,4 @@ pub(super) fn tokenize(
         n => bar.finish(n),
     }
     Ok(tokenized)
-}
-
-fn source(path: &Path) -> Result<Source> {
-    #[cfg(feature = "demo")]
-    if path == Path::new("demo") {
-        return Ok(neuroscope::demo::CORPUS);
-    }
-    if path == Path::new(STDIN) {
-        return Ok(Source::Stdin);
-    }
-    Ok(Source::Path(path.to_owned()))
 }

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Content, CorpusError, CorpusOptions, Document};
+use super::{Content, CorpusError, CorpusOptions, Document, RemoteFile};
 
 /// A file that is being read.
 #[derive(Clone)]
 pub(super) struct Input {
     /// What errors call it.
     pub(super) path: PathBuf,
+    /// The file, if it was fetched.
+    pub(super) remote: Option<Arc<dyn RemoteFile>>,
     /// How it is read.
     pub(super) options: Arc<CorpusOptions>,
     /// The longest document, row, line and file of one document, in bytes.
@@ -31,12 +33,24 @@ impl Input {
         name.to_string_lossy().into_owned()
     }
 
+    /// Where documents come from that do not say it themselves.
+    pub(super) fn source(&self) -> String {
+        let remote = self.remote.as_ref().map(|file| file.source().to_owned());
+        remote.unwrap_or_else(|| self.name())
+    }
+
+    /// The licence of documents that do not say it themselves.
+    pub(super) fn license(&self) -> String {
+        let remote = self.remote.as_ref().map(|file| file.license().to_owned());
+        remote.unwrap_or_default()
+    }
+
     /// A document that is one of many in its file.
     pub(super) fn document(&self, content: Content, row: u64, names: Names) -> Document {
         Document {
             content,
-            source: names.source.unwrap_or_else(|| self.name()),
-            license: names.license.unwrap_or_default(),
+            source: names.source.unwrap_or_else(|| self.source()),
+            license: names.license.unwrap_or_else(|| self.license()),
             id: names.id.unwrap_or_else(|| format!("{}:{row}", self.name())),
         }
     }

@@ -77,6 +77,11 @@ pub(super) fn kind(path: &Path) -> Option<Kind> {
     }
 }
 
+/// Whether files of this name are read.
+pub fn is_read(path: &Path) -> bool {
+    kind(path).is_some()
+}
+
 /// What a file of a folder holds. There, `.json` is mostly not text but what describes it.
 pub(super) fn kind_in_folder(path: &Path) -> Option<Kind> {
     kind(path).filter(|kind| *kind != Kind::Json)

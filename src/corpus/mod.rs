@@ -11,6 +11,7 @@ mod options;
 mod packing;
 mod parquet;
 mod read;
+mod remote;
 mod separated;
 mod shuffle;
 mod source;
@@ -18,11 +19,12 @@ mod stdin;
 mod subset;
 
 pub use folder::LeftOut;
-pub use kind::Format;
+pub use kind::{Format, is_read};
 pub use message::{Content, Message};
 pub use open::{LFS_HINT, is_lfs_pointer};
 pub use options::CorpusOptions;
 pub use read::{Corpus, MOST_DOCUMENT};
+pub use remote::{RemoteError, RemoteFile};
 pub use shuffle::Selection;
 pub use source::Source;
 pub use stdin::{STDIN, StdinCopy};
@@ -188,6 +190,9 @@ pub enum CorpusError {
         /// The most bytes.
         most: u64,
     },
+    /// A file that is elsewhere cannot be had.
+    #[error("{0}")]
+    Remote(RemoteError),
     /// A row is too long.
     #[error("`{path}` row {row} is longer than {most} bytes, the most of one document")]
     RowTooLong {
@@ -319,5 +324,12 @@ impl Hint for CorpusError {
             _ => None,
         };
         hint.map(Cow::from)
+    }
+
+    fn inner(&self) -> Option<&dyn Hint> {
+        match self {
+            Self::Remote(error) => Some(error.as_ref()),
+            _ => None,
+        }
     }
 }

@@ -67,6 +67,15 @@ impl Corpus {
                     let kind = kind(name.as_ref()).unwrap_or(Kind::Text);
                     waiting.push_back((source.clone(), kind));
                 }
+                Source::Remote(file) => {
+                    let name = PathBuf::from(file.name());
+                    let kind = options.format.kind().or_else(|| kind(&name));
+                    let kind = kind.ok_or_else(|| CorpusError::UnknownKind(name.clone()))?;
+                    match places.insert(name) {
+                        true => waiting.push_back((source.clone(), kind)),
+                        false => left_out.add(FILE_AGAIN),
+                    }
+                }
                 Source::Stdin | Source::Copied(_) if has_stdin => left_out.add(FILE_AGAIN),
                 Source::Stdin | Source::Copied(_) => {
                     has_stdin = true;
@@ -83,8 +92,9 @@ impl Corpus {
             }
         }
         let options = Arc::new(options);
-        // a file that is not as it should be is found before those in front of it are read
-        for (source, kind) in &waiting {
+        // a file that is not as it should be is found before those in front of it are read, unless it must be fetched
+        let is_here = |source: &Source| !matches!(source, Source::Remote(_));
+        for (source, kind) in waiting.iter().filter(|(source, _)| is_here(source)) {
             match documents(source, *kind, &options) {
                 Err(error) if !(options.skip_invalid && error.is_skippable()) => return Err(error),
                 _ => (),
@@ -162,8 +172,16 @@ fn documents(
     kind: Kind,
     options: &Arc<CorpusOptions>,
 ) -> Result<Documents, CorpusError> {
+    let remote = match source {
+        Source::Remote(file) => Some(file.clone()),
+        _ => None,
+    };
+    if let Some(file) = &remote {
+        file.fetch().map_err(CorpusError::Remote)?;
+    }
     let input = Input {
         path: source.path(),
+        remote,
         options: options.clone(),
         most: MOST_DOCUMENT,
     };
@@ -202,8 +220,8 @@ fn whole(input: Input, reader: Reader) -> Result<Document, CorpusError> {
     })?;
     Ok(Document {
         content: Content::Text(text),
-        source: input.name(),
-        license: String::new(),
+        source: input.source(),
+        license: input.license(),
         id: input.name(),
     })
 }

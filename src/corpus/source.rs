@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::RemoteFile;
 use super::stdin::{STDIN, StdinCopy};
 
 /// Where a corpus is.
@@ -18,6 +19,8 @@ pub enum Source {
     Stdin,
     /// Standard input that was copied already.
     Copied(Arc<StdinCopy>),
+    /// A file that is fetched when the corpus comes to it.
+    Remote(Arc<dyn RemoteFile>),
 }
 
 impl Source {
@@ -27,6 +30,7 @@ impl Source {
             Self::Path(path) => path.clone(),
             Self::Embedded(name, _) => PathBuf::from(name),
             Self::Stdin | Self::Copied(_) => PathBuf::from(STDIN),
+            Self::Remote(file) => PathBuf::from(file.name()),
         }
     }
 
@@ -37,6 +41,7 @@ impl Source {
             Self::Embedded(_, bytes) => Box::new(*bytes),
             Self::Stdin => Box::new(io::stdin()),
             Self::Copied(copy) => Box::new(copy.open()?),
+            Self::Remote(file) => Box::new(fetched(file.as_ref())?),
         })
     }
 
@@ -45,6 +50,7 @@ impl Source {
         match self {
             Self::Path(path) => File::open(path),
             Self::Copied(copy) => copy.open(),
+            Self::Remote(file) => fetched(file.as_ref()),
             Self::Embedded(..) | Self::Stdin => {
                 let mut file = tempfile::tempfile()?;
                 io::copy(&mut self.stream()?, &mut file)?;
@@ -54,4 +60,11 @@ impl Source {
             }
         }
     }
+}
+
+fn fetched(file: &dyn RemoteFile) -> io::Result<File> {
+    let path = file
+        .fetch()
+        .map_err(|error| io::Error::other(error.to_string()))?;
+    File::open(path)
 }

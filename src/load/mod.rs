@@ -1,5 +1,8 @@
-//! Where models come from: the demo in the program, a folder in the Hugging Face layout, a `.gguf` file, the Hub.
+//! Where models come from: the demo in the program, a folder in the Hugging Face layout, a `.gguf` file, the Hub; and data
+//! sets of the Hub.
 
+#[cfg(feature = "hub")]
+mod data_set;
 mod error;
 mod folder;
 mod gguf;
@@ -22,6 +25,8 @@ use crate::model::weights::{Checkpoint, SafetensorsFile, TensorFile};
 use crate::model::{Config, ModelError};
 use crate::tokens::{Tokenizer, TokenizerError};
 
+#[cfg(feature = "hub")]
+pub use data_set::{Choice, DataSet, DataSetError, PREFIX, SharedProgress};
 pub use error::LoadError;
 pub use kind::Kind;
 

@@ -18,8 +18,8 @@ use crate::corpus::{
 use crate::files::{hash_file, hex};
 use crate::ids::TokenId;
 use crate::shard::{
-    AtlasManifest, CorpusInfo, CorpusManifest, FileEntry, Folder, Lock, MANIFEST, Manifest,
-    PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, read_manifest,
+    AtlasManifest, CorpusInfo, CorpusManifest, DataSetInfo, FileEntry, Folder, Lock, MANIFEST,
+    Manifest, PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, read_manifest,
     verify_files,
 };
 use crate::tokens::store::{DocumentInfo, StoreWriter, hash_document};
@@ -36,6 +36,8 @@ const CHUNK_BYTES: usize = 4 << 20;
 pub struct CorpusSetup<'a> {
     /// Name that the corpus is to have.
     pub name: &'a str,
+    /// The data sets of the Hub that it is of, besides other files.
+    pub data_sets: &'a [DataSetInfo],
     /// How its files are read.
     pub options: &'a CorpusOptions,
     /// The tokenizer.
@@ -87,8 +89,17 @@ pub fn tokenize(
         let known = serde_json::from_value::<CorpusOptions>(known.options.clone());
         known.is_ok_and(|known| known == *setup.options)
     };
+    // documents are called by their data set where they do not say where they come from
+    let same_data_sets = |known: &CorpusManifest| {
+        let known = &known.corpus.data_sets;
+        let mut pairs = known.iter().zip(setup.data_sets);
+        known.len() == setup.data_sets.len() && pairs.all(|(a, b)| a.is_same_split(b))
+    };
     let same = |known: &CorpusManifest| {
-        same_inputs(known) && same_options(known) && known.tokenizer_sha256 == tokenizer_sha256
+        same_inputs(known)
+            && same_data_sets(known)
+            && same_options(known)
+            && known.tokenizer_sha256 == tokenizer_sha256
     };
     let there = || match read_manifest::<CorpusManifest>(target) {
         Ok(known) if same(&known) && verify_files(target, &known.files).is_ok() => Some(known),
@@ -143,6 +154,7 @@ pub fn tokenize(
         corpus: CorpusInfo {
             name: setup.name.into(),
             subset: setup.options.subset.clone(),
+            data_sets: setup.data_sets.to_vec(),
             ..Default::default()
         },
         tokenizer_sha256: tokenizer_sha256.clone(),
@@ -268,6 +280,10 @@ fn input(source: &Source) -> Result<FileEntry, ScanError> {
             ((*name).to_owned(), (bytes.len() as u64, sha256))
         }
         Source::Copied(copy) => (STDIN.to_owned(), (copy.bytes, copy.sha256.clone())),
+        Source::Remote(file) => (
+            file.name().to_owned(),
+            (file.bytes(), file.sha256().to_owned()),
+        ),
         Source::Stdin => return Err(CorpusError::NoInput.into()),
     };
     Ok(FileEntry {

@@ -145,6 +145,31 @@ pub struct SourceInfo {
     pub n_tokens: u64,
 }
 
+/// A split of a data set on the Hub.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataSetInfo {
+    /// Its name.
+    pub id: String,
+    /// The commit of its files.
+    pub revision: String,
+    /// Its config, if it has configs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+    /// Its split.
+    pub split: String,
+    /// Whether its files, and the commit, are those of the Hub's conversion to Parquet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub converted: bool,
+}
+
+impl DataSetInfo {
+    /// Whether another one is the same split, at this or another commit.
+    pub fn is_same_split(&self, other: &Self) -> bool {
+        let split = |info: &Self| (info.id.clone(), info.config.clone(), info.split.clone());
+        split(self) == split(other)
+    }
+}
+
 /// A tokenized corpus. Of one that was scanned everything is known; an atlas that was imported may know its name only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CorpusInfo {
@@ -171,6 +196,9 @@ pub struct CorpusInfo {
     /// Where its documents come from; empty if that is not known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceInfo>,
+    /// The data sets of the Hub that it is of, besides other files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data_sets: Vec<DataSetInfo>,
 }
 
 impl CorpusInfo {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::atlas::facts::{Fact, RANKED, RARE_ONE_IN, facts};
-use crate::atlas::{Atlas, BANDS, ModelInfo, Policy};
+use crate::atlas::{Atlas, BANDS, DataSetInfo, ModelInfo, Policy};
 
 use super::pack::{Packing, PackingInfo};
 use super::source::Source;
@@ -105,6 +105,8 @@ pub(super) struct ModelView {
     pub(super) weights_sha256: String,
     /// Empty if it is not known: the atlas was imported.
     pub(super) corpus_sha256: String,
+    /// The data sets of the Hub that the corpus is of.
+    pub(super) data_sets: Vec<String>,
     pub(super) neuroscope: String,
     pub(super) sources: Vec<SourceView>,
     /// The facts by which neurons are ranked.
@@ -149,6 +151,26 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// What is to be said of a data set: its name, what was read of it, and its commit.
+fn data_set_words(info: &DataSetInfo) -> String {
+    let config = info
+        .config
+        .iter()
+        .map(|config| format!("config {config}, "));
+    let config = config.collect::<String>();
+    let converted = if info.converted {
+        ", converted to Parquet"
+    } else {
+        ""
+    };
+    let commit: String = info.revision.chars().take(12).collect();
+    let words = format!(
+        "{} ({config}split {}{converted}, commit {commit})",
+        info.id, info.split
+    );
+    calm(&words).into_owned()
 }
 
 /// Bands of which a scan drew no examples.
@@ -214,6 +236,7 @@ impl ModelView {
                 .collect::<Vec<_>>()
                 .join(" "),
             corpus_sha256: scan.corpus.sha256.as_deref().map(short).unwrap_or_default(),
+            data_sets: scan.corpus.data_sets.iter().map(data_set_words).collect(),
             neuroscope: neuroscope.clone(),
             sources: scan
                 .corpus

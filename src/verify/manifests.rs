@@ -15,12 +15,13 @@ use crate::shard::{
 use crate::tokens::store::TokenStore;
 
 /// What of a scan may be called otherwise where another machine scanned a part of it.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "model.name",
     "model.source",
     "model.revision",
     "model.stored_as",
     "corpus.name",
+    "corpus.data_sets",
 ];
 
 /// The manifests of a data folder.

@@ -323,7 +323,12 @@ fn compare(
             let scan_options = scan_options(scan, options.device);
             let checked = Checked::new(files, &scan_options)?;
             let setup = Setup::new(&scan.model.name, checked, &corpus.manifest, &corpus_folder)?;
-            let mut but = vec!["model.source", "model.revision", "corpus.name"];
+            let mut but = vec![
+                "model.source",
+                "model.revision",
+                "corpus.name",
+                "corpus.data_sets",
+            ];
             if !scan.policy.has_all_bands() {
                 but.push("policy.bands");
             }

@@ -377,6 +377,7 @@ fn checkpoints() {
     let corpus = dir.path().join("corpus");
     let setup = CorpusSetup {
         name: "corpus",
+        data_sets: &[],
         options: &corpus_options,
         tokenizer: &tokenizer,
         tokenizer_json: files.tokenizer_json().unwrap(),

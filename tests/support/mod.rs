@@ -1,6 +1,7 @@
 //! What the tests share: projects, the program, the small models, a corpus that is hard to show.
 
 pub mod checkpoint;
+pub mod hub;
 mod project;
 pub mod tables;
 pub mod weights;

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The variables; those of the process, or of a test.
 type Variables<'v> = &'v dyn Fn(&str) -> Option<OsString>;
 
-pub(super) struct Environment {
+pub(in crate::load) struct Environment {
     /// Address of the Hub, without a slash at its end.
     pub(super) endpoint: String,
     pub(super) token: Option<String>,
@@ -42,7 +42,12 @@ fn bad(setting: &str, reason: &str) -> LoadError {
 }
 
 impl Environment {
-    pub(super) fn read(variables: Variables<'_>) -> Result<Self, LoadError> {
+    /// That of this process.
+    pub(in crate::load) fn of_process() -> Result<Self, LoadError> {
+        Self::read(&|name| std::env::var_os(name))
+    }
+
+    fn read(variables: Variables<'_>) -> Result<Self, LoadError> {
         let reader = Reader { variables };
         let home = reader.home()?;
         let cache = match reader.path("HF_HUB_CACHE")? {

@@ -13,8 +13,8 @@ use ureq::{Agent, Body};
 
 use super::environment::Environment;
 use crate::files::{hash_file_while, open_unfollowed};
+use crate::load::Progress;
 use crate::load::error::LoadError;
-use crate::load::{Progress, folder};
 
 /// How often a download is taken up again, and how often if that brings nothing.
 const RETRIES: u64 = 5;
@@ -25,9 +25,6 @@ const REDIRECTS: usize = 5;
 
 /// Length of an answer in JSON; one about 100,000 files takes 6 MB.
 const MOST_ANSWER_BYTES: u64 = 16 << 20;
-
-/// Length of a file of weights.
-const MOST_WEIGHTS_BYTES: u64 = 1 << 40;
 
 /// How long an answer may take that is not a file, however steadily it comes.
 const MOST_WAIT: Duration = Duration::from_secs(120);
@@ -52,14 +49,13 @@ impl Failure {
     }
 }
 
-/// What names of files of weights end in.
-const WEIGHTS: [&str; 4] = [".safetensors", ".bin", ".pth", ".gguf"];
-
 /// Where a file goes.
 pub(super) struct Target<'t> {
     /// The file and its repository, for messages.
     pub(super) what: &'t str,
+    /// Its path in the repository.
     pub(super) file: &'t str,
+    pub(super) most_bytes: u64,
     /// The folder of the contents, by what they are.
     pub(super) blobs: &'t Path,
     /// The folder of the locks.
@@ -69,7 +65,7 @@ pub(super) struct Target<'t> {
 }
 
 /// What the Hub says of a file.
-struct Described {
+pub(super) struct Described {
     /// What the cache calls its contents: of large files the SHA-256.
     etag: String,
     size: u64,
@@ -90,6 +86,19 @@ const NO_FILE: Shown<'_> = ("", 0, 0);
 
 fn header<'r>(response: &'r Response<Body>, name: &str) -> Option<&'r str> {
     response.headers().get(name)?.to_str().ok()
+}
+
+/// The address of the next page in a header `Link`, such as `<https://…>; rel="next"`.
+fn next_page(link: &str) -> Option<&str> {
+    let mut links = link.split(',').filter_map(|link| {
+        let (url, of) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let is_next = of.split(';').any(|part| {
+            let part = part.trim();
+            part == "rel=\"next\"" || part == "rel=next"
+        });
+        is_next.then_some(url)
+    });
+    links.next()
 }
 
 /// Scheme and host of an address.
@@ -200,12 +209,12 @@ impl<'p> Client<'p> {
     /// The answer to a request, wherever it is. `stop` ends the search at an answer that says enough.
     fn follow(
         &self,
-        path: &str,
+        url: &str,
         head: bool,
         start: u64,
         stop: impl Fn(&Response<Body>) -> bool,
     ) -> Result<Response<Body>, Failure> {
-        let mut url = format!("{}{path}", self.endpoint);
+        let mut url = url.to_owned();
         for _ in 0..REDIRECTS {
             let response = self.send(&url, head, start)?;
             let status = response.status().as_u16();
@@ -239,15 +248,46 @@ impl<'p> Client<'p> {
         result
     }
 
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.endpoint)
+    }
+
     /// An answer in JSON.
     pub(super) fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let bytes = self.persist(|| {
-            let response = self.follow(path, false, 0, |_| false)?;
+        let (answer, _) = self.page(&self.url(path))?;
+        Ok(answer)
+    }
+
+    /// All pages of a list in JSON, at most so many.
+    pub(super) fn pages<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        most: usize,
+    ) -> Result<Vec<T>, Failure> {
+        let mut pages = Vec::new();
+        let mut next = Some(self.url(path));
+        while let Some(url) = next {
+            if pages.len() == most {
+                return Err(Failure::Broken(format!("its list has over {most} pages")));
+            }
+            let page;
+            (page, next) = self.page(&url)?;
+            pages.push(page);
+        }
+        Ok(pages)
+    }
+
+    /// A page in JSON, and the address of the next one.
+    fn page<T: DeserializeOwned>(&self, url: &str) -> Result<(T, Option<String>), Failure> {
+        let (bytes, next) = self.persist(|| {
+            let response = self.follow(url, false, 0, |_| false)?;
+            let next = header(&response, "Link").and_then(next_page);
+            let next = next.map(|next| resolved(url, next)).transpose()?;
             let (pieces, started) = (pieces(response.into_body()), Instant::now());
             let mut bytes = Vec::new();
             loop {
                 match self.next(&pieces, NO_FILE)? {
-                    Ok(piece) if piece.is_empty() => return Ok(bytes),
+                    Ok(piece) if piece.is_empty() => return Ok((bytes, next)),
                     Ok(piece) => bytes.extend(piece),
                     Err(error) => return Err(Failure::Broken(error.to_string())),
                 }
@@ -255,16 +295,21 @@ impl<'p> Client<'p> {
                     let most = MOST_ANSWER_BYTES;
                     return Err(Failure::Load(LoadError::Hub {
                         endpoint: self.endpoint(),
-                        what: path.to_owned(),
+                        what: url.to_owned(),
                         reason: format!("its answer is longer than {most} bytes or does not end"),
                     }));
                 }
             }
         })?;
-        serde_json::from_slice(&bytes).map_err(|error| Failure::Broken(error.to_string()))
+        match serde_json::from_slice(&bytes) {
+            Ok(page) => Ok((page, next)),
+            Err(error) => Err(Failure::Broken(error.to_string())),
+        }
     }
 
-    fn describe(&self, path: &str) -> Result<Described, Failure> {
+    /// What the Hub says of a file, of which at most so many bytes would be fetched.
+    pub(super) fn describe(&self, path: &str, most: u64) -> Result<Described, Failure> {
+        let path = &self.url(path);
         let linked = |response: &Response<Body>| header(response, "x-linked-etag").is_some();
         let response = self.persist(|| self.follow(path, true, 0, linked))?;
         let etag = header(&response, "x-linked-etag").or_else(|| header(&response, "ETag"));
@@ -282,10 +327,6 @@ impl<'p> Client<'p> {
             // an answer that points elsewhere has another length than the file
             (None, true) => length(&self.persist(|| self.follow(path, true, 0, |_| false))?),
         };
-        let most = match WEIGHTS.iter().any(|end| path.ends_with(end)) {
-            true => MOST_WEIGHTS_BYTES,
-            false => folder::most_bytes(path),
-        };
         match (etag, size) {
             (Some(_), Some(size)) if size > most => Err(Failure::Broken(format!(
                 "it has {size} bytes; at most {most} are fetched of such a file"
@@ -299,7 +340,7 @@ impl<'p> Client<'p> {
 
     /// Fetches a file, unless another program does or has.
     pub(super) fn download(&self, path: &str, target: &Target<'_>) -> Result<(), Failure> {
-        let described = self.describe(path)?;
+        let described = self.describe(path, target.most_bytes)?;
         let shown = (target.file, 0, described.size);
         for folder in [target.blobs, target.locks] {
             fs::create_dir_all(folder).map_err(cannot_write(folder))?;
@@ -316,23 +357,23 @@ impl<'p> Client<'p> {
         let blob = target.blobs.join(&described.etag);
         if !blob.exists() {
             let part = target.blobs.join(format!("{}.incomplete", described.etag));
-            self.complete(path, &part, described.size, target.file)?;
+            self.complete(&self.url(path), &part, described.size, target.file)?;
             let go_on = || (self.progress)(target.file, described.size, described.size);
             verify(&part, &described, target.what, &go_on).map_err(Failure::Load)?;
             fs::rename(&part, &blob).map_err(cannot_write(&blob))?;
         }
-        link(&blob, target.link).map_err(cannot_write(target.link))
+        link(&blob, target).map_err(cannot_write(target.link))
     }
 
     /// Adds to a part of a file until it is whole.
-    fn complete(&self, path: &str, part: &Path, size: u64, file: &str) -> Result<(), Failure> {
+    fn complete(&self, url: &str, part: &Path, size: u64, file: &str) -> Result<(), Failure> {
         let length = || fs::metadata(part).map_or(0, |metadata| metadata.len());
         let mut fruitless = 0;
         for attempt in 0..=RETRIES {
             let before = length();
             let pause = Duration::from_millis(100 * attempt * attempt);
             self.pause(pause, (file, before, size))?;
-            let failure = match self.continue_part(path, part, size, file) {
+            let failure = match self.continue_part(url, part, size, file) {
                 Ok(true) => return Ok(()),
                 Ok(false) => Failure::Broken("the connection broke again and again".into()),
                 Err(failure) => failure,
@@ -350,7 +391,7 @@ impl<'p> Client<'p> {
     /// One attempt; answers whether the file is whole.
     fn continue_part(
         &self,
-        path: &str,
+        url: &str,
         part: &Path,
         size: u64,
         file: &str,
@@ -365,7 +406,7 @@ impl<'p> Client<'p> {
         if done == size {
             return Ok(true);
         }
-        let response = self.follow(path, false, done, |_| false)?;
+        let response = self.follow(url, false, done, |_| false)?;
         // a server that does not send parts sends all of it
         let begins = format!("bytes {done}-");
         let goes_on = header(&response, "Content-Range").is_some_and(|r| r.starts_with(&begins));
@@ -459,7 +500,8 @@ fn verify(
 }
 
 /// Names contents: by a link where there are links, else by a copy.
-fn link(blob: &Path, link: &Path) -> io::Result<()> {
+fn link(blob: &Path, target: &Target<'_>) -> io::Result<()> {
+    let link = target.link;
     let (Some(folder), Some(name)) = (link.parent(), blob.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -467,8 +509,9 @@ fn link(blob: &Path, link: &Path) -> io::Result<()> {
     if link.is_symlink() && !link.exists() {
         fs::remove_file(link)?;
     }
-    // from snapshots/<commit>/ to blobs/
-    let relative = PathBuf::from("../../blobs").join(name);
+    // from snapshots/<commit>/, or a folder in it, to blobs/
+    let up = "../".repeat(2 + target.file.matches('/').count());
+    let relative = PathBuf::from(up).join("blobs").join(name);
     #[cfg(unix)]
     let linked = std::os::unix::fs::symlink(relative, link);
     #[cfg(windows)]
@@ -490,6 +533,15 @@ mod tests {
     fn the_origin_of_an_address() {
         assert_eq!(origin("https://a.b:1/c/d"), "https://a.b:1");
         assert_eq!(origin("http://a.b"), "http://a.b");
+    }
+
+    #[test]
+    fn the_next_page_is_found_in_a_header() {
+        let link = r#"<https://a/b?cursor=c%2C>; rel="next""#;
+        assert_eq!(next_page(link), Some("https://a/b?cursor=c%2C"));
+        assert_eq!(next_page(r#"<x>; rel="prev", <y>; rel="next""#), Some("y"));
+        assert_eq!(next_page(r#"<x>; rel="prev""#), None);
+        assert_eq!(next_page("rel=next"), None);
     }
 
     #[test]

@@ -1,32 +1,34 @@
-//! Models on the Hugging Face Hub, through its cache.
+//! Models and data sets on the Hugging Face Hub, through its cache.
 //!
 //! A revision is resolved to its commit once, and all files are taken from that commit. Without a network, or where the
 //! environment forbids it, what the cache holds of the revision is used. The cache is the one of Python's
-//! `huggingface_hub`: `models--owner--name/{refs,snapshots,blobs}`. No name in an answer is used as a path before it is
+//! `huggingface_hub`: `models--owner--name/{refs,snapshots,blobs}`, and for data sets `datasets--owner--name` with `trees` as well. No name in an answer is used as a path before it is
 //! known to be a plain one.
 
 mod environment;
 mod fetch;
+mod id;
+mod models;
+mod tree;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use hf_hub::Repo;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::files::read_at_most;
-use crate::model::Config;
 
 use super::error::LoadError;
-use super::kind;
-use super::split::SplitName;
 use super::{Progress, folder};
-use environment::Environment;
 use fetch::{Client, Failure};
+
+pub(super) use environment::Environment;
+pub(super) use id::{Id, RepoKind};
+pub(super) use models::fetch;
+pub(super) use tree::TreeFile;
 
 /// What stands for itself in an address.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -39,6 +41,12 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
+/// A path in an address.
+fn encoded_path(path: &str) -> String {
+    let names = path.split('/').map(encoded);
+    names.collect::<Vec<_>>().join("/")
+}
+
 /// Whether a text is the name of a commit.
 fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -47,97 +55,25 @@ fn is_commit(text: &str) -> bool {
 /// Length of a note of the cache: a commit has 40 digits.
 const MOST_REFERENCE_BYTES: u64 = 64;
 
-/// Characters of a text of the Hub that an error shows.
-const MOST_SHOWN: usize = 100;
+/// Length of a file of weights.
+const MOST_WEIGHTS_BYTES: u64 = 1 << 40;
 
-/// Files that tell of the tokenizer; not all need to be there.
-const TOKENIZER: [&str; 6] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-];
+/// What names of files of weights end in.
+const WEIGHTS: [&str; 4] = [".safetensors", ".bin", ".pth", ".gguf"];
 
-/// What a model is called on the Hub.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Id {
-    /// `organisation/name`, or the name alone.
-    repo: String,
-    revision: String,
-    /// A `.gguf` file in it, the first where a model has several.
-    pub(super) file: Option<String>,
-}
-
-impl Id {
-    /// `name`, `organisation/name` or `organisation/name/file.gguf`, each with `@revision` or without.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (path, revision) = text.split_once('@').unwrap_or((text, "main"));
-        let plain = |part: &str| {
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            !part.is_empty() && part.chars().all(allowed) && !part.starts_with('.')
-        };
-        // as git allows it, so that it is a plain path in the cache
-        let part_of_revision = |part: &str| {
-            let foreign =
-                |c: char| c.is_control() || c.is_whitespace() || "\\:?*[]~^\"<>|".contains(c);
-            !part.is_empty() && !part.starts_with('.') && !part.contains(foreign)
-        };
-        let parts: Vec<&str> = path.split('/').collect();
-        let right = revision.split('/').all(part_of_revision)
-            && !revision.contains("..")
-            && !path.contains("--")
-            && parts.iter().copied().all(plain);
-        let (repo, file) = match parts.as_slice() {
-            _ if !right => return None,
-            [_] | [_, _] if !path.ends_with(".gguf") => (path.to_owned(), None),
-            [owner, name, file] if file.ends_with(".gguf") => {
-                (format!("{owner}/{name}"), Some(SplitName::first(file)))
-            }
-            _ => return None,
-        };
-        Some(Self {
-            repo,
-            revision: revision.to_owned(),
-            file,
-        })
+/// Length of a file of a model.
+fn most_bytes(file: &str) -> u64 {
+    match WEIGHTS.iter().any(|end| file.ends_with(end)) {
+        true => MOST_WEIGHTS_BYTES,
+        false => folder::most_bytes(file),
     }
-
-    /// The name without its organisation.
-    pub(super) fn name(&self) -> &str {
-        self.repo.rsplit('/').next().unwrap_or(&self.repo)
-    }
-
-    /// What it is called, without the revision.
-    pub(super) fn path(&self) -> String {
-        match &self.file {
-            Some(file) => format!("{}/{file}", self.repo),
-            None => self.repo.clone(),
-        }
-    }
-
-    /// What the cache calls its folder.
-    fn folder_name(&self) -> String {
-        Repo::model(self.repo.clone()).folder_name()
-    }
-}
-
-/// Where the files of a model lie.
-pub(super) struct Fetched {
-    pub(super) folder: PathBuf,
-    /// The folder of its tokenizer.
-    pub(super) tokenizer: PathBuf,
-    /// The commit.
-    pub(super) revision: String,
-    /// What is to be said, if the cache had to stand in for the Hub.
-    pub(super) note: Option<String>,
 }
 
 /// What the Hub says of a repository.
 #[derive(Deserialize)]
 struct Info {
     sha: String,
+    #[serde(default)]
     siblings: Vec<Sibling>,
 }
 
@@ -147,10 +83,11 @@ struct Sibling {
 }
 
 /// A commit of a repository.
-struct Snapshot {
-    id: Id,
-    commit: String,
-    /// The names of its files and folders.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    pub(super) id: Id,
+    pub(super) commit: String,
+    /// The names of a model's files and folders.
     files: Vec<String>,
     folder: PathBuf,
     /// Why what the cache lacks cannot be had, if so.
@@ -161,147 +98,31 @@ impl Snapshot {
     fn has(&self, file: &str) -> bool {
         self.files.iter().any(|other| other == file)
     }
+
+    /// What is to be said, if the cache has to stand in for the Hub.
+    pub(super) fn note(&self) -> Option<String> {
+        let reason = self.offline.as_ref()?;
+        let commit: String = self.commit.chars().take(12).collect();
+        let repo = &self.id.repo;
+        Some(format!(
+            "using commit {commit} of `{repo}` from the cache: {reason}"
+        ))
+    }
 }
 
-struct Hub<'p> {
+pub(super) struct Hub<'p> {
     client: Client<'p>,
     cache: PathBuf,
     /// The variable that forbids the network.
     offline: Option<&'static str>,
 }
 
-/// Makes sure that the files of a model are in the cache.
-pub(super) fn fetch(id: &Id, progress: Progress<'_>) -> Result<Fetched, LoadError> {
-    let environment = Environment::read(&|name| std::env::var_os(name))?;
-    let hub = Hub {
-        client: Client::new(&environment, progress),
-        cache: environment.cache,
-        offline: environment.offline,
-    };
-    hub.fetch_model(id)
-}
-
-impl Hub<'_> {
-    fn fetch_model(&self, id: &Id) -> Result<Fetched, LoadError> {
-        let snapshot = self.snapshot(id)?;
-        let tokenizer = match &id.file {
-            Some(file) => {
-                for part in SplitName::all(file) {
-                    self.get(&snapshot, &part)?;
-                }
-                // for a vocabulary whose pre-tokenizer is not known
-                if snapshot.has(TOKENIZER[0]) {
-                    self.get(&snapshot, TOKENIZER[0])?;
-                }
-                snapshot.folder.clone()
-            }
-            None => self.fetch_folder(&snapshot)?,
-        };
-        self.remember(&snapshot);
-        let note = snapshot.offline.map(|reason| {
-            let commit: String = snapshot.commit.chars().take(12).collect();
-            format!(
-                "using commit {commit} of `{}` from the cache: {reason}",
-                id.repo
-            )
-        });
-        Ok(Fetched {
-            tokenizer,
-            folder: snapshot.folder,
-            revision: snapshot.commit,
-            note,
-        })
-    }
-
-    /// Fetches what a model's folder needs; answers the folder of its tokenizer.
-    fn fetch_folder(&self, snapshot: &Snapshot) -> Result<PathBuf, LoadError> {
-        let repo = &snapshot.id.repo;
-        if snapshot.has(folder::ADAPTER) {
-            let json = folder::read_needed(&self.get(snapshot, folder::ADAPTER)?)?;
-            return Err(LoadError::Kind {
-                path: PathBuf::from(repo),
-                kind: kind::adapter(&json),
-            });
-        }
-        if !snapshot.has("config.json") && snapshot.offline.is_none() {
-            let first = |name: &&String| {
-                let split = SplitName::parse(name);
-                name.ends_with(".gguf") && split.is_none_or(|split| split.number == 1)
-            };
-            let ggufs: Vec<&String> = snapshot.files.iter().filter(first).collect();
-            let Some(first) = ggufs.first() else {
-                return Err(folder::not_a_model(repo.as_ref(), &snapshot.files));
-            };
-            let n = ggufs.len();
-            let reason = format!(
-                "it has no `config.json` but {n} GGUF models: name one, as in `{repo}/{first}`"
-            );
-            return Err(self.failed(repo, reason));
-        }
-        let config = folder::read_needed(&self.get(snapshot, "config.json")?)?;
-        // before what is large: a model that is not known is not fetched
-        Config::from_json(&config).map_err(|source| LoadError::Model {
-            origin: format!("model `{}`", snapshot.id.repo),
-            source: source.into(),
-        })?;
-        let tokenizer = self.tokenizer(snapshot, &config)?;
-        let index = |name: &str| folder::read_needed(&self.get(snapshot, name)?);
-        let weights = match folder::choose_weights(repo.as_ref(), &snapshot.files, index)? {
-            Some(weights) => weights,
-            None if snapshot.offline.is_some() => return Err(self.not_cached(snapshot, "weights")),
-            None => return Err(folder::not_a_model(repo.as_ref(), &snapshot.files)),
-        };
-        for file in weights {
-            self.get(snapshot, &file)?;
-        }
-        Ok(tokenizer)
-    }
-
-    /// The folder of the tokenizer, which TransformerLens' models keep in another repository.
-    fn tokenizer(&self, snapshot: &Snapshot, config: &[u8]) -> Result<PathBuf, LoadError> {
-        let other = match TOKENIZER.iter().any(|file| snapshot.has(file)) {
-            true => None,
-            false => self.other_tokenizer(&snapshot.id, config)?,
-        };
-        let other = other.map(|id| self.snapshot(&id)).transpose()?;
-        let own = other.is_none();
-        let snapshot = other.as_ref().unwrap_or(snapshot);
-        // with `tokenizer.json`, the parts that it was made of are not needed
-        let wanted = match snapshot.has(TOKENIZER[0]) {
-            true => &TOKENIZER[..4],
-            false => &TOKENIZER[..],
-        };
-        for file in wanted.iter().filter(|file| snapshot.has(file)) {
-            self.get(snapshot, file)?;
-        }
-        if !own {
-            self.remember(snapshot);
-        }
-        Ok(snapshot.folder.clone())
-    }
-
-    /// The repository of the tokenizer of a model in TransformerLens' layout.
-    fn other_tokenizer(&self, model: &Id, config: &[u8]) -> Result<Option<Id>, LoadError> {
-        let config: Value = serde_json::from_slice(config).unwrap_or_default();
-        if config.get("model_type").is_some() {
-            return Ok(None);
-        }
-        let named = config.get("tokenizer_name").and_then(Value::as_str);
-        // where the config does not say, these are what TransformerLens takes
-        let usual = match model.repo.contains("_old") {
-            true => "EleutherAI/gpt-neox-20b",
-            false => "NeelNanda/gpt-neox-tokenizer-digits",
-        };
-        let name = named.unwrap_or(usual);
-        match Id::parse(name).filter(|id| id.file.is_none()) {
-            Some(id) => Ok(Some(id)),
-            None => {
-                let shown: String = name.escape_debug().take(MOST_SHOWN).collect();
-                let reason = format!(
-                    "its `config.json` has the `tokenizer_name` `{shown}`, which is not the name of a repository"
-                );
-                Err(self.failed(&model.repo, reason))
-            }
+impl<'p> Hub<'p> {
+    pub(super) fn new(environment: &Environment, progress: Progress<'p>) -> Self {
+        Self {
+            client: Client::new(environment, progress),
+            cache: environment.cache.clone(),
+            offline: environment.offline,
         }
     }
 
@@ -310,7 +131,7 @@ impl Hub<'_> {
     }
 
     /// What a revision is now; without a network, what the cache knows of it.
-    fn snapshot(&self, id: &Id) -> Result<Snapshot, LoadError> {
+    pub(super) fn snapshot(&self, id: &Id) -> Result<Snapshot, LoadError> {
         let found = match self.offline {
             Some(variable) => Err(self.failed(
                 &id.repo,
@@ -361,8 +182,11 @@ impl Hub<'_> {
 
     /// What the Hub says of a revision.
     fn ask(&self, id: &Id) -> Result<Info, LoadError> {
-        let path = format!("/api/models/{}/revision/{}", id.repo, encoded(&id.revision));
-        let info = self.client.json::<Info>(&path);
+        let info = self.client.json::<Info>(&match id.kind {
+            RepoKind::Model => address(id),
+            // there may be many files, which are asked for page by page
+            RepoKind::DataSet => address(id) + "?expand=sha",
+        });
         let info = info.map_err(|failure| self.error(id, &id.repo, failure))?;
         let asked_for = is_commit(&id.revision).then(|| id.revision.to_lowercase());
         match is_commit(&info.sha) {
@@ -374,13 +198,18 @@ impl Hub<'_> {
         }
     }
 
+    /// Whether the Hub has a repository, and shows it.
+    pub(super) fn has(&self, id: &Id) -> bool {
+        self.offline.is_none() && self.ask(id).is_ok()
+    }
+
     /// Where the cache notes which commit a revision is.
     fn reference(&self, id: &Id) -> PathBuf {
         self.folder(id).join("refs").join(&id.revision)
     }
 
     /// Notes which commit a revision is, once all is there. A cache that cannot be written needs no note.
-    fn remember(&self, snapshot: &Snapshot) {
+    pub(super) fn remember(&self, snapshot: &Snapshot) {
         let reference = self.reference(&snapshot.id);
         let known = known_commit(&reference).unwrap_or_default();
         let is_commit = snapshot.id.revision == snapshot.commit;
@@ -397,8 +226,25 @@ impl Hub<'_> {
         let _ = write();
     }
 
-    /// A file of a snapshot, fetched if the cache does not have it.
+    /// A file of a model, fetched if the cache does not have it.
     fn get(&self, snapshot: &Snapshot, file: &str) -> Result<PathBuf, LoadError> {
+        let path = snapshot.folder.join(file);
+        if !path.exists() && snapshot.offline.is_none() && !snapshot.has(file) {
+            return Err(LoadError::HubMissing {
+                endpoint: self.client.endpoint(),
+                what: format!("{}/{file}", snapshot.id.repo),
+            });
+        }
+        self.get_listed(snapshot, file, most_bytes(file))
+    }
+
+    /// A file that a commit has, of at most so many bytes, fetched if the cache does not have it.
+    pub(super) fn get_listed(
+        &self,
+        snapshot: &Snapshot,
+        file: &str,
+        most_bytes: u64,
+    ) -> Result<PathBuf, LoadError> {
         let path = snapshot.folder.join(file);
         if path.exists() {
             return Ok(path);
@@ -407,26 +253,39 @@ impl Hub<'_> {
         if snapshot.offline.is_some() {
             return Err(self.not_cached(snapshot, file));
         }
-        if !snapshot.has(file) {
-            return Err(LoadError::HubMissing {
-                endpoint: self.client.endpoint(),
-                what,
-            });
-        }
-        let (repo, commit) = (&snapshot.id.repo, &snapshot.commit);
-        let url = format!("/{repo}/resolve/{commit}/{}", encoded(file));
         let target = fetch::Target {
             what: &what,
             file,
+            most_bytes,
             blobs: &self.folder(&snapshot.id).join("blobs"),
             locks: &self.cache.join(".locks").join(snapshot.id.folder_name()),
             link: &path,
         };
-        match self.client.download(&url, &target) {
+        match self.client.download(&file_address(snapshot, file), &target) {
             Ok(()) => Ok(path),
             Err(Failure::Load(error)) => Err(error),
             Err(failure) => Err(self.error(&snapshot.id, &what, failure)),
         }
+    }
+
+    /// Fails if a file is neither in the cache nor to be had, without fetching it.
+    pub(super) fn check(
+        &self,
+        snapshot: &Snapshot,
+        file: &str,
+        most_bytes: u64,
+    ) -> Result<(), LoadError> {
+        if snapshot.folder.join(file).exists() {
+            return Ok(());
+        }
+        if snapshot.offline.is_some() {
+            return Err(self.not_cached(snapshot, file));
+        }
+        let address = file_address(snapshot, file);
+        let described = self.client.describe(&address, most_bytes);
+        let what = format!("{}/{file}", snapshot.id.repo);
+        let described = described.map_err(|failure| self.error(&snapshot.id, &what, failure));
+        described.map(|_| ())
     }
 
     fn not_cached(&self, snapshot: &Snapshot, file: &str) -> LoadError {
@@ -466,55 +325,21 @@ impl Hub<'_> {
     }
 }
 
+/// Where the Hub describes a revision.
+fn address(id: &Id) -> String {
+    let (api, repo, revision) = (id.kind.api(), &id.repo, encoded(&id.revision));
+    format!("{api}{repo}/revision/{revision}")
+}
+
+/// Where the Hub has a file.
+fn file_address(snapshot: &Snapshot, file: &str) -> String {
+    let (Id { kind, repo, .. }, commit) = (&snapshot.id, &snapshot.commit);
+    let (pages, file) = (kind.pages(), encoded_path(file));
+    format!("{pages}{repo}/resolve/{commit}/{file}")
+}
+
 /// What the cache notes of a revision.
 fn known_commit(reference: &Path) -> Option<String> {
     let bytes = read_at_most(reference, MOST_REFERENCE_BYTES).ok()?;
     String::from_utf8(bytes).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_models_are_told_from_paths() {
-        let id = |text: &str| Id::parse(text).map(|id| (id.repo, id.revision, id.file));
-        let plain = |repo: &str, revision: &str| Some((repo.to_owned(), revision.to_owned(), None));
-        assert_eq!(id("gpt2"), plain("gpt2", "main"));
-        assert_eq!(
-            id("EleutherAI/pythia-70m@step3000"),
-            plain("EleutherAI/pythia-70m", "step3000")
-        );
-        assert_eq!(id("a/b@refs/pr/1"), plain("a/b", "refs/pr/1"));
-        let file = |name: &str| Some(("a/b".into(), "main".into(), Some(name.into())));
-        assert_eq!(id("a/b/c.gguf"), file("c.gguf"));
-        let first = "c-00001-of-00003.gguf";
-        assert_eq!(id("a/b/c-00002-of-00003.gguf"), file(first));
-        for path in [
-            "./a",
-            "../a/b",
-            "/a/b",
-            "a/b/c",
-            "a//b",
-            "a b",
-            "a.gguf",
-            "~/a",
-            "a@",
-            "",
-            "a/..",
-            "a--b",
-            "a@..",
-            "a@../x",
-            "a@x/../../y",
-            "a@/x",
-            "a@x//y",
-            "a@x/",
-            "a@.x",
-            "a@x\\y",
-            "a@x\0",
-            "a@C:x",
-        ] {
-            assert_eq!(id(path), None, "{path}");
-        }
-    }
 }

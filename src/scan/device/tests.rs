@@ -72,6 +72,7 @@ fn both(folder: &Path, batch_tokens: usize, options: &ScanOptions) -> [Vec<Neuro
     let (tokenizer, store) = (files.tokenizer().unwrap(), dir.path().join("corpus"));
     let corpus_setup = CorpusSetup {
         name: "text",
+        data_sets: &[],
         options: &CorpusOptions::default(),
         tokenizer: &tokenizer,
         tokenizer_json: files.tokenizer_json().unwrap(),
