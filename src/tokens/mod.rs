@@ -1,6 +1,8 @@
 //! Text to token windows, and their store on disk.
 
 mod beside;
+#[cfg(feature = "atlas")]
+pub mod chat;
 mod error;
 mod ggml;
 mod json;
