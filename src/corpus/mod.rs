@@ -2,10 +2,12 @@
 
 mod folder;
 mod line;
+mod message;
 mod open;
 mod read;
 
 pub use folder::LeftOut;
+pub use message::{Content, Message};
 pub use open::{LFS_HINT, is_lfs_pointer};
 pub use read::{Corpus, CorpusOptions, MOST_DOCUMENT, Source};
 
@@ -14,21 +16,16 @@ use std::path::PathBuf;
 
 use crate::hint::Hint;
 
-use serde::{Deserialize, Serialize};
-
-/// One text with where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One text or conversation with where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// The text.
-    pub text: String,
+    /// What it says.
+    pub content: Content,
     /// Where it comes from, as its author names it.
-    #[serde(default)]
     pub source: String,
     /// Its licence.
-    #[serde(default)]
     pub license: String,
     /// Its name: the field `id`, or file and line.
-    #[serde(default)]
     pub id: String,
 }
 

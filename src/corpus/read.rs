@@ -11,7 +11,7 @@ use crate::mark;
 
 use super::folder::{FILE_AGAIN, LeftOut, files_in};
 use super::open::{Kind, Reader, kind, open};
-use super::{CorpusError, Document, line};
+use super::{Content, CorpusError, Document, line};
 
 /// The longest document, and the longest line of JSON, in bytes.
 pub const MOST_DOCUMENT: u64 = 256 << 20;
@@ -186,7 +186,7 @@ fn whole(path: PathBuf, reader: Reader, most: u64) -> Result<Document, CorpusErr
         .into_owned();
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Document {
-            text,
+            content: Content::Text(text),
             source: id.clone(),
             license: String::new(),
             id,
@@ -274,7 +274,7 @@ impl Lines {
         let text = self.text(line, text, text_field)?;
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
         Ok(Document {
-            text,
+            content: Content::Text(text),
             source: source
                 .and_then(name_in)
                 .unwrap_or_else(|| name.clone().into_owned()),
@@ -335,7 +335,9 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let read = || -> Result<Vec<String>, CorpusError> {
             let corpus = Corpus::open(&[Source::Path(path.clone())], CorpusOptions::default())?;
-            corpus.map(|document| Ok(document?.text)).collect()
+            corpus
+                .map(|document| Ok(document?.content.text().unwrap().to_owned()))
+                .collect()
         };
         read().map_err(|error| format!("{error}; {}", error.hint().unwrap_or_default()))
     }

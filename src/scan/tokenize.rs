@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::corpus::{Corpus, CorpusError, CorpusOptions, Document, Source};
+use crate::corpus::{Content, Corpus, CorpusError, CorpusOptions, Document, Source};
 use crate::files::{hash_file, hex};
 use crate::ids::TokenId;
 use crate::shard::{
@@ -19,8 +19,8 @@ use crate::shard::{
     PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, read_manifest,
     verify_files,
 };
-use crate::tokens::Tokenizer;
 use crate::tokens::store::{DocumentInfo, StoreWriter, hash_document};
+use crate::tokens::{Tokenizer, TokenizerError};
 
 use super::Progress;
 use super::checkpoint;
@@ -260,13 +260,18 @@ fn write_store(
             let Some(document) = corpus.next().transpose()? else {
                 break;
             };
-            bytes += document.text.len();
+            bytes += document.content.bytes().len();
             chunk.push(document);
         }
         if chunk.is_empty() {
             break;
         }
-        let encode = |document: &Document| setup.tokenizer.encode_document(&document.text);
+        let encode = |document: &Document| match &document.content {
+            Content::Text(text) => setup.tokenizer.encode_document(text),
+            Content::Messages(_) => Err(TokenizerError::Encode(
+                "a conversation needs a chat template".into(),
+            )),
+        };
         let encoded: Vec<_> = chunk.par_iter().map(encode).collect();
         for (document, encoded) in chunk.iter().zip(encoded) {
             let encoded = encoded.map_err(|source| ScanError::Tokenizer {
@@ -286,7 +291,7 @@ fn write_store(
                 source: &document.source,
                 license: &document.license,
             };
-            hash_document(&mut hash, document.text.as_bytes(), &info);
+            hash_document(&mut hash, &document.content.bytes(), &info);
             writer.push(info, &tokens)?;
             let source = sources
                 .entry((document.source.clone(), document.license.clone()))
