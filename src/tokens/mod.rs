@@ -13,7 +13,7 @@ mod tokenizer;
 mod vocabulary;
 mod windows;
 
-pub use beside::{MergedTokenizer, TokenizerFiles};
+pub use beside::{MergedTokenizer, TokenizerFiles, default_template};
 pub use error::TokenizerError;
 pub use ggml::GgmlVocabulary;
 pub use long::Encoded;

@@ -11,6 +11,7 @@ mod parts;
 mod python;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, Value};
@@ -43,16 +44,23 @@ pub struct ChatTemplate {
     marked: Option<Environment<'static>>,
     special_tokens: BTreeMap<String, String>,
     sha256: String,
+    day: Day,
+    /// Whether the day was chosen.
+    is_day_fixed: bool,
+    /// Whether its texts depend on the day.
     uses_day: bool,
 }
 
 impl ChatTemplate {
-    /// Compiles a template. `special_tokens` are `bos_token`, `eos_token` and so on; `day` is what `strftime_now` shows.
+    /// Compiles a template. `special_tokens` are `bos_token`, `eos_token` and so on; `day` is what `strftime_now` shows,
+    /// today if not given.
     pub fn new(
         source: &str,
         special_tokens: BTreeMap<String, String>,
-        day: Day,
+        day: Option<Day>,
     ) -> Result<Self, ChatError> {
+        let is_day_fixed = day.is_some();
+        let day = day.unwrap_or_else(Day::today);
         let lines = source.replace("\r\n", "\n").replace('\r', "\n");
         let (called, has_generation) = generation::as_calls(&lines);
         let environment = |is_marked| {
@@ -66,6 +74,8 @@ impl ChatTemplate {
             marked: has_generation.then(|| environment(true)).transpose()?,
             special_tokens,
             sha256: hex(&Sha256::digest(source.as_bytes())),
+            day,
+            is_day_fixed,
             uses_day: source.contains("strftime_now"),
         })
     }
@@ -75,14 +85,19 @@ impl ChatTemplate {
         &self.sha256
     }
 
-    /// Whether its texts depend on the day.
-    pub fn uses_day(&self) -> bool {
-        self.uses_day
+    /// The special tokens that it sees.
+    pub fn special_tokens(&self) -> &BTreeMap<String, String> {
+        &self.special_tokens
     }
 
-    /// Whether it says by `{% generation %}` what the model itself would write.
-    pub fn has_generation(&self) -> bool {
-        self.marked.is_some()
+    /// The day in its texts, if they depend on it.
+    pub fn day(&self) -> Option<Day> {
+        self.uses_day.then_some(self.day)
+    }
+
+    /// Whether texts that were rendered on a day are what it makes of their messages.
+    pub fn accepts_day(&self, day: Option<Day>) -> bool {
+        day.is_some() == self.uses_day && (!self.is_day_fixed || day == self.day())
     }
 
     /// The text of a conversation; `prompt` asks for the beginning of the model's next message after it.
@@ -129,7 +144,7 @@ impl ChatTemplate {
         &self,
         messages: &[&Fields],
         text: &str,
-    ) -> Result<Option<Vec<std::ops::Range<usize>>>, ChatError> {
+    ) -> Result<Option<Vec<Range<usize>>>, ChatError> {
         let Some(environment) = &self.marked else {
             return Ok(None);
         };
