@@ -17,7 +17,7 @@
 //! | [`hint`] | what a reader can do about an error | nothing |
 //! | [`lanes`] | vectors of sixteen numbers, on any instruction set | nothing |
 //! | [`gpu`] | kernels of a CUDA device, and their portable twins | hint |
-//! | [`corpus`] | files → documents, in a stable order | hint, files, mark |
+//! | [`corpus`] | files → documents, in a stable order | hint, files, guard, mark |
 //! | [`stats`] | what is kept of a neuron: update and merge | lanes |
 //! | [`model`] | config, weights, hooks, the walk through the layers; bytes, not paths | hint, lanes, gpu, mark |
 //! | [`tokens`] | tokenizer, windows, the token store | hint, corpus, files, guard, mark |

@@ -4,6 +4,7 @@
 mod atlas;
 mod cli;
 mod conformance;
+mod corpus;
 mod docs;
 mod model;
 mod scan;

@@ -97,7 +97,7 @@ mod tests {
             "Examples in the list of each sign case (gated neurons) [default: 16]",
             "Type of weights and activations [default: f32]",
             "share of `|hook_post| > τ` [default: 0.1]",
-            "Field of a JSON line that holds the text [default: text]",
+            "Field (JSON) or column (tables) that holds the text; `meta.text` is `text` inside `meta` [default: text]",
             "Time between checkpoints, such as 30s, 10m or 2h; 0 writes one after every batch [default: 10m]",
         ] {
             assert!(scan.contains(line), "{line} in {scan}");

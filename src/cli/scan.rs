@@ -27,7 +27,7 @@ pub(super) struct ScanArgs {
     /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (optionally with @REVISION), or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
-    /// Files (.jsonl, .txt, each also .gz or .zst) and folders of them, or `demo`
+    /// Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, `-` for standard input, or `demo`
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
     corpus: Vec<PathBuf>,
     /// Name of the model in the atlas [default: the folder's]

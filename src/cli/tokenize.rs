@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use clap::Args;
-use neuroscope::corpus::{CorpusOptions, LeftOut, Source};
+use neuroscope::corpus::{CorpusOptions, LeftOut, STDIN, Source};
 use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::scan::{self, Chat, ChatOptions, CorpusSetup, Tokenized};
 use neuroscope::tokens::{BosPolicy, TokenizerError};
@@ -22,7 +22,7 @@ pub(super) struct TokenizeArgs {
     /// The model whose tokenizer to use: a folder, a `.gguf` file, a name on the Hugging Face Hub, or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
-    /// Files (.jsonl, .txt, each also .gz or .zst) and folders of them, or `demo`
+    /// Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, `-` for standard input, or `demo`
     #[arg(long, value_name = "PATH", required_unless_present = "show", num_args = 1..)]
     corpus: Vec<PathBuf>,
     /// Only describe the tokenizer: its special and added tokens, its BOS, and the tokens of TEXT
@@ -155,6 +155,7 @@ pub(super) fn tokenize(
         .collect::<Result<Vec<_>>>()?;
     let name = match corpus {
         [one] if one == Path::new("demo") => "demo texts".into(),
+        [one] if one == Path::new(STDIN) => "standard input".into(),
         [one] => one
             .file_name()
             .unwrap_or(one.as_os_str())
@@ -220,6 +221,9 @@ fn source(path: &Path) -> Result<Source> {
     #[cfg(feature = "demo")]
     if path == Path::new("demo") {
         return Ok(neuroscope::demo::CORPUS);
+    }
+    if path == Path::new(STDIN) {
+        return Ok(Source::Stdin);
     }
     Ok(Source::Path(path.to_owned()))
 }

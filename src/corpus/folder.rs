@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use super::CorpusError;
-use super::open::kind;
+use super::kind::{kind, kind_in_folder};
 
 /// What was left out of folders: how many files by their ending, or by another reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl LeftOut {
         }
     }
 
-    /// All in one line, the most frequent first: `12 .md, 3 .csv, 1 broken link`.
+    /// All in one line, the most frequent first: `12 .py, 3 .json, 1 broken link`.
     pub fn words(&self) -> Option<String> {
         let mut kinds: Vec<_> = self.0.iter().collect();
         kinds.sort_by_key(|(what, n)| (std::cmp::Reverse(**n), (*what).clone()));
@@ -111,7 +111,7 @@ pub(super) fn files_in(
         let but = left_out.words();
         let but = but.map(|words| format!(", but {words}"));
         return Err(CorpusError::Empty(format!(
-            "`{}`: it holds no .jsonl or .txt file{}",
+            "`{}`: it holds no .jsonl, .parquet, .csv, .tsv, .txt or .md file{}",
             folder.display(),
             but.unwrap_or_default()
         )));
@@ -135,7 +135,7 @@ fn reason(entry: &DirEntry) -> Option<String> {
     if !entry.file_type().is_file() {
         return Some("special file".into());
     }
-    if kind(path).is_some() {
+    if kind_in_folder(path).is_some() {
         return None;
     }
     let Some(ending) = path.extension().map(OsStr::to_string_lossy) else {

@@ -3,13 +3,16 @@
 //! What stands in the others need not be what serde_json takes: Python's `json` writes `NaN` and lone surrogates, and
 //! fields may be nested deeply or hold numbers of any size. They are passed over, in memory of a byte for each level.
 
-/// The values of some fields, as they are written. Of a field that is there twice, the last one counts, as in Python.
+/// The values of some fields, as they are written. A field is named by its key or, if there is no such key, by the path to
+/// it: `meta.text`, `choices.0.text`. Of a key that is there twice, the last one counts, as in Python.
 pub(super) fn fields<'a, const N: usize>(
     line: &'a [u8],
     names: [&str; N],
 ) -> Result<[Option<&'a [u8]>; N], String> {
+    let paths = names.map(|name| name.split_once('.'));
     let mut cursor = Cursor { line, at: 0 };
     let mut values = [None; N];
+    let mut firsts = [None; N]; // where paths begin
     cursor.expect(b'{')?;
     if !cursor.takes(b'}') {
         loop {
@@ -23,6 +26,11 @@ pub(super) fn fields<'a, const N: usize>(
             if let Some(at) = named {
                 values[at] = Some(value);
             }
+            for (first, path) in firsts.iter_mut().zip(paths) {
+                if path.is_some_and(|(step, _)| is_name(key, step)) {
+                    *first = Some(value);
+                }
+            }
             if cursor.takes(b'}') {
                 break;
             }
@@ -30,9 +38,89 @@ pub(super) fn fields<'a, const N: usize>(
         }
     }
     cursor.space();
-    match cursor.at == line.len() {
-        true => Ok(values),
-        false => Err(format!("something follows it at byte {}", cursor.at)),
+    if cursor.at < line.len() {
+        return Err(format!("something follows it at byte {}", cursor.at));
+    }
+    for (at, path) in paths.into_iter().enumerate() {
+        if let (None, Some(first), Some((_, rest))) = (values[at], firsts[at], path) {
+            values[at] = inside(first, rest)?;
+        }
+    }
+    Ok(values)
+}
+
+/// What a path leads to inside a value.
+fn inside<'a>(value: &'a [u8], path: &str) -> Result<Option<&'a [u8]>, String> {
+    match value.first() {
+        Some(b'{') => Ok(fields(value, [path])?[0]),
+        Some(b'[') => {
+            let (step, rest) = path.split_once('.').unwrap_or((path, ""));
+            let Ok(index) = step.parse::<usize>() else {
+                return Ok(None);
+            };
+            let mut elements = Elements::of(value)?;
+            for _ in 0..index {
+                elements.next()?;
+            }
+            match (elements.next()?, rest) {
+                (Some(element), "") => Ok(Some(element)),
+                (Some(element), rest) => inside(element, rest),
+                (None, _) => Ok(None),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The elements of a list, one after another.
+pub(super) struct Elements<'a> {
+    cursor: Cursor<'a>,
+    /// Whether an element was read, so that a comma comes before the next one.
+    is_begun: bool,
+}
+
+impl<'a> Elements<'a> {
+    /// Begins a list.
+    pub(super) fn of(list: &'a [u8]) -> Result<Self, String> {
+        let mut cursor = Cursor { line: list, at: 0 };
+        cursor.expect(b'[')?;
+        Ok(Self {
+            cursor,
+            is_begun: false,
+        })
+    }
+
+    /// Goes on at a place between two elements, or after the first bracket.
+    pub(super) fn go_on(list: &'a [u8], at: usize, is_begun: bool) -> Self {
+        let cursor = Cursor { line: list, at };
+        Self { cursor, is_begun }
+    }
+
+    /// The next element, or `None` after the last one.
+    pub(super) fn next(&mut self) -> Result<Option<&'a [u8]>, String> {
+        if self.cursor.takes(b']') {
+            self.cursor.at -= 1; // the end stays the end
+            return Ok(None);
+        }
+        if std::mem::replace(&mut self.is_begun, true) {
+            self.cursor.expect(b',')?;
+        }
+        self.cursor.value().map(Some)
+    }
+
+    /// Where the list goes on.
+    pub(super) fn at(&self) -> usize {
+        self.cursor.at
+    }
+
+    /// Fails unless nothing but space follows the end.
+    pub(super) fn end(&mut self) -> Result<(), String> {
+        self.cursor.expect(b']')?;
+        self.cursor.space();
+        match self.cursor.at == self.cursor.line.len() {
+            true => Ok(()),
+            false => Err(format!("something follows it at byte {}", self.cursor.at)),
+        }
     }
 }
 
@@ -240,6 +328,26 @@ mod tests {
             r#"{"text": ]}"#,
         ] {
             assert!(text(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn paths_lead_into_objects_and_lists() {
+        let line = br#"{"data": {"text": 1, "a.b": 2, "list": [[3, 4], {"text": "5"}]}, "data.text": 6, "odd": [NaN]}"#;
+        for (path, expected) in [
+            ("data.text", Some("6")),
+            ("data.a.b", Some("2")),
+            ("data.list.0.1", Some("4")),
+            ("data.list.1.text", Some("\"5\"")),
+            ("data.list.2", None),
+            ("data.list.x", None),
+            ("data.list.0.1.2", None),
+            ("data.b", None),
+            ("odd.0", Some("NaN")),
+            ("other.text", None),
+        ] {
+            let [found] = fields(line, [path]).unwrap();
+            assert_eq!(found, expected.map(str::as_bytes), "{path}");
         }
     }
 

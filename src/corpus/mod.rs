@@ -1,15 +1,28 @@
 //! Files to documents, in a stable order.
 
 mod folder;
+mod input;
+mod kind;
 mod line;
+mod lines;
 mod message;
 mod open;
+mod options;
+mod packing;
+mod parquet;
 mod read;
+mod separated;
+mod source;
+mod stdin;
 
 pub use folder::LeftOut;
+pub use kind::Format;
 pub use message::{Content, Message};
 pub use open::{LFS_HINT, is_lfs_pointer};
-pub use read::{Corpus, CorpusOptions, MOST_DOCUMENT, Source};
+pub use options::CorpusOptions;
+pub use read::{Corpus, MOST_DOCUMENT};
+pub use source::Source;
+pub use stdin::{STDIN, StdinCopy};
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -25,9 +38,12 @@ pub struct Document {
     pub source: String,
     /// Its licence.
     pub license: String,
-    /// Its name: the field `id`, or file and line.
+    /// Its name: the field `id`, or file and line or row.
     pub id: String,
 }
+
+/// The documents of one file.
+type Documents = Box<dyn Iterator<Item = Result<Document, CorpusError>> + Send>;
 
 /// What can be wrong with a corpus.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +58,9 @@ pub enum CorpusError {
         source: std::io::Error,
     },
     /// A file of a kind that is not known.
-    #[error("`{0}` is neither .jsonl nor .txt, nor one of these with .gz or .zst")]
+    #[error(
+        "`{0}` is not .jsonl, .json, .parquet, .csv, .tsv, .txt or .md, nor one of these with .gz or .zst"
+    )]
     UnknownKind(PathBuf),
     /// A line is not a JSON object with a text.
     #[error("`{path}` line {line}: {reason}")]
@@ -53,6 +71,71 @@ pub enum CorpusError {
         line: u64,
         /// Why.
         reason: String,
+    },
+    /// A row of a table, or an element of a list, is not a document.
+    #[error("`{path}` row {row}: {reason}")]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 1; the header of a table is not counted.
+        row: u64,
+        /// Why.
+        reason: String,
+    },
+    /// A table cannot be read, or not to its end.
+    #[error("cannot read the table `{path}`: {reason}")]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A Parquet file is packed once more as a whole.
+    #[error("`{0}` is a packed file; a Parquet file is packed inside, and is read here and there")]
+    PackedTable(PathBuf),
+    /// A table does not have a column.
+    #[error(
+        "`{path}` has no column `{column}`; its columns are {}",
+        named(columns)
+    )]
+    NoColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// The option that names it.
+        option: &'static str,
+        /// The columns that it has.
+        columns: Vec<String>,
+    },
+    /// A column is of a type that cannot be read as what it is to hold.
+    #[error("column `{column}` of `{path}` holds {found}; expected {expected}")]
+    WrongColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// What it holds.
+        found: &'static str,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// Conversations are to be read from a file that cannot hold them.
+    #[error("`{0}` cannot hold conversations, which `--messages-field` asks for")]
+    NoMessages(PathBuf),
+    /// Standard input is a terminal.
+    #[error("standard input is a terminal; pipe a text into it")]
+    Terminal,
+    /// Standard input has nothing in it.
+    #[error("standard input is empty")]
+    NoInput,
+    /// Standard input cannot be copied.
+    #[error("cannot copy standard input into `{folder}`: {source}")]
+    Copy {
+        /// Where.
+        folder: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// A text file is not UTF-8.
     #[error("`{path}` is not valid UTF-8: byte {at}")]
@@ -99,9 +182,47 @@ pub enum CorpusError {
         /// The most bytes.
         most: u64,
     },
+    /// A row is too long.
+    #[error("`{path}` row {row} is longer than {most} bytes, the most of one document")]
+    RowTooLong {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 1.
+        row: u64,
+        /// The most bytes.
+        most: u64,
+    },
     /// No document was found.
     #[error("no text in {0}")]
     Empty(String),
+}
+
+/// Columns that are named in an error, at most.
+const MOST_COLUMNS: usize = 40;
+
+/// Names of columns in one line.
+fn named(columns: &[String]) -> String {
+    let named = columns.iter().take(MOST_COLUMNS);
+    let mut named: Vec<String> = named.map(|column| format!("`{column}`")).collect();
+    if columns.len() > MOST_COLUMNS {
+        named.push(format!("{} more", columns.len() - MOST_COLUMNS));
+    }
+    named.join(", ")
+}
+
+/// How alike two names must be for one to be taken for a slip of the other.
+const ALIKE: f64 = 0.6;
+
+/// The name that is most like another.
+fn most_alike<'a>(name: &str, others: &'a [String]) -> Option<&'a str> {
+    let likeness = |other: &String| {
+        let last = other.rsplit('.').next().unwrap_or_default();
+        strsim::normalized_damerau_levenshtein(name, other)
+            .max(strsim::normalized_damerau_levenshtein(name, last))
+    };
+    let others = others.iter().map(|other| (likeness(other), other));
+    let (likeness, other) = others.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (likeness >= ALIKE).then_some(other)
 }
 
 impl CorpusError {
@@ -110,6 +231,9 @@ impl CorpusError {
         matches!(
             self,
             Self::Line { .. }
+                | Self::Row { .. }
+                | Self::RowTooLong { .. }
+                | Self::Table { .. }
                 | Self::NotUtf8 { .. }
                 | Self::Encoding { .. }
                 | Self::NotText { .. }
@@ -121,14 +245,26 @@ impl CorpusError {
 
 impl Hint for CorpusError {
     fn own_hint(&self) -> Option<Cow<'static, str>> {
+        if let Self::NoColumn {
+            column,
+            option,
+            columns,
+            ..
+        } = self
+        {
+            return Some(match most_alike(column, columns) {
+                Some(other) => format!("did you mean `{option} {other}`?").into(),
+                None => format!("name another column with `{option}`").into(),
+            });
+        }
         let hint: Option<&'static str> = match self {
             Self::Line { reason, .. } if reason.starts_with("missing field") => Some(
                 "choose another field with `--text-field`, or count and skip such lines with `--skip-invalid`",
             ),
-            Self::Line { reason, .. } if reason == read::ONE_DOCUMENT => Some(
+            Self::Line { reason, .. } if reason == lines::ONE_DOCUMENT => Some(
                 "`jq -c '.[]' FILE` writes the parts of a list as lines, `jq -c . FILE` an object as one line",
             ),
-            Self::Line { .. } | Self::NotUtf8 { .. } => {
+            Self::Line { .. } | Self::Row { .. } | Self::NotUtf8 { .. } => {
                 Some("count and skip such texts with `--skip-invalid`")
             }
             Self::Encoding { encoding, .. } if encoding.starts_with("UTF-32") => Some(
@@ -147,9 +283,25 @@ impl Hint for CorpusError {
             Self::LineTooLong { .. } => Some(
                 "cut it into several documents, or count and skip such lines with `--skip-invalid`",
             ),
-            Self::UnknownKind(_) => {
-                Some("a .jsonl file has one JSON object a line, a .txt file is one document")
+            Self::RowTooLong { .. } => Some(
+                "check that each quote is closed, cut the text into several documents, or count and skip such rows with `--skip-invalid`",
+            ),
+            Self::Table { .. } => {
+                Some("fetch or write it again, or count and skip such files with `--skip-invalid`")
             }
+            Self::PackedTable(_) => Some("unpack it with `gzip -d` or `zstd -d`"),
+            Self::WrongColumn { .. } => Some(
+                "name another column with `--text-field`, or with `--messages-field` for conversations",
+            ),
+            Self::NoMessages(_) => {
+                Some("conversations are read from .jsonl, .json and .parquet files")
+            }
+            Self::NoInput => {
+                Some("pipe a text into it, such as `zcat FILE | neuroscope … --corpus -`")
+            }
+            Self::UnknownKind(_) => Some(
+                "a .jsonl file has one JSON object a line, a .txt file is one document; say what it holds with `--format`",
+            ),
             _ => None,
         };
         hint.map(Cow::from)

@@ -1,86 +1,85 @@
 //! A file's text: unpacked, and known to be text.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader, Cursor, Read};
 
 use crate::mark;
 
+use super::kind::Kind;
+use super::packing::{Reader, begins, is_packed, packing, unpack};
 use super::{CorpusError, Source};
-
-/// What a file's text is read from.
-pub(super) type Reader = Box<dyn Read + Send>;
 
 /// Bytes that tell what a file is. Git LFS keeps its pointers shorter.
 const HEAD: u64 = 1024;
 
-/// The largest window of a zstd frame, as `zstd --long=31` writes it. Memory is used as far as the window is filled.
-const MOST_WINDOW_LOG: u32 = 31;
-
-/// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A JSON object a line.
-    Lines,
-    /// One document.
-    Text,
-}
-
-fn ending(path: &Path) -> Option<String> {
-    let ending = path.extension().and_then(OsStr::to_str)?;
-    Some(ending.to_ascii_lowercase())
-}
-
-/// What a file holds, by its name without `.gz` and `.zst`, in upper or lower case.
-pub(super) fn kind(path: &Path) -> Option<Kind> {
-    let inner = match ending(path).as_deref() {
-        Some("gz" | "zst") => path.file_stem().map(Path::new)?,
-        _ => path,
-    };
-    match ending(inner).as_deref() {
-        Some("jsonl" | "ndjson") => Some(Kind::Lines),
-        Some("txt") => Some(Kind::Text),
-        _ => None,
-    }
-}
+/// What a Parquet file begins with.
+pub(super) const PARQUET: &[u8] = b"PAR1";
 
 /// Opens a file, and fails if it is not text in UTF-8. A byte-order mark is passed over.
-pub(super) fn open(source: Source) -> Result<(PathBuf, Reader), CorpusError> {
-    let (path, raw): (PathBuf, Reader) = match source {
-        Source::Path(path) => match File::open(&path) {
-            Ok(file) => (path, Box::new(file)),
-            Err(source) => return Err(CorpusError::Io { path, source }),
-        },
-        Source::Embedded(name, bytes) => (PathBuf::from(name), Box::new(bytes)),
+pub(super) fn open(source: &Source) -> Result<Reader, CorpusError> {
+    let io = |error| CorpusError::Io {
+        path: source.path(),
+        source: error,
     };
-    let (head, raw) = match peek(raw) {
-        Ok(peeked) => peeked,
-        Err(source) => return Err(CorpusError::Io { path, source }),
-    };
+    let (head, raw) = source.stream().and_then(peek).map_err(io)?;
     if is_lfs_pointer(&head) {
-        return Err(CorpusError::LfsPointer(path));
+        return Err(CorpusError::LfsPointer(source.path()));
     }
-    let packing = packing(&head);
-    let unpacked = unpack(packing, raw).and_then(peek);
-    let (head, mut text) = match unpacked {
-        Ok(peeked) => peeked,
-        Err(source) => return Err(CorpusError::Io { path, source }),
-    };
+    let unpacked = unpack(packing(&head), raw).and_then(peek);
+    let (head, mut text) = unpacked.map_err(io)?;
     if is_lfs_pointer(&head) {
-        return Err(CorpusError::LfsPointer(path));
+        return Err(CorpusError::LfsPointer(source.path()));
     }
     if let Some(encoding) = foreign_encoding(&head) {
-        return Err(CorpusError::Encoding { path, encoding });
+        return Err(CorpusError::Encoding {
+            path: source.path(),
+            encoding,
+        });
     }
     if let Some(what) = not_text(&head) {
-        return Err(CorpusError::NotText { path, what });
+        return Err(CorpusError::NotText {
+            path: source.path(),
+            what,
+        });
     }
     let mut mark = vec![0; head.len() - mark::without(&head).len()];
-    match text.read_exact(&mut mark) {
-        Ok(()) => Ok((path, text)),
-        Err(source) => Err(CorpusError::Io { path, source }),
+    text.read_exact(&mut mark).map_err(io)?;
+    Ok(text)
+}
+
+/// What a file holds, by what it begins with. What is wrong with it is found when it is read.
+pub(super) fn sniff(source: &Source) -> Kind {
+    let head = source.stream().and_then(peek).map(|(head, _)| head);
+    if head.is_ok_and(|head| head.starts_with(PARQUET)) {
+        return Kind::Parquet;
     }
+    match open(source).map(|text| begins(&mut BufReader::new(text))) {
+        Ok(Ok(Some(b'{'))) => Kind::Lines,
+        _ => Kind::Text,
+    }
+}
+
+/// Fails if a file is not one that begins as Parquet files do.
+pub(super) fn check_parquet(source: &Source) -> Result<(), CorpusError> {
+    let io = |error| CorpusError::Io {
+        path: source.path(),
+        source: error,
+    };
+    let (head, _) = source.stream().and_then(peek).map_err(io)?;
+    if is_lfs_pointer(&head) {
+        return Err(CorpusError::LfsPointer(source.path()));
+    }
+    if is_packed(&head) {
+        return Err(CorpusError::PackedTable(source.path()));
+    }
+    let reason = match head.starts_with(PARQUET) {
+        true => return Ok(()),
+        false if head.is_empty() => "it is empty",
+        false => "it does not begin as one",
+    };
+    Err(CorpusError::Table {
+        path: source.path(),
+        reason: reason.into(),
+    })
 }
 
 /// What a reader begins with, and a reader of all.
@@ -89,75 +88,6 @@ fn peek(mut reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
     reader.by_ref().take(HEAD).read_to_end(&mut head)?;
     let all = Cursor::new(head.clone()).chain(reader);
     Ok((head, Box::new(all)))
-}
-
-/// How a file is packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
-    Gzip,
-    Zstd,
-}
-
-/// How a file is packed, by what it begins with. Its name does not count: browsers and servers unpack files without
-/// renaming them.
-fn packing(head: &[u8]) -> Option<Packing> {
-    match head {
-        [0x1f, 0x8b, ..] => Some(Packing::Gzip),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Packing::Zstd),
-        _ => None,
-    }
-}
-
-/// All members of a gzip file. Zeros may follow the last one, as on tapes; `gzip -d` passes over them too.
-struct Gunzip {
-    member: Option<flate2::bufread::GzDecoder<BufReader<Reader>>>,
-}
-
-impl Read for Gunzip {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while let Some(member) = &mut self.member {
-            let n = member.read(into)?;
-            if n > 0 || into.is_empty() {
-                return Ok(n);
-            }
-            if let Some(member) = self.member.take() {
-                let mut rest = member.into_inner();
-                if comes_more(&mut rest)? {
-                    self.member = Some(flate2::bufread::GzDecoder::new(rest));
-                }
-            }
-        }
-        Ok(0)
-    }
-}
-
-/// Passes over zeros; whether something else follows.
-fn comes_more(rest: &mut impl BufRead) -> io::Result<bool> {
-    loop {
-        let bytes = rest.fill_buf()?;
-        let (n_zeros, len) = (
-            bytes.iter().take_while(|byte| **byte == 0).count(),
-            bytes.len(),
-        );
-        rest.consume(n_zeros);
-        if n_zeros < len || len == 0 {
-            return Ok(len > 0);
-        }
-    }
-}
-
-fn unpack(packing: Option<Packing>, reader: Reader) -> io::Result<Reader> {
-    Ok(match packing {
-        Some(Packing::Gzip) => Box::new(Gunzip {
-            member: Some(flate2::bufread::GzDecoder::new(BufReader::new(reader))),
-        }),
-        Some(Packing::Zstd) => {
-            let mut decoder = zstd::stream::read::Decoder::new(reader)?;
-            decoder.window_log_max(MOST_WINDOW_LOG)?;
-            Box::new(decoder)
-        }
-        None => reader,
-    })
 }
 
 /// What a file is that is not text, by what it begins with.
@@ -173,7 +103,7 @@ fn not_text(head: &[u8]) -> Option<&'static str> {
     let known = kinds.iter().find(|(begin, _)| head.starts_with(begin));
     match known {
         Some((_, what)) => Some(what),
-        None if packing(head).is_some() => Some("it is packed twice"),
+        None if is_packed(head) => Some("it is packed twice"),
         None if head.contains(&0) => Some("it holds NUL bytes"),
         None => None,
     }

@@ -2,73 +2,50 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
+use std::iter;
 use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
-
-use crate::mark;
+use std::sync::Arc;
 
 use super::folder::{FILE_AGAIN, LeftOut, files_in};
-use super::open::{Kind, Reader, kind, open};
-use super::{Content, CorpusError, Document, line};
+use super::input::Input;
+use super::kind::{Kind, kind, kind_in_folder};
+use super::lines::{self, Lines};
+use super::open::{check_parquet, open, sniff};
+use super::packing::Reader;
+use super::parquet::Rows;
+use super::separated::Separated;
+use super::stdin::StdinCopy;
+use super::{Content, CorpusError, CorpusOptions, Document, Documents, Source};
 
 /// The longest document, and the longest line of JSON, in bytes.
 pub const MOST_DOCUMENT: u64 = 256 << 20;
 
-/// How documents are read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::Args))]
-#[serde(default, deny_unknown_fields)]
-pub struct CorpusOptions {
-    /// Field of a JSON line that holds the text.
-    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
-    pub text_field: String,
-    /// Whether lines and files that cannot be read are counted and skipped.
-    #[cfg_attr(feature = "cli", arg(long, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL"))]
-    pub skip_invalid: bool,
-}
-
-impl Default for CorpusOptions {
-    fn default() -> Self {
-        Self {
-            text_field: "text".into(),
-            skip_invalid: false,
-        }
-    }
-}
-
-/// Where a corpus is.
-#[derive(Clone, Debug)]
-pub enum Source {
-    /// A file or a folder.
-    Path(PathBuf),
-    /// A file that is part of the program: its name, with endings, and its bytes.
-    Embedded(&'static str, &'static [u8]),
-}
-
 /// The documents of some sources: in the order given, folders sorted by path.
 pub struct Corpus {
-    options: CorpusOptions,
-    waiting: VecDeque<Source>,
-    open: Option<Lines>,
+    options: Arc<CorpusOptions>,
+    waiting: VecDeque<(Source, Kind)>,
+    open: Option<Documents>,
     skipped: u64,
     left_out: LeftOut,
-    /// The longest document and line.
-    most: u64,
 }
 
 impl Corpus {
-    /// Finds the files. What they hold is read by iterating.
+    /// Finds the files, and checks their headers. What they hold is read by iterating.
     pub fn open(sources: &[Source], options: CorpusOptions) -> Result<Self, CorpusError> {
         let mut waiting = VecDeque::new();
         let mut left_out = LeftOut::default();
         let mut places = HashSet::new();
+        let mut has_stdin = false;
         for source in sources {
             match source {
                 Source::Path(path) if path.is_dir() => {
                     let (files, others) = files_in(path, &mut places)?;
-                    waiting.extend(files.into_iter().map(Source::Path));
+                    let kinds = files.into_iter().filter_map(|path| {
+                        let kind = kind_in_folder(&path)?;
+                        Some((Source::Path(path), kind))
+                    });
+                    waiting.extend(kinds);
                     left_out.extend(others);
                 }
                 Source::Path(path) => {
@@ -77,26 +54,39 @@ impl Corpus {
                         source,
                     };
                     let place = fs::canonicalize(path).map_err(io)?;
-                    kind(path).ok_or_else(|| CorpusError::UnknownKind(path.clone()))?;
+                    let kind = options.format.kind().or_else(|| kind(path));
+                    let kind = kind.ok_or_else(|| CorpusError::UnknownKind(path.clone()))?;
                     File::open(path).map_err(io)?;
                     // a pipe has no place of its own
                     match !place.is_file() || places.insert(place) {
-                        true => waiting.push_back(source.clone()),
+                        true => waiting.push_back((source.clone(), kind)),
                         false => left_out.add(FILE_AGAIN),
                     }
                 }
-                Source::Embedded(..) => waiting.push_back(source.clone()),
+                Source::Embedded(name, _) => {
+                    let kind = kind(name.as_ref()).unwrap_or(Kind::Text);
+                    waiting.push_back((source.clone(), kind));
+                }
+                Source::Stdin | Source::Copied(_) if has_stdin => left_out.add(FILE_AGAIN),
+                Source::Stdin | Source::Copied(_) => {
+                    has_stdin = true;
+                    let source = match source {
+                        Source::Stdin => {
+                            let copy = StdinCopy::read(&std::env::temp_dir(), &|| true)?;
+                            Source::Copied(Arc::new(copy))
+                        }
+                        copied => copied.clone(),
+                    };
+                    let kind = options.format.kind().unwrap_or_else(|| sniff(&source));
+                    waiting.push_back((source, kind));
+                }
             }
         }
-        // a file that is not text is found before those in front of it are read
-        for source in &waiting {
-            match open(source.clone()) {
-                Err(error @ CorpusError::LfsPointer(_)) => return Err(error),
-                Err(error @ (CorpusError::Encoding { .. } | CorpusError::NotText { .. }))
-                    if !options.skip_invalid =>
-                {
-                    return Err(error);
-                }
+        let options = Arc::new(options);
+        // a file that is not as it should be is found before those in front of it are read
+        for (source, kind) in &waiting {
+            match documents(source, *kind, &options) {
+                Err(error) if !(options.skip_invalid && error.is_skippable()) => return Err(error),
                 _ => (),
             }
         }
@@ -106,16 +96,15 @@ impl Corpus {
             open: None,
             skipped: 0,
             left_out,
-            most: MOST_DOCUMENT,
         })
     }
 
     /// The sources that are still to be read: files only, folders are opened already.
     pub fn files(&self) -> impl Iterator<Item = &Source> {
-        self.waiting.iter()
+        self.waiting.iter().map(|(source, _)| source)
     }
 
-    /// Lines and files that were skipped so far.
+    /// Texts and files that were skipped so far.
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
@@ -127,26 +116,16 @@ impl Corpus {
 
     fn read_next(&mut self) -> Option<Result<Document, CorpusError>> {
         loop {
-            if let Some(lines) = &mut self.open {
-                match lines.next(&self.options.text_field, self.most) {
+            if let Some(documents) = &mut self.open {
+                match documents.next() {
                     Some(next) => return Some(next),
                     None => self.open = None,
                 }
             }
-            let (path, reader) = match open(self.waiting.pop_front()?) {
-                Ok(opened) => opened,
+            let (source, kind) = self.waiting.pop_front()?;
+            match documents(&source, kind, &self.options) {
+                Ok(documents) => self.open = Some(documents),
                 Err(error) => return Some(Err(error)),
-            };
-            match kind(&path) {
-                Some(Kind::Text) => return Some(whole(path, reader, self.most)),
-                _ => {
-                    self.open = Some(Lines {
-                        path,
-                        reader: BufReader::with_capacity(1 << 18, reader),
-                        line: 0,
-                        is_first: true,
-                    })
-                }
             }
         }
     }
@@ -171,147 +150,56 @@ impl Iterator for Corpus {
     }
 }
 
-fn whole(path: PathBuf, reader: Reader, most: u64) -> Result<Document, CorpusError> {
+/// Opens a file, whose header is checked if it has one.
+fn documents(
+    source: &Source,
+    kind: Kind,
+    options: &Arc<CorpusOptions>,
+) -> Result<Documents, CorpusError> {
+    let input = Input {
+        path: source.path(),
+        options: options.clone(),
+        most: MOST_DOCUMENT,
+    };
+    Ok(match kind {
+        Kind::Lines => Box::new(Lines::new(input, open(source)?)),
+        Kind::Json => lines::json(input, open(source)?)?,
+        Kind::Text if options.messages_field.is_some() => {
+            return Err(CorpusError::NoMessages(input.path));
+        }
+        Kind::Text => {
+            let reader = open(source)?;
+            Box::new(iter::once_with(move || whole(input, reader)))
+        }
+        Kind::Csv => Box::new(Separated::open(input, open(source)?, b',')?),
+        Kind::Tsv => Box::new(Separated::open(input, open(source)?, b'\t')?),
+        Kind::Parquet => {
+            check_parquet(source)?;
+            let file = source.file().map_err(|error| input.io(error))?;
+            Box::new(Rows::open(input, file)?)
+        }
+    })
+}
+
+fn whole(input: Input, reader: Reader) -> Result<Document, CorpusError> {
     let mut bytes = Vec::new();
-    if let Err(source) = reader.take(most + 1).read_to_end(&mut bytes) {
-        return Err(CorpusError::Io { path, source });
-    }
-    if bytes.len() as u64 > most {
+    let read = reader.take(input.most + 1).read_to_end(&mut bytes);
+    read.map_err(|source| input.io(source))?;
+    let path: PathBuf = input.path.clone();
+    if bytes.len() as u64 > input.most {
+        let most = input.most;
         return Err(CorpusError::FileTooLong { path, most });
     }
-    let id = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Document {
-            content: Content::Text(text),
-            source: id.clone(),
-            license: String::new(),
-            id,
-        }),
-        Err(error) => Err(CorpusError::NotUtf8 {
-            path,
-            at: error.utf8_error().valid_up_to(),
-        }),
-    }
-}
-
-/// Why a first line is not an object, where a list or an object over several lines begins with it.
-pub(super) const ONE_DOCUMENT: &str =
-    "not a JSON object: the file is one JSON document, not an object a line";
-
-struct Lines {
-    path: PathBuf,
-    reader: BufReader<Reader>,
-    line: u64,
-    /// Whether no line with something in it was read yet.
-    is_first: bool,
-}
-
-impl Lines {
-    fn next(&mut self, text_field: &str, most: u64) -> Option<Result<Document, CorpusError>> {
-        loop {
-            let bytes = match self.read(most)? {
-                Ok(bytes) => bytes,
-                Err(error) => return Some(Err(error)),
-            };
-            // where files were joined, a mark stands in the middle
-            let bytes = mark::without(&bytes);
-            if !bytes.trim_ascii().is_empty() {
-                let is_first = std::mem::take(&mut self.is_first);
-                let begins = bytes.trim_ascii();
-                let is_document = is_first && (begins.starts_with(b"[") || begins == b"{");
-                let document = self.parse(bytes, text_field);
-                let document = document.map_err(|reason| match is_document {
-                    true => ONE_DOCUMENT.to_owned(),
-                    false => reason,
-                });
-                return Some(document.map_err(|reason| CorpusError::Line {
-                    path: self.path.clone(),
-                    line: self.line,
-                    reason,
-                }));
-            }
-        }
-    }
-
-    /// The next line; of one that is too long, nothing is kept.
-    fn read(&mut self, most: u64) -> Option<Result<Vec<u8>, CorpusError>> {
-        let io = |source| CorpusError::Io {
-            path: self.path.clone(),
-            source,
-        };
-        let mut bytes = Vec::new();
-        let mut part = self.reader.by_ref().take(most + 1);
-        match part.read_until(b'\n', &mut bytes) {
-            Ok(0) => return None,
-            Ok(_) => self.line += 1,
-            Err(source) => return Some(Err(io(source))),
-        }
-        if bytes.len() as u64 <= most {
-            return Some(Ok(bytes));
-        }
-        if bytes.last() != Some(&b'\n') {
-            drop(bytes);
-            if let Err(source) = self.reader.skip_until(b'\n') {
-                return Some(Err(io(source)));
-            }
-        }
-        Some(Err(CorpusError::LineTooLong {
-            path: self.path.clone(),
-            line: self.line,
-            most,
-        }))
-    }
-
-    fn parse(&self, line: &[u8], text_field: &str) -> Result<Document, String> {
-        let fields = line::fields(line, [text_field, "source", "license", "id"]);
-        let [text, source, license, id] =
-            fields.map_err(|error| format!("not a JSON object: {error}"))?;
-        let text = text.ok_or_else(|| format!("missing field `{text_field}`"))?;
-        let text = self.text(line, text, text_field)?;
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Document {
-            content: Content::Text(text),
-            source: source
-                .and_then(name_in)
-                .unwrap_or_else(|| name.clone().into_owned()),
-            license: license.and_then(name_in).unwrap_or_default(),
-            id: id
-                .and_then(name_in)
-                .unwrap_or_else(|| format!("{name}:{}", self.line)),
-        })
-    }
-
-    fn text(&self, line: &[u8], value: &[u8], field: &str) -> Result<String, String> {
-        if !value.starts_with(b"\"") {
-            return Err(format!("field `{field}` is not a string"));
-        }
-        let value = std::str::from_utf8(value).map_err(|error| {
-            let at = line::offset(line, value) + error.valid_up_to();
-            format!("not valid UTF-8: byte {at}")
-        })?;
-        serde_json::from_str(value).map_err(|error| {
-            let error = error.to_string();
-            let what = error.split(" at line").next().unwrap_or_default();
-            format!("field `{field}` is not valid: {what}")
-        })
-    }
-}
-
-/// What names a document: a string, or a number. Of a value that is neither, nothing is taken.
-fn name_in(value: &[u8]) -> Option<String> {
-    match value.starts_with(b"\"") {
-        true => serde_json::from_slice(value).ok(),
-        false if line::is_number(value) => {
-            let number: Result<serde_json::Number, _> = serde_json::from_slice(value);
-            let as_written = || String::from_utf8_lossy(value).into_owned();
-            Some(number.map_or_else(|_| as_written(), |number| number.to_string()))
-        }
-        false => None,
-    }
+    let text = String::from_utf8(bytes).map_err(|error| CorpusError::NotUtf8 {
+        path,
+        at: error.utf8_error().valid_up_to(),
+    })?;
+    Ok(Document {
+        content: Content::Text(text),
+        source: input.name(),
+        license: String::new(),
+        id: input.name(),
+    })
 }
 
 #[cfg(test)]

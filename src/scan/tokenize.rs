@@ -5,13 +5,16 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-use crate::corpus::{Content, Corpus, CorpusError, CorpusOptions, Document, Message, Source};
+use crate::corpus::{
+    Content, Corpus, CorpusError, CorpusOptions, Document, Message, STDIN, Source, StdinCopy,
+};
 use crate::files::{hash_file, hex};
 use crate::ids::{RoleId, TokenId};
 use crate::shard::{
@@ -103,19 +106,33 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Makes sure that `target`, the folder `corpus` of a data folder, is the token store of some sources: one that is there
 /// and was made from the same files in the same way stays. One that an atlas or a part in the data folder was scanned on
 /// is not replaced by another. `progress` is called with the bytes of text done.
+///
+/// Standard input is copied to a file beside the store first. If nothing comes from it, a store that was made from it in the
+/// same way stays as well, so that a scan goes on without it.
 pub fn tokenize(
     sources: &[Source],
     setup: &CorpusSetup<'_>,
     target: &Path,
     progress: Progress<'_>,
 ) -> Result<Tokenized, ScanError> {
-    let corpus = Corpus::open(sources, setup.options.clone())?;
+    let (sources, without_input) = copy_stdin(sources, target, progress)?;
+    let corpus = Corpus::open(&sources, setup.options.clone())?;
     let inputs = corpus.files().map(input).collect::<Result<Vec<_>, _>>()?;
     let tokenizer_sha256 = hex(&Sha256::digest(setup.tokenizer_json));
     let options = serde_json::to_value(setup.options).unwrap_or_default();
+    let is_without_input = without_input.is_some();
     let same_inputs = |known: &CorpusManifest| {
-        let mut pairs = known.inputs.iter().zip(&inputs);
-        known.inputs.len() == inputs.len() && pairs.all(|(a, b)| is_same_file(a, b))
+        let (of_stdin, others): (Vec<_>, Vec<_>) =
+            (known.inputs.iter()).partition(|input| is_without_input && input.name == STDIN);
+        let mut pairs = others.iter().zip(&inputs);
+        of_stdin.is_empty() != is_without_input
+            && others.len() == inputs.len()
+            && pairs.all(|(a, b)| is_same_file(a, b))
+    };
+    // an older version wrote fewer options, which have their defaults
+    let same_options = |known: &CorpusManifest| {
+        let known = serde_json::from_value::<CorpusOptions>(known.options.clone());
+        known.is_ok_and(|known| known == *setup.options)
     };
     let same_chat = |known: &CorpusManifest| match (&known.corpus.chat, setup.chat) {
         (Some(known), Some(chat)) => chat.made(known),
@@ -123,8 +140,8 @@ pub fn tokenize(
     };
     let same = |known: &CorpusManifest| {
         same_inputs(known)
+            && same_options(known)
             && same_chat(known)
-            && known.options == options
             && known.tokenizer_sha256 == tokenizer_sha256
     };
     let there = || match read_manifest::<CorpusManifest>(target) {
@@ -142,6 +159,9 @@ pub fn tokenize(
             });
         }
         drop(shared);
+        if let Some(error) = without_input {
+            return Err(error.into());
+        }
         match Lock::try_take(target)? {
             Some(lock) => break lock,
             None if started.elapsed() > PATIENCE => {
@@ -211,6 +231,38 @@ pub fn tokenize(
     }
 }
 
+/// Sources with a copy of standard input in its place. If nothing comes from it: those without it, and why.
+fn copy_stdin(
+    sources: &[Source],
+    target: &Path,
+    progress: Progress<'_>,
+) -> Result<(Vec<Source>, Option<CorpusError>), ScanError> {
+    let is_stdin = |source: &Source| matches!(source, Source::Stdin);
+    if !sources.iter().any(is_stdin) {
+        return Ok((sources.to_vec(), None));
+    }
+    let folder = target.parent().unwrap_or(target);
+    fs::create_dir_all(folder).map_err(|source| ShardError::io("create", folder, source))?;
+    let others = || sources.iter().filter(|source| !is_stdin(source)).cloned();
+    match StdinCopy::read(folder, &|| progress(0)) {
+        Ok(copy) => {
+            let copy = Source::Copied(Arc::new(copy));
+            let copied = |source: &Source| match source {
+                Source::Stdin => copy.clone(),
+                other => other.clone(),
+            };
+            Ok((sources.iter().map(copied).collect(), None))
+        }
+        Err(error @ (CorpusError::Terminal | CorpusError::NoInput)) => {
+            Ok((others().collect(), Some(error)))
+        }
+        Err(CorpusError::Io { source, .. }) if source.kind() == io::ErrorKind::Interrupted => {
+            Err(ScanError::Interrupted)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether a scan was of the corpus that a manifest describes, with the same tokens.
 fn is_scan_of(scan: &ScanIdentity, corpus: &CorpusManifest) -> bool {
     scan.corpus.sha256 == corpus.corpus.sha256
@@ -257,24 +309,26 @@ fn is_same_file(a: &FileEntry, b: &FileEntry) -> bool {
 
 /// Name, length and hash of a file of a corpus.
 fn input(source: &Source) -> Result<FileEntry, ScanError> {
-    match source {
+    let (name, (bytes, sha256)) = match source {
         Source::Path(path) => {
-            let (bytes, sha256) = hash_file(path).map_err(|source| CorpusError::Io {
+            let hashed = hash_file(path).map_err(|source| CorpusError::Io {
                 path: path.clone(),
                 source,
             })?;
-            Ok(FileEntry {
-                name: path.display().to_string(),
-                bytes,
-                sha256,
-            })
+            (path.display().to_string(), hashed)
         }
-        Source::Embedded(name, bytes) => Ok(FileEntry {
-            name: (*name).into(),
-            bytes: bytes.len() as u64,
-            sha256: hex(&Sha256::digest(bytes)),
-        }),
-    }
+        Source::Embedded(name, bytes) => {
+            let sha256 = hex(&Sha256::digest(bytes));
+            ((*name).to_owned(), (bytes.len() as u64, sha256))
+        }
+        Source::Copied(copy) => (STDIN.to_owned(), (copy.bytes, copy.sha256.clone())),
+        Source::Stdin => return Err(CorpusError::NoInput.into()),
+    };
+    Ok(FileEntry {
+        name,
+        bytes,
+        sha256,
+    })
 }
 
 /// Fails if the model has no embedding for a token of a document.
