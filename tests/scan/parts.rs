@@ -7,7 +7,7 @@ use neuroscope::atlas::{AtlasNeuron, NeuronStats};
 use crate::support::{Project, copy, data_command, fail, model, scan_command, succeed};
 
 /// Everything equal, sums up to rounding.
-fn assert_same(a: &[AtlasNeuron], b: &[AtlasNeuron]) {
+pub(super) fn assert_same(a: &[AtlasNeuron], b: &[AtlasNeuron]) {
     assert_eq!(a.len(), b.len());
     for (a, b) in a.iter().zip(b) {
         assert_eq!(a.examples, b.examples, "{}", a.id);

@@ -34,7 +34,7 @@ pub type Fields = Map<String, Json>;
 const NAME: &str = "chat template";
 
 /// What a template may use up for one text: about one for each instruction and for each 64 bytes.
-const FUEL: u64 = 1 << 26;
+const FUEL: u64 = 1 << 24;
 
 /// A chat template, ready to be rendered.
 pub struct ChatTemplate {

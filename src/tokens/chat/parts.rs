@@ -195,29 +195,39 @@ impl Finder<'_> {
             });
             return Ok(());
         }
-        // text in front of the first message may have gone into a later one
+        // text of the first message may stand anywhere before the others
         let least = if messages.start == 0 { 0 } else { range.start };
-        let mut last = least;
+        let mut own = Vec::new();
         for at in messages.clone() {
-            let own = role(self.messages[at]);
-            if is_generated && own == ASSISTANT {
+            let role = role(self.messages[at]);
+            if is_generated && role == ASSISTANT {
                 continue;
             }
             let said = self.said(at);
-            let said = said.filter(|said| last <= said.start && said.end <= range.end);
-            let Some(said) = said else {
-                return Err(ChatError::NotPrefixStable {
-                    message: messages.start + 2,
-                    role: role(self.messages[messages.start + 1]).to_owned(),
-                });
-            };
-            last = said.end;
-            parts.push(Part {
-                range: said,
-                role: own.to_owned(),
+            let said = said.filter(|said| least <= said.start && said.end <= range.end);
+            let range = said.ok_or_else(|| self.unknown(messages.start))?;
+            own.push(Part {
+                range,
+                role: role.to_owned(),
             });
         }
+        own.sort_by_key(|part| (part.range.start, part.range.end));
+        match own
+            .windows(2)
+            .all(|pair| pair[0].range.end <= pair[1].range.start)
+        {
+            true => parts.extend(own),
+            false => return Err(self.unknown(messages.start)),
+        }
         Ok(())
+    }
+
+    /// The error of messages from one on that cannot be told from each other.
+    fn unknown(&self, first: usize) -> ChatError {
+        ChatError::NotPrefixStable {
+            message: first + 2,
+            role: role(self.messages[first + 1]).to_owned(),
+        }
     }
 
     /// The text of some messages, if the template takes them.

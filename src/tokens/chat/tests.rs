@@ -45,9 +45,135 @@ fn a_part_is_what_the_text_gains_by_a_message() {
         "assistant: b;",
     ];
     assert_eq!(parts(source, conversation(&TWO)).unwrap(), expected);
-    // nothing is known of a prompt that is not there
-    let source = source.replace("[assistant]{% endif %}", "<s>{% endif %}");
-    assert_eq!(parts(&source, conversation(&TWO)).unwrap(), expected);
+    // where nothing is asked of the model as it is written, its content is what it writes
+    let other = source.replace("[assistant]{% endif %}", "<s>{% endif %}");
+    assert_eq!(parts(&other, conversation(&TWO)).unwrap(), expected);
+}
+
+#[test]
+fn what_a_template_says_by_itself_is_nobodys() {
+    let source = "{% for m in messages %}{% if loop.first and m.role != 'system' %}[system]be brief;{% endif %}[{{ m.role }}]{{ m.content }};{% endfor %}{{ '[assistant]' if add_generation_prompt }}";
+    let found = parts(source, conversation(&TWO[1..3])).unwrap();
+    assert_eq!(found, ["user: [user]q;", "assistant: a;"]);
+    let found = parts(source, conversation(&TWO[..2])).unwrap();
+    assert_eq!(found, ["system: [system]s;", "user: [user]q;"]);
+}
+
+#[test]
+fn what_goes_into_a_later_message_keeps_its_role() {
+    let source = "{% for m in messages %}{% if m.role == 'user' %}[{% if loop.index0 == 1 and messages[0].role == 'system' %}<{{ messages[0].content }}>{% endif %}{{ m.content }}]{% elif m.role == 'assistant' %}{{ m.content }}.{% endif %}{% endfor %}";
+    let found = parts(source, conversation(&TWO)).unwrap();
+    assert_eq!(
+        found,
+        [
+            "system: s",
+            "user: q",
+            "assistant: a.",
+            "user: [r]",
+            "assistant: b."
+        ]
+    );
+}
+
+#[test]
+fn the_end_of_a_text_may_be_printed_in_another_way() {
+    let source = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ ';' if not loop.last }}{% endfor %}{{ ';[assistant]' if add_generation_prompt }}";
+    let found = parts(source, conversation(&TWO[1..])).unwrap();
+    let expected = [
+        "user: [user]q",
+        "assistant: a",
+        "user: ;[user]r",
+        "assistant: b",
+    ];
+    assert_eq!(found, expected);
+    // what was thought is printed in the last message only
+    let source = "{% for m in messages %}[{{ m.role }}]{{ m.content if loop.last else m.content.split('>')[-1] }};{% endfor %}{{ '[assistant]' if add_generation_prompt }}";
+    let thinking = [
+        ("user", "q"),
+        ("assistant", "<t>a"),
+        ("user", "r"),
+        ("assistant", "<t>b"),
+    ];
+    let found = parts(source, conversation(&thinking)).unwrap();
+    assert_eq!(
+        found,
+        [
+            "user: [user]q;",
+            "assistant: a;",
+            "user: [user]r;",
+            "assistant: <t>b;"
+        ]
+    );
+}
+
+#[test]
+fn what_nobody_can_tell_apart_is_an_error() {
+    let source = "{% for m in messages %}{{ m.content }}{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}";
+    let error = parts(source, conversation(&TWO[1..])).unwrap_err();
+    assert!(
+        error.contains("not prefix-stable") && error.contains("message 2 (`assistant`)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_generated_is_the_assistants() {
+    let source = "{% for m in messages %}[{{ m.role }}]{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %};{% else %}{{ m.content }};{% endif %}{% endfor %}";
+    let mut turns = TWO;
+    turns[1].1 = "\u{fdd0}q\u{fdd1}";
+    let found = parts(source, conversation(&turns)).unwrap();
+    let user = "user: [user]\u{fdd0}q\u{fdd1};";
+    assert_eq!(
+        found,
+        [
+            "system: [system]s;",
+            user,
+            "assistant: a",
+            "user: [user]r;",
+            "assistant: b"
+        ]
+    );
+    let source = source.replace(
+        "{{ m.content }}{% end",
+        "{{ (m.content ~ 'x') | length }}{% end",
+    );
+    assert_eq!(
+        parts(&source, conversation(&TWO)).unwrap()[2],
+        "assistant: 2"
+    );
+    let source =
+        "{% macro f() %}{% generation %}a{% endgeneration %}{% endmacro %}{{ f() | length }}";
+    let error = parts(source, conversation(&TWO)).unwrap_err();
+    assert!(error.contains("cannot be told"), "{error}");
+}
+
+#[test]
+fn errors_say_what_the_template_says() {
+    let error = |source: &str| match ChatTemplate::new(source, BTreeMap::new(), None) {
+        Err(error) => error.to_string(),
+        Ok(template) => {
+            let messages: Vec<Fields> = serde_json::from_value(conversation(&TWO)).unwrap();
+            let messages: Vec<&Fields> = messages.iter().collect();
+            template.render(&messages, false).unwrap_err().to_string()
+        }
+    };
+    for (source, expected) in [
+        ("\n{% if %}", "does not parse (line 2)"),
+        ("{% generation %}", "does not parse"),
+        (
+            "{{ raise_exception('no ' ~ messages[0].role) }}",
+            "the chat template refuses it: no system",
+        ),
+        ("\n\n{{ messages.a.b }}", "fails (line 3)"),
+        ("{{ nothing() }}", "fails (line 1)"),
+        (
+            "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+            "fails",
+        ),
+    ] {
+        let error = error(source);
+        assert!(error.contains(expected), "{source}: {error}");
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -141,5 +267,7 @@ fn tokens_and_masks_are_those_of_transformers() {
         }
     }
     assert!(n_masks > 20, "{n_masks}");
+    // what the odd ones print depends on the number of messages
+    unstable.retain(|name| !name.starts_with("odds "));
     assert_eq!(unstable, [""; 0]);
 }
