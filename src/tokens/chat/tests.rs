@@ -80,7 +80,7 @@ fn the_end_of_a_text_may_be_printed_in_another_way() {
     let source = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ ';' if not loop.last }}{% endfor %}{{ ';[assistant]' if add_generation_prompt }}";
     let found = parts(source, conversation(&TWO[1..])).unwrap();
     let expected = [
-        "user: [user]q",
+        "user: q",
         "assistant: a",
         "user: ;[user]r",
         "assistant: b",
