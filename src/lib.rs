@@ -22,9 +22,9 @@
 //! | [`model`] | config, weights, hooks, the walk through the layers; bytes, not paths | hint, lanes, gpu, mark |
 //! | [`tokens`] | tokenizer, windows, the token store | hint, corpus, files, guard, mark |
 //! | [`demo`] | the embedded model and corpus | corpus |
-//! | [`load`] | where models come from | hint, files, model, corpus, tokens, demo |
+//! | [`load`] | where models come from | hint, files, model, corpus, tokens, demo, mark |
 //! | [`shard`] | the files of a scan | hint, files, guard, stats |
-//! | [`scan`] | drives batches through a model into statistics | hint, files, lanes, gpu, corpus, tokens, model, stats, shard, load |
+//! | [`scan`] | drives batches through a model into statistics | hint, files, lanes, gpu, corpus, tokens, model, stats, shard, load, mark |
 //! | [`atlas`] | parts merged and ranked; what the weights say | hint, files, lanes, shard, stats, tokens, model |
 //! | [`site`] | views → theme → pages → files | hint, files, mark, atlas, tokens |
 //! | [`verify`] | whether an atlas is what it says | hint, files, lanes, gpu, atlas, scan, shard, stats, tokens, model, load |

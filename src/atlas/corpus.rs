@@ -4,11 +4,11 @@ use std::path::Path;
 
 use crate::files::read_at_most;
 use crate::shard::{
-    CorpusManifest, MANIFEST, ScanIdentity, ShardError, TOKENIZER_FILE, read_manifest,
+    CorpusInfo, CorpusManifest, MANIFEST, ScanIdentity, ShardError, TOKENIZER_FILE, read_manifest,
     require_files, short_hash, verify_files,
 };
 use crate::tokens::Tokenizer;
-use crate::tokens::store::TokenStore;
+use crate::tokens::store::{RoleSet, TokenStore};
 
 use super::error::AtlasError;
 

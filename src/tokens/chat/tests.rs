@@ -79,12 +79,7 @@ fn what_goes_into_a_later_message_keeps_its_role() {
 fn the_end_of_a_text_may_be_printed_in_another_way() {
     let source = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ ';' if not loop.last }}{% endfor %}{{ ';[assistant]' if add_generation_prompt }}";
     let found = parts(source, conversation(&TWO[1..])).unwrap();
-    let expected = [
-        "user: q",
-        "assistant: a",
-        "user: ;[user]r",
-        "assistant: b",
-    ];
+    let expected = ["user: q", "assistant: a", "user: ;[user]r", "assistant: b"];
     assert_eq!(found, expected);
     // what was thought is printed in the last message only
     let source = "{% for m in messages %}[{{ m.role }}]{{ m.content if loop.last else m.content.split('>')[-1] }};{% endfor %}{{ '[assistant]' if add_generation_prompt }}";
