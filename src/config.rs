@@ -9,7 +9,7 @@ use crate::atlas::AnalysisOptions;
 use crate::corpus::CorpusOptions;
 use crate::files::read_at_most;
 use crate::mark;
-use crate::scan::ScanOptions;
+use crate::scan::{ChatOptions, ScanOptions};
 use crate::site::SiteOptions;
 use crate::site::publish::PublishOptions;
 
@@ -25,6 +25,8 @@ const MOST_BYTES: u64 = 1 << 20;
 pub struct Project {
     /// How a corpus is read.
     pub corpus: CorpusOptions,
+    /// How its conversations become text.
+    pub chat: ChatOptions,
     /// How it is scanned.
     pub scan: ScanOptions,
     /// How weights are analysed.

@@ -47,6 +47,18 @@ pub struct DocId(pub u32);
 #[serde(transparent)]
 pub struct TokenId(pub u32);
 
+/// The role of the message that a token is of: its number among the roles of a corpus, from 1.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct RoleId(pub u8);
+
+impl RoleId {
+    /// What is of no message.
+    pub const NONE: Self = Self(0);
+}
+
 /// A token's position in its document, from 0.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

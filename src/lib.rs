@@ -24,7 +24,7 @@
 //! | [`demo`] | the embedded model and corpus | corpus |
 //! | [`load`] | where models and data sets come from | hint, files, mark, model, corpus, tokens, demo |
 //! | [`shard`] | the files of a scan | hint, files, guard, corpus, stats |
-//! | [`scan`] | drives batches through a model into statistics | hint, files, lanes, gpu, corpus, tokens, model, stats, shard, load |
+//! | [`scan`] | drives batches through a model into statistics | hint, files, lanes, gpu, corpus, tokens, model, stats, shard, load, mark |
 //! | [`atlas`] | parts merged and ranked; what the weights say | hint, files, lanes, shard, stats, tokens, model |
 //! | [`site`] | views → theme → pages → files | hint, files, mark, atlas, tokens |
 //! | [`verify`] | whether an atlas is what it says | hint, files, lanes, gpu, atlas, scan, shard, stats, tokens, model, load |

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use crate::files::read_at_most;
 use crate::shard::{
-    CorpusManifest, MANIFEST, ScanIdentity, ShardError, TOKENIZER_FILE, read_manifest,
+    CorpusInfo, CorpusManifest, MANIFEST, ScanIdentity, ShardError, TOKENIZER_FILE, read_manifest,
     require_files, short_hash, verify_files,
 };
 use crate::tokens::Tokenizer;
-use crate::tokens::store::TokenStore;
+use crate::tokens::store::{RoleSet, TokenStore};
 
 use super::error::AtlasError;
 
@@ -25,6 +25,8 @@ pub struct ScannedCorpus {
     pub tokenizer: Tokenizer,
     /// The tokenizer's file.
     pub tokenizer_json: Vec<u8>,
+    /// Roles whose tokens were counted; `None` if all tokens were.
+    pub counted_roles: Option<RoleSet>,
 }
 
 /// Reads what the corpus in a folder is, which must be what a scan was of. Any other, the same one in other tokens, and one
@@ -42,6 +44,14 @@ pub fn check_corpus(folder: &Path, scan: &ScanIdentity) -> Result<CorpusManifest
         ("text", text, found),
         ("tokenizer", tokenizer, &manifest.tokenizer_sha256),
     ];
+    if scan.corpus.chat != manifest.corpus.chat {
+        let template = |info: &CorpusInfo| match &info.chat {
+            Some(chat) => short_hash(&chat.template_sha256),
+            None => "none".to_owned(),
+        };
+        let (expected, found) = (template(&scan.corpus), template(&manifest.corpus));
+        return Err(differs(folder, "chat template", expected, found));
+    }
     match pairs.iter().find(|(_, expected, found)| expected != found) {
         Some((what, expected, found)) => Err(differs(
             folder,
@@ -104,6 +114,17 @@ pub fn open_corpus(
             return Err(differs(folder, what, expected, found));
         }
     }
+    let names = &scan.policy.count_roles;
+    let counted_roles = match names.is_empty() {
+        true => None,
+        false => {
+            let unknown = |role: String| {
+                let known = store.role_names().join(", ");
+                differs(folder, "roles", role, known)
+            };
+            Some(store.role_set(names).map_err(unknown)?)
+        }
+    };
     let path = folder.join(TOKENIZER_FILE);
     let tokenizer_json = read_at_most(&path, MOST_TOKENIZER_BYTES)
         .map_err(|source| ShardError::io("read", &path, source))?;
@@ -114,5 +135,6 @@ pub fn open_corpus(
         store,
         tokenizer,
         tokenizer_json,
+        counted_roles,
     })
 }

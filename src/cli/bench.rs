@@ -151,8 +151,12 @@ fn scan(context: &Context, args: &ScanBench) -> Result<()> {
     let options = args.options.over(&context.project.scan)?;
     let checked = Checked::new(&files, &options)?;
     let folder = tempfile::tempdir()?;
-    let corpus_options = &context.project.corpus;
-    let corpus = tokenize::tokenize(context, &files, &corpus, corpus_options, folder.path())?;
+    let read = tokenize::ReadOptions {
+        corpus: &context.project.corpus,
+        chat: &context.project.chat,
+        bos: options.bos,
+    };
+    let corpus = tokenize::tokenize(context, &files, &corpus, &read, folder.path())?;
     let store = folder.path().join("corpus");
     let setup = Setup::new(files.name(), checked, &corpus.manifest, &store)?;
     let rounds = scan::bench(

@@ -303,6 +303,7 @@ fn scan_demo(context: &Context) -> Result<PathBuf> {
         name: demo::NAME,
         corpus: &corpus,
         corpus_options: &context.project.corpus,
+        chat: &context.project.chat,
         options: &options,
         data: &data,
         checkpoint_every: scan::CHECKPOINT_EVERY,

@@ -69,6 +69,7 @@ fn with_defaults<T: Args + Default + Serialize>(command: Command) -> Command {
 fn named(options: &Value, name: &str) -> Option<String> {
     match options.get(name) {
         Some(Value::Null) => None,
+        Some(Value::Array(values)) if values.is_empty() => None,
         Some(Value::String(text)) => Some(text.clone()),
         Some(value) => Some(value.to_string()),
         None => {

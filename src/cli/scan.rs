@@ -10,13 +10,14 @@ use neuroscope::atlas::Atlas;
 use neuroscope::corpus::CorpusOptions;
 use neuroscope::ids::ModelName;
 use neuroscope::load::ModelFiles;
-use neuroscope::scan::{self, Checked, ScanOptions, Setup, Watch};
+use neuroscope::scan::{self, ChatOptions, Checked, ScanOptions, Setup, Watch};
 use neuroscope::shard::{PartInfo, PartManifest, part_folder, read_manifest, verify_files};
 use serde_json::json;
 
 use super::flags::Flags;
 use super::report::{Advice, human, human_time};
 use super::sources::{self, DataSetArgs, Sources};
+use super::tokenize::ReadOptions;
 use super::{Context, folders, merge, model, shown, tokenize};
 
 /// Time between two checkpoints, if not said otherwise.
@@ -53,6 +54,8 @@ pub(super) struct ScanArgs {
     data_set: DataSetArgs,
     #[command(flatten, next_help_heading = "Corpus")]
     corpus_options: Flags<CorpusOptions>,
+    #[command(flatten, next_help_heading = "Conversations")]
+    chat: Flags<ChatOptions>,
     #[command(flatten, next_help_heading = "Scan")]
     options: Flags<ScanOptions>,
 }
@@ -99,10 +102,21 @@ pub(super) struct Scan<'a> {
     pub(super) name: &'a str,
     pub(super) corpus: &'a Sources,
     pub(super) corpus_options: &'a CorpusOptions,
+    pub(super) chat: &'a ChatOptions,
     pub(super) options: &'a ScanOptions,
     pub(super) data: &'a Path,
     pub(super) checkpoint_every: Duration,
     pub(super) restart: bool,
+}
+
+impl Scan<'_> {
+    fn read_options(&self) -> ReadOptions<'_> {
+        ReadOptions {
+            corpus: self.corpus_options,
+            chat: self.chat,
+            bos: self.options.bos,
+        }
+    }
 }
 
 pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
@@ -117,6 +131,7 @@ pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
         name: name.as_str(),
         corpus: &corpus,
         corpus_options: &args.corpus_options.over(&context.project.corpus)?,
+        chat: &args.chat.over(&context.project.chat)?,
         options: &args.options.over(&context.project.scan)?,
         data: &data,
         checkpoint_every: args.checkpoint_every,
@@ -180,8 +195,9 @@ fn check_free(context: &Context, name: &ModelName, data: &Path) -> Result<()> {
 /// Says what a scan will take.
 fn plan(context: &Context, scan: &Scan<'_>, part: PartInfo) -> Result<()> {
     let checked = Checked::new(scan.model, scan.options)?;
-    let (options, data) = (scan.corpus_options, scan.data);
-    let corpus = tokenize::tokenize(context, scan.model, scan.corpus, options, data)?;
+    let data = scan.data;
+    let read = scan.read_options();
+    let corpus = tokenize::tokenize(context, scan.model, scan.corpus, &read, data)?;
     let store = data.join("corpus");
     let plan = scan::plan(scan.name, checked, &corpus.manifest, &store, part)?;
     let mb = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
@@ -248,7 +264,7 @@ pub(super) fn scan_part(
         context,
         scan.model,
         scan.corpus,
-        scan.corpus_options,
+        &scan.read_options(),
         scan.data,
     )?;
     let store = scan.data.join("corpus");

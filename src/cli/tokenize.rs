@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use neuroscope::corpus::{CorpusOptions, LeftOut};
 use neuroscope::load::{LoadError, ModelFiles};
-use neuroscope::scan::{self, CorpusSetup, Tokenized};
+use neuroscope::scan::{self, Chat, ChatOptions, CorpusSetup, Tokenized};
 use neuroscope::tokens::{BosPolicy, TokenizerError};
 use serde_json::json;
 
@@ -37,6 +37,8 @@ pub(super) struct TokenizeArgs {
     data_set: DataSetArgs,
     #[command(flatten)]
     options: Flags<CorpusOptions>,
+    #[command(flatten)]
+    chat: Flags<ChatOptions>,
 }
 
 pub(super) fn run(context: &Context, args: &TokenizeArgs) -> Result<()> {
@@ -50,7 +52,12 @@ pub(super) fn run(context: &Context, args: &TokenizeArgs) -> Result<()> {
         .clone()
         .unwrap_or_else(|| context.data(model.name()));
     let options = args.options.over(&context.project.corpus)?;
-    let tokenized = tokenize(context, &model, &corpus, &options, &data)?;
+    let read = ReadOptions {
+        corpus: &options,
+        chat: &args.chat.over(&context.project.chat)?,
+        bos: context.project.scan.bos,
+    };
+    let tokenized = tokenize(context, &model, &corpus, &read, &data)?;
     let corpus = &tokenized.manifest.corpus;
     let words = format!(
         "{} documents, {} tokens in {}",
@@ -131,22 +138,44 @@ fn show(context: &Context, model: &ModelFiles, text: &str) -> Result<()> {
     context.report.result(&value, words.trim_end())
 }
 
+/// How a corpus is read and made tokens.
+pub(super) struct ReadOptions<'a> {
+    pub(super) corpus: &'a CorpusOptions,
+    pub(super) chat: &'a ChatOptions,
+    /// Whether windows begin with a BOS, which is not to be there twice.
+    pub(super) bos: BosPolicy,
+}
+
 /// Makes sure that the corpus of a data folder is tokenized.
 pub(super) fn tokenize(
     context: &Context,
     model: &ModelFiles,
     corpus: &Sources,
-    options: &CorpusOptions,
+    options: &ReadOptions<'_>,
     data: &Path,
 ) -> Result<Tokenized> {
     let tokenizer = model.tokenizer()?;
+    let config = model.config()?;
+    let template = match options.corpus.messages_field {
+        Some(_) => Some(options.chat.template(model)?),
+        None => None,
+    };
+    let chat = template.as_ref().map(|template| {
+        let bos = tokenizer.bos(options.bos, config.bos_token_id, config.expects_bos());
+        let bos = bos.map_err(|source| LoadError::Tokenizer {
+            origin: model.origin().to_owned(),
+            source,
+        })?;
+        Ok::<_, LoadError>(Chat { template, bos })
+    });
     let setup = CorpusSetup {
         name: &corpus.name,
         data_sets: &corpus.data_sets,
-        options,
+        options: options.corpus,
         tokenizer: &tokenizer,
         tokenizer_json: model.tokenizer_json()?,
-        d_vocab: model.config()?.d_vocab,
+        d_vocab: config.d_vocab,
+        chat: chat.transpose()?,
     };
     let bar = context.report.bar("tokenize", 0, "bytes");
     let n_bytes = AtomicU64::new(0);
@@ -159,7 +188,7 @@ pub(super) fn tokenize(
     let n_skipped = manifest.corpus.n_skipped.unwrap_or_default();
     if n_skipped > 0 {
         context.report.note(&format!(
-            "skipped {n_skipped} texts that cannot be read or hold a token without an embedding"
+            "skipped {n_skipped} texts that cannot be read, hold a token without an embedding or do not fit the chat template"
         ));
     }
     if let Some(words) = LeftOut(manifest.left_out.clone()).words() {

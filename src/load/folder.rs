@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use crate::files::{is_plain_name, read_at_most};
 
-use crate::tokens::{MergedTokenizer, TokenizerFiles};
+use crate::mark;
+use crate::tokens::{MergedTokenizer, TokenizerError, TokenizerFiles, default_template};
 
 use super::error::LoadError;
 use super::kind;
@@ -208,4 +209,57 @@ pub(super) fn tokenizer(
         origin: folder.display().to_string(),
         source,
     })
+}
+
+/// The chat template of a folder and the special tokens that it sees.
+pub(super) fn chat(folder: &Path) -> Result<Chat, LoadError> {
+    let error = |source| LoadError::Tokenizer {
+        origin: folder.display().to_string(),
+        source,
+    };
+    let read = |name: &str| read(&folder.join(name));
+    let (config, map) = (
+        read("tokenizer_config.json")?,
+        read("special_tokens_map.json")?,
+    );
+    let beside = TokenizerFiles {
+        tokenizer_config: config.as_deref(),
+        special_tokens_map: map.as_deref(),
+        ..TokenizerFiles::default()
+    };
+    let own = match read("chat_template.jinja")? {
+        Some(bytes) => {
+            let text = String::from_utf8(bytes).map_err(|error| {
+                TokenizerError::Beside("chat_template.jinja", error.utf8_error().to_string())
+            });
+            Some(mark::text_without(&text.map_err(error)?).to_owned())
+        }
+        None => beside.chat_template().map_err(error)?,
+    };
+    let template = match (own, read("chat_template.json")?) {
+        (None, Some(json)) => {
+            let json = serde_json::from_slice(mark::without(&json));
+            let mut json: serde_json::Value = json.map_err(|reason| {
+                error(TokenizerError::Beside(
+                    "chat_template.json",
+                    reason.to_string(),
+                ))
+            })?;
+            default_template(json["chat_template"].take())
+        }
+        (own, _) => own,
+    };
+    Ok(Chat {
+        template,
+        special_tokens: beside.special_tokens().map_err(error)?,
+    })
+}
+
+/// A chat template, and what it sees of the tokenizer.
+#[derive(Debug, Default)]
+pub(super) struct Chat {
+    /// Its source.
+    pub(super) template: Option<String>,
+    /// The special tokens by their names, such as `bos_token`.
+    pub(super) special_tokens: BTreeMap<String, String>,
 }

@@ -106,6 +106,26 @@ impl GgufModel {
             .into_bytes()
     }
 
+    /// The chat template, and the special tokens that it sees.
+    pub(super) fn chat(&self) -> folder::Chat {
+        let gguf = &self.gguf;
+        let vocabulary = self.vocabulary();
+        let keys = [
+            ("bos_token", "bos"),
+            ("eos_token", "eos"),
+            ("unk_token", "unknown"),
+            ("pad_token", "padding"),
+        ];
+        let token = |(name, key): (&str, &str)| {
+            let id = gguf.size(&format!("tokenizer.ggml.{key}_token_id"))?;
+            Some((name.to_owned(), vocabulary.tokens.get(id)?.clone()))
+        };
+        folder::Chat {
+            template: gguf.text("tokenizer.chat_template").map(str::to_owned),
+            special_tokens: keys.into_iter().filter_map(token).collect(),
+        }
+    }
+
     /// A switch of the tokenizer, which some programs store as a number.
     fn flag(&self, key: &str) -> Option<bool> {
         let value = self.gguf.get(&format!("tokenizer.ggml.{key}"))?;

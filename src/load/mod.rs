@@ -61,6 +61,7 @@ pub struct ModelFiles {
     config: Cow<'static, [u8]>,
     tokenizer: Option<Cow<'static, [u8]>>,
     tokenizer_config: Option<Vec<u8>>,
+    chat: folder::Chat,
     weights: Vec<WeightsFile>,
 }
 
@@ -126,6 +127,7 @@ impl ModelFiles {
         });
         let weights = weights.collect::<Result<_, LoadError>>()?;
         let tokenizer = tokenizer.unwrap_or(folder);
+        let chat = folder::chat(tokenizer)?;
         let (tokenizer, tokenizer_config) = match folder::tokenizer(tokenizer, &config)? {
             Some(merged) => (Some(merged.json), Some(merged.config)),
             None => (None, None),
@@ -140,6 +142,7 @@ impl ModelFiles {
             config: Cow::Owned(config),
             tokenizer: tokenizer.map(Cow::Owned),
             tokenizer_config,
+            chat,
             weights,
         })
     }
@@ -158,6 +161,7 @@ impl ModelFiles {
             config: Cow::Owned(file.config()?),
             tokenizer: file.tokenizer()?.map(Cow::Owned),
             tokenizer_config: Some(file.tokenizer_config()),
+            chat: file.chat(),
             weights: vec![WeightsFile {
                 name,
                 data: Data::Gguf(file),
@@ -178,6 +182,7 @@ impl ModelFiles {
             config: Cow::Borrowed(demo::CONFIG),
             tokenizer: Some(Cow::Borrowed(demo::TOKENIZER)),
             tokenizer_config: None,
+            chat: folder::Chat::default(),
             weights: vec![WeightsFile {
                 name: "model.safetensors".to_owned(),
                 data: Data::Static(demo::WEIGHTS),
@@ -242,6 +247,16 @@ impl ModelFiles {
             origin: self.origin.clone(),
             source: TokenizerError::Missing,
         })
+    }
+
+    /// The source of the chat template, if the model has one.
+    pub fn chat_template(&self) -> Option<&str> {
+        self.chat.template.as_deref()
+    }
+
+    /// The special tokens that a chat template sees, by their names, such as `bos_token`.
+    pub fn special_tokens(&self) -> &BTreeMap<String, String> {
+        &self.chat.special_tokens
     }
 
     /// The weights.

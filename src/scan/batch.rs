@@ -10,7 +10,7 @@ use crate::stats::block::WindowInfo;
 use crate::stats::samples::SamplePlan;
 use crate::stats::starts::START_POSITIONS;
 use crate::stats::{StatsOptions, hash};
-use crate::tokens::store::{StoreError, TokenStore};
+use crate::tokens::store::{RoleSet, StoreError, TokenStore};
 use crate::tokens::{Vocabulary, Window, Windowing};
 
 /// The corpus, and the rules by which its rows are described.
@@ -19,6 +19,7 @@ pub(super) struct Rows<'a> {
     pub(super) store: &'a TokenStore,
     pub(super) vocabulary: &'a Vocabulary,
     pub(super) windowing: &'a Windowing,
+    pub(super) counted_roles: Option<RoleSet>,
     pub(super) context_tokens: usize,
 }
 
@@ -37,13 +38,27 @@ impl<'a> Rows<'a> {
     /// Whether a position counts.
     pub(super) fn is_counted(&self, doc: DocId, pos: Pos) -> Result<bool, StoreError> {
         let Some(index) = self.windowing.token_at(pos) else {
-            return Ok(self.windowing.counts(0, true));
+            return Ok(self.counted_roles.is_none() && self.windowing.counts(0, true));
         };
+        if !self
+            .is_chosen(doc, index..index + 1)?
+            .is_none_or(|is| is[0])
+        {
+            return Ok(false);
+        }
         let token = self.store.tokens(doc, index..index + 1)?[0];
         let row = self.windowing.row_of(index);
         Ok(self
             .windowing
             .counts(row, self.vocabulary.is_special(token)))
+    }
+
+    /// Whether each of some tokens has a role that is counted; `None` if all tokens are.
+    fn is_chosen(&self, doc: DocId, range: Range<usize>) -> Result<Option<Vec<bool>>, StoreError> {
+        let roles = self.counted_roles.as_ref();
+        roles
+            .map(|roles| self.store.has_role(doc, range, roles))
+            .transpose()
     }
 
     /// Counted positions of some documents, and how many of them are where windows start.
@@ -120,7 +135,15 @@ impl<'a> Rows<'a> {
     ) -> Result<BatchWindow, StoreError> {
         let own = self.store.tokens(doc, window.tokens.clone())?;
         let ends_document = window.tokens.end == self.store.len(doc);
-        Ok(self.window_of(doc, window, own, before, ends_document))
+        let mut next = self.window_of(doc, window, own, before, ends_document);
+        if let Some(is_chosen) = self.is_chosen(doc, window.tokens.clone())? {
+            let n_before = next.info.counted.len() - is_chosen.len();
+            let is_chosen = std::iter::repeat_n(false, n_before).chain(is_chosen);
+            for (counted, is_chosen) in next.info.counted.iter_mut().zip(is_chosen) {
+                *counted &= is_chosen;
+            }
+        }
+        Ok(next)
     }
 
     /// The window of some tokens.

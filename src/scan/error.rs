@@ -1,6 +1,7 @@
 //! What can go wrong during a scan.
 
 use std::borrow::Cow;
+use std::io;
 use std::path::PathBuf;
 
 use crate::corpus::CorpusError;
@@ -11,6 +12,7 @@ use crate::model::ModelError;
 use crate::shard::ShardError;
 use crate::stats::OptionError;
 use crate::tokens::TokenizerError;
+use crate::tokens::chat::ChatError;
 use crate::tokens::store::StoreError;
 
 /// What can go wrong during a scan.
@@ -30,6 +32,44 @@ pub enum ScanError {
         document: String,
         /// Why.
         source: TokenizerError,
+    },
+    /// A conversation cannot be made a text.
+    #[error("document `{document}`: {source}")]
+    Chat {
+        /// Name of the document.
+        document: String,
+        /// Why.
+        source: ChatError,
+    },
+    /// A chat template is wrong.
+    #[error("{origin}: {source}")]
+    ChatTemplate {
+        /// Its file, or the model that it belongs to.
+        origin: String,
+        /// Why.
+        source: ChatError,
+    },
+    /// The file of a chat template cannot be read.
+    #[error("cannot read `{path}`: {source}")]
+    ReadTemplate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The corpus has conversations, but the model has no chat template.
+    #[error("{0} has no chat template, which conversations need")]
+    NoChatTemplate(String),
+    /// The corpus has no conversations, so no token has a role.
+    #[error("only some roles are to be counted, but the corpus has no conversations")]
+    NoRoles,
+    /// No message has a role that is to be counted.
+    #[error("no message has the role `{role}`, which is to be counted; there are {known}")]
+    UnknownRole {
+        /// The role.
+        role: String,
+        /// The roles that there are.
+        known: String,
     },
     /// A text holds a token that the model has no embedding for.
     #[error(
@@ -193,6 +233,13 @@ impl Hint for ScanError {
             Self::ContextTooShort { .. } => {
                 Some("choose longer windows with `--n-ctx`, or a shorter `--prefix`")
             }
+            Self::NoChatTemplate(_) => Some(
+                "give a template with `--chat-template FILE`, such as `chat_template.jinja` of the model's instruction-tuned version",
+            ),
+            Self::NoRoles => Some(
+                "name the field of the messages with `--messages-field`, or leave out `--count-roles`",
+            ),
+            Self::UnknownRole { .. } => Some("choose among them with `--count-roles`"),
             Self::NothingCounted { .. } => Some(
                 "check that the texts are not empty, or count all positions with `--count-special`",
             ),
@@ -219,6 +266,7 @@ impl Hint for ScanError {
 
     fn inner(&self) -> Option<&dyn Hint> {
         match self {
+            Self::Chat { source, .. } | Self::ChatTemplate { source, .. } => Some(source),
             Self::Corpus(error) => Some(error),
             Self::Device(error) => Some(error),
             Self::Load(error) => Some(error),

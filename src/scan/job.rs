@@ -8,7 +8,7 @@ use crate::model::Model;
 use crate::shard::{PartInfo, ScanIdentity};
 use crate::stats::block::{Block, ScanContext};
 use crate::stats::samples::SamplePlan;
-use crate::tokens::store::TokenStore;
+use crate::tokens::store::{RoleSet, TokenStore};
 use crate::tokens::{Vocabulary, Windowing};
 
 use super::batch::Rows;
@@ -26,6 +26,8 @@ pub struct Job<'a> {
     pub vocabulary: &'a Vocabulary,
     /// How it is cut into windows.
     pub windowing: &'a Windowing,
+    /// Roles whose tokens are counted; `None` if all tokens are.
+    pub counted_roles: Option<RoleSet>,
     /// Tokens in a batch.
     pub batch_tokens: usize,
 }
@@ -36,6 +38,7 @@ impl<'a> Job<'a> {
             store: self.store,
             vocabulary: self.vocabulary,
             windowing: self.windowing,
+            counted_roles: self.counted_roles,
             context_tokens,
         }
     }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod bench;
+mod chat;
 mod checkpoint;
 #[cfg(any(feature = "cuda", test))]
 mod device;
@@ -16,13 +17,14 @@ mod setup;
 mod tokenize;
 
 pub use bench::{BenchOptions, Round, bench};
+pub use chat::ChatOptions;
 pub use error::ScanError;
 pub use job::Job;
 pub use part::{Watch, check_split, scan_part};
 pub use plan::{Disk, Memory, Plan, plan, resident_memory};
 pub use positions::{Counts, Positions};
 pub use setup::{Checked, Setup};
-pub use tokenize::{CorpusSetup, Tokenized, tokenize};
+pub use tokenize::{Chat, CorpusSetup, Tokenized, tokenize};
 
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
@@ -108,6 +110,12 @@ pub struct ScanOptions {
     /// that run without a BOS.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub skip_start: u32,
+    /// Roles whose tokens are counted, and no others, such as user,assistant; all tokens if not given. For conversations.
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "ROLES", value_delimiter = ',')
+    )]
+    pub count_roles: Vec<String>,
     /// What it runs on: `cpu`, `cuda` or `cuda:N`.
     #[cfg_attr(feature = "cli", arg(long, value_name = "DEVICE"))]
     pub device: DeviceName,
@@ -131,6 +139,7 @@ impl Default for ScanOptions {
             prefix: None,
             count_special: false,
             skip_start: 0,
+            count_roles: Vec::new(),
             device: DeviceName::default(),
             batch_tokens: None,
             stats: StatsOptions::default(),

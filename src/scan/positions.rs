@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::ids::{DocId, Pos, TokenId};
 use crate::stats::samples::SamplePlan;
 use crate::stats::{StatsOptions, hash};
-use crate::tokens::store::{StoreError, TokenStore};
+use crate::tokens::store::{RoleSet, StoreError, TokenStore};
 use crate::tokens::{Vocabulary, Windowing};
 
 use super::batch::Rows;
@@ -31,17 +31,19 @@ pub struct Positions<'a> {
 }
 
 impl<'a> Positions<'a> {
-    /// Looks at every position of a corpus.
+    /// Looks at every position of a corpus. With `counted_roles`, only tokens of these roles count.
     pub fn new(
         store: &'a TokenStore,
         vocabulary: &'a Vocabulary,
         windowing: &'a Windowing,
+        counted_roles: Option<RoleSet>,
         options: &StatsOptions,
     ) -> Result<Self, StoreError> {
         let rows = Rows {
             store,
             vocabulary,
             windowing,
+            counted_roles,
             context_tokens: options.context_tokens,
         };
         Ok(Self {

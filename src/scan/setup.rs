@@ -10,9 +10,10 @@ use crate::load::{LoadError, ModelFiles};
 use crate::model::{Compute, Config, Model};
 use crate::shard::{CorpusManifest, ModelInfo, Policy, Prefix, ScanIdentity};
 use crate::stats::samples::BANDS;
-use crate::tokens::store::TokenStore;
+use crate::tokens::store::{RoleSet, TokenStore};
 use crate::tokens::{Tokenizer, TokenizerError, Windowing};
 
+use super::chat::counted_roles;
 use super::engine;
 use super::error::ScanError;
 use super::job::Job;
@@ -110,6 +111,7 @@ impl<'a> Checked<'a> {
 pub struct Setup {
     model: Model,
     store: TokenStore,
+    counted_roles: Option<RoleSet>,
     tokenizer: Tokenizer,
     windowing: Windowing,
     batch_tokens: usize,
@@ -146,6 +148,11 @@ impl Setup {
             stored,
             device,
         } = checked;
+        let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;
+        let mut count_roles = options.count_roles.clone();
+        count_roles.sort();
+        count_roles.dedup();
+        let counted_roles = counted_roles(&store, &count_roles)?;
         let model = Model::load_first(
             n_blocks,
             config,
@@ -155,7 +162,6 @@ impl Setup {
             Compute::on(&device),
         );
         let model = model.map_err(|source| files.model_error(source))?;
-        let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;
 
         let config = model.config();
         let identity = ScanIdentity {
@@ -193,6 +199,7 @@ impl Setup {
                 }),
                 count_special: options.count_special,
                 skip_start: options.skip_start,
+                count_roles,
                 bands: BANDS.to_vec(),
                 n_counted: None,
                 stats: options.stats.clone(),
@@ -201,6 +208,7 @@ impl Setup {
         let mut setup = Self {
             model,
             store,
+            counted_roles,
             tokenizer,
             windowing,
             batch_tokens: 0,
@@ -237,6 +245,7 @@ impl Setup {
             store: &self.store,
             vocabulary: self.tokenizer.vocabulary(),
             windowing: &self.windowing,
+            counted_roles: self.counted_roles,
             batch_tokens: self.batch_tokens,
         }
     }

@@ -13,24 +13,29 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::corpus::{
-    Content, Corpus, CorpusError, CorpusOptions, Document, STDIN, Selection, Source, StdinCopy,
+    Content, Corpus, CorpusError, CorpusOptions, Document, Message, STDIN, Selection, Source,
+    StdinCopy,
 };
 use crate::files::{hash_file, hex};
-use crate::ids::TokenId;
+use crate::ids::{RoleId, TokenId};
 use crate::shard::{
-    AtlasManifest, CorpusInfo, CorpusManifest, DataSetInfo, FileEntry, Folder, Lock, MANIFEST,
-    Manifest, PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE, read_manifest,
-    verify_files,
+    AtlasManifest, ChatInfo, CorpusInfo, CorpusManifest, DataSetInfo, FileEntry, Folder, Lock,
+    MANIFEST, Manifest, PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE,
+    read_manifest, verify_files,
 };
+use crate::tokens::chat::{ChatTemplate, Conversation};
 use crate::tokens::store::{DocumentInfo, StoreWriter, hash_document};
-use crate::tokens::{Tokenizer, TokenizerError};
+use crate::tokens::{Encoded, Tokenizer};
 
 use super::Progress;
 use super::checkpoint;
 use super::error::ScanError;
 
 /// Text that is encoded at one go.
-const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: u64 = 4 << 20;
+
+/// Bytes of a token, of most texts at least.
+const LEAST_BYTES: u64 = 2;
 
 /// How a corpus is tokenized.
 pub struct CorpusSetup<'a> {
@@ -46,6 +51,58 @@ pub struct CorpusSetup<'a> {
     pub tokenizer_json: &'a [u8],
     /// Rows of the model's embedding.
     pub d_vocab: usize,
+    /// How its conversations become text, if it has any.
+    pub chat: Option<Chat<'a>>,
+}
+
+/// How conversations become text.
+#[derive(Clone, Copy)]
+pub struct Chat<'a> {
+    /// The template.
+    pub template: &'a ChatTemplate,
+    /// The token that windows begin with. Where a text begins with it as well, it is taken away there.
+    pub bos: Option<TokenId>,
+}
+
+impl Chat<'_> {
+    /// What there is to know of it, with the roles of a corpus.
+    fn info(self, roles: &[String]) -> ChatInfo {
+        let template = self.template;
+        ChatInfo {
+            template_sha256: template.sha256().to_owned(),
+            special_tokens: template.special_tokens().clone(),
+            day: template.day().map(|day| day.to_string()),
+            bos: self.bos.map(|bos| bos.0),
+            roles: roles.to_vec(),
+        }
+    }
+
+    /// Whether a corpus was made in this way.
+    fn made(self, known: &ChatInfo) -> bool {
+        let day = known.day.as_ref().map(|day| day.parse());
+        let accepts_day = match day.transpose() {
+            Ok(day) => self.template.accepts_day(day),
+            Err(_) => false,
+        };
+        let same_but_day = ChatInfo {
+            day: known.day.clone(),
+            ..self.info(&known.roles)
+        };
+        accepts_day && same_but_day == *known
+    }
+}
+
+/// The tokens of a document, and whose they are.
+struct EncodedDocument {
+    encoded: Encoded,
+    /// The conversation that it was, with the part of the text at the place of each token.
+    conversation: Option<Conversation>,
+}
+
+impl EncodedDocument {
+    fn n_tokens(&self) -> usize {
+        self.encoded.tokens.len()
+    }
 }
 
 /// A token store that nobody replaces while this is kept.
@@ -95,10 +152,15 @@ pub fn tokenize(
         let mut pairs = known.iter().zip(setup.data_sets);
         known.len() == setup.data_sets.len() && pairs.all(|(a, b)| a.is_same_split(b))
     };
+    let same_chat = |known: &CorpusManifest| match (&known.corpus.chat, setup.chat) {
+        (Some(known), Some(chat)) => chat.made(known),
+        (known, chat) => known.is_none() && chat.is_none(),
+    };
     let same = |known: &CorpusManifest| {
         same_inputs(known)
             && same_data_sets(known)
             && same_options(known)
+            && same_chat(known)
             && known.tokenizer_sha256 == tokenizer_sha256
     };
     let there = || match read_manifest::<CorpusManifest>(target) {
@@ -141,7 +203,7 @@ pub fn tokenize(
     if let Ok(known) = read_manifest::<CorpusManifest>(target)
         && let Some((path, _)) = scans.iter().find(|(_, scan)| is_scan_of(scan, &known))
     {
-        if known.tokenizer_sha256 != tokenizer_sha256 {
+        if known.tokenizer_sha256 != tokenizer_sha256 || !same_chat(&known) {
             return Err(in_use(path, "tokens"));
         }
         if !same_inputs(&known) {
@@ -225,6 +287,7 @@ fn copy_stdin(
 /// Whether a scan was of the corpus that a manifest describes, with the same tokens.
 fn is_scan_of(scan: &ScanIdentity, corpus: &CorpusManifest) -> bool {
     scan.corpus.sha256 == corpus.corpus.sha256
+        && scan.corpus.chat == corpus.corpus.chat
         && scan.model.tokenizer_sha256.as_ref() == Some(&corpus.tokenizer_sha256)
 }
 
@@ -311,6 +374,47 @@ fn check_embeddings(
     }
 }
 
+/// The tokens of a document, each of which has an embedding.
+fn encode(document: &Document, setup: &CorpusSetup<'_>) -> Result<EncodedDocument, ScanError> {
+    let id = || document.id.clone();
+    let tokenizer = setup.tokenizer;
+    let (encoded, conversation) = match (&document.content, setup.chat) {
+        (Content::Text(text), _) => (tokenizer.encode_document(text), None),
+        (Content::Messages(_), None) => {
+            return Err(ScanError::NoChatTemplate(format!(
+                "corpus `{}`",
+                setup.name
+            )));
+        }
+        (Content::Messages(messages), Some(Chat { template, bos })) => {
+            let messages: Vec<_> = messages.iter().map(Message::fields).collect();
+            let conversation = template.apply(&messages);
+            let conversation = conversation.map_err(|source| ScanError::Chat {
+                document: id(),
+                source,
+            })?;
+            let mut encoded = tokenizer.encode_with_places(&conversation.text);
+            if let Ok(encoded) = &mut encoded
+                && bos.is_some()
+                && encoded.tokens.first().copied() == bos
+            {
+                encoded.tokens.remove(0);
+                encoded.places.remove(0);
+            }
+            (encoded, Some(conversation))
+        }
+    };
+    let encoded = encoded.map_err(|source| ScanError::Tokenizer {
+        document: id(),
+        source,
+    })?;
+    check_embeddings(document, &encoded.tokens, setup)?;
+    Ok(EncodedDocument {
+        encoded,
+        conversation,
+    })
+}
+
 fn write_store(
     corpus: Corpus,
     mut manifest: CorpusManifest,
@@ -323,7 +427,10 @@ fn write_store(
         return Err(ScanError::Interrupted);
     };
     let most = setup.options.subset.max_tokens.map(|most| most.0);
-    let mut writer = StoreWriter::create(folder.path(), setup.d_vocab)?;
+    let mut writer = match setup.chat {
+        Some(_) => StoreWriter::create_for_chat(folder.path(), setup.d_vocab)?,
+        None => StoreWriter::create(folder.path(), setup.d_vocab)?,
+    };
     let mut hash = Sha256::new();
     let mut sources: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
     let (mut n_documents, mut n_tokens, mut n_cuts) = (0u64, 0u64, 0u64);
@@ -332,49 +439,56 @@ fn write_store(
         // each with the number of texts that were skipped before it
         let mut chunk: Vec<(Document, u64)> = Vec::new();
         let mut bytes = 0;
-        while bytes < CHUNK_BYTES {
+        // towards the end of what is wanted, so few that files after it need not be fetched
+        let left = most.map_or(u64::MAX, |most| most - n_tokens);
+        let enough = left.saturating_mul(LEAST_BYTES).clamp(1, CHUNK_BYTES);
+        while bytes < enough {
             let Some(document) = documents.next().transpose()? else {
                 break;
             };
-            bytes += document.content.bytes().len();
+            bytes += document.content.bytes().len() as u64;
             chunk.push((document, documents.skipped()));
         }
         if chunk.is_empty() {
             n_unreadable = documents.skipped();
             break;
         }
-        let encode = |(document, _): &(Document, u64)| match &document.content {
-            Content::Text(text) => setup.tokenizer.encode_document(text),
-            Content::Messages(_) => Err(TokenizerError::Encode(
-                "a conversation needs a chat template".into(),
-            )),
-        };
-        let encoded: Vec<_> = chunk.par_iter().map(encode).collect();
+        let encoded: Vec<_> = (chunk.par_iter())
+            .map(|(document, _)| encode(document, setup))
+            .collect();
         for ((document, n_before), encoded) in chunk.iter().zip(encoded) {
-            let encoded = encoded.map_err(|source| ScanError::Tokenizer {
-                document: document.id.clone(),
-                source,
-            })?;
-            let tokens = encoded.tokens;
+            let n = encoded.as_ref().map_or(0, EncodedDocument::n_tokens);
             if let Some(most) = most
-                && n_tokens + tokens.len() as u64 > most
+                && n_tokens + n as u64 > most
             {
                 if n_documents == 0 {
                     return Err(ScanError::FirstDocumentTooLong {
                         document: document.id.clone(),
-                        n_tokens: tokens.len(),
+                        n_tokens: n,
                         most,
                     });
                 }
                 break 'chunks;
             }
             n_unreadable = *n_before;
-            match check_embeddings(document, &tokens, setup) {
-                Err(_) if setup.options.skip_invalid => {
+            let encoded = match encoded {
+                Err(ScanError::Chat { .. } | ScanError::NoEmbedding { .. })
+                    if setup.options.skip_invalid =>
+                {
                     n_skipped += 1;
                     continue;
                 }
-                checked => checked?,
+                encoded => encoded?,
+            };
+            let tokens = encoded.encoded.tokens;
+            let mut roles = Vec::new();
+            if let Some(conversation) = &encoded.conversation {
+                for place in &encoded.encoded.places {
+                    roles.push(match conversation.part_at(place) {
+                        Some(part) => writer.role(&part.role)?,
+                        None => RoleId::NONE,
+                    });
+                }
             }
             let info = DocumentInfo {
                 id: &document.id,
@@ -382,16 +496,16 @@ fn write_store(
                 license: &document.license,
             };
             hash_document(&mut hash, &document.content.bytes(), &info);
-            writer.push(info, &tokens)?;
+            writer.push_with_roles(info, &tokens, &roles)?;
             let source = sources
                 .entry((document.source.clone(), document.license.clone()))
                 .or_default();
             *source = (source.0 + 1, source.1 + tokens.len() as u64);
             n_documents += 1;
             n_tokens += tokens.len() as u64;
-            n_cuts += encoded.n_cuts;
+            n_cuts += encoded.encoded.n_cuts;
         }
-        done += bytes as u64;
+        done += bytes;
         if !progress(done) {
             return Err(ScanError::Interrupted);
         }
@@ -399,6 +513,7 @@ fn write_store(
     if n_tokens == 0 {
         return Err(CorpusError::Empty(format!("corpus `{}`", setup.name)).into());
     }
+    let chat = setup.chat.map(|chat| chat.info(writer.role_names()));
     let mut names = writer.finish()?;
     let path = folder.path().join(TOKENIZER_FILE);
     File::create_new(&path)
@@ -420,6 +535,7 @@ fn write_store(
         n_skipped: Some(n_unreadable + n_skipped),
         n_cuts,
         sources: sources.collect(),
+        chat,
         ..manifest.corpus
     };
     manifest.files = folder.entries(names)?;

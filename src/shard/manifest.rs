@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::corpus::Subset;
 use crate::ids::{Layers, MOST_LAYERS, MOST_VOCAB, MOST_WIDTH, NeuronId, TokenId};
@@ -170,6 +171,23 @@ impl DataSetInfo {
     }
 }
 
+/// How the conversations of a corpus became text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChatInfo {
+    /// SHA-256 of the chat template.
+    pub template_sha256: String,
+    /// The special tokens that it sees, by their names.
+    pub special_tokens: BTreeMap<String, String>,
+    /// The day that it shows, if it shows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<String>,
+    /// The BOS that was taken from the beginning of the texts, since windows begin with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bos: Option<u32>,
+    /// The roles of the tokens, in the order of their numbers from 1.
+    pub roles: Vec<String>,
+}
+
 /// A tokenized corpus. Of one that was scanned everything is known; an atlas that was imported may know its name only.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CorpusInfo {
@@ -199,6 +217,9 @@ pub struct CorpusInfo {
     /// The data sets of the Hub that it is of, besides other files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data_sets: Vec<DataSetInfo>,
+    /// How its conversations became text; absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat: Option<ChatInfo>,
 }
 
 impl CorpusInfo {
@@ -251,6 +272,9 @@ pub struct Policy {
     /// Positions after the first of every window that are not counted, nor the first.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skip_start: u32,
+    /// Roles whose tokens are counted, and no others; empty if all tokens are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub count_roles: Vec<String>,
     /// Bands of the population of which examples were drawn, by share of values below.
     #[serde(default = "first_bands")]
     pub bands: Vec<(f64, f64)>,
@@ -428,7 +452,9 @@ impl ScanIdentity {
             ))
         };
         let but = ["name", "source", "revision", "stored_as"];
-        first("policy", differences(&self.policy, &other.policy, &[]))
+        let chat = |scan: &Self| json!({"chat": &scan.corpus.chat});
+        first("chat template", differences(&chat(self), &chat(other), &[]))
+            .or_else(|| first("policy", differences(&self.policy, &other.policy, &[])))
             .or_else(|| first("model", differences(&self.model, &other.model, &but)))
     }
 }

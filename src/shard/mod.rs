@@ -24,9 +24,9 @@ pub use examples::{
 };
 pub use files::{FileEntry, Folder, Lock, MANIFEST, replace_json, verify_files, wrong_files};
 pub use manifest::{
-    AtlasManifest, CorpusInfo, CorpusManifest, DataManifest, DataSetInfo, Manifest, ModelInfo,
-    PartInfo, PartManifest, Policy, Prefix, ScanIdentity, SourceInfo, TOKENIZER_FILE, WEIGHTS_FILE,
-    read_manifest, require_files, short_hash,
+    AtlasManifest, ChatInfo, CorpusInfo, CorpusManifest, DataManifest, DataSetInfo, Manifest,
+    ModelInfo, PartInfo, PartManifest, Policy, Prefix, ScanIdentity, SourceInfo, TOKENIZER_FILE,
+    WEIGHTS_FILE, read_manifest, require_files, short_hash,
 };
 pub use reader::{LayerReader, PeakReader, StatsReader, TextReader};
 pub use stats::different_stats;

@@ -8,7 +8,7 @@ use crate::atlas::{
     Atlas, AtlasError, Example, ExampleRow, ExampleTexts, Regions, Window, open_corpus,
 };
 use crate::ids::{DocId, Pos, TokenId};
-use crate::tokens::store::TokenStore;
+use crate::tokens::store::{RoleSet, TokenStore};
 use crate::tokens::{Tokenizer, Vocabulary, Windowing};
 
 use super::error::SiteError;
@@ -37,6 +37,8 @@ pub(super) struct Corpus {
     pub(super) store: TokenStore,
     tokenizer: Tokenizer,
     windowing: Windowing,
+    /// Roles whose tokens are counted; `None` if all tokens are.
+    counted_roles: Option<RoleSet>,
 }
 
 impl Source {
@@ -47,6 +49,7 @@ impl Source {
             true => {
                 let corpus = open_corpus(&corpus, &atlas.manifest().scan, CACHE_TOKENS)?;
                 Text::Corpus(Box::new(Corpus {
+                    counted_roles: corpus.counted_roles,
                     store: corpus.store,
                     tokenizer: corpus.tokenizer,
                     windowing: atlas.windowing(),
@@ -115,7 +118,8 @@ impl Source {
         Some(self.corpus()?.store.source(doc))
     }
 
-    /// Whether a position at which a token stands counts (DEFINITIONS 2). Without a corpus all do, as far as is known.
+    /// Whether a position at which a token stands counts (DEFINITIONS 2), whatever its role. Without a corpus all do, as far
+    /// as is known.
     pub(super) fn counts(&self, pos: Pos, token: TokenId) -> bool {
         let Some(Corpus {
             tokenizer,
@@ -128,6 +132,25 @@ impl Source {
         let at = windowing.token_at(pos);
         let row = at.map_or(0, |at| windowing.row_of(at));
         windowing.counts(row, tokenizer.vocabulary().is_special(token))
+    }
+
+    /// Whether each of some positions of a document has a role that is counted; `None` if all roles are.
+    pub(super) fn is_chosen(
+        &self,
+        doc: DocId,
+        positions: Range<u32>,
+    ) -> Result<Option<Vec<bool>>, SiteError> {
+        let Some(corpus) = self.corpus() else {
+            return Ok(None);
+        };
+        let Some(roles) = &corpus.counted_roles else {
+            return Ok(None);
+        };
+        let is_chosen = |pos| match corpus.windowing.token_at(Pos(pos)) {
+            Some(at) => Ok(corpus.store.has_role(doc, at..at + 1, roles)?[0]),
+            None => Ok(false),
+        };
+        positions.map(is_chosen).collect::<Result<_, _>>().map(Some)
     }
 
     /// Indices within a window, after its first token, at which the model's context begins anew; none if that is not known.

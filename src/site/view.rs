@@ -83,6 +83,8 @@ pub(super) struct ModelView {
     pub(super) count_special: bool,
     /// Positions after the first of each window that are not counted.
     pub(super) skip_start: u32,
+    /// Roles whose tokens are counted, and no others; empty if all tokens are.
+    pub(super) count_roles: Vec<String>,
     /// Whether it is known which side of each neuron dominates, and which neurons fire where windows start.
     pub(super) sided: bool,
     /// Bands of the population of which the scan drew examples, the lowest first, and how many of each.
@@ -216,6 +218,7 @@ impl ModelView {
                 .map(|prefix| calm(&prefix.text).into_owned()),
             count_special: policy.count_special,
             skip_start: policy.skip_start,
+            count_roles: policy.count_roles.clone(),
             sided: source.has_sides,
             bands: policy.bands.iter().copied().map(band).collect(),
             per_band: policy.stats.per_band,

@@ -47,6 +47,9 @@ pub struct Encoded {
     pub tokens: Vec<TokenId>,
     /// Places at which a pre-token of over 64 kB was cut, so its tokens may differ from those of the uncut one.
     pub n_cuts: u64,
+    /// Bytes of the text that each token stands for, without spaces at its ends where the tokenizer leaves them out; only if
+    /// they were asked for.
+    pub places: Vec<Range<usize>>,
 }
 
 /// Pairs of characters that some token spans.
@@ -115,6 +118,8 @@ pub(super) struct Encoder<'a> {
     pub(super) inner: &'a tokenizers::Tokenizer,
     pub(super) spans: Option<&'a Spans>,
     pub(super) sizes: Sizes,
+    /// Whether the places of tokens are wanted.
+    pub(super) with_places: bool,
 }
 
 /// A stretch of text, split into pre-tokens.
@@ -321,10 +326,15 @@ impl Encoder<'_> {
         encoded: &mut Encoded,
     ) -> Result<(), TokenizerError> {
         let is_last = window.range.end == range.end;
+        let begins_here = |piece: &Piece<'_>| {
+            piece.range.start >= range.start && (piece.range.start < range.end || is_last)
+        };
+        if self.with_places {
+            let places = self.places(window, begins_here)?;
+            encoded.places.extend(places);
+        }
         for piece in window.pieces() {
-            let begins_here =
-                piece.range.start >= range.start && (piece.range.start < range.end || is_last);
-            match (begins_here, piece.id) {
+            match (begins_here(&piece), piece.id) {
                 (false, _) => continue,
                 (true, Some(id)) => encoded.tokens.push(TokenId(id)),
                 (true, None) => {
@@ -341,6 +351,39 @@ impl Encoder<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Encoder<'_> {
+    /// The places of the tokens of some pieces of a window.
+    fn places(
+        &self,
+        window: &Window,
+        is_wanted: impl Fn(&Piece<'_>) -> bool,
+    ) -> Result<Vec<Range<usize>>, TokenizerError> {
+        let error = |error: tokenizers::Error| TokenizerError::Encode(error.to_string());
+        let mut splits = window.splits.clone();
+        let model = self.inner.get_model();
+        splits
+            .tokenize(|text| model.tokenize(text.get()))
+            .map_err(error)?;
+        let tokens = splits.get_splits(OffsetReferential::Original, OffsetType::Byte);
+        let n_tokens = tokens
+            .iter()
+            .map(|(_, _, tokens)| tokens.as_ref().map_or(0, Vec::len));
+        let wanted: Vec<bool> = (window.pieces().iter().zip(n_tokens))
+            .flat_map(|(piece, n)| vec![is_wanted(piece); n])
+            .collect();
+        let encoding = splits
+            .into_encoding(None, 0, OffsetType::Byte)
+            .and_then(|encoding| self.inner.post_process(encoding, None, false))
+            .map_err(error)?;
+        let start = window.range.start;
+        let places = encoding.get_offsets().iter().zip(wanted);
+        let places = places.filter(|(_, is_wanted)| *is_wanted);
+        Ok(places
+            .map(|((from, to), _)| start + from..start + to)
+            .collect())
     }
 }
 
@@ -560,8 +603,15 @@ mod tests {
             inner,
             spans: spans.as_ref(),
             sizes: SHORT,
+            with_places: true,
         };
         encoder.encode(text).unwrap()
+    }
+
+    fn places(inner: &tokenizers::Tokenizer, text: &str) -> Vec<Range<usize>> {
+        let encoding = inner.encode(text, false).unwrap();
+        let offsets = encoding.get_offsets().iter();
+        offsets.map(|&(start, end)| start..end).collect()
     }
 
     fn whole(inner: &tokenizers::Tokenizer, text: &str) -> Vec<TokenId> {
@@ -579,6 +629,7 @@ mod tests {
                 let text = piece.repeat(6000 / piece.len());
                 let encoded = encode(&inner, &text);
                 assert_eq!(encoded.tokens, whole(&inner, &text), "{name}: {piece}");
+                assert_eq!(encoded.places, places(&inner, &text), "{name}: {piece}");
                 assert_eq!(encoded.n_cuts, 0, "{name}: {piece}");
             }
         }

@@ -1,6 +1,8 @@
 //! Text to token windows, and their store on disk.
 
 mod beside;
+#[cfg(feature = "atlas")]
+pub mod chat;
 mod error;
 mod ggml;
 mod json;
@@ -11,7 +13,7 @@ mod tokenizer;
 mod vocabulary;
 mod windows;
 
-pub use beside::{MergedTokenizer, TokenizerFiles};
+pub use beside::{MergedTokenizer, TokenizerFiles, default_template};
 pub use error::TokenizerError;
 pub use ggml::GgmlVocabulary;
 pub use long::Encoded;

@@ -126,21 +126,41 @@ impl Tokenizer {
 
     /// Token ids of a text of any length, in little memory, and the number of cuts inside pre-tokens.
     pub fn encode_document(&self, text: &str) -> Result<Encoded, TokenizerError> {
-        self.encode_in(text, SIZES)
+        self.encode_in(text, SIZES, false)
     }
 
-    fn encode_in(&self, text: &str, sizes: Sizes) -> Result<Encoded, TokenizerError> {
+    /// Token ids like those of [`encode_document`](Self::encode_document), and the places of the tokens in the text.
+    pub fn encode_with_places(&self, text: &str) -> Result<Encoded, TokenizerError> {
+        self.encode_in(text, SIZES, true)
+    }
+
+    fn encode_in(
+        &self,
+        text: &str,
+        sizes: Sizes,
+        with_places: bool,
+    ) -> Result<Encoded, TokenizerError> {
         if text.len() <= sizes.pre_token {
-            let encoding = self.inner.encode_fast(text, false);
+            let encoding = match with_places {
+                true => self.inner.encode(text, false),
+                false => self.inner.encode_fast(text, false),
+            };
             let encoding = encoding.map_err(|error| TokenizerError::Encode(error.to_string()))?;
             let tokens = encoding.get_ids().iter().map(|&id| TokenId(id)).collect();
-            return Ok(Encoded { tokens, n_cuts: 0 });
+            let places = encoding.get_offsets().iter();
+            let places = places.map(|&(start, end)| start..end);
+            return Ok(Encoded {
+                tokens,
+                n_cuts: 0,
+                places: places.filter(|_| with_places).collect(),
+            });
         }
         let spans = self.spans.get_or_init(|| Spans::of(self.inner.get_model()));
         let encoder = Encoder {
             inner: &self.inner,
             spans: spans.as_ref(),
             sizes,
+            with_places,
         };
         encoder.encode(text)
     }

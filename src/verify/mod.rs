@@ -370,6 +370,7 @@ fn scan_options(scan: &ScanIdentity, device: DeviceName) -> ScanOptions {
         prefix: policy.prefix.as_ref().map(|prefix| prefix.text.clone()),
         count_special: policy.count_special,
         skip_start: policy.skip_start,
+        count_roles: policy.count_roles.clone(),
         device,
         batch_tokens: None,
         stats: policy.stats.clone(),

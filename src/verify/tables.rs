@@ -47,10 +47,11 @@ pub(super) fn check(
     let scan = &atlas.manifest().scan;
     let (options, windowing) = (&scan.policy.stats, atlas.windowing());
     let vocabulary = corpus.map(|corpus| corpus.tokenizer.vocabulary());
+    let counted_roles = corpus.and_then(|corpus| corpus.counted_roles);
     let text = corpus.map(|corpus| (&corpus.store, corpus.tokenizer.vocabulary()));
     let positions = text.map(|(store, vocabulary)| {
-        Positions::new(store, vocabulary, &windowing, options)
-            .map(|positions| (positions, vocabulary))
+        let positions = Positions::new(store, vocabulary, &windowing, counted_roles, options)?;
+        Ok::<_, VerifyError>((positions, vocabulary))
     });
     let positions = positions.transpose()?;
     let ground = |documents: Range<u32>, is_merged| -> Result<Ground<'_>, VerifyError> {

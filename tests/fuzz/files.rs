@@ -382,6 +382,7 @@ fn checkpoints() {
         tokenizer: &tokenizer,
         tokenizer_json: files.tokenizer_json().unwrap(),
         d_vocab: files.config().unwrap().d_vocab,
+        chat: None,
     };
     scan::tokenize(&[Source::Path(text)], &setup, &corpus, &|_| true).unwrap();
     let manifest: CorpusManifest = read_manifest(&corpus).unwrap();

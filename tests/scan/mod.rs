@@ -1,5 +1,6 @@
 //! Scans: what they store, in parts and batches, interrupted, of any size.
 
+mod chat;
 mod interrupted;
 mod layers;
 mod parts;

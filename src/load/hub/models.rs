@@ -16,11 +16,13 @@ use crate::model::Config;
 const MOST_SHOWN: usize = 100;
 
 /// Files that tell of the tokenizer; not all need to be there.
-const TOKENIZER: [&str; 6] = [
+const TOKENIZER: [&str; 8] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
     "vocab.json",
     "merges.txt",
 ];
@@ -121,7 +123,7 @@ impl Hub<'_> {
         let snapshot = other.as_ref().unwrap_or(snapshot);
         // with `tokenizer.json`, the parts that it was made of are not needed
         let wanted = match snapshot.has(TOKENIZER[0]) {
-            true => &TOKENIZER[..4],
+            true => &TOKENIZER[..6],
             false => &TOKENIZER[..],
         };
         for file in wanted.iter().filter(|file| snapshot.has(file)) {

@@ -77,6 +77,7 @@ fn both(folder: &Path, batch_tokens: usize, options: &ScanOptions) -> [Vec<Neuro
         tokenizer: &tokenizer,
         tokenizer_json: files.tokenizer_json().unwrap(),
         d_vocab: files.config().unwrap().d_vocab,
+        chat: None,
     };
     let tokenized = tokenize(&[Source::Path(corpus)], &corpus_setup, &store, &|_| true).unwrap();
     let checked = Checked::new(&files, options).unwrap();

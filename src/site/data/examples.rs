@@ -20,6 +20,8 @@ pub(crate) struct Examples<'a> {
 pub(crate) struct ExampleTokens<'a> {
     pub(crate) example: &'a Example,
     pub(crate) tokens: Vec<TokenId>,
+    /// Whether each of them has a role that is counted; `None` if all roles are.
+    is_chosen: Option<Vec<bool>>,
     /// The largest of its values.
     pub(crate) reach: Reach,
     /// The hooks beside its values, if one of its lists has them, and the largest of their values.
@@ -46,7 +48,13 @@ pub(crate) struct Reach {
 
 impl Reach {
     /// That of a window in which one value, which counts, is known exactly.
-    fn of(window: &Window, exact: Option<(Pos, f32)>, tokens: &[TokenId], source: &Source) -> Self {
+    fn of(
+        window: &Window,
+        exact: Option<(Pos, f32)>,
+        tokens: &[TokenId],
+        is_chosen: Option<&[bool]>,
+        source: &Source,
+    ) -> Self {
         let sizes = || {
             let steps = (window.start..).map(Pos).zip(&window.steps);
             steps.zip(tokens).map(|((pos, &step), &token)| {
@@ -57,7 +65,10 @@ impl Reach {
             })
         };
         let overall = sizes().map(|(size, ..)| size).max().unwrap_or(0);
-        let counts = |&(_, pos, token): &(u8, Pos, TokenId)| source.counts(pos, token);
+        let counts = |&(_, pos, token): &(u8, Pos, TokenId)| {
+            let at = (pos.0 - window.start) as usize;
+            is_chosen.is_none_or(|is_chosen| is_chosen[at]) && source.counts(pos, token)
+        };
         // the largest of all nearly always counts
         let counted = match sizes().any(|of| of.0 == overall && counts(&of)) {
             true => overall,
@@ -82,17 +93,22 @@ impl<'a> ExampleTokens<'a> {
         let example = &row.example;
         let tokens = source.tokens(row)?;
         let exact = Some((example.pos, example.value));
-        let reach = Reach::of(&example.window, exact, &tokens, source);
+        let window = &example.window;
+        let positions = window.start..window.start + window.steps.len() as u32;
+        let is_chosen = source.is_chosen(example.doc, positions)?;
+        let reach = Reach::of(window, exact, &tokens, is_chosen.as_deref(), source);
         Ok(Self {
             example,
             tokens,
+            is_chosen,
             reach,
             hooks: None,
         })
     }
 
     fn add_hooks(&mut self, hooks: &'a Hooks, source: &Source) {
-        let reach = |window| Reach::of(window, None, &self.tokens, source);
+        let is_chosen = self.is_chosen.as_deref();
+        let reach = |window| Reach::of(window, None, &self.tokens, is_chosen, source);
         self.hooks = Some((hooks, hooks.each_ref().map(reach)));
     }
 

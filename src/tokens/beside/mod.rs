@@ -85,6 +85,21 @@ impl TokenizerFiles<'_> {
         })
     }
 
+    /// The special tokens that have names, as chat templates see them.
+    pub fn special_tokens(&self) -> Result<BTreeMap<String, String>, TokenizerError> {
+        let config = object("tokenizer_config.json", self.tokenizer_config)?;
+        let names = self.names(&config)?;
+        let token =
+            |name: &&str| Some((name.to_string(), token_name(names.get(*name)?)?.to_owned()));
+        Ok(NAMED.iter().filter_map(token).collect())
+    }
+
+    /// The chat template in `tokenizer_config.json`; of several, the one called `default`.
+    pub fn chat_template(&self) -> Result<Option<String>, TokenizerError> {
+        let mut config = object("tokenizer_config.json", self.tokenizer_config)?;
+        Ok(config.remove("chat_template").and_then(default_template))
+    }
+
     fn merged(
         &self,
         json: &[u8],
@@ -193,6 +208,22 @@ impl TokenizerFiles<'_> {
             }
         }
         Ok(tokens)
+    }
+}
+
+/// The chat template in a value: it is a text, or the one called `default` in a list.
+pub fn default_template(value: Value) -> Option<String> {
+    match value {
+        Value::String(template) => Some(template),
+        Value::Array(templates) => templates.into_iter().find_map(|mut named| {
+            let is_default = named.get("name")? == "default";
+            let template = named.get_mut("template").map(Value::take)?;
+            match template {
+                Value::String(template) if is_default => Some(template),
+                _ => None,
+            }
+        }),
+        _ => None,
     }
 }
 

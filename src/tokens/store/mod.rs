@@ -3,8 +3,12 @@
 //! All documents' tokens follow one another in one stream, cut into blocks of [`BLOCK_TOKENS`] tokens; each block is
 //! one zstd frame with a checksum, many blocks make a shard file. `index.bin` says where everything is. Its layout
 //! is on the page docs/format.md.
+//!
+//! A store of conversations (version 2) has a second stream, the role of each token, in blocks like the first one's. Each
+//! stands after the block of its tokens.
 
 mod reader;
+mod roles;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -16,14 +20,22 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 pub use reader::TokenStore;
+pub use roles::RoleSet;
 pub use writer::StoreWriter;
 
 /// Tokens in a block.
 pub const BLOCK_TOKENS: usize = 32_768;
 
 const MAGIC: &[u8; 8] = b"NSCTOKEN";
-const VERSION: u32 = 1;
+/// Version of a store of texts.
+const TEXTS: u32 = 1;
+/// Version of a store of conversations, and the newest one.
+const VERSION: u32 = 2;
 const HEADER: usize = 56;
+/// Bytes of the header of a store of conversations.
+const CHAT_HEADER: usize = 64;
+/// Most roles of a store.
+const MOST_ROLES: usize = 255;
 const DIGEST: usize = 32;
 const SHARD_BYTES: u64 = 1 << 30;
 const ZSTD_LEVEL: i32 = 12;

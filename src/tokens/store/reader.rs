@@ -1,6 +1,6 @@
 //! Reads a store: any window of any document.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 
+use super::roles::RoleSet;
 use super::{
-    BLOCK_TOKENS, DIGEST, DocumentInfo, HEADER, INDEX_FILE, MAGIC, StoreError, VERSION, index_path,
-    shard_name,
+    BLOCK_TOKENS, CHAT_HEADER, DIGEST, DocumentInfo, HEADER, INDEX_FILE, MAGIC, MOST_ROLES,
+    StoreError, TEXTS, VERSION, index_path, shard_name,
 };
-use crate::ids::{DocId, TokenId};
+use crate::ids::{DocId, RoleId, TokenId};
 
 /// Reads a store.
 pub struct TokenStore {
@@ -22,9 +23,8 @@ pub struct TokenStore {
     index: Mmap,
     shards: Vec<Mmap>,
     layout: Layout,
-    cache: RwLock<Cache>,
-    /// Counts the uses of blocks.
-    clock: AtomicU64,
+    tokens: Cache<TokenId>,
+    roles: Cache<RoleId>,
 }
 
 /// Offsets of the tables of the index, all checked to lie inside it.
@@ -32,10 +32,14 @@ pub struct TokenStore {
 struct Layout {
     width: usize,
     n_documents: usize,
+    /// Blocks of tokens.
     n_blocks: usize,
+    /// Number of roles, in a store of conversations.
+    n_roles: Option<usize>,
     offsets: usize,
     metadata: usize,
     blocks: usize,
+    roles: usize,
     string_offsets: usize,
     strings: Span,
 }
@@ -46,10 +50,49 @@ struct Span {
     len: usize,
 }
 
-struct Cache {
-    /// Unpacked blocks, and when each was last used.
-    blocks: HashMap<usize, (AtomicU64, Arc<[TokenId]>)>,
+/// Unpacked blocks.
+struct Cache<T> {
+    /// The blocks, and when each was last used.
+    blocks: RwLock<HashMap<usize, (AtomicU64, Arc<[T]>)>>,
     capacity: usize,
+    /// Counts the uses of blocks.
+    clock: AtomicU64,
+}
+
+impl<T> Cache<T> {
+    fn new(tokens: usize) -> Self {
+        Self {
+            blocks: RwLock::new(HashMap::new()),
+            capacity: tokens.div_ceil(BLOCK_TOKENS).max(2),
+            clock: AtomicU64::new(0),
+        }
+    }
+
+    /// A block, unpacked if it is not there.
+    fn get(
+        &self,
+        block: usize,
+        unpack: impl FnOnce() -> Result<Arc<[T]>, StoreError>,
+    ) -> Result<Arc<[T]>, StoreError> {
+        let clock = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
+        let blocks = self.blocks.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((used, values)) = blocks.get(&block) {
+            used.store(clock, Ordering::Relaxed);
+            return Ok(Arc::clone(values));
+        }
+        drop(blocks);
+        let values = unpack()?;
+        let mut blocks = self.blocks.write().unwrap_or_else(PoisonError::into_inner);
+        if blocks.len() >= self.capacity {
+            let used = |(_, (used, _)): &(&usize, &(AtomicU64, _))| used.load(Ordering::Relaxed);
+            let oldest = blocks.iter().min_by_key(used);
+            let oldest = oldest.map(|(block, _)| *block);
+            oldest.and_then(|oldest| blocks.remove(&oldest));
+        }
+        let entry = (AtomicU64::new(clock), Arc::clone(&values));
+        blocks.insert(block, entry);
+        Ok(values)
+    }
 }
 
 impl TokenStore {
@@ -63,17 +106,13 @@ impl TokenStore {
         let shards = (0..n_shards)
             .map(|shard| map(&dir.join(shard_name(shard))))
             .collect::<Result<Vec<_>, _>>()?;
-        let cache = Cache {
-            blocks: HashMap::new(),
-            capacity: cache_tokens.div_ceil(BLOCK_TOKENS).max(2),
-        };
         let store = Self {
             dir: dir.to_owned(),
             index,
             shards,
             layout,
-            cache: RwLock::new(cache),
-            clock: AtomicU64::new(0),
+            tokens: Cache::new(cache_tokens),
+            roles: Cache::new(cache_tokens),
         };
         store.check()?;
         Ok(store)
@@ -139,6 +178,64 @@ impl TokenStore {
 
     /// Tokens of a document, by their indices in it.
     pub fn tokens(&self, doc: DocId, range: Range<usize>) -> Result<Vec<TokenId>, StoreError> {
+        self.read(doc, range, |block| self.token_block(block))
+    }
+
+    /// Roles of a document's tokens, by their indices in it; `None` in a store of texts.
+    pub fn roles(
+        &self,
+        doc: DocId,
+        range: Range<usize>,
+    ) -> Result<Option<Vec<RoleId>>, StoreError> {
+        match self.layout.n_roles {
+            Some(_) => (self.read(doc, range, |block| self.role_block(block))).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether it is a store of conversations, whose tokens have roles.
+    pub fn has_roles(&self) -> bool {
+        self.layout.n_roles.is_some()
+    }
+
+    /// The names of the roles, in the order of their numbers.
+    pub fn role_names(&self) -> Vec<&str> {
+        let n_roles = self.layout.n_roles.unwrap_or(0);
+        let ids = (0..n_roles).map(|role| u32_at(&self.index, self.layout.roles + role * 4));
+        ids.map(|id| self.string(id)).collect()
+    }
+
+    /// The roles with some names, or the first name that no role has.
+    pub fn role_set(&self, names: &[String]) -> Result<RoleSet, String> {
+        let known = self.role_names();
+        let role = |name: &String| match known.iter().position(|role| role == name) {
+            Some(at) => Ok(RoleId(at as u8 + 1)),
+            None => Err(name.clone()),
+        };
+        names.iter().map(role).collect()
+    }
+
+    /// Whether each of some tokens of a document has one of some roles.
+    pub fn has_role(
+        &self,
+        doc: DocId,
+        range: Range<usize>,
+        roles: &RoleSet,
+    ) -> Result<Vec<bool>, StoreError> {
+        let n = range.len();
+        Ok(match self.roles(doc, range)? {
+            Some(own) => own.iter().map(|role| roles.contains(*role)).collect(),
+            None => vec![false; n],
+        })
+    }
+
+    /// Some values of a document, block by block.
+    fn read<T: Copy>(
+        &self,
+        doc: DocId,
+        range: Range<usize>,
+        block_of: impl Fn(usize) -> Result<Arc<[T]>, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
         let (document, len) = (self.range(doc), self.len(doc));
         if range.start > range.end || range.end > len {
             return Err(StoreError::NoTokens {
@@ -156,10 +253,10 @@ impl TokenStore {
         let mut at = start;
         while at < end {
             let block = (at / BLOCK_TOKENS as u64) as usize;
-            let tokens = self.block(block)?;
+            let values = block_of(block)?;
             let from = (at % BLOCK_TOKENS as u64) as usize;
-            let until = (from + (end - at) as usize).min(tokens.len());
-            out.extend_from_slice(&tokens[from..until]);
+            let until = (from + (end - at) as usize).min(values.len());
+            out.extend_from_slice(&values[from..until]);
             at += (until - from) as u64;
         }
         Ok(out)
@@ -184,56 +281,60 @@ impl TokenStore {
         (self.n_tokens() - block as u64 * BLOCK_TOKENS as u64).min(BLOCK_TOKENS as u64) as usize
     }
 
-    fn block(&self, block: usize) -> Result<Arc<[TokenId]>, StoreError> {
-        let clock = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
-        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((used, tokens)) = cache.blocks.get(&block) {
-            used.store(clock, Ordering::Relaxed);
-            return Ok(Arc::clone(tokens));
-        }
-        drop(cache);
-        let tokens = self.unpack(block)?;
-        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-        if cache.blocks.len() >= cache.capacity {
-            let used = |(_, (used, _)): &(&usize, &(AtomicU64, _))| used.load(Ordering::Relaxed);
-            let oldest = cache.blocks.iter().min_by_key(used);
-            let oldest = oldest.map(|(block, _)| *block);
-            oldest.and_then(|oldest| cache.blocks.remove(&oldest));
-        }
-        let entry = (AtomicU64::new(clock), Arc::clone(&tokens));
-        cache.blocks.insert(block, entry);
-        Ok(tokens)
+    fn token_block(&self, block: usize) -> Result<Arc<[TokenId]>, StoreError> {
+        self.tokens.get(block, || {
+            let width = self.layout.width;
+            let raw = self.unpack(block, block * self.layout.n_streams(), width)?;
+            let id = |bytes: &[u8]| {
+                let bytes = bytes.iter().rev();
+                TokenId(bytes.fold(0, |id, &byte| id << 8 | u32::from(byte)))
+            };
+            Ok(raw.chunks_exact(width).map(id).collect())
+        })
     }
 
-    fn unpack(&self, block: usize) -> Result<Arc<[TokenId]>, StoreError> {
-        let (shard, bytes) = self.block_bytes(block);
-        let width = self.layout.width;
+    fn role_block(&self, block: usize) -> Result<Arc<[RoleId]>, StoreError> {
+        self.roles.get(block, || {
+            let entry = block * self.layout.n_streams() + 1;
+            let raw = self.unpack(block, entry, 1)?;
+            let n_roles = self.layout.n_roles.unwrap_or(0);
+            if let Some(&role) = raw.iter().find(|&&role| usize::from(role) > n_roles) {
+                return Err(self.damaged(
+                    entry,
+                    format!("block {entry} has role {role}; there are {n_roles}"),
+                ));
+            }
+            Ok(raw.into_iter().map(RoleId).collect())
+        })
+    }
+
+    /// The bytes of an entry of the table of blocks, with `width` of them for each token of a block.
+    fn unpack(&self, block: usize, entry: usize, width: usize) -> Result<Vec<u8>, StoreError> {
         let expected = self.block_len(block) * width;
-        let damaged = |reason: String| StoreError::Damaged {
-            path: self.dir.join(shard_name(shard)),
-            reason,
-        };
-        let raw = zstd::bulk::decompress(bytes, expected)
-            .map_err(|error| damaged(format!("block {block}: {error}")))?;
+        let raw = zstd::bulk::decompress(self.block_bytes(entry).1, expected)
+            .map_err(|error| self.damaged(entry, format!("block {entry}: {error}")))?;
         if raw.len() != expected {
-            return Err(damaged(format!(
-                "block {block} holds {} bytes; expected {expected}",
-                raw.len()
-            )));
+            return Err(self.damaged(
+                entry,
+                format!(
+                    "block {entry} holds {} bytes; expected {expected}",
+                    raw.len()
+                ),
+            ));
         }
-        let id = |bytes: &[u8]| {
-            TokenId(
-                bytes
-                    .iter()
-                    .rev()
-                    .fold(0, |id, &byte| id << 8 | u32::from(byte)),
-            )
-        };
-        Ok(raw.chunks_exact(width).map(id).collect())
+        Ok(raw)
     }
 
-    fn block_bytes(&self, block: usize) -> (u32, &[u8]) {
-        let at = self.layout.blocks + block * 16;
+    /// The error of a block that is damaged.
+    fn damaged(&self, entry: usize, reason: String) -> StoreError {
+        StoreError::Damaged {
+            path: self.dir.join(shard_name(self.block_bytes(entry).0)),
+            reason,
+        }
+    }
+
+    fn block_bytes(&self, entry: usize) -> (u32, &[u8]) {
+        let at = self.layout.blocks + entry * 16;
         let (shard, len) = (
             u32_at(&self.index, at),
             u32_at(&self.index, at + 4) as usize,
@@ -287,9 +388,19 @@ impl TokenStore {
                 return Err(damaged("a document names a string that is not there"));
             }
         }
+        let n_roles = layout.n_roles.unwrap_or(0);
+        for role in 0..n_roles {
+            if u32_at(&self.index, layout.roles + role * 4) as usize >= n_strings {
+                return Err(damaged("a role names a string that is not there"));
+            }
+        }
+        let names: HashSet<&str> = self.role_names().into_iter().collect();
+        if names.len() != n_roles {
+            return Err(damaged("two roles have one name"));
+        }
         // blocks follow one another, from the first byte of the first shard to the last of the last
         let (mut shard, mut begin) = (0, 0);
-        for block in 0..layout.n_blocks {
+        for block in 0..layout.n_blocks * layout.n_streams() {
             let at = layout.blocks + block * 16;
             let end =
                 u64_at(&self.index, at + 8).checked_add(u64::from(u32_at(&self.index, at + 4)));
@@ -319,6 +430,11 @@ impl TokenStore {
 }
 
 impl Layout {
+    /// Blocks of each stretch of tokens: the tokens, and their roles if there are any.
+    fn n_streams(&self) -> usize {
+        1 + usize::from(self.n_roles.is_some())
+    }
+
     fn parse(index: &[u8], path: &Path) -> Result<Self, StoreError> {
         let damaged = |reason: &str| StoreError::Damaged {
             path: path.to_owned(),
@@ -334,6 +450,10 @@ impl Layout {
                 found: version,
             });
         }
+        let header = if version > TEXTS { CHAT_HEADER } else { HEADER };
+        if index.len() < header + DIGEST {
+            return Err(damaged("it is not an index of tokens"));
+        }
         let (body, digest) = index.split_at(index.len() - DIGEST);
         if Sha256::digest(body).as_slice() != digest {
             return Err(damaged("its checksum is wrong"));
@@ -344,19 +464,34 @@ impl Layout {
         }
         let [n_documents, n_blocks, n_strings, string_bytes] =
             [24, 32, 40, 48].map(|at| usize::try_from(u64_at(index, at)).unwrap_or(usize::MAX));
+        let n_roles =
+            (version > TEXTS).then(|| usize::try_from(u64_at(index, HEADER)).unwrap_or(usize::MAX));
+        if n_roles.is_some_and(|n| n > MOST_ROLES) {
+            return Err(damaged("it has more roles than can be numbered"));
+        }
+        let n_entries = match n_roles {
+            Some(_) => n_blocks.saturating_mul(2),
+            None => n_blocks,
+        };
         let table = |start: Option<usize>, n: usize, size: usize| {
             n.checked_mul(size).and_then(|len| start?.checked_add(len))
         };
-        let offsets = Some(HEADER);
+        let offsets = Some(header);
         let metadata = table(offsets, n_documents.saturating_add(1), 8);
         let blocks = table(metadata, n_documents, 12);
-        let string_offsets = table(blocks, n_blocks, 16);
+        let roles = table(blocks, n_entries, 16);
+        let string_offsets = table(roles, n_roles.unwrap_or(0), 4);
         let strings = table(string_offsets, n_strings.saturating_add(1), 8);
         let end = table(strings, string_bytes, 1);
-        match (metadata, blocks, string_offsets, strings, end) {
-            (Some(metadata), Some(blocks), Some(string_offsets), Some(strings), Some(end))
-                if end == body.len() =>
-            {
+        match (metadata, blocks, roles, string_offsets, strings, end) {
+            (
+                Some(metadata),
+                Some(blocks),
+                Some(roles),
+                Some(string_offsets),
+                Some(strings),
+                Some(end),
+            ) if end == body.len() => {
                 let strings = Span {
                     start: strings,
                     len: string_bytes,
@@ -365,9 +500,11 @@ impl Layout {
                     width,
                     n_documents,
                     n_blocks,
-                    offsets: HEADER,
+                    n_roles,
+                    offsets: header,
                     metadata,
                     blocks,
+                    roles,
                     string_offsets,
                     strings,
                 })
