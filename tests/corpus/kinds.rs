@@ -48,7 +48,7 @@ fn tables_in_text() {
     assert_eq!(found, expected);
     let as_tsv = CSV.replace(',', "\t");
     let packed = zstd::encode_all(as_tsv.as_bytes(), 1).unwrap();
-    let texts = |path| {
+    let texts = |path: PathBuf| {
         contents(&path, json!({}))
             .into_iter()
             .map(|pair| pair[0].clone())

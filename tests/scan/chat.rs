@@ -231,7 +231,7 @@ fn what_is_wrong_with_conversations_is_said_before_the_scan() {
     let other = Project::new();
     let template = other.join("other.jinja");
     fs::write(&template, "{% for m in messages %}").unwrap();
-    let mut scan = |options: &[&str]| {
+    let scan = |options: &[&str]| {
         let mut scan = scan_command(&other, &model, &corpus);
         scan.args(MESSAGES).args(options);
         scan
