@@ -52,6 +52,7 @@ class Example(TypedDict):
     values: list[float]  # [n], exact at the peak, else in steps of 1/127 of the largest, or, in a packed site of fewer bits, of its share; NaN where they were not finite
     hooks: dict[str, list[float]]  # gate, act and in, [n] each, in such steps; empty where they were not kept
     context_starts: list[int]  # tokens before which the model saw nothing
+    turns: list[tuple[int, str]]  # of conversations: tokens where the role changes, with the role; empty for the template's own
     duplicates: int  # further documents with the same text up to the peak
 
 
@@ -399,6 +400,7 @@ def _example(columns: Json, row: int, duplicates: int) -> Example:
         "values": values,
         "hooks": {name: _values(steps, columns[f"{name}_scale"][row]) for name, steps in hooks.items() if steps is not None},
         "context_starts": columns.get("context_starts", {}).get(str(row), []),
+        "turns": list(zip(*(columns.get(name, {}).get(str(row), []) for name in ("turns", "roles")))),
         "duplicates": duplicates,
     }
 
@@ -762,7 +764,7 @@ def _columns(examples: list[Json], windows: list[Json], bits: int) -> Json:
     }
     if any("hook_post" in example for example in examples):
         columns["hook_post"] = [example.get("hook_post") for example in examples]
-    some = {"bytes": _by_row(windows, "bytes"), **{name: _by_row(examples, name) for name in ("largest", "context_starts")}}
+    some = {"bytes": _by_row(windows, "bytes"), **{name: _by_row(examples, name) for name in ("largest", "context_starts", "turns", "roles")}}
     return {**columns, **{name: rows for name, rows in some.items() if rows}}
 
 

@@ -153,6 +153,38 @@ impl Source {
         positions.map(is_chosen).collect::<Result<_, _>>().map(Some)
     }
 
+    /// Where the role of tokens changes among some positions of a document, counted from the first of them, with the role from
+    /// there on: empty where tokens have none. Nothing if no token of the corpus has a role.
+    pub(super) fn turns(
+        &self,
+        doc: DocId,
+        positions: Range<u32>,
+    ) -> Result<Vec<(usize, String)>, SiteError> {
+        let mut turns: Vec<(usize, String)> = Vec::new();
+        let Some(Corpus {
+            store, windowing, ..
+        }) = self.corpus()
+        else {
+            return Ok(turns);
+        };
+        let names = store.role_names();
+        if names.is_empty() {
+            return Ok(turns);
+        }
+        for (at, pos) in positions.enumerate() {
+            let role = match windowing.token_at(Pos(pos)) {
+                Some(token) => store.roles(doc, token..token + 1)?.unwrap_or_default(),
+                None => Vec::new(),
+            };
+            let role = role.first().and_then(|role| role.0.checked_sub(1));
+            let name = role.map_or("", |role| names[usize::from(role)]);
+            if turns.last().is_none_or(|(_, last)| last != name) {
+                turns.push((at, name.to_owned()));
+            }
+        }
+        Ok(turns)
+    }
+
     /// Indices within a window, after its first token, at which the model's context begins anew; none if that is not known.
     pub(super) fn context_starts(&self, window: &Window) -> Vec<usize> {
         let n = window.steps.len() as u32;

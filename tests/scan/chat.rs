@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use candle_core::DType;
 use neuroscope::ids::DocId;
 use neuroscope::load::ModelFiles;
@@ -193,6 +195,56 @@ fn only_what_the_assistant_says_is_counted() {
     );
     assert_same(&whole, &split.neurons("chatty"));
     split.build(&[]);
+}
+
+/// Records say where the role of tokens changes, as the store has it.
+#[test]
+fn pages_show_turns() {
+    let project = Project::new();
+    let model = chat_model(&project);
+    let corpus = chat_corpus(&project, &conversations());
+    succeed(scan_command(&project, &model, &corpus).args(MESSAGES));
+    project.build(&[]);
+    let store = TokenStore::open(&project.data("chatty").join("corpus"), 1 << 16).unwrap();
+    let mut seen: Vec<String> = Vec::new();
+    for neuron in 0..37 {
+        let record = project.record(&format!("chatty/1/{neuron}.html"));
+        let columns = &record["examples"];
+        for row in 0..columns["doc"].as_array().unwrap().len() {
+            let doc = DocId(columns["doc"][row].as_u64().unwrap() as u32);
+            let start = columns["start"][row].as_u64().unwrap() as usize;
+            let n = STANDARD
+                .decode(columns["values"][row].as_str().unwrap())
+                .unwrap()
+                .len();
+            let row = row.to_string();
+            let turns = columns["turns"][&row].as_array().unwrap().iter();
+            let turns: Vec<_> = turns.map(|at| at.as_u64().unwrap() as usize).collect();
+            let roles: Vec<String> =
+                serde_json::from_value(columns["roles"][&row].clone()).unwrap();
+            assert!(turns[0] == 0 && turns.len() == roles.len() && turns.is_sorted());
+            let names = store.role_names();
+            let end = (start + n).min(store.len(doc));
+            for (at, role) in store
+                .roles(doc, start..end)
+                .unwrap()
+                .unwrap()
+                .iter()
+                .enumerate()
+            {
+                let name = role
+                    .0
+                    .checked_sub(1)
+                    .map_or("", |role| names[usize::from(role)]);
+                let turn = turns.iter().rposition(|turn| *turn <= at).unwrap();
+                assert_eq!(roles[turn], name);
+            }
+            seen.extend(roles);
+        }
+    }
+    for role in ["system", "user", "assistant", ""] {
+        assert!(seen.iter().any(|of| of == role), "{role}");
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) struct ExampleTokens<'a> {
     pub(crate) tokens: Vec<TokenId>,
     /// Whether each of them has a role that is counted; `None` if all roles are.
     is_chosen: Option<Vec<bool>>,
+    /// Indices of tokens where the role changes, each with the role from there on; empty where tokens have none.
+    pub(crate) turns: Vec<(usize, String)>,
     /// The largest of its values.
     pub(crate) reach: Reach,
     /// The hooks beside its values, if one of its lists has them, and the largest of their values.
@@ -95,12 +97,13 @@ impl<'a> ExampleTokens<'a> {
         let exact = Some((example.pos, example.value));
         let window = &example.window;
         let positions = window.start..window.start + window.steps.len() as u32;
-        let is_chosen = source.is_chosen(example.doc, positions)?;
+        let is_chosen = source.is_chosen(example.doc, positions.clone())?;
         let reach = Reach::of(window, exact, &tokens, is_chosen.as_deref(), source);
         Ok(Self {
             example,
             tokens,
             is_chosen,
+            turns: source.turns(example.doc, positions)?,
             reach,
             hooks: None,
         })

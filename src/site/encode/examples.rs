@@ -116,7 +116,31 @@ pub(super) fn push_columns(
             comma = ",";
         }
     }
-    json.extend_from_slice(if comma == "," { b"}}" } else { b"}" });
+    if comma == "," {
+        json.push(b'}');
+    }
+    push_turns(json, rows);
+    json.push(b'}');
+}
+
+/// Adds, by row, where the role of tokens changes, and the roles.
+fn push_turns(json: &mut Vec<u8>, rows: &[ExampleTokens<'_>]) {
+    let of = |column: &dyn Fn(&ExampleTokens<'_>) -> serde_json::Value| {
+        let rows = rows
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| !row.turns.is_empty());
+        let columns = rows.map(|(at, row)| (at.to_string(), column(row)));
+        columns.collect::<serde_json::Map<_, _>>()
+    };
+    let turns = of(&|row| row.turns.iter().map(|(at, _)| *at).collect());
+    let roles = of(&|row| row.turns.iter().map(|(_, role)| role.as_str()).collect());
+    for (name, column) in [("turns", turns), ("roles", roles)] {
+        if !column.is_empty() {
+            push_name(json, name);
+            json.extend_from_slice(serde_json::Value::Object(column).to_string().as_bytes());
+        }
+    }
 }
 
 /// Adds two columns for each of the hooks beside the values, if any example has them; null where one has not.

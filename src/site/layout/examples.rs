@@ -54,6 +54,11 @@ pub(crate) struct ExampleRecord<'a> {
     largest: Option<f32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     context_starts: Vec<usize>,
+    /// Where the role of tokens changes, and the roles.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    turns: Vec<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<&'a str>,
     /// Whether hooks beside its values were kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     hooks: bool,
@@ -156,6 +161,8 @@ fn record<'a>(
         values: steps(window, quality.bits),
         largest: Reach::exceeded(&row.reach),
         context_starts: source.context_starts(window),
+        turns: row.turns.iter().map(|(at, _)| *at).collect(),
+        roles: row.turns.iter().map(|(_, role)| role.as_str()).collect(),
         hooks: quality.hooks && row.hooks.is_some(),
         row,
     }

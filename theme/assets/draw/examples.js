@@ -184,7 +184,7 @@ function valueOf({ from, until }, values) {
 }
 
 /** What is said of a cell: its text, and of each of its tokens the value and the place; the bytes, where a token is no whole text. */
-function sayOf({ text, from, until }, { tokens, values, step, ids, start, peak, starts, hooks = [] }) {
+function sayOf({ text, from, until }, { tokens, values, step, ids, start, peak, starts, turns, hooks = [] }) {
   const pieces = until - from > 1;
   const each = tokens.slice(from, until).flatMap((bytes, i) => {
     const at = from + i;
@@ -194,7 +194,8 @@ function sayOf({ text, from, until }, { tokens, values, step, ids, start, peak, 
     return [value, ...(hooks.length > 0 ? [beside.join(" · ")] : []), place.join(" · ")];
   });
   const context = begins(starts, { from, until }) ? ["the model's context begins here"] : [];
-  return [pieces ? `“${text}” in ${until - from} tokens` : `“${text}”`, ...each, ...context];
+  const role = turns.findLast(({ at }) => at < until)?.role;
+  return [pieces ? `“${text}” in ${until - from} tokens` : `“${text}”`, ...each, ...context, ...(role ? [`said by ${role}`] : [])];
 }
 
 const begins = (starts, { from, until }) => starts.some((at) => at >= from && at < until);
@@ -202,8 +203,11 @@ const begins = (starts, { from, until }) => starts.some((at) => at >= from && at
 /** Text whose lines end where those of the document do. */
 const inLines = (text) => text.split(/(?<=↵)/).flatMap((line) => (line.endsWith("↵") ? [line, element("br")] : [line]));
 
-/** Cells of some tokens; those without a value are dim. `peak` and `starts` count from the first. */
-function cellsOf(neuron, { tokens, values, step, ids, start = 0, peak, starts = [], max, hook, hooks, said = { values, step } }, found = cells(tokens)) {
+/** Where others begin to speak in an example, `{at, role}`, counted from `start`; the role is empty where the template's own text begins. */
+const turnsOf = ({ turns, roles }, start = 0) => turns.map((at, i) => ({ at: start + at, role: roles[i] }));
+
+/** Cells of some tokens; those without a value are dim. `peak`, `starts` and `turns` count from the first. */
+function cellsOf(neuron, { tokens, values, step, ids, start = 0, peak, starts = [], turns = [], max, hook, hooks, said = { values, step } }, found = cells(tokens)) {
   return found.map((cell) => {
     const { from, until, text } = cell;
     const isText = ids && tokens[from].includes(NEWLINE);
@@ -211,11 +215,13 @@ function cellsOf(neuron, { tokens, values, step, ids, start = 0, peak, starts = 
     if (until - from > 1) node.classList.add("pieces");
     if (peak >= from && peak < until) node.classList.add("peak");
     if (begins(starts, cell)) node.classList.add("start");
+    const role = turns.find(({ at }) => at >= from && at < until)?.role;
+    if (role) node.dataset.role = role;
     const value = valueOf(cell, values);
     if (value === undefined) node.classList.add("unknown");
     drawn.set(node, { neuron, hook, max, value });
     paint(node);
-    return explain(node, () => sayOf(cell, { tokens, ids, start, peak, starts, hooks, ...said }));
+    return explain(node, () => sayOf(cell, { tokens, ids, start, peak, starts, turns, hooks, ...said }));
   });
 }
 
@@ -224,7 +230,7 @@ const isToCome = (neuron, example) => example.hooks && neuron.examples.hook(HOOK
 
 function windowOf(neuron, example) {
   const hooks = HOOKS.map((name) => [name, neuron.examples.hook(name, example)]).filter(([, kept]) => kept);
-  return { ...example, tokens: neuron.examples.tokens(example), starts: example.context_starts, hooks };
+  return { ...example, tokens: neuron.examples.tokens(example), starts: example.context_starts, turns: turnsOf(example), hooks };
 }
 
 /** A text whose cells the keyboard can go through, beginning at the peak. */
@@ -251,13 +257,13 @@ document.addEventListener("keydown", (event) => {
 
 /** An example as data, its tokens as text. */
 function dataOf({ record: { model, layer, neuron, hook }, examples }, example) {
-  const { list, rank, value, hook_post, source, doc, start, peak, values, step, context_starts, duplicates } = example;
+  const { list, rank, value, hook_post, source, doc, start, peak, values, step, context_starts, turns, roles, duplicates } = example;
   const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
   const tokens = examples.tokens(example).map((bytes) => utf8.decode(bytes));
   const partial = tokens.flatMap((text, i) => (text.includes("\ufffd") ? [[i, hexOf(examples.tokens(example)[i])]] : []));
   const hooks = Object.fromEntries(HOOKS.map((name) => [name, examples.hook(name, example)?.values]));
   const bytes = partial.length > 0 ? Object.fromEntries(partial) : undefined;
-  return { model, layer, neuron, hook, list, rank, value, hook_post, source, doc, start, peak, duplicates, context_starts, tokens, bytes, values, step, ...hooks };
+  return { model, layer, neuron, hook, list, rank, value, hook_post, source, doc, start, peak, duplicates, context_starts, ...(turns.length > 0 ? { turns, roles } : {}), tokens, bytes, values, step, ...hooks };
 }
 
 /** Chooses which hook the text of an example shows. */
@@ -371,7 +377,7 @@ async function showDocument(neuron, example) {
     example.values.forEach((value, i) => (values[example.start + i] = value));
     const { start, peak, step, max } = example;
     const starts = example.context_starts.map((at) => start + at);
-    const text = walkable(cellsOf(neuron, { ...whole, values, step, peak: start + peak, starts, max }));
+    const text = walkable(cellsOf(neuron, { ...whole, values, step, peak: start + peak, starts, turns: turnsOf(example, start), max }));
     const kept = `values kept of positions ${start} to ${values.length - 1}`;
     heading.textContent = visible(whole.id);
     body.replaceChildren(element("p", { class: "meta" }, `${whole.source}${whole.license ? ` · ${whole.license}` : ""} · ${whole.tokens.length} tokens · ${kept}`), text);

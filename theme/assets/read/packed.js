@@ -47,7 +47,7 @@ function stepsOf(kept, bits) {
 /** The examples in columns, as a record has them; what only the text tells is added by `fill`. */
 function columnsOf(examples, bits) {
   const columns = { sources: [], doc: [], source: [], start: [], peak: [], value: [], scale: [], text: [], lengths: [], values: [] };
-  examples.forEach(({ peak, value, hook_post, scale, values, largest, context_starts, hooks }, row) => {
+  examples.forEach(({ peak, value, hook_post, scale, values, largest, context_starts, turns, roles, hooks }, row) => {
     columns.peak.push(peak);
     columns.value.push(value);
     if (hook_post !== undefined) (columns.hook_post ??= [])[row] = hook_post;
@@ -55,7 +55,7 @@ function columnsOf(examples, bits) {
     columns.values.push(stepsOf(values, bits));
     if (largest !== undefined) (columns.largest ??= {})[row] = largest;
     if (hooks) (columns.hooks ??= [])[row] = true; // not loaded yet
-    if (context_starts !== undefined) (columns.context_starts ??= {})[row] = context_starts;
+    for (const [name, some] of Object.entries({ context_starts, turns, roles })) if (some !== undefined) (columns[name] ??= {})[row] = some;
   });
   return columns;
 }

@@ -51,12 +51,13 @@ export class Examples {
   }
 
   #example(row) {
-    const { sources, source, doc, start, peak, value, hook_post, scale, values, context_starts, hooks, largest: known } = this.#columns;
+    const { sources, source, doc, start, peak, value, hook_post, scale, values, context_starts, turns, roles, hooks, largest: known } = this.#columns;
     const decoded = valuesOf(values[row], scale[row]);
     decoded[peak[row]] = value[row];
     return {
       row, doc: doc[row], source: sources?.[source[row]], start: start[row], peak: peak[row], value: value[row], hook_post: hook_post?.[row],
-      values: decoded, step: scale[row] * this.#steps, max: known?.[row] ?? largest(decoded), context_starts: context_starts?.[row] ?? [], hooks: hooks?.[row] ?? false,
+      values: decoded, step: scale[row] * this.#steps, max: known?.[row] ?? largest(decoded), context_starts: context_starts?.[row] ?? [],
+      turns: turns?.[row] ?? [], roles: roles?.[row] ?? [], hooks: hooks?.[row] ?? false,
     };
   }
 
