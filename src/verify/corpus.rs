@@ -48,7 +48,9 @@ fn has_all_bytes(vocabulary: &Vocabulary) -> bool {
 pub(super) fn check(corpus: &ScannedCorpus, findings: &mut Findings) -> Result<(), VerifyError> {
     let (store, vocabulary) = (&corpus.store, corpus.tokenizer.vocabulary());
     let tokenizer = serde_json::from_slice(&corpus.tokenizer_json).unwrap_or_default();
-    let is_lossless = is_lossless(&tokenizer) && has_all_bytes(vocabulary);
+    // what conversations were is not known from the text that a template made of them
+    let is_text = corpus.manifest.corpus.chat.is_none();
+    let is_lossless = is_text && is_lossless(&tokenizer) && has_all_bytes(vocabulary);
     let mut hashes = [Sha256::new(), Sha256::new()];
     for doc in (0..store.n_documents() as u32).map(DocId) {
         let mut text = Vec::new();

@@ -253,7 +253,7 @@ fn what_is_not_read_is_taken_from_the_conversion_to_parquet() {
             &scripted[..],
             ", but a script that makes them, which is not run",
         ),
-        ("test/unread", &unread[..], ", but 2 .arrow, 1 .md"),
+        ("test/unread", &unread[..], ", but 2 .arrow"),
     ] {
         hub.put_data_set(name, "01", files);
         let corpus = format!("hf:{name}");

@@ -324,7 +324,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>, address: &str) {
     };
     // small files are behind another address of the same host, as on the real Hub
     if bytes.len() <= 10_000 && !path.ends_with("?cached") {
-        let more = format!("Location: {path}?cached\r\n");
+        let more = format!("Location: {}?cached\r\n", path.replace(' ', "%20"));
         return send("307 Temporary Redirect", &more, b"", 0);
     }
     let commit = format!("x-repo-commit: {}\r\n", repository.commit);

@@ -157,7 +157,7 @@ impl Project {
     /// All neurons of an atlas, layer by layer.
     pub fn neurons(&self, name: &str) -> Vec<AtlasNeuron> {
         let atlas = self.atlas(name);
-        let layers = 0..atlas.manifest().scan.model.n_layers;
+        let layers = atlas.manifest().scan.layers().into_iter();
         let neurons = layers.flat_map(|layer| atlas.layer(layer).unwrap().map(Result::unwrap));
         neurons.collect()
     }
