@@ -245,7 +245,8 @@ pub(super) fn chat(folder: &Path) -> Result<Chat, LoadError> {
                     reason.to_string(),
                 ))
             })?;
-            default_template(json["chat_template"].take())
+            let template = json.get_mut("chat_template").map(serde_json::Value::take);
+            template.and_then(default_template)
         }
         (own, _) => own,
     };

@@ -23,7 +23,7 @@ use crate::shard::{
     MANIFEST, Manifest, PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE,
     read_manifest, verify_files,
 };
-use crate::tokens::chat::{ChatTemplate, Conversation};
+use crate::tokens::chat::{ChatTemplate, Conversation, Day};
 use crate::tokens::store::{DocumentInfo, StoreWriter, hash_document};
 use crate::tokens::{Encoded, Tokenizer};
 
@@ -79,7 +79,7 @@ impl Chat<'_> {
 
     /// Whether a corpus was made in this way.
     fn made(self, known: &ChatInfo) -> bool {
-        let day = known.day.as_ref().map(|day| day.parse());
+        let day = known.day.as_ref().map(|day| day.parse::<Day>());
         let accepts_day = match day.transpose() {
             Ok(day) => self.template.accepts_day(day),
             Err(_) => false,
