@@ -222,7 +222,8 @@ fn by_names<'f>(files: &'f [TreeFile], folder: &str) -> Vec<Split<'f>> {
         ]
     };
     let in_name = |word: &str| [format!("**/{word}{s}*"), format!("**/*{s}{word}{s}*")];
-    let rules: [&dyn Fn(&str) -> Vec<String>; 2] = [&|word| in_folder(word).to_vec(), &|word| {
+    type Rule<'a> = &'a dyn Fn(&str) -> Vec<String>;
+    let rules: [Rule<'_>; 2] = [&|word| in_folder(word).to_vec(), &|word| {
         in_name(word).to_vec()
     }];
     for rule in rules {
@@ -253,8 +254,8 @@ fn split_of_shard(name: &str) -> Option<&str> {
         let number = rest.get(1..6).is_some_and(digits);
         number && rest.get(6..10) == Some("-of-") && rest.get(10..15).is_some_and(digits)
     };
-    let dashes = name.match_indices('-').map(|(at, _)| at);
-    let at = dashes.filter(is_shard).last()?;
+    let mut dashes = name.match_indices('-').map(|(at, _)| at);
+    let at = dashes.rfind(is_shard)?;
     Some(&name[..at]).filter(|split| !split.is_empty())
 }
 

@@ -50,10 +50,12 @@ struct Span {
     len: usize,
 }
 
+/// An unpacked block, and when it was last used.
+type Block<T> = (AtomicU64, Arc<[T]>);
+
 /// Unpacked blocks.
 struct Cache<T> {
-    /// The blocks, and when each was last used.
-    blocks: RwLock<HashMap<usize, (AtomicU64, Arc<[T]>)>>,
+    blocks: RwLock<HashMap<usize, Block<T>>>,
     capacity: usize,
     /// Counts the uses of blocks.
     clock: AtomicU64,

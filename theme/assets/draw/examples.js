@@ -3,7 +3,7 @@
 import { isPacked, siteHere } from "../base/address.js";
 import { offerCopies } from "../base/copy.js";
 import { element, hasModifier } from "../base/dom.js";
-import { reader, turns } from "../base/loading.js";
+import { reader, turns as newestOf } from "../base/loading.js";
 import { recall, remember } from "../base/settings.js";
 import { explain } from "../base/tip.js";
 import { documentOf, Examples } from "../read/record.js";
@@ -269,7 +269,7 @@ function dataOf({ record: { model, layer, neuron, hook }, examples }, example) {
 /** Chooses which hook the text of an example shows. */
 function hookChoice(neuron, example, show) {
   const range = element("span", { class: "range" });
-  const turn = turns();
+  const turn = newestOf();
   const choose = async (name) => {
     const isLatest = turn();
     try {
