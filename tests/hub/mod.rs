@@ -163,7 +163,8 @@ fn files_are_those_of_the_card_and_the_manifest_says_which() {
 fn files_are_found_by_their_names() {
     let hub = Hub::start();
     let line = &lines(&["a text"]);
-    let layouts: [(&str, &[&str], &[&str], &[&str]); 5] = [
+    type Names = &'static [&'static str];
+    let layouts: [(&str, Names, Names, Names); 5] = [
         (
             "shards",
             &[

@@ -36,10 +36,10 @@ fn conversations() -> Vec<Turns> {
     let assistant = |i: usize| ("assistant", format!("  see {i}, the netting <|bos|>"));
     let conversation = |i: usize| {
         let mut turns = vec![user(i), assistant(i)];
-        if i % 3 == 0 {
+        if i.is_multiple_of(3) {
             turns.insert(0, ("system", "be seen".to_owned()));
         }
-        if i % 2 == 0 {
+        if i.is_multiple_of(2) {
             turns.extend([user(i + 1), assistant(i + 7), user(i + 2)]);
         }
         turns
