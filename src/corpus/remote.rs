@@ -87,26 +87,30 @@ mod tests {
         let lines =
             "{\"text\": \"a\"}\n{\"text\": \"b\", \"source\": \"own\", \"license\": \"gpl\"}\n";
         std::fs::write(&here, lines).unwrap();
-        let fetched = Arc::new(AtomicUsize::new(0));
-        let file = |name, path: &PathBuf| {
+        let [fetched, later] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let file = |name, path: &PathBuf, fetched: &Arc<AtomicUsize>| {
             Source::Remote(Arc::new(File {
                 name,
                 path: path.clone(),
                 fetched: fetched.clone(),
             }))
         };
-        let n_fetched = || fetched.load(Ordering::Relaxed);
+        let n_fetched = || [&fetched, &later].map(|of| of.load(Ordering::Relaxed).min(1));
         let sources = [
-            file("hf:owner/name@c/data/0.jsonl", &here),
-            file("hf:owner/name@c/data/0.jsonl", &here),
-            file("hf:owner/name@c/data/1.jsonl", &dir.path().join("missing")),
+            file("hf:owner/name@c/data/0.jsonl", &here, &fetched),
+            file("hf:owner/name@c/data/0.jsonl", &here, &fetched),
+            file(
+                "hf:owner/name@c/data/1.jsonl",
+                &dir.path().join("missing"),
+                &later,
+            ),
         ];
         let options = CorpusOptions {
             skip_invalid: true,
             ..Default::default()
         };
         let mut corpus = Corpus::open(&sources, options).unwrap();
-        assert_eq!((corpus.files().count(), n_fetched()), (2, 0));
+        assert_eq!((corpus.files().count(), n_fetched()), (2, [0, 0]));
         let first = corpus.next().unwrap().unwrap();
         let said = |[source, license, id]: [&str; 3]| [source, license, id].map(str::to_owned);
         assert_eq!(
@@ -118,15 +122,15 @@ mod tests {
             [second.source, second.license, second.id],
             said(["own", "gpl", "0.jsonl:2"])
         );
-        assert_eq!(n_fetched(), 1);
+        assert_eq!(n_fetched(), [1, 0]);
         // what cannot be had is not skipped, and its hint is shown
         let error = corpus.next().unwrap().unwrap_err();
         assert!(matches!(error, CorpusError::Remote(_)), "{error}");
         assert!(error.hint().is_some());
-        assert_eq!((corpus.skipped(), n_fetched()), (0, 2));
+        assert_eq!((corpus.skipped(), n_fetched()), (0, [1, 1]));
         assert!(corpus.next().is_none());
 
-        let unknown = [file("hf:owner/name@c/a.bin", &here)];
+        let unknown = [file("hf:owner/name@c/a.bin", &here, &fetched)];
         let error = Corpus::open(&unknown, CorpusOptions::default()).err();
         assert!(matches!(error, Some(CorpusError::UnknownKind(_))));
     }

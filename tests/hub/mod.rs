@@ -17,7 +17,7 @@ fn lines(texts: &[&str]) -> String {
 
 /// Lines that are so long that the hub keeps them in Git LFS.
 fn long(word: &str) -> String {
-    lines(&[&format!("{word} ").repeat(200)]).repeat(20)
+    lines(&[&format!("{word} ").repeat(200)]).repeat(40)
 }
 
 /// `neuroscope tokenize` of some corpus with the demo's tokenizer.

@@ -56,7 +56,7 @@ const FORMATS: [(&str, &[&str]); 9] = [
 const FAVOURITES: [&str; 5] = ["parquet", "arrow", "jsonl", "json", "csv"];
 
 /// A split and its files.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Split<'f> {
     pub(super) name: String,
     pub(super) files: Vec<&'f TreeFile>,

@@ -22,7 +22,7 @@ use super::hub::{Environment, Hub, Id, Snapshot, TreeFile};
 pub use error::DataSetError;
 
 use card::Card;
-use layout::Layout;
+use layout::{Layout, Split};
 
 /// What names of data sets on the Hub begin with.
 pub const PREFIX: &str = "hf:";
@@ -327,6 +327,14 @@ impl Repository {
     }
 
     fn found<'f>(&self, layout: Layout<'f>, choice: &Choice) -> Result<Found<'f>, DataSetError> {
+        // where no split is read, it does not matter which one is wanted
+        let data = |split: &Split<'f>| layout::data(self.id(), split.clone(), &is_read);
+        let is_whole = layout.splits.iter().all(|split| split.lacks.is_none());
+        let (read, unread): (Vec<_>, Vec<_>) =
+            layout.splits.iter().map(data).partition(Result::is_ok);
+        if let (true, true, Some(unread)) = (is_whole, read.is_empty(), unread.into_iter().next()) {
+            unread?;
+        }
         let split = layout::choose_split(self.id(), layout.splits, choice.split.as_deref())?;
         Ok(Found {
             config: layout.config,
