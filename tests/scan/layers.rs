@@ -14,10 +14,9 @@ fn layers_that_are_scanned_are_as_in_a_scan_of_all() {
     for name in ["llama", "gpt2"] {
         let all = Project::new().scan(name, 20, &[]);
         let some = Project::new().scan(name, 20, &["--layers", "0,2"]);
-        let (mut expected, found) = (all.neurons(name), some.neurons(name));
+        let (mut expected, mut found) = (all.neurons(name), some.neurons(name));
         assert_eq!(some.atlas(name).manifest().scan.layers(), [0, 2]);
         expected.retain(|neuron| neuron.id.layer != 1);
-        assert_same(&expected, &found);
         let is_scanned = |(id, _): &(NeuronId, f32)| id.layer != 1;
         for (a, b) in expected.iter().zip(&found) {
             assert_eq!(a.id, b.id);
@@ -32,6 +31,11 @@ fn layers_that_are_scanned_are_as_in_a_scan_of_all() {
                 assert!(known.iter().zip(b).all(|(a, b)| **a == *b));
             }
         }
+        // neighbours may be of layers that were not scanned
+        for neuron in expected.iter_mut().chain(&mut found) {
+            neuron.weights = None;
+        }
+        assert_same(&expected, &found);
         let tables = files(&some.data(name).join("atlas"));
         assert!(!tables.iter().any(|(file, _)| file.starts_with("layer-001")));
         let mut verify = data_command(&some, "verify", &some.data(name));
