@@ -352,6 +352,8 @@ fn weights(
         .zip(read.collect::<Result<Vec<_>, AtlasError>>()?)
     {
         findings.all(&file(layer), wrong);
+        // the layers before that were not scanned
+        all.resize_with(layer as usize, Vec::new);
         all.push(rows);
     }
     for (id, what) in wrong_neighbours(&all, scan.model.gated) {

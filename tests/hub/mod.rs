@@ -320,7 +320,7 @@ fn files_are_fetched_when_they_are_needed_and_once() {
     // reading ends in the first file
     fail(
         &mut tokenize(&hub, &["hf:test/long"], &[]),
-        &["line 21: not a JSON object"],
+        &["line 41: not a JSON object"],
     );
     assert_eq!(asked(&hub), [shards[0]]);
     let mut whole = tokenize(&hub, &["hf:test/long"], &["--skip-invalid"]);
