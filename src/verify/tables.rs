@@ -104,7 +104,7 @@ pub(super) fn check(
         Vec::new(),
         PeakIndex::new(scan.model.d_vocab as usize, scan.model.d_mlp),
     );
-    for (layer, facts) in (0..).zip(facts) {
+    for (layer, facts) in scan.layers().into_iter().zip(facts) {
         findings.append(facts.findings);
         summaries.push(facts.summaries);
         for (neuron, peaks) in (0..).zip(facts.peaks) {
@@ -118,7 +118,7 @@ pub(super) fn check(
     let n_neurons = summaries.iter().map(|rows| rows.len() as u64).sum();
     if lines.is_none() {
         // what is not written again is taken for right
-        for (layer, rows) in (0..).zip(&mut summaries) {
+        for (layer, rows) in scan.layers().into_iter().zip(&mut summaries) {
             for (row, own) in rows.iter_mut().zip(atlas.summaries(layer)?) {
                 row.lines = own.lines;
             }
@@ -381,8 +381,11 @@ fn weights(
         }
     }
     findings.all(TOKENS, wrong_tokens(&all, &tokens));
-    let orientations = summaries.iter().flatten().map(|of| of.orientation);
-    let orientations: Vec<_> = orientations.collect();
+    let d_mlp = scan.model.d_mlp as usize;
+    let mut orientations = vec![None; scan.model.n_layers as usize * d_mlp];
+    for row in summaries.iter().flatten() {
+        orientations[row.layer as usize * d_mlp + row.neuron as usize] = row.orientation;
+    }
     if have_firing {
         findings.all(TOKENS, wrong_firing(&all, &tokens, &orientations));
     } else if orientations.iter().any(Option::is_some) {
@@ -402,7 +405,8 @@ fn check_summaries(
     findings: &mut Findings,
 ) -> Result<(), VerifyError> {
     let mut found = Vec::new();
-    for (layer, rows) in (0..).zip(&mut expected) {
+    let layers = atlas.manifest().scan.layers();
+    for (layer, rows) in layers.into_iter().zip(&mut expected) {
         let own = atlas.summaries(layer)?;
         match weights {
             Some(weights) => measure(rows, &weights[layer as usize]),

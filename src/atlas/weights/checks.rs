@@ -460,7 +460,7 @@ pub(crate) fn wrong_firing(
     tokens: &[TokenNeurons],
     orientations: &[Option<Orientation>],
 ) -> Vec<String> {
-    let d_mlp = all.first().map_or(0, Vec::len);
+    let d_mlp = all.iter().map(Vec::len).max().unwrap_or(0);
     let sides = |id: NeuronId| {
         let flat = id.layer as usize * d_mlp + id.neuron as usize;
         Sides::new(orientations.get(flat).copied().flatten())
