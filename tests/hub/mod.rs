@@ -327,7 +327,7 @@ fn files_are_fetched_when_they_are_needed_and_once() {
     let info = succeed(&mut whole).json();
     assert_eq!(
         (&info["n_documents"], &info["n_skipped"]),
-        (&json!(60), &json!(1))
+        (&json!(120), &json!(1))
     );
     assert_eq!(asked(&hub), shards[1..]);
     assert_eq!(inputs(&hub), shards);
