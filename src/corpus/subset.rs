@@ -114,6 +114,16 @@ enum Written {
     Text(String),
 }
 
+impl Written {
+    fn text(self) -> String {
+        match self {
+            Self::Integer(number) => number.to_string(),
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text,
+        }
+    }
+}
+
 impl FromStr for Count {
     type Err = String;
 
@@ -144,11 +154,7 @@ impl TryFrom<Written> for Count {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        match written {
-            Written::Integer(number) => number.to_string().parse(),
-            Written::Number(number) => number.to_string().parse(),
-            Written::Text(text) => text.parse(),
-        }
+        written.text().parse()
     }
 }
 
@@ -198,11 +204,7 @@ impl TryFrom<Written> for Share {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        match written {
-            Written::Integer(number) => number.to_string().parse(),
-            Written::Number(number) => number.to_string().parse(),
-            Written::Text(text) => text.parse(),
-        }
+        written.text().parse()
     }
 }
 

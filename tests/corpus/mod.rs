@@ -68,7 +68,7 @@ fn parquet_is_read_as_pyarrow_reads_it() {
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{name}");
         let n_null = rows.len() - expected.len();
         assert_eq!(corpus.skipped(), n_null as u64, "{name}");
-        // without --skip-invalid, the first row that is no document ends it
+        // without --skip-invalid, the first row that is not a document ends the reading
         if let Some(first) = rows.iter().position(Value::is_null) {
             options.skip_invalid = false;
             let error = error(&path, options);

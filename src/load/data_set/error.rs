@@ -75,7 +75,7 @@ pub enum DataSetError {
         id: String,
         /// The config.
         config: String,
-        /// Those there are.
+        /// The ones that the data set has.
         known: Vec<String>,
     },
     /// The data set has several configs, and does not say which one is meant.
@@ -93,7 +93,7 @@ pub enum DataSetError {
         id: String,
         /// The split.
         split: String,
-        /// Those there are.
+        /// The ones that the data set has.
         known: Vec<String>,
     },
     /// The data set has several splits, none of them `train`.

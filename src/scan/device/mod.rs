@@ -56,7 +56,7 @@ const MOST_TOKENS: usize = 1 << 16;
 /// The statistics of a scan on a device.
 pub(super) struct OnDevice {
     gpu: Gpu,
-    /// Of every layer up to the last one that is scanned; none of those that are not.
+    /// One state for each layer up to the last one that is scanned; `None` for those that are not.
     layers: Vec<Option<LayerState>>,
     n_windows: usize,
     /// Tokens so far, and the number of tokens at which the statistics are taken next: they bound what is drawn at random.
