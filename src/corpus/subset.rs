@@ -80,10 +80,10 @@ impl Display for Subset {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
         if let Some(share) = self.sample {
-            words.push(format!("a sample of {share} (seed {})", self.sample_seed));
+            words.push(format!("a sample of {share} with seed {}", self.sample_seed));
         }
         if let Some(seed) = self.shuffle {
-            words.push(format!("shuffled (seed {seed})"));
+            words.push(format!("shuffled with seed {seed}"));
         }
         if let Some(most) = self.max_tokens {
             words.push(format!("at most {most} tokens"));
@@ -292,7 +292,7 @@ mod tests {
         }
         let subset: Subset =
             serde_json::from_str(r#"{"max_tokens": "20M", "sample": 0.07, "shuffle": 3}"#).unwrap();
-        let words = "a sample of 7 % (seed 0), shuffled (seed 3), at most 20,000,000 tokens";
+        let words = "a sample of 7 % with seed 0, shuffled with seed 3, at most 20,000,000 tokens";
         assert_eq!(subset.to_string(), words);
         let again = serde_json::from_value(serde_json::to_value(&subset).unwrap());
         assert_eq!(again.ok(), Some(subset));

@@ -73,7 +73,7 @@ fn statistics_are_those_of_windows_that_begin_with_the_prefix() {
         let mut verify = data_command(&project, "verify", &project.data(name));
         succeed(verify.arg("--model").arg(model(name)));
         let page = project.built(&[]).page(&format!("{name}/index.html"));
-        assert!(page.contains("each after the prefix <code>In the beginning, </code>"));
+        assert!(page.contains("the prefix <code>In the beginning, </code>, which is not counted"));
     }
 }
 

@@ -14,7 +14,7 @@ import { csv, json, save } from "./export.js";
 import { FilterForm, columnOptions } from "./filters.js";
 import { firstQuery, nFilters, parse, serialise, STARTS } from "./query.js";
 import { Scatter } from "./scatter.js";
-import { calledOf, flatRange, hasFlag, kept, neededToFind, neededToSort, ofKind, pick, ranking, tally, valueOf } from "./table.js";
+import { calledOf, flatRange, hasFlag, kept, neededToFind, neededToSort, ofKind, pick, ranking, scannedIn, tally, valueOf } from "./table.js";
 
 const SHOWN = 50; // rows at a time
 const EITHER = "at_starts_either"; // a flag that says more only of neurons without that of the dominant side
@@ -245,7 +245,7 @@ function say() {
   rewrite(search);
   if (whole) whole.href = explorePage(folder, search);
   if (!found) return;
-  const all = until - from;
+  const all = scannedIn(table, from, until);
   status.textContent = found.length === all ? `All ${count(all)} neurons` : `${count(found.length)} of ${count(all)} neurons`;
   const n = nLeftOut();
   byId("left-out").textContent = n === 0 ? "" : `${count(n)} that ${n === 1 ? "fires" : "fire"} at starts ${n === 1 ? "is" : "are"} left out`;

@@ -192,6 +192,12 @@ function narrow(keep, codes, accepted, from, until) {
   for (let i = from; i < until; i++) keep[i] &= accepted[codes[i]];
 }
 
+/** How many of the neurons with flat indices [from, until), which are whole layers, were scanned. */
+export function scannedIn({ layers_scanned, d_mlp }, from, until) {
+  if (!layers_scanned) return until - from;
+  return d_mlp * layers_scanned.filter((layer) => layer * d_mlp >= from && layer * d_mlp < until).length;
+}
+
 /** Keeps no neuron of a layer that was not scanned. */
 function leaveUnscanned(keep, { layers_scanned, n_layers, d_mlp }) {
   if (!layers_scanned) return;
