@@ -80,7 +80,10 @@ impl Display for Subset {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
         if let Some(share) = self.sample {
-            words.push(format!("a sample of {share} with seed {}", self.sample_seed));
+            words.push(format!(
+                "a sample of {share} with seed {}",
+                self.sample_seed
+            ));
         }
         if let Some(seed) = self.shuffle {
             words.push(format!("shuffled with seed {seed}"));
