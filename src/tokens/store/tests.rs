@@ -303,22 +303,27 @@ fn links_are_not_followed_when_a_store_is_written() {
     }
 }
 
+/// Changes one byte of the index or of the first shard of the store in `dir`; with `fix_digest`, the index's digest is of the changed bytes.
+fn corrupt(dir: &Path, at: prop::sample::Index, flip: u8, fix_digest: bool, in_index: bool) {
+    let path = if in_index { index_path(dir) } else { dir.join(shard_name(0)) };
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = at.index(bytes.len());
+    bytes[at] ^= flip;
+    if in_index && fix_digest {
+        let body = bytes.len() - DIGEST;
+        let digest = Sha256::digest(&bytes[..body]);
+        bytes[body..].copy_from_slice(&digest);
+    }
+    std::fs::write(&path, &bytes).unwrap();
+}
+
 proptest! {
     #[test]
     fn corrupt_bytes_give_an_error_or_the_same_tokens(at in any::<prop::sample::Index>(), flip in 1u8..=255, fix_digest in any::<bool>(), in_index in any::<bool>()) {
         let dir = tempfile::tempdir().unwrap();
         let documents = [(0..3000).map(|i| i % 50).collect::<Vec<u32>>(), vec![4; 100]];
         write(dir.path(), &documents, 60_000);
-        let path = if in_index { index_path(dir.path()) } else { dir.path().join(shard_name(0)) };
-        let mut bytes = std::fs::read(&path).unwrap();
-        let at = at.index(bytes.len());
-        bytes[at] ^= flip;
-        if in_index && fix_digest {
-            let body = bytes.len() - DIGEST;
-            let digest = Sha256::digest(&bytes[..body]);
-            bytes[body..].copy_from_slice(&digest);
-        }
-        std::fs::write(&path, &bytes).unwrap();
+        corrupt(dir.path(), at, flip, fix_digest, in_index);
         if let Ok(store) = TokenStore::open(dir.path(), 1) {
             for doc in 0..store.n_documents() as u32 {
                 store.info(DocId(doc));
@@ -331,16 +336,7 @@ proptest! {
     fn corrupt_conversations_give_an_error_or_roles(at in any::<prop::sample::Index>(), flip in 1u8..=255, fix_digest in any::<bool>(), in_index in any::<bool>()) {
         let dir = tempfile::tempdir().unwrap();
         write_chat(dir.path(), &[3000, 100]);
-        let path = if in_index { index_path(dir.path()) } else { dir.path().join(shard_name(0)) };
-        let mut bytes = std::fs::read(&path).unwrap();
-        let at = at.index(bytes.len());
-        bytes[at] ^= flip;
-        if in_index && fix_digest {
-            let body = bytes.len() - DIGEST;
-            let digest = Sha256::digest(&bytes[..body]);
-            bytes[body..].copy_from_slice(&digest);
-        }
-        std::fs::write(&path, &bytes).unwrap();
+        corrupt(dir.path(), at, flip, fix_digest, in_index);
         if let Ok(store) = TokenStore::open(dir.path(), 1) {
             let n_roles = store.role_names().len();
             for doc in (0..store.n_documents() as u32).map(DocId) {
