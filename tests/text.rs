@@ -187,7 +187,7 @@ fn documents_without_end_are_refused_in_bounded_memory() {
     let mut command = tokenize(project, &line);
     let said = succeed(command.arg("--skip-invalid"));
     assert!(said.stdout.contains("2 documents"), "{}", said.stdout);
-    assert!(said.stderr.contains("skipped 1 texts"), "{}", said.stderr);
+    assert!(said.stderr.contains("skipped 1 text:"), "{}", said.stderr);
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn a_token_without_an_embedding_is_found_before_the_scan() {
         }
         let mut command = tokenize_with(project, &model, &path);
         let said = succeed(command.arg("--skip-invalid"));
-        assert!(said.stderr.contains("skipped 1 texts"), "{}", said.stderr);
+        assert!(said.stderr.contains("skipped 1 text:"), "{}", said.stderr);
         let names: Vec<_> = documents(project).into_iter().map(|doc| doc.0).collect();
         assert_eq!(names, ["first", "third"]);
         assert_eq!(manifest(project)["corpus"]["n_skipped"], 1);

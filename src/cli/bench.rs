@@ -152,8 +152,8 @@ fn scan(context: &Context, args: &ScanBench) -> Result<()> {
     let checked = Checked::new(&files, &options)?;
     let folder = tempfile::tempdir()?;
     let read = tokenize::ReadOptions {
-        corpus: &context.project.corpus,
-        chat: &context.project.chat,
+        corpus: context.project.corpus.clone(),
+        chat: context.project.chat.clone(),
         bos: options.bos,
     };
     let corpus = tokenize::tokenize(context, &files, &corpus, &read, folder.path())?;

@@ -302,8 +302,11 @@ fn scan_demo(context: &Context) -> Result<PathBuf> {
         model: &model,
         name: demo::NAME,
         corpus: &corpus,
-        corpus_options: &context.project.corpus,
-        chat: &context.project.chat,
+        read: &super::tokenize::ReadOptions {
+            corpus: context.project.corpus.clone(),
+            chat: context.project.chat.clone(),
+            bos: options.bos,
+        },
         options: &options,
         data: &data,
         checkpoint_every: scan::CHECKPOINT_EVERY,

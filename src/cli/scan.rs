@@ -10,15 +10,15 @@ use neuroscope::atlas::Atlas;
 use neuroscope::corpus::CorpusOptions;
 use neuroscope::ids::ModelName;
 use neuroscope::load::ModelFiles;
-use neuroscope::scan::{self, ChatOptions, Checked, ScanOptions, Setup, Watch};
+use neuroscope::scan::{self, ChatOptions, Checked, ScanError, ScanOptions, Setup, Watch};
 use neuroscope::shard::{PartInfo, PartManifest, part_folder, read_manifest, verify_files};
 use serde_json::json;
 
 use super::flags::Flags;
 use super::report::{Advice, human, human_time};
 use super::sources::{self, DataSetArgs, Sources};
-use super::tokenize::ReadOptions;
-use super::{Context, folders, merge, model, shown, tokenize};
+use super::tokenize::{self, ReadOptions};
+use super::{Context, folders, merge, model, shown};
 
 /// Time between two checkpoints, if not said otherwise.
 pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_secs(600);
@@ -28,9 +28,7 @@ pub(super) struct ScanArgs {
     /// The model: a folder, a `.gguf` file, a name on the Hugging Face Hub (optionally with @REVISION), or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
-    /// Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, data sets on the
-    /// Hugging Face Hub (hf:OWNER/NAME, optionally with @REVISION), `-` for standard input, or `demo`
-    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    #[arg(long, value_name = "PATH", required = true, num_args = 1.., help = sources::HELP)]
     corpus: Vec<PathBuf>,
     /// Name of the model in the atlas [default: the folder's]
     #[arg(long)]
@@ -101,25 +99,19 @@ pub(super) struct Scan<'a> {
     pub(super) model: &'a ModelFiles,
     pub(super) name: &'a str,
     pub(super) corpus: &'a Sources,
-    pub(super) corpus_options: &'a CorpusOptions,
-    pub(super) chat: &'a ChatOptions,
+    pub(super) read: &'a ReadOptions,
     pub(super) options: &'a ScanOptions,
     pub(super) data: &'a Path,
     pub(super) checkpoint_every: Duration,
     pub(super) restart: bool,
 }
 
-impl Scan<'_> {
-    fn read_options(&self) -> ReadOptions<'_> {
-        ReadOptions {
-            corpus: self.corpus_options,
-            chat: self.chat,
-            bos: self.options.bos,
-        }
-    }
-}
-
 pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
+    let options = args.options.over(&context.project.scan)?;
+    let read = tokenize::read_options(context, &args.corpus_options, &args.chat, options.bos)?;
+    if read.corpus.messages_field.is_none() && !options.count_roles.is_empty() {
+        return Err(ScanError::NoRoles.into());
+    }
     // what is wrong with a data set is said before a model is fetched
     let corpus = sources::open(context, &args.corpus, &args.data_set)?;
     let model = model::open(context, &args.model)?;
@@ -130,9 +122,8 @@ pub(super) fn run(context: &Context, args: &ScanArgs) -> Result<()> {
         model: &model,
         name: name.as_str(),
         corpus: &corpus,
-        corpus_options: &args.corpus_options.over(&context.project.corpus)?,
-        chat: &args.chat.over(&context.project.chat)?,
-        options: &args.options.over(&context.project.scan)?,
+        read: &read,
+        options: &options,
         data: &data,
         checkpoint_every: args.checkpoint_every,
         restart: args.restart,
@@ -196,8 +187,7 @@ fn check_free(context: &Context, name: &ModelName, data: &Path) -> Result<()> {
 fn plan(context: &Context, scan: &Scan<'_>, part: PartInfo) -> Result<()> {
     let checked = Checked::new(scan.model, scan.options)?;
     let data = scan.data;
-    let read = scan.read_options();
-    let corpus = tokenize::tokenize(context, scan.model, scan.corpus, &read, data)?;
+    let corpus = tokenize::tokenize(context, scan.model, scan.corpus, scan.read, data)?;
     let store = data.join("corpus");
     let plan = scan::plan(scan.name, checked, &corpus.manifest, &store, part)?;
     let mb = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
@@ -260,13 +250,7 @@ pub(super) fn scan_part(
     let checked = Checked::new(scan.model, scan.options)?;
     let target = scan.data.join("parts").join(part_folder(part));
     scan::check_split(&target, part)?;
-    let corpus = tokenize::tokenize(
-        context,
-        scan.model,
-        scan.corpus,
-        &scan.read_options(),
-        scan.data,
-    )?;
+    let corpus = tokenize::tokenize(context, scan.model, scan.corpus, scan.read, scan.data)?;
     let store = scan.data.join("corpus");
     let setup = Setup::new(scan.name, checked, &corpus.manifest, &store)?;
     if !scan.restart

@@ -3,14 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use neuroscope::corpus::{STDIN, Source};
 use neuroscope::load::{Choice, DataSet, DataSetError, LoadError, PREFIX};
 use neuroscope::shard::DataSetInfo;
 
 use super::report::Advice;
-use super::{Cli, Context, interrupt, model};
+use super::tokenize::usage;
+use super::{Context, interrupt, model};
+
+/// What `--corpus` takes.
+pub(super) const HELP: &str = "Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, data sets on the \
+Hugging Face Hub (hf:OWNER/NAME, optionally with @REVISION), `-` for standard input, or `demo`";
 
 #[derive(Args, Default)]
 pub(super) struct DataSetArgs {
@@ -43,9 +47,7 @@ pub(super) fn open(context: &Context, corpus: &[PathBuf], args: &DataSetArgs) ->
             let reason = format!(
                 "`{flag}` chooses a part of a data set on the Hub, but `--corpus` names none: write `--corpus {PREFIX}OWNER/NAME`"
             );
-            return Err(Cli::command()
-                .error(ErrorKind::ArgumentConflict, reason)
-                .into());
+            return Err(usage(reason).into());
         }
     }
     let (mut sources, mut data_sets) = (Vec::new(), Vec::new());

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _};
 use neuroscope::corpus::{CorpusOptions, LeftOut};
 use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::scan::{self, Chat, ChatOptions, CorpusSetup, Tokenized};
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use super::flags::Flags;
 use super::sources::{self, DataSetArgs, Sources};
-use super::{Context, model, shown};
+use super::{Cli, Context, model, shown};
 
 /// Special and added tokens that are listed one by one; `--json` has all.
 const MOST_LISTED: usize = 12;
@@ -23,9 +24,7 @@ pub(super) struct TokenizeArgs {
     /// The model whose tokenizer to use: a folder, a `.gguf` file, a name on the Hugging Face Hub, or `demo`
     #[arg(long, value_name = "MODEL")]
     model: String,
-    /// Files (.jsonl, .json, .parquet, .csv, .tsv, .txt, .md, also as .gz or .zst) and folders of them, data sets on the
-    /// Hugging Face Hub (hf:OWNER/NAME, optionally with @REVISION), `-` for standard input, or `demo`
-    #[arg(long, value_name = "PATH", required_unless_present = "show", num_args = 1..)]
+    #[arg(long, value_name = "PATH", required_unless_present = "show", num_args = 1.., help = sources::HELP)]
     corpus: Vec<PathBuf>,
     /// Only describe the tokenizer: its special and added tokens, its BOS, and the tokens of TEXT
     #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "", conflicts_with = "corpus")]
@@ -45,18 +44,13 @@ pub(super) fn run(context: &Context, args: &TokenizeArgs) -> Result<()> {
     if let Some(text) = &args.show {
         return show(context, &model::open(context, &args.model)?, text);
     }
+    let read = read_options(context, &args.options, &args.chat, context.project.scan.bos)?;
     let corpus = sources::open(context, &args.corpus, &args.data_set)?;
     let model = model::open(context, &args.model)?;
     let data = args
         .data
         .clone()
         .unwrap_or_else(|| context.data(model.name()));
-    let options = args.options.over(&context.project.corpus)?;
-    let read = ReadOptions {
-        corpus: &options,
-        chat: &args.chat.over(&context.project.chat)?,
-        bos: context.project.scan.bos,
-    };
     let tokenized = tokenize(context, &model, &corpus, &read, &data)?;
     let corpus = &tokenized.manifest.corpus;
     let words = format!(
@@ -139,11 +133,48 @@ fn show(context: &Context, model: &ModelFiles, text: &str) -> Result<()> {
 }
 
 /// How a corpus is read and made tokens.
-pub(super) struct ReadOptions<'a> {
-    pub(super) corpus: &'a CorpusOptions,
-    pub(super) chat: &'a ChatOptions,
+pub(super) struct ReadOptions {
+    pub(super) corpus: CorpusOptions,
+    pub(super) chat: ChatOptions,
     /// Whether windows begin with a BOS, which is not to be there twice.
     pub(super) bos: BosPolicy,
+}
+
+/// The options by which a command reads its corpus, checked as far as they can be without it.
+pub(super) fn read_options(
+    context: &Context,
+    corpus: &Flags<CorpusOptions>,
+    chat: &Flags<ChatOptions>,
+    bos: BosPolicy,
+) -> Result<ReadOptions> {
+    let options = corpus.over(&context.project.corpus)?;
+    let given = chat.over(&ChatOptions::default())?;
+    if options.messages_field.is_none() {
+        for (flag, is_given) in [
+            ("--chat-template", given.chat_template.is_some()),
+            ("--chat-day", given.chat_day.is_some()),
+        ] {
+            if is_given {
+                let reason = format!(
+                    "`{flag}` is for conversations: name the field of the messages with `--messages-field`"
+                );
+                return Err(usage(reason).into());
+            }
+        }
+    }
+    if options.subset.sample.is_none() && options.subset.sample_seed != 0 {
+        return Err(usage("`--sample-seed` needs `--sample`".into()).into());
+    }
+    Ok(ReadOptions {
+        corpus: options,
+        chat: chat.over(&context.project.chat)?,
+        bos,
+    })
+}
+
+/// An error in what the command line asks for.
+pub(super) fn usage(reason: String) -> clap::Error {
+    Cli::command().error(ErrorKind::ArgumentConflict, reason)
 }
 
 /// Makes sure that the corpus of a data folder is tokenized.
@@ -151,7 +182,7 @@ pub(super) fn tokenize(
     context: &Context,
     model: &ModelFiles,
     corpus: &Sources,
-    options: &ReadOptions<'_>,
+    options: &ReadOptions,
     data: &Path,
 ) -> Result<Tokenized> {
     let tokenizer = model.tokenizer()?;
@@ -171,7 +202,7 @@ pub(super) fn tokenize(
     let setup = CorpusSetup {
         name: &corpus.name,
         data_sets: &corpus.data_sets,
-        options: options.corpus,
+        options: &options.corpus,
         tokenizer: &tokenizer,
         tokenizer_json: model.tokenizer_json()?,
         d_vocab: config.d_vocab,
@@ -187,8 +218,9 @@ pub(super) fn tokenize(
     let manifest = &tokenized.manifest;
     let n_skipped = manifest.corpus.n_skipped.unwrap_or_default();
     if n_skipped > 0 {
+        let texts = if n_skipped == 1 { "text" } else { "texts" };
         context.report.note(&format!(
-            "skipped {n_skipped} texts that cannot be read, hold a token without an embedding or do not fit the chat template"
+            "skipped {n_skipped} {texts}: unreadable, with a token that has no embedding, or refused by the chat template"
         ));
     }
     if let Some(words) = LeftOut(manifest.left_out.clone()).words() {

@@ -33,13 +33,13 @@ impl Input {
         name.to_string_lossy().into_owned()
     }
 
-    /// Where documents come from that do not say it themselves.
+    /// The source of documents that do not name one.
     pub(super) fn source(&self) -> String {
         let remote = self.remote.as_ref().map(|file| file.source().to_owned());
         remote.unwrap_or_else(|| self.name())
     }
 
-    /// The licence of documents that do not say it themselves.
+    /// The licence of documents that do not name one.
     pub(super) fn license(&self) -> String {
         let remote = self.remote.as_ref().map(|file| file.license().to_owned());
         remote.unwrap_or_default()

@@ -22,7 +22,7 @@ pub(super) enum Kind {
     Parquet,
 }
 
-/// What files and standard input hold, if their names and first bytes do not tell.
+/// Format of standard input and of files named one by one; overrides what their names say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
@@ -30,6 +30,8 @@ pub enum Format {
     /// As the name says, or the first bytes of standard input
     #[default]
     Auto,
+    /// JSON objects, one on each line or in one list
+    Json,
     /// A JSON object on each line
     Jsonl,
     /// One document
@@ -46,6 +48,7 @@ impl Format {
     pub(super) fn kind(self) -> Option<Kind> {
         match self {
             Self::Auto => None,
+            Self::Json => Some(Kind::Json),
             Self::Jsonl => Some(Kind::Lines),
             Self::Text => Some(Kind::Text),
             Self::Csv => Some(Kind::Csv),

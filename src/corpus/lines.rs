@@ -11,10 +11,6 @@ use super::line::{self, Elements};
 use super::packing::{Reader, begins};
 use super::{Content, CorpusError, Document, Documents, Message};
 
-/// Why a first line is not an object, where a list or an object over several lines begins with it.
-pub(super) const ONE_DOCUMENT: &str =
-    "not a JSON object: the file is one JSON document, not an object a line";
-
 /// The longest messages of one row as JSON, in bytes. Values in memory are larger than what is written.
 pub(super) const MOST_MESSAGES: usize = 32 << 20;
 
@@ -80,14 +76,10 @@ impl Iterator for Lines {
                 let begins = bytes.trim_ascii();
                 let is_document = is_first && (begins.starts_with(b"[") || begins == b"{");
                 let document = document(&self.input, bytes, self.line);
-                let document = document.map_err(|reason| match is_document {
-                    true => ONE_DOCUMENT.to_owned(),
-                    false => reason,
-                });
-                return Some(document.map_err(|reason| CorpusError::Line {
-                    path: self.input.path.clone(),
-                    line: self.line,
-                    reason,
+                return Some(document.map_err(|wrong| match is_document {
+                    // a list or an object over several lines begins with it
+                    true => CorpusError::OneDocument(self.input.path.clone()),
+                    false => wrong.in_line(&self.input, self.line),
                 }));
             }
         }
@@ -120,7 +112,7 @@ impl Iterator for List {
         match element {
             Ok(Some(element)) => {
                 let document = document(&self.input, element, self.row);
-                Some(document.map_err(|reason| self.input.row_error(self.row, reason)))
+                Some(document.map_err(|wrong| wrong.in_row(&self.input, self.row)))
             }
             Ok(None) => {
                 self.is_done = true;
@@ -147,10 +139,9 @@ pub(super) fn json(input: Input, reader: Reader) -> Result<Documents, CorpusErro
     let read = reader.take(input.most + 1).read_to_end(&mut bytes);
     read.map_err(|source| input.io(source))?;
     if bytes.len() as u64 > input.most {
-        return Err(CorpusError::Line {
+        return Err(CorpusError::FileTooLong {
             path: input.path,
-            line: 1,
-            reason: ONE_DOCUMENT.into(),
+            most: input.most,
         });
     }
     Ok(Box::new(List {
@@ -162,14 +153,56 @@ pub(super) fn json(input: Input, reader: Reader) -> Result<Documents, CorpusErro
     }))
 }
 
+/// What is wrong with an object.
+enum Wrong {
+    Missing { field: String, option: &'static str },
+    Other(String),
+}
+
+impl From<String> for Wrong {
+    fn from(reason: String) -> Self {
+        Self::Other(reason)
+    }
+}
+
+impl Wrong {
+    fn in_line(self, input: &Input, line: u64) -> CorpusError {
+        let path = input.path.clone();
+        match self {
+            Self::Missing { field, option } => CorpusError::MissingField {
+                path,
+                place: format!("line {line}"),
+                field,
+                option,
+            },
+            Self::Other(reason) => CorpusError::Line { path, line, reason },
+        }
+    }
+
+    fn in_row(self, input: &Input, row: u64) -> CorpusError {
+        match self {
+            Self::Missing { field, option } => CorpusError::MissingField {
+                path: input.path.clone(),
+                place: format!("row {row}"),
+                field,
+                option,
+            },
+            Self::Other(reason) => input.row_error(row, reason),
+        }
+    }
+}
+
 /// The document of an object.
-fn document(input: &Input, object: &[u8], row: u64) -> Result<Document, String> {
+fn document(input: &Input, object: &[u8], row: u64) -> Result<Document, Wrong> {
     let options = &input.options;
-    let (field, _) = options.content_field();
+    let (field, option) = options.content_field();
     let fields = line::fields(object, [field, &options.source_field, "license", "id"]);
     let [value, source, license, id] =
         fields.map_err(|error| format!("not a JSON object: {error}"))?;
-    let value = value.ok_or_else(|| format!("missing field `{field}`"))?;
+    let value = value.ok_or_else(|| Wrong::Missing {
+        field: field.to_owned(),
+        option,
+    })?;
     let content = match options.messages_field {
         Some(_) => Content::Messages(messages(object, value, field)?),
         None => Content::Text(text(object, value, field)?),

@@ -56,7 +56,7 @@ impl Message {
     pub(super) fn list(value: Value) -> Result<Vec<Self>, String> {
         let value = match value {
             Value::String(text) => serde_json::from_str(&text)
-                .map_err(|error| format!("is a string, but not one of JSON: {error}"))?,
+                .map_err(|error| format!("is a string that is not JSON: {error}"))?,
             value => value,
         };
         let Value::Array(values) = value else {

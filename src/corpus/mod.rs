@@ -80,6 +80,21 @@ pub enum CorpusError {
         /// Why.
         reason: String,
     },
+    /// An object does not have the field that is to be read.
+    #[error("`{path}` {place}: missing field `{field}`")]
+    MissingField {
+        /// The file.
+        path: PathBuf,
+        /// The line or row of the object.
+        place: String,
+        /// The field.
+        field: String,
+        /// The option that names it.
+        option: &'static str,
+    },
+    /// A file that should have an object on each line is one JSON document.
+    #[error("`{0}` is one JSON document; expected a JSON object on each line")]
+    OneDocument(PathBuf),
     /// A row of a table, or an element of a list, is not a document.
     #[error("`{path}` row {row}: {reason}")]
     Row {
@@ -98,8 +113,8 @@ pub enum CorpusError {
         /// Why.
         reason: String,
     },
-    /// A Parquet file is packed once more as a whole.
-    #[error("`{0}` is a packed file; a Parquet file is packed inside, and is read here and there")]
+    /// A Parquet file is compressed once more as a whole.
+    #[error("`{0}` is a compressed Parquet file, which cannot be read without decompressing it")]
     PackedTable(PathBuf),
     /// A table does not have a column.
     #[error(
@@ -173,7 +188,7 @@ pub enum CorpusError {
     #[error("`{0}` is a pointer of Git LFS; the file itself was not fetched")]
     LfsPointer(PathBuf),
     /// A file of one document is too long.
-    #[error("`{path}` is longer than {most} bytes, the most of one document")]
+    #[error("`{path}` is longer than {most} bytes, the most that can be read as one piece")]
     FileTooLong {
         /// The file.
         path: PathBuf,
@@ -250,6 +265,8 @@ impl CorpusError {
         matches!(
             self,
             Self::Line { .. }
+                | Self::MissingField { .. }
+                | Self::OneDocument(_)
                 | Self::Row { .. }
                 | Self::RowTooLong { .. }
                 | Self::Table { .. }
@@ -276,11 +293,14 @@ impl Hint for CorpusError {
                 None => format!("name another column with `{option}`").into(),
             });
         }
+        if let Self::MissingField { option, .. } = self {
+            let words = format!(
+                "choose another field with `{option}`, or count and skip such texts with `--skip-invalid`"
+            );
+            return Some(words.into());
+        }
         let hint: Option<&'static str> = match self {
-            Self::Line { reason, .. } if reason.starts_with("missing field") => Some(
-                "choose another field with `--text-field`, or count and skip such lines with `--skip-invalid`",
-            ),
-            Self::Line { reason, .. } if reason == lines::ONE_DOCUMENT => Some(
+            Self::OneDocument(_) => Some(
                 "`jq -c '.[]' FILE` writes the parts of a list as lines, `jq -c . FILE` an object as one line",
             ),
             Self::Line { .. } | Self::Row { .. } | Self::NotUtf8 { .. } => {
@@ -290,7 +310,7 @@ impl Hint for CorpusError {
                 "convert it (`iconv -f UTF-32 -t UTF-8`), or count and skip such files with `--skip-invalid`",
             ),
             Self::NotText { .. } => {
-                Some("unpack or convert it, or count and skip such files with `--skip-invalid`")
+                Some("decompress or convert it, or count and skip such files with `--skip-invalid`")
             }
             Self::Encoding { .. } => Some(
                 "convert it (`iconv -f UTF-16 -t UTF-8`), or count and skip such files with `--skip-invalid`",
@@ -308,7 +328,9 @@ impl Hint for CorpusError {
             Self::Table { .. } => {
                 Some("fetch or write it again, or count and skip such files with `--skip-invalid`")
             }
-            Self::PackedTable(_) => Some("unpack it with `gzip -d` or `zstd -d`"),
+            Self::PackedTable(_) => Some(
+                "decompress it with `gzip -d` or `zstd -d`; Parquet files are compressed inside already",
+            ),
             Self::WrongColumn { .. } => Some(
                 "name another column with `--text-field`, or with `--messages-field` for conversations",
             ),
@@ -319,7 +341,7 @@ impl Hint for CorpusError {
                 Some("pipe a text into it, such as `zcat FILE | neuroscope … --corpus -`")
             }
             Self::UnknownKind(_) => Some(
-                "a .jsonl file has one JSON object a line, a .txt file is one document; say what it holds with `--format`",
+                "a .jsonl file has one JSON object per line, a .txt file is one document; set the format with `--format`",
             ),
             _ => None,
         };

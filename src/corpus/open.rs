@@ -1,6 +1,6 @@
-//! A file's text: unpacked, and known to be text.
+//! A file's text: decompressed, and known to be text.
 
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use crate::mark;
 
@@ -52,8 +52,20 @@ pub(super) fn sniff(source: &Source) -> Kind {
     if head.is_ok_and(|head| head.starts_with(PARQUET)) {
         return Kind::Parquet;
     }
-    match open(source).map(|text| begins(&mut BufReader::new(text))) {
-        Ok(Ok(Some(b'{'))) => Kind::Lines,
+    let json = |text: Reader| -> io::Result<bool> {
+        let mut text = BufReader::new(text);
+        match begins(&mut text)? {
+            Some(b'{') => Ok(true),
+            // a text may begin with a bracket, but hardly with an object in it
+            Some(b'[') => {
+                text.consume(1);
+                Ok(begins(&mut text)? == Some(b'{'))
+            }
+            _ => Ok(false),
+        }
+    };
+    match open(source).map(json) {
+        Ok(Ok(true)) => Kind::Json,
         _ => Kind::Text,
     }
 }
@@ -74,7 +86,7 @@ pub(super) fn check_parquet(source: &Source) -> Result<(), CorpusError> {
     let reason = match head.starts_with(PARQUET) {
         true => return Ok(()),
         false if head.is_empty() => "it is empty",
-        false => "it does not begin as one",
+        false => "it does not begin like a Parquet file",
     };
     Err(CorpusError::Table {
         path: source.path(),
@@ -94,7 +106,7 @@ fn peek(mut reader: Reader) -> io::Result<(Vec<u8>, Reader)> {
 fn not_text(head: &[u8]) -> Option<&'static str> {
     let kinds: [(&[u8], &str); 6] = [
         (b"PK\x03\x04", "it is a zip archive"),
-        (b"\xfd7zXZ\0", "it is packed by xz"),
+        (b"\xfd7zXZ\0", "it is compressed with xz"),
         (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive"),
         (b"%PDF-", "it is a PDF"),
         (b"PAR1", "it is a Parquet file"),
@@ -103,7 +115,7 @@ fn not_text(head: &[u8]) -> Option<&'static str> {
     let known = kinds.iter().find(|(begin, _)| head.starts_with(begin));
     match known {
         Some((_, what)) => Some(what),
-        None if is_packed(head) => Some("it is packed twice"),
+        None if is_packed(head) => Some("it is compressed twice"),
         None if head.contains(&0) => Some("it holds NUL bytes"),
         None => None,
     }

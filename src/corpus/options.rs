@@ -13,13 +13,13 @@ pub struct CorpusOptions {
     /// Field (JSON) or column (tables) that holds the text; `meta.text` is `text` inside `meta`
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub text_field: String,
-    /// Field or column that holds the messages of a conversation; rows are conversations then, not texts
+    /// Field or column that holds the messages of a conversation, instead of a text
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub messages_field: Option<String>,
     /// Field or column that says where a text comes from
     #[cfg_attr(feature = "cli", arg(long, value_name = "NAME"))]
     pub source_field: String,
-    /// What standard input and the files that are named hold
+    /// Format of standard input and of the named files
     #[cfg_attr(feature = "cli", arg(long, value_name = "FORMAT"))]
     pub format: Format,
     /// Whether texts and files that cannot be read are counted and skipped.

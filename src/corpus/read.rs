@@ -290,7 +290,7 @@ mod tests {
             (b"PK\x03\x04\x14".to_vec(), "zip archive"),
             (b"the\0text".to_vec(), "NUL bytes"),
             (vec![0; 100], "NUL bytes"),
-            (gzip(&gzip(b"the text")), "packed twice"),
+            (gzip(&gzip(b"the text")), "compressed twice"),
             (
                 wide("the text sees 神", false),
                 "UTF-32 (little-endian, without a mark)",

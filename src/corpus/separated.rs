@@ -141,12 +141,13 @@ impl Columns {
 }
 
 fn error_in(input: &Input, row: u64, error: csv::Error) -> CorpusError {
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
-            input.row_too_long(row)
-        }
-        csv::ErrorKind::Io(source) => input.io(source),
-        kind => input.row_error(row, format!("{kind:?}")),
+    if !error.is_io_error() {
+        return input.row_error(row, error.to_string());
+    }
+    let source = io::Error::from(error);
+    match source.kind() {
+        io::ErrorKind::FileTooLarge => input.row_too_long(row),
+        _ => input.io(source),
     }
 }
 

@@ -13,19 +13,19 @@ use super::Document;
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
 pub struct Subset {
-    /// Take whole documents, from the first on, as long as they have at most so many tokens together, such as 20M.
+    /// Stop before the document that would exceed N tokens, such as 20M
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<Count>,
-    /// Take a share of the documents, such as 1% or 0.01, drawn by a hash of each.
+    /// Take a share of the documents, such as 1% or 0.01, drawn by a hash of each
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<Share>,
-    /// Seed of `--sample`.
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SEED"))]
+    /// Seed of `--sample`
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SEED", requires = "sample"))]
     #[serde(skip_serializing_if = "is_zero")]
     pub sample_seed: u64,
-    /// Put the documents into a random order, before `--max-tokens` takes the first.
+    /// Shuffle the documents with this seed, before `--max-tokens` applies
     #[cfg_attr(feature = "cli", arg(long, value_name = "SEED"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shuffle: Option<u64>,
@@ -38,7 +38,7 @@ fn is_zero(seed: &u64) -> bool {
 impl Subset {
     /// Whether it is the whole corpus, in its own order.
     pub fn is_whole(&self) -> bool {
-        self.max_tokens.is_none() && self.sample.is_none() && self.shuffle.is_none()
+        *self == Self::default()
     }
 
     /// Whether a document is drawn.
@@ -80,16 +80,13 @@ impl Display for Subset {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
         if let Some(share) = self.sample {
-            words.push(format!(
-                "a sample of {share} with seed {}",
-                self.sample_seed
-            ));
+            words.push(format!("{share} sample with seed {}", self.sample_seed));
         }
         if let Some(seed) = self.shuffle {
             words.push(format!("shuffled with seed {seed}"));
         }
         if let Some(most) = self.max_tokens {
-            words.push(format!("at most {most} tokens"));
+            words.push(format!("limited to {most} tokens"));
         }
         f.write_str(&words.join(", "))
     }
@@ -295,7 +292,7 @@ mod tests {
         }
         let subset: Subset =
             serde_json::from_str(r#"{"max_tokens": "20M", "sample": 0.07, "shuffle": 3}"#).unwrap();
-        let words = "a sample of 7 % with seed 0, shuffled with seed 3, at most 20,000,000 tokens";
+        let words = "7 % sample with seed 0, shuffled with seed 3, limited to 20,000,000 tokens";
         assert_eq!(subset.to_string(), words);
         let again = serde_json::from_value(serde_json::to_value(&subset).unwrap());
         assert_eq!(again.ok(), Some(subset));

@@ -55,7 +55,7 @@ impl FromStr for Layers {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` are not layers: write them as `0-5,28`");
+        let wrong = || format!("`{text}` is not a list of layers, such as `0-5,28`");
         let number = |text: &str| -> Result<u32, String> {
             let layer = text.trim().parse().ok();
             layer.filter(|layer| *layer < MOST_LAYERS).ok_or_else(wrong)
@@ -67,7 +67,9 @@ impl FromStr for Layers {
                 None => (number(piece)?, number(piece)?),
             };
             if first > last {
-                return Err(wrong());
+                return Err(format!(
+                    "`{piece}` is not a range of layers: the first must not be after the last"
+                ));
             }
             layers.extend(first..=last);
         }

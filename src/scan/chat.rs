@@ -17,10 +17,10 @@ use super::error::ScanError;
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default, deny_unknown_fields)]
 pub struct ChatOptions {
-    /// File of the chat template for conversations; the model's own if not given
+    /// Chat template for conversations [default: the model's own]
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub chat_template: Option<PathBuf>,
-    /// Day that the chat template shows, such as 2026-02-03; the day of tokenizing if not given
+    /// Date that the chat template prints, such as 2026-02-03 [default: today, in UTC]
     #[cfg_attr(feature = "cli", arg(long, value_name = "DAY"))]
     pub chat_day: Option<Day>,
 }

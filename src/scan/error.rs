@@ -42,7 +42,7 @@ pub enum ScanError {
         source: ChatError,
     },
     /// A chat template is wrong.
-    #[error("{origin}: {source}")]
+    #[error("chat template of `{origin}`: {source}")]
     ChatTemplate {
         /// Its file, or the model that it belongs to.
         origin: String,
@@ -61,10 +61,10 @@ pub enum ScanError {
     #[error("{0} has no chat template, which conversations need")]
     NoChatTemplate(String),
     /// The corpus has no conversations, so no token has a role.
-    #[error("only some roles are to be counted, but the corpus has no conversations")]
+    #[error("`--count-roles` needs conversations, but the corpus has only texts")]
     NoRoles,
     /// No message has a role that is to be counted.
-    #[error("no message has the role `{role}`, which is to be counted; there are {known}")]
+    #[error("no message has the role `{role}`; the roles are {known}")]
     UnknownRole {
         /// The role.
         role: String,
@@ -96,7 +96,7 @@ pub enum ScanError {
         most: u64,
     },
     /// The model does not have a layer that is to be scanned.
-    #[error("the model has layers 0 to {last}, and `--layers` names {layer}", last = n_layers - 1)]
+    #[error("`--layers` names layer {layer}, but the model has layers 0 to {last}", last = n_layers - 1)]
     NoSuchLayer {
         /// The layer.
         layer: u32,

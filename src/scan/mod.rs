@@ -88,7 +88,7 @@ pub struct ScanOptions {
     /// Tokens of a full window; the model's context length, but at most 1024, if not given.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub n_ctx: Option<u32>,
-    /// Layers to scan, from 0, such as 0-5,28; all, if not given. Nothing is computed after the last of them.
+    /// Layers to scan, counted from 0, such as 0-5,28 [default: all]. Layers after the last one are not computed
     #[cfg_attr(feature = "cli", arg(long, value_name = "LAYERS"))]
     pub layers: Option<Layers>,
     /// Type of weights and activations.
@@ -100,7 +100,7 @@ pub struct ScanOptions {
     /// Whether windows begin with a BOS.
     #[cfg_attr(feature = "cli", arg(long, value_enum))]
     pub bos: BosPolicy,
-    /// Text that stands before every window, after the BOS, in view of the model. Its positions are not counted.
+    /// Text to put before every window, after the BOS. The model sees it, but its positions are not counted
     #[cfg_attr(feature = "cli", arg(long, value_name = "TEXT"))]
     pub prefix: Option<String>,
     /// Whether BOS, other special tokens and position 0 are counted.
@@ -110,7 +110,7 @@ pub struct ScanOptions {
     /// that run without a BOS.
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub skip_start: u32,
-    /// Roles whose tokens are counted, and no others, such as user,assistant; all tokens if not given. For conversations.
+    /// Count only tokens of these roles, such as user,assistant (for conversations) [default: all tokens]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "ROLES", value_delimiter = ',')

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::atlas::{
     Atlas, AtlasError, Example, ExampleRow, ExampleTexts, Regions, Window, open_corpus,
 };
-use crate::ids::{DocId, Pos, TokenId};
+use crate::ids::{DocId, Pos, RoleId, TokenId};
 use crate::tokens::store::{RoleSet, TokenStore};
 use crate::tokens::{Tokenizer, Vocabulary, Windowing};
 
@@ -134,55 +134,40 @@ impl Source {
         windowing.counts(row, tokenizer.vocabulary().is_special(token))
     }
 
-    /// Whether each of some positions of a document has a role that is counted; `None` if all roles are.
-    pub(super) fn is_chosen(
+    /// The roles of the tokens at some positions of a document; `None` if no token of the corpus has a role.
+    pub(super) fn roles(
         &self,
         doc: DocId,
         positions: Range<u32>,
-    ) -> Result<Option<Vec<bool>>, SiteError> {
-        let Some(corpus) = self.corpus() else {
+    ) -> Result<Option<Vec<RoleId>>, SiteError> {
+        let Some(corpus) = self.corpus().filter(|corpus| corpus.store.has_roles()) else {
             return Ok(None);
         };
-        let Some(roles) = &corpus.counted_roles else {
-            return Ok(None);
-        };
-        let is_chosen = |pos| match corpus.windowing.token_at(Pos(pos)) {
-            Some(at) => Ok(corpus.store.has_role(doc, at..at + 1, roles)?[0]),
-            None => Ok(false),
-        };
-        positions.map(is_chosen).collect::<Result<_, _>>().map(Some)
+        let stored = |range| Ok(corpus.store.roles(doc, range)?.unwrap_or_default());
+        let roles = corpus.windowing.at(positions, RoleId::NONE, stored);
+        roles.map(Some)
     }
 
-    /// Where the role of tokens changes among some positions of a document, counted from the first of them, with the role from
-    /// there on: empty where tokens have none. Nothing if no token of the corpus has a role.
-    pub(super) fn turns(
-        &self,
-        doc: DocId,
-        positions: Range<u32>,
-    ) -> Result<Vec<(usize, String)>, SiteError> {
-        let mut turns: Vec<(usize, String)> = Vec::new();
-        let Some(Corpus {
-            store, windowing, ..
-        }) = self.corpus()
-        else {
-            return Ok(turns);
+    /// Whether each of some roles is counted; `None` if all are.
+    pub(super) fn is_chosen(&self, roles: &[RoleId]) -> Option<Vec<bool>> {
+        let counted = self.corpus()?.counted_roles.as_ref()?;
+        let is_counted = roles.iter().map(|role| counted.contains(*role));
+        Some(is_counted.collect())
+    }
+
+    /// Where the role changes among those of consecutive tokens, the first included, with its name from there on: empty where
+    /// tokens have none.
+    pub(super) fn turns(&self, roles: &[RoleId]) -> Vec<(usize, String)> {
+        let Some(corpus) = self.corpus() else {
+            return Vec::new();
         };
-        let names = store.role_names();
-        if names.is_empty() {
-            return Ok(turns);
-        }
-        for (at, pos) in positions.enumerate() {
-            let role = match windowing.token_at(Pos(pos)) {
-                Some(token) => store.roles(doc, token..token + 1)?.unwrap_or_default(),
-                None => Vec::new(),
-            };
-            let role = role.first().and_then(|role| role.0.checked_sub(1));
-            let name = role.map_or("", |role| names[usize::from(role)]);
-            if turns.last().is_none_or(|(_, last)| last != name) {
-                turns.push((at, name.to_owned()));
-            }
-        }
-        Ok(turns)
+        let names = corpus.store.role_names();
+        let name = |role: RoleId| match role.0.checked_sub(1) {
+            Some(at) => names[usize::from(at)].to_owned(),
+            None => String::new(),
+        };
+        let changes = (0..roles.len()).filter(|&at| at == 0 || roles[at] != roles[at - 1]);
+        changes.map(|at| (at, name(roles[at]))).collect()
     }
 
     /// Indices within a window, after its first token, at which the model's context begins anew; none if that is not known.

@@ -118,8 +118,19 @@ impl Windowing {
     pub fn tokens<E>(
         &self,
         positions: Range<u32>,
-        mut read: impl FnMut(Range<usize>) -> Result<Vec<TokenId>, E>,
+        read: impl FnMut(Range<usize>) -> Result<Vec<TokenId>, E>,
     ) -> Result<Vec<TokenId>, E> {
+        self.at(positions, self.bos.unwrap_or_default(), read)
+    }
+
+    /// What is known of each of some positions: of the document's own tokens what `read` returns for a range of indices, and
+    /// `of_bos` where a BOS stands between them.
+    pub fn at<T: Copy, E>(
+        &self,
+        positions: Range<u32>,
+        of_bos: T,
+        mut read: impl FnMut(Range<usize>) -> Result<Vec<T>, E>,
+    ) -> Result<Vec<T>, E> {
         let ends = positions.clone().next().zip(positions.clone().next_back());
         if let Some((first, last)) = ends
             && let (Some(from), Some(to)) = (self.token_at(Pos(first)), self.token_at(Pos(last)))
@@ -134,11 +145,10 @@ impl Windowing {
             .flatten()
             .next_back()
             .map_or(first, |last| last + 1);
-        let ids = read(first..last)?;
-        let bos = self.bos.unwrap_or_default();
+        let own = read(first..last)?;
         Ok(indices
             .into_iter()
-            .map(|index| index.map_or(bos, |index| ids[index - first]))
+            .map(|index| index.map_or(of_bos, |index| own[index - first]))
             .collect())
     }
 

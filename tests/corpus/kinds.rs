@@ -147,13 +147,18 @@ fn what_cannot_be_read_is_said_before_anything_is() {
         &["no footer, as if it were cut off"],
     );
     check("b.parquet", b"", json!({}), &["b.parquet`: it is empty"]);
-    check("b.parquet", b"{}", json!({}), &["it does not begin as one"]);
+    check(
+        "b.parquet",
+        b"{}",
+        json!({}),
+        &["it does not begin like a Parquet file"],
+    );
     let packed = zstd::encode_all(&parquet[..], 1).unwrap();
     check(
         "a.parquet.zst",
         &packed,
         json!({}),
-        &["is a packed file", "unpack it"],
+        &["is a compressed Parquet file", "decompress it"],
     );
     check(
         "a.dat",

@@ -73,6 +73,8 @@ fn what_is_piped_in_is_kept() {
     // other kinds are known by what they begin with
     for (input, n_documents) in [
         (&b"one text\n{not a line}"[..], 1),
+        (&b"[1] a text that begins with a bracket"[..], 1),
+        (&b" [ {\"text\": \"one\"},\n {\"text\": \"two\"} ]"[..], 2),
         (
             &fs::read(fixtures().join("pandas_snappy.parquet")).unwrap(),
             9,

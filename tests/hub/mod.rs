@@ -139,14 +139,14 @@ fn files_are_those_of_the_card_and_the_manifest_says_which() {
     error(
         &["--config", "fr"],
         &[
-            "has no config `fr`, but `en`, `de`",
+            "has no config `fr`; its configs are `en`, `de`",
             "hint: choose one with `--config NAME`",
         ],
     );
     error(
         &["--split", "dev"],
         &[
-            "has no split `dev`, but `train`, `test`, `nothing`",
+            "has no split `dev`; its splits are `train`, `test`, `nothing`",
             "`--split NAME`",
         ],
     );
@@ -212,11 +212,11 @@ fn files_are_found_by_their_names() {
     );
     fail(
         &mut tokenize(&hub, &["hf:test/two"], &[]),
-        &["has no split `train`, but `validation`, `test`"],
+        &["has no split `train`; its splits are `validation`, `test`"],
     );
     fail(
         &mut tokenize(&hub, &["hf:test/two"], &["--config", "x"]),
-        &["has no config `x`, but `default`"],
+        &["has no config `x`; its configs are `default`"],
     );
 }
 
@@ -289,7 +289,7 @@ fn what_is_not_read_is_taken_from_the_conversion_to_parquet() {
         assert_eq!(said.json()["data_sets"], info);
         fail(
             &mut tokenize(&hub, &[&corpus], &["--split", "dev"]),
-            &["has no split `dev`, but `train`, `test`"],
+            &["has no split `dev`; its splits are `train`, `test`"],
         );
         // another revision was not converted
         let other = format!("{corpus}@{}", "01".repeat(20));

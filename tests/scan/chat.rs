@@ -273,7 +273,7 @@ fn what_is_wrong_with_conversations_is_said_before_the_scan() {
     fail(&mut scan(&[]), &said);
     let skipped = succeed(&mut scan(&["--skip-invalid"]));
     assert!(
-        skipped.stderr.contains("skipped 1 texts"),
+        skipped.stderr.contains("skipped 1 text:"),
         "{}",
         skipped.stderr
     );
@@ -289,7 +289,7 @@ fn what_is_wrong_with_conversations_is_said_before_the_scan() {
     let path = template.to_str().unwrap();
     fail(
         &mut scan(&["--chat-template", path]),
-        &["other.jinja", "does not parse"],
+        &["other.jinja", "syntax error"],
     );
     fail(
         &mut scan(&["--chat-template", "nowhere.jinja"]),

@@ -165,6 +165,11 @@ fn a_subset_is_part_of_the_corpus_and_a_wrong_one_is_refused() {
         (["--sample", "0%"], "is not a share"),
         (["--sample", "200%"], "is not a share"),
         (["--shuffle", "x"], "--shuffle"),
+        (["--sample-seed", "3"], "`--sample-seed` needs `--sample`"),
+        (
+            ["--chat-template", "x"],
+            "`--chat-template` is for conversations",
+        ),
     ] {
         misused(&mut scan(&flags), &[what]);
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::api::check_schemas;
 use super::records::check_links;
 use crate::support::Project;
 
@@ -9,7 +10,21 @@ use crate::support::Project;
 #[test]
 fn a_site_says_which_layers_were_not_scanned() {
     for layout in ["pages", "packed"] {
-        let project = Project::new().scan("llama", 20, &["--layers", "0,2"]);
+        let flags = [
+            "--layers",
+            "0,2",
+            "--prefix",
+            "Once",
+            "--sample",
+            "90%",
+            "--sample-seed",
+            "2",
+        ];
+        let project = Project::new().scan(
+            "llama",
+            20,
+            &[&flags[..], &["--max-tokens", "2k", "--shuffle", "1"]].concat(),
+        );
         let address = ["--base-url", "https://example.org/atlas"];
         let project = project.built(&[&["--layout", layout], &address[..]].concat());
         let page = project.page("llama/1/index.html");
@@ -26,6 +41,7 @@ fn a_site_says_which_layers_were_not_scanned() {
         assert_eq!(models["models"][0]["n_neurons"], 74);
         let unlisted = ["model.html", "random.html", "1/index.html"];
         check_links(&project.site(), &unlisted);
+        check_schemas(&project.site());
         if layout == "pages" {
             assert!(project.page("llama/0/36.html").contains("../2/0.html"));
             assert!(project.page("llama/2/0.html").contains("../0/36.html"));

@@ -268,7 +268,7 @@ def main(model, data):
         compare_directions(report, table, layer, regions[layer], weights)
         most = max(most, compare_tokens(report, table, layer, space, weights))
         mine = everyone[everyone // n == layer] % n
-        for name in ("in_in_layer", "in_in_others", "out_out_layer", "out_out_others", "downstream_in", "upstream_in", "downstream_gate", "upstream_gate"):
+        for name in ("alike", "in_in_layer", "in_in_others", "out_out_layer", "out_out_others", "downstream_in", "upstream_in", "downstream_gate", "upstream_gate"):
             for part, found in zip(around.setdefault(name, ([], [])), lists(table, name, reference.N_NEIGHBOURS, of_neuron(n))):
                 part.append(found[mine])
     lap("layers")

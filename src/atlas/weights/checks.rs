@@ -308,6 +308,7 @@ fn reverse(relation: Relation) -> Relation {
 
 fn can_be(relation: Relation, own: NeuronId, other: NeuronId, gated: bool) -> bool {
     match relation {
+        Relation::Alike => own != other,
         Relation::InInLayer | Relation::OutOutLayer => own.layer == other.layer && own != other,
         Relation::InInOthers | Relation::OutOutOthers => own.layer != other.layer,
         Relation::UpstreamIn => other.layer < own.layer,
@@ -330,7 +331,8 @@ pub(crate) fn wrong_neighbours(all: &[Vec<NeuronWeights>], gated: bool) -> Vec<(
                     list.iter().map(|(id, x)| (*id, x.abs())).collect();
                 let mut reasons = Vec::from_iter(out_of_order(relation.name(), &sizes, false));
                 for &(other, cosine) in list {
-                    if !can_be(relation, own, other, gated) {
+                    let is_opposite = relation == Relation::Alike && cosine < 0.0;
+                    if is_opposite || !can_be(relation, own, other, gated) {
                         reasons.push(format!("`{}` has neuron {other}", relation.name()));
                         continue;
                     }

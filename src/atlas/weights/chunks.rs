@@ -24,12 +24,12 @@ impl<'a> RowChunk<'a> {
             .zip(chunks)
             .map(|(first, vectors)| Self { first, vectors })
     }
+}
 
-    /// Where to begin, of some panels that all chunks go through, so that threads do not wait for one another.
-    pub(super) fn first_panel(&self, n_panels: usize) -> usize {
-        const STEP: usize = 37;
-        self.first as usize / ROWS * STEP % n_panels.max(1)
-    }
+/// Where the chunk of a neuron begins, of some panels that all chunks go through, so that threads do not wait for one another.
+pub(super) fn first_panel(neuron: u32, n_panels: usize) -> usize {
+    const STEP: usize = 37;
+    neuron as usize / ROWS * STEP % n_panels.max(1)
 }
 
 /// Room for the products of some tiles of rows with one panel of columns.
@@ -51,5 +51,14 @@ impl TileValues {
     ) -> &[f32] {
         rows.multiply(tiles, columns, panel, &mut self.0);
         &self.0
+    }
+
+    /// The first `n` values.
+    pub(super) fn first(&self, n: usize) -> &[f32] {
+        &self.0[..n]
+    }
+
+    pub(super) fn first_mut(&mut self, n: usize) -> &mut [f32] {
+        &mut self.0[..n]
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! Every pair is looked at once, [`ROWS`] times 64 cosines at a time, and offered to both neurons; nothing else of it stays.
 
+use std::ops::Range;
+
+use parking_lot::MutexGuard;
 use rayon::prelude::*;
 
 use super::TOP_NEURONS;
 use super::best::{Best, Shared};
-use super::chunks::{ROWS, RowChunk, TileValues};
+use super::chunks::{ROWS, TileValues, first_panel};
 use super::directions::Directions;
 use crate::ids::NeuronId;
 use crate::lanes::{Isa, Kernel, LANES, Lanes};
@@ -18,6 +21,8 @@ const PANEL: usize = Columns::PANEL;
 /// What one neuron is to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
+    /// Neurons that read and write alike, by the mean of cos(w_in, w_in) and cos(w_out, w_out), where that is positive.
+    Alike,
     /// Neurons of the layer, by cos(w_in, w_in).
     InInLayer,
     /// Neurons of other layers, by cos(w_in, w_in).
@@ -39,7 +44,8 @@ pub enum Relation {
 
 impl Relation {
     /// Every one, in the order of files and pages.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
+        Self::Alike,
         Self::InInLayer,
         Self::InInOthers,
         Self::OutOutLayer,
@@ -53,6 +59,7 @@ impl Relation {
     /// Name in files and records.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Alike => "alike",
             Self::InInLayer => "in_in_layer",
             Self::InInOthers => "in_in_others",
             Self::OutOutLayer => "out_out_layer",
@@ -70,6 +77,8 @@ pub(super) struct PackedDirections {
     input: Columns,
     gate: Option<Columns>,
     out: Columns,
+    /// 1 for a neuron that reads and writes, else 0, up to the end of the last panel.
+    both: Vec<f32>,
 }
 
 impl PackedDirections {
@@ -79,8 +88,19 @@ impl PackedDirections {
             input: pack(&directions.input),
             gate: directions.gate.as_ref().map(pack),
             out: pack(&directions.out),
+            both: both(directions, d),
         }
     }
+}
+
+/// 1 for each neuron whose w_in and w_out have a direction, else 0, up to the end of the last panel.
+fn both(directions: &Directions, d: usize) -> Vec<f32> {
+    let has_direction = |vector: &[f32]| vector.iter().any(|&x| x != 0.0);
+    let neurons = directions.input.chunks(d).zip(directions.out.chunks(d));
+    let both = neurons.map(|(input, out)| has_direction(input) && has_direction(out));
+    let mut both: Vec<f32> = both.map(|both| f32::from(u8::from(both))).collect();
+    both.resize(both.len().next_multiple_of(PANEL), 0.0);
+    both
 }
 
 /// Lists of all neurons, layer by layer.
@@ -97,6 +117,8 @@ pub(super) struct Neighbours {
     isa: Isa,
     d: usize,
     d_mlp: usize,
+    /// Those of rows have pairs within the layer as well.
+    alike: Found,
     in_in_layer: Lists,
     in_in_others: Found,
     out_out_layer: Lists,
@@ -105,13 +127,57 @@ pub(super) struct Neighbours {
     out_gate: Option<Found>,
 }
 
-/// Rows of one layer against one kind of columns.
-struct Job<'a> {
-    rows: &'a [f32],
-    columns: fn(&PackedDirections) -> Option<&Columns>,
-    /// Where pairs within the layer go, if they are wanted.
+/// Where pairs of one kind go.
+#[derive(Clone, Copy)]
+struct Goal<'a> {
+    /// Those within a layer, if they are wanted.
     within: Option<&'a Lists>,
     others: &'a Found,
+}
+
+/// Rows of one layer against one kind of columns.
+struct Product<'a> {
+    rows: &'a [f32],
+    columns: fn(&PackedDirections) -> Option<&Columns>,
+    goal: Goal<'a>,
+}
+
+/// What is looked at together: products, and their mean.
+struct Job<'a> {
+    products: Vec<Product<'a>>,
+    mean: Option<Goal<'a>>,
+}
+
+/// The lists of a [`Goal`] for a chunk of rows and the columns of one layer.
+struct Open<'a> {
+    of_rows: MutexGuard<'a, Best>,
+    of_columns: Option<&'a Shared<Best>>,
+}
+
+impl<'a> Goal<'a> {
+    /// Opens the lists of the rows of a layer that begin with `first`; none if pairs within the layer are not wanted.
+    fn open(&self, layer: usize, first: usize, other: usize) -> Option<Open<'a>> {
+        let (of_rows, of_columns) = match other == layer {
+            false => (&self.others.of_rows, Some(&self.others.of_columns[other])),
+            true => (self.within?, None),
+        };
+        Some(Open {
+            of_rows: of_rows[layer].part(first).lock(),
+            of_columns,
+        })
+    }
+}
+
+/// Some rows of one layer and the columns of another, product by product.
+struct Chunk<'a> {
+    /// Number of the first row's neuron in the model.
+    first: u32,
+    rows: &'a [Rows],
+    columns: &'a [&'a Columns],
+    /// Number of the first column's neuron in the model.
+    first_column: u32,
+    /// 1 for a row and for a column whose neuron reads and writes, else 0.
+    both: (&'a [f32], &'a [f32]),
 }
 
 /// A neuron as [`Best`] knows it: its score is the size of a cosine, and the last bit is the sign.
@@ -135,6 +201,7 @@ impl Neighbours {
             isa,
             d,
             d_mlp,
+            alike: found(),
             in_in_layer: lists(ROWS),
             in_in_others: found(),
             out_out_layer: lists(ROWS),
@@ -151,116 +218,164 @@ impl Neighbours {
         rows: &Directions,
         columns: &[(usize, PackedDirections)],
     ) {
-        let job = |rows, columns, within, others| Job {
-            rows,
-            columns,
-            within,
-            others,
-        };
-        let (input, out) = (rows.input.as_slice(), rows.out.as_slice());
+        let both = both(rows, self.d);
         let written = rows.written().as_slice();
+        let input = Product {
+            rows: &rows.input,
+            columns: |c| Some(&c.input),
+            goal: Goal {
+                within: Some(&self.in_in_layer),
+                others: &self.in_in_others,
+            },
+        };
+        let out = Product {
+            rows: &rows.out,
+            columns: |c| Some(&c.out),
+            goal: Goal {
+                within: Some(&self.out_out_layer),
+                others: &self.out_out_others,
+            },
+        };
+        let alike = Goal {
+            within: Some(&self.alike.of_rows),
+            others: &self.alike,
+        };
+        let feeds = |columns, others| Job {
+            products: vec![Product {
+                rows: written,
+                columns,
+                goal: Goal {
+                    within: None,
+                    others,
+                },
+            }],
+            mean: None,
+        };
         let mut jobs = vec![
-            job(
-                input,
-                |c| Some(&c.input),
-                Some(&self.in_in_layer),
-                &self.in_in_others,
-            ),
-            job(
-                out,
-                |c| Some(&c.out),
-                Some(&self.out_out_layer),
-                &self.out_out_others,
-            ),
-            job(written, |c| Some(&c.input), None, &self.out_in),
+            Job {
+                products: vec![input, out],
+                mean: Some(alike),
+            },
+            feeds(|c| Some(&c.input), &self.out_in),
         ];
         if let Some(out_gate) = &self.out_gate {
-            jobs.push(job(written, |c| c.gate.as_ref(), None, out_gate));
+            jobs.push(feeds(|c| c.gate.as_ref(), out_gate));
         }
-        let jobs = jobs.iter();
-        let tasks = jobs.flat_map(|job| {
-            let chunks = job.rows.chunks(ROWS * self.d).enumerate();
-            chunks.map(move |(at, vectors)| (job, at * ROWS, vectors))
-        });
-        let tasks: Vec<_> = tasks.collect();
-        tasks.into_par_iter().for_each(|(job, first, vectors)| {
-            let chunk = RowChunk {
-                first: (layer * self.d_mlp + first) as u32,
-                vectors,
-            };
-            self.of_chunk(job, layer, first, &chunk, columns);
+        let firsts = || (0..self.d_mlp).step_by(ROWS);
+        let tasks: Vec<_> = jobs
+            .iter()
+            .flat_map(|job| firsts().map(move |first| (job, first)))
+            .collect();
+        tasks.into_par_iter().for_each(|(job, first)| {
+            self.of_chunk(job, (layer, first), &both, columns);
         });
     }
 
     fn of_chunk(
         &self,
         job: &Job<'_>,
-        layer: usize,
-        first: usize,
-        chunk: &RowChunk<'_>,
+        (layer, first): (usize, usize),
+        both: &[f32],
         columns: &[(usize, PackedDirections)],
     ) {
-        let mut packed: Option<Rows> = None;
+        let until = (first + ROWS).min(self.d_mlp);
+        let mut packed: Vec<Rows> = Vec::new();
         for (other, directions) in columns.iter().filter(|(other, _)| *other >= layer) {
-            let Some(columns) = (job.columns)(directions) else {
+            let products = job.products.iter();
+            let columns: Option<Vec<&Columns>> =
+                products.map(|one| (one.columns)(directions)).collect();
+            let goals = job.products.iter().map(|one| &one.goal).chain(&job.mean);
+            let open: Option<Vec<Open<'_>>> =
+                goals.map(|goal| goal.open(layer, first, *other)).collect();
+            let (Some(columns), Some(open)) = (columns, open) else {
                 continue;
             };
-            let (of_rows, of_columns) = match (*other == layer, job.within) {
-                (false, _) => (&job.others.of_rows, Some(&job.others.of_columns[*other])),
-                (true, Some(within)) => (within, None),
-                (true, None) => continue,
+            if packed.is_empty() {
+                let rows = job.products.iter().zip(&columns);
+                let pack = |(product, columns): (&Product<'_>, &&Columns)| {
+                    columns.rows(&product.rows[first * self.d..until * self.d])
+                };
+                packed = rows.map(pack).collect();
+            }
+            let chunk = Chunk {
+                first: (layer * self.d_mlp + first) as u32,
+                rows: &packed,
+                columns: &columns,
+                first_column: (other * self.d_mlp) as u32,
+                both: (&both[first..], &directions.both),
             };
-            let rows = packed.get_or_insert_with(|| columns.rows(chunk.vectors));
-            let mut of_rows = of_rows[layer].part(first).lock();
-            let first_column = (other * self.d_mlp) as u32;
-            self.of_panels(
-                chunk,
-                rows,
-                (columns, first_column),
-                &mut of_rows,
-                of_columns,
-            );
+            self.of_panels(&chunk, open);
         }
     }
 
-    fn of_panels(
-        &self,
-        chunk: &RowChunk<'_>,
-        rows: &Rows,
-        (columns, first_column): (&Columns, u32),
-        of_rows: &mut Best,
-        of_columns: Option<&Shared<Best>>,
-    ) {
-        let mut values = TileValues::new();
+    fn of_panels(&self, chunk: &Chunk<'_>, mut open: Vec<Open<'_>>) {
+        let (rows, columns) = (chunk.rows, chunk.columns);
+        let mut buffers: Vec<_> = open.iter().map(|_| TileValues::new()).collect();
         let mut hits = Vec::new();
-        let n_panels = columns.n_panels();
-        let begin = chunk.first_panel(n_panels);
-        for (tiles, own) in rows.groups() {
+        let n_panels = columns[0].n_panels();
+        let begin = first_panel(chunk.first, n_panels);
+        for (tiles, own) in rows[0].groups() {
+            let n = own.len() * PANEL;
             for panel in (0..n_panels).map(|panel| (begin + panel) % n_panels) {
-                let values = values.multiply(rows, tiles.clone(), columns, panel);
-                let from = panel * PANEL;
-                let mut of_columns = of_columns.map(|lists| lists.part(from).lock());
-                hits.clear();
-                self.isa.run(Look {
-                    values: &values[..own.len() * PANEL],
-                    row_bounds: &of_rows.bounds()[own.clone()],
-                    bounds: of_columns.as_ref().map(|best| best.bounds()),
-                    hits: &mut hits,
-                });
-                for &(row, first) in &hits {
-                    let neuron = chunk.first + (own.start + row) as u32;
-                    for at in (first..first + LANES).take_while(|at| from + at < columns.n()) {
-                        let cosine = values[row * PANEL + at];
-                        let other = first_column + (from + at) as u32;
-                        let size = cosine.abs();
-                        if neuron == other || size == 0.0 {
-                            continue;
-                        }
-                        of_rows.offer(own.start + row, signed(other, cosine), size);
-                        if let Some(best) = &mut of_columns {
-                            best.offer(at, signed(neuron, cosine), size);
+                for ((values, rows), columns) in buffers.iter_mut().zip(rows).zip(columns) {
+                    values.multiply(rows, tiles.clone(), columns, panel);
+                }
+                if let [a, b, mean] = buffers.as_mut_slice() {
+                    let of_columns = &chunk.both.1[panel * PANEL..][..PANEL];
+                    for (row, of_row) in chunk.both.0[own.clone()].iter().enumerate() {
+                        let row = row * PANEL..(row + 1) * PANEL;
+                        let products = a.first(n)[row.clone()].iter().zip(&b.first(n)[row.clone()]);
+                        let means = mean.first_mut(n)[row].iter_mut().zip(of_columns);
+                        for ((mean, of_column), (a, b)) in means.zip(products) {
+                            *mean = (0.5 * (a + b)).max(0.0) * of_row * of_column;
                         }
                     }
+                }
+                for (values, open) in buffers.iter().zip(&mut open) {
+                    self.look(
+                        chunk,
+                        open,
+                        (values.first(n), own.clone()),
+                        panel,
+                        &mut hits,
+                    );
+                }
+            }
+        }
+    }
+
+    /// Offers the values of some rows and a panel of columns to both.
+    fn look(
+        &self,
+        chunk: &Chunk<'_>,
+        open: &mut Open<'_>,
+        (values, own): (&[f32], Range<usize>),
+        panel: usize,
+        hits: &mut Vec<(usize, usize)>,
+    ) {
+        let from = panel * PANEL;
+        let mut of_columns = open.of_columns.map(|lists| lists.part(from).lock());
+        hits.clear();
+        self.isa.run(Look {
+            values,
+            row_bounds: &open.of_rows.bounds()[own.clone()],
+            bounds: of_columns.as_ref().map(|best| best.bounds()),
+            hits,
+        });
+        let n_columns = chunk.columns[0].n();
+        for &(row, first) in hits.iter() {
+            let neuron = chunk.first + (own.start + row) as u32;
+            for at in (first..first + LANES).take_while(|at| from + at < n_columns) {
+                let cosine = values[row * PANEL + at];
+                let other = chunk.first_column + (from + at) as u32;
+                let size = cosine.abs();
+                if neuron == other || size == 0.0 {
+                    continue;
+                }
+                open.of_rows
+                    .offer(own.start + row, signed(other, cosine), size);
+                if let Some(best) = &mut of_columns {
+                    best.offer(at, signed(neuron, cosine), size);
                 }
             }
         }
@@ -276,6 +391,7 @@ impl Neighbours {
         let list =
             |lists: &Lists| lists[layer].of(neuron, |best, at| best.of(at).collect::<Vec<_>>());
         let found = match (relation, &self.out_gate) {
+            (Relation::Alike, _) => joined(list(&self.alike.of_rows), list(&self.alike.of_columns)),
             (Relation::InInLayer, _) => list(&self.in_in_layer),
             (Relation::OutOutLayer, _) => list(&self.out_out_layer),
             (Relation::InInOthers, _) => joined(
@@ -397,7 +513,21 @@ mod tests {
         let row = |vectors: &[f32], at: usize| vectors[at * D..(at + 1) * D].to_vec();
         let mut found = Vec::new();
         for (other, of_other) in layers.iter().enumerate() {
+            let alike = |at: usize| {
+                let [input, out] = [
+                    |of: &Directions| of.input.clone(),
+                    |of: &Directions| of.out.clone(),
+                ]
+                .map(|kind| {
+                    dot(
+                        &row(&kind(&layers[layer]), neuron),
+                        &row(&kind(of_other), at),
+                    )
+                });
+                ((input + out) / 2.0).max(0.0)
+            };
             let (own, theirs) = match relation {
+                Relation::Alike => (&layers[layer].input, &of_other.input),
                 Relation::InInLayer if other == layer => (&layers[layer].input, &of_other.input),
                 Relation::InInOthers if other != layer => (&layers[layer].input, &of_other.input),
                 Relation::OutOutLayer if other == layer => (&layers[layer].out, &of_other.out),
@@ -418,7 +548,10 @@ mod tests {
             };
             let own = row(own, neuron);
             for at in (0..theirs.len() / D).filter(|at| (other, *at) != (layer, neuron)) {
-                let cosine = dot(&own, &row(theirs, at));
+                let cosine = match relation {
+                    Relation::Alike => alike(at),
+                    _ => dot(&own, &row(theirs, at)),
+                };
                 let id = NeuronId {
                     layer: other as u32,
                     neuron: at as u32,

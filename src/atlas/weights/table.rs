@@ -144,12 +144,17 @@ pub(crate) fn weights_table() -> Arc<Table<WeightsRow>> {
         keyed!("read_gate_bottom", reads_gate.bottom).about(read("negative", "w_gate")),
     ];
     columns.extend(Relation::ALL.into_iter().enumerate().map(|(at, relation)| {
-        Column::keyed(
+        let column = Column::keyed(
             relation.name(),
             move |w: &W| &w.weights.neighbours[at],
             move |w, x| w.weights.neighbours[at] = x,
-        )
-        .about("neighbours, up to 10")
+        );
+        match relation {
+            Relation::Alike => column
+                .about("neurons that read and write alike, up to 10")
+                .since("0.3", "none"),
+            _ => column.about("neighbours, up to 10"),
+        }
     }));
     Arc::new(Table::new(columns))
 }

@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use super::best::{Best, Shared};
-use super::chunks::{RowChunk, TileValues};
+use super::chunks::{RowChunk, TileValues, first_panel};
 use super::directions::inverse_norm;
 use super::{TOP_NEURONS, TOP_TOKENS};
 use crate::atlas::sides::{Orientation, Side};
@@ -262,7 +262,7 @@ impl<'a> Vocabulary<'a> {
 
     fn of_chunk(&self, chunk: &RowChunk<'_>) -> Vec<Written> {
         let (n_tokens, n_panels) = (self.columns.n(), self.columns.n_panels());
-        let begin = chunk.first_panel(n_panels);
+        let begin = first_panel(chunk.first, n_panels);
         let rows: Rows = self.columns.rows(chunk.vectors);
         let vectors = (chunk.first..).zip(chunk.vectors.chunks_exact(self.d));
         let states = vectors.map(|(neuron, row)| self.begin(neuron, row));

@@ -43,7 +43,7 @@ pub(super) fn footer(file: &File) -> io::Result<()> {
     match &magic {
         b"PAR1" => (),
         b"PARE" => return Err(bad("it is encrypted")),
-        _ => return Err(bad("it has no footer, as if it were cut off")),
+        _ => return Err(bad("it has no footer; it may have been cut off")),
     }
     let n = u64::from(u32::from_le_bytes([a, b, c, d]));
     if n > end || n > MOST_FOOTER {

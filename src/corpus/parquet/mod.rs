@@ -228,5 +228,5 @@ fn batch_rows(group: &RowGroupMetaData, columns: &Columns, shared: u64) -> usize
 }
 
 fn not_as_it_says(input: &Input) -> CorpusError {
-    input.table_error("it is not what its own header says")
+    input.table_error("its contents contradict its header")
 }

@@ -184,7 +184,10 @@ fn parse(text: &str) -> Result<Value, String> {
             Event::Scalar(text, _, anchor, _) => (anchor, Value::Text(text.into_owned())),
             Event::Alias(anchor) => {
                 let value = anchors.get(&anchor).cloned();
-                (0, value.ok_or("it refers to what it does not have")?)
+                (
+                    0,
+                    value.ok_or("it refers to an anchor that is not defined")?,
+                )
             }
             Event::SequenceStart(anchor, _) => {
                 let value = Value::List(Vec::new());

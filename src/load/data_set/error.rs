@@ -69,7 +69,7 @@ pub enum DataSetError {
         reason: String,
     },
     /// The data set has no such config.
-    #[error("the data set `{id}` has no config `{config}`, but {}", listed(.known))]
+    #[error("the data set `{id}` has no config `{config}`; its configs are {}", listed(.known))]
     NoConfig {
         /// The data set.
         id: String,
@@ -87,7 +87,7 @@ pub enum DataSetError {
         known: Vec<String>,
     },
     /// The data set has no such split.
-    #[error("the data set `{id}` has no split `{split}`, but {}", listed(.known))]
+    #[error("the data set `{id}` has no split `{split}`; its splits are {}", listed(.known))]
     NoSplit {
         /// The data set.
         id: String,
@@ -97,7 +97,7 @@ pub enum DataSetError {
         known: Vec<String>,
     },
     /// The data set has several splits, none of them `train`.
-    #[error("the data set `{id}` has no split `train`, but {}", listed(.known))]
+    #[error("the data set `{id}` has no split `train`; its splits are {}", listed(.known))]
     ChooseSplit {
         /// The data set.
         id: String,
@@ -150,7 +150,7 @@ impl Hint for DataSetError {
             Self::NoRevision { .. } => "a revision is a branch, a tag or a commit of 40 digits",
             Self::Denied { endpoint, id, .. } => {
                 return Some(Cow::from(format!(
-                    "check its spelling (the Hub also says this of what does not exist); if it is private or gated, accept its terms at {endpoint}/datasets/{id} and give your token in HF_TOKEN or with `hf auth login`"
+                    "check the name: the Hub answers the same for a data set that does not exist. If it is gated, accept its terms at {endpoint}/datasets/{id}; if it is gated or private, give your token in `HF_TOKEN` or with `hf auth login`"
                 )));
             }
             Self::Card { .. } => "choose another revision with `@REVISION`",

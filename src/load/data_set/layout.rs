@@ -495,9 +495,9 @@ mod tests {
             layout.and_then(|layout| found(layout, split)).unwrap_err()
         };
         assert!(error(None, None).ends_with("has several configs: `a`, `b`"));
-        assert!(error(Some("c"), None).ends_with("has no config `c`, but `a`, `b`"));
-        assert!(error(Some("b"), None).ends_with("has no split `train`, but `s`, `t`"));
-        assert!(error(Some("a"), Some("s")).ends_with("has no split `s`, but `train`"));
+        assert!(error(Some("c"), None).ends_with("has no config `c`; its configs are `a`, `b`"));
+        assert!(error(Some("b"), None).ends_with("has no split `train`; its splits are `s`, `t`"));
+        assert!(error(Some("a"), Some("s")).ends_with("has no split `s`; its splits are `train`"));
         assert!(error(Some("b"), Some("s")).ends_with("is empty: no file matches `*.csv`"));
         let none = Card::default();
         let error = |paths: &[&str]| {

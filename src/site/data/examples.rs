@@ -97,13 +97,14 @@ impl<'a> ExampleTokens<'a> {
         let exact = Some((example.pos, example.value));
         let window = &example.window;
         let positions = window.start..window.start + window.steps.len() as u32;
-        let is_chosen = source.is_chosen(example.doc, positions.clone())?;
+        let roles = source.roles(example.doc, positions)?;
+        let is_chosen = roles.as_ref().and_then(|roles| source.is_chosen(roles));
         let reach = Reach::of(window, exact, &tokens, is_chosen.as_deref(), source);
         Ok(Self {
             example,
             tokens,
             is_chosen,
-            turns: source.turns(example.doc, positions)?,
+            turns: roles.map_or_else(Vec::new, |roles| source.turns(&roles)),
             reach,
             hooks: None,
         })

@@ -215,11 +215,13 @@ impl<'a> WeightsRecord<'a> {
     }
 }
 
-/// The relations that a neuron of this model can have, with its neurons.
+/// The relations that a neuron of this model can have, with its neurons. Older atlases do not say who is alike.
 fn relations(of: &NeuronWeights) -> impl Iterator<Item = (Relation, &[(NeuronId, f32)])> {
     let gated = of.norms.gate.is_some();
     let all = Relation::ALL.into_iter().zip(&of.neighbours);
     let of_gate = |relation| matches!(relation, Relation::UpstreamGate | Relation::DownstreamGate);
-    all.filter(move |(relation, _)| gated || !of_gate(*relation))
+    let is_unknown = |relation, list: &Vec<_>| relation == Relation::Alike && list.is_empty();
+    all.filter(move |(relation, list)| !is_unknown(*relation, list))
+        .filter(move |(relation, _)| gated || !of_gate(*relation))
         .map(|(relation, list)| (relation, list.as_slice()))
 }

@@ -11,7 +11,7 @@ use crate::hint::Hint;
 #[non_exhaustive]
 pub enum ChatError {
     /// The template is not one.
-    #[error("the chat template does not parse{}: {reason}", at(*line))]
+    #[error("it has a syntax error{}: {reason}", at(*line))]
     Syntax {
         /// Its line, from 1.
         line: Option<usize>,
@@ -19,7 +19,7 @@ pub enum ChatError {
         reason: String,
     },
     /// The template refuses the conversation.
-    #[error("the chat template refuses it: {0}")]
+    #[error("the chat template refuses this conversation: {0}")]
     Raised(String),
     /// The template fails on the conversation.
     #[error("the chat template fails{}: {reason}", at(*line))]
@@ -31,7 +31,7 @@ pub enum ChatError {
     },
     /// What comes before a message depends on what comes after, so its part of the text cannot be told.
     #[error(
-        "the chat template is not prefix-stable: where message {message} (`{role}`) begins cannot be told"
+        "cannot tell where message {message} (`{role}`) begins, because the chat template is not prefix-stable"
     )]
     NotPrefixStable {
         /// The message, from 1.
@@ -41,12 +41,9 @@ pub enum ChatError {
     },
     /// The text changes when what stands in `{% generation %}` is marked.
     #[error(
-        "the chat template changes what stands in `{{% generation %}}`, so its place in the text cannot be told"
+        "the chat template changes the text inside `{{% generation %}}`, so its place cannot be told"
     )]
     Generation,
-    /// The conversation has more roles than can be numbered.
-    #[error("the corpus has more than 255 roles; the last one is `{0}`")]
-    TooManyRoles(String),
 }
 
 fn at(line: Option<usize>) -> String {
@@ -62,9 +59,8 @@ impl Hint for ChatError {
                 "choose another template with `--chat-template`, or count and skip such conversations with `--skip-invalid`"
             }
             Self::NotPrefixStable { .. } | Self::Generation => {
-                "mark what the model writes with `{% generation %}` and print every message in the same way in a copy of the template, and choose it with `--chat-template`; or count and skip such conversations with `--skip-invalid`"
+                "copy the template, put `{% generation %}` around what the model writes, and choose the copy with `--chat-template`; or count and skip such conversations with `--skip-invalid`"
             }
-            Self::TooManyRoles(_) => "check that `role` says who speaks",
         };
         Some(hint.into())
     }

@@ -305,7 +305,11 @@ fn links_are_not_followed_when_a_store_is_written() {
 
 /// Changes one byte of the index or of the first shard of the store in `dir`; with `fix_digest`, the index's digest is of the changed bytes.
 fn corrupt(dir: &Path, at: prop::sample::Index, flip: u8, fix_digest: bool, in_index: bool) {
-    let path = if in_index { index_path(dir) } else { dir.join(shard_name(0)) };
+    let path = if in_index {
+        index_path(dir)
+    } else {
+        dir.join(shard_name(0))
+    };
     let mut bytes = std::fs::read(&path).unwrap();
     let at = at.index(bytes.len());
     bytes[at] ^= flip;

@@ -195,7 +195,7 @@ function sayOf({ text, from, until }, { tokens, values, step, ids, start, peak, 
   });
   const context = begins(starts, { from, until }) ? ["the model's context begins here"] : [];
   const role = turns.findLast(({ at }) => at < until)?.role;
-  return [pieces ? `“${text}” in ${until - from} tokens` : `“${text}”`, ...each, ...context, ...(role ? [`said by ${role}`] : [])];
+  return [pieces ? `“${text}” in ${until - from} tokens` : `“${text}”`, ...each, ...context, ...(role ? [`role ${role}`] : [])];
 }
 
 const begins = (starts, { from, until }) => starts.some((at) => at >= from && at < until);
@@ -377,7 +377,8 @@ async function showDocument(neuron, example) {
     example.values.forEach((value, i) => (values[example.start + i] = value));
     const { start, peak, step, max } = example;
     const starts = example.context_starts.map((at) => start + at);
-    const text = walkable(cellsOf(neuron, { ...whole, values, step, peak: start + peak, starts, turns: turnsOf(example, start), max }));
+    const turns = [...turnsOf(example, start), { at: values.length, role: "" }]; // roles are known of the example only
+    const text = walkable(cellsOf(neuron, { ...whole, values, step, peak: start + peak, starts, turns, max }));
     const kept = `values kept of positions ${start} to ${values.length - 1}`;
     heading.textContent = visible(whole.id);
     body.replaceChildren(element("p", { class: "meta" }, `${whole.source}${whole.license ? ` · ${whole.license}` : ""} · ${whole.tokens.length} tokens · ${kept}`), text);
