@@ -56,10 +56,7 @@ impl Input {
     }
 
     pub(super) fn io(&self, source: std::io::Error) -> CorpusError {
-        CorpusError::Io {
-            path: self.path.clone(),
-            source,
-        }
+        CorpusError::read(self.path.clone(), source)
     }
 
     /// An error in a row, which others may follow.

@@ -21,6 +21,7 @@ pub(super) struct Lines {
     line: u64,
     /// Whether no line with something in it was read yet.
     is_first: bool,
+    is_done: bool,
 }
 
 impl Lines {
@@ -30,7 +31,14 @@ impl Lines {
             reader: BufReader::with_capacity(1 << 18, reader),
             line: 0,
             is_first: true,
+            is_done: false,
         }
+    }
+
+    /// An error behind which nothing can be read.
+    fn fail(&mut self, source: std::io::Error) -> CorpusError {
+        self.is_done = true;
+        self.input.io(source)
     }
 
     /// The next line; of one that is too long, nothing is kept.
@@ -41,7 +49,7 @@ impl Lines {
         match part.read_until(b'\n', &mut bytes) {
             Ok(0) => return None,
             Ok(_) => self.line += 1,
-            Err(source) => return Some(Err(self.input.io(source))),
+            Err(source) => return Some(Err(self.fail(source))),
         }
         if bytes.len() as u64 <= most {
             return Some(Ok(bytes));
@@ -49,7 +57,7 @@ impl Lines {
         if bytes.last() != Some(&b'\n') {
             drop(bytes);
             if let Err(source) = self.reader.skip_until(b'\n') {
-                return Some(Err(self.input.io(source)));
+                return Some(Err(self.fail(source)));
             }
         }
         Some(Err(CorpusError::LineTooLong {
@@ -64,7 +72,7 @@ impl Iterator for Lines {
     type Item = Result<Document, CorpusError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
+        while !self.is_done {
             let bytes = match self.read()? {
                 Ok(bytes) => bytes,
                 Err(error) => return Some(Err(error)),
@@ -83,6 +91,7 @@ impl Iterator for Lines {
                 }));
             }
         }
+        None
     }
 }
 

@@ -65,6 +65,14 @@ pub enum CorpusError {
         /// Why.
         source: std::io::Error,
     },
+    /// A compressed file cannot be decompressed, or not to its end.
+    #[error("`{path}` cannot be decompressed: {reason}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A file of a kind that is not known.
     #[error(
         "`{0}` is not .jsonl, .json, .parquet, .csv, .tsv, .txt or .md, nor one of these with .gz or .zst"
@@ -260,11 +268,23 @@ fn most_alike<'a>(name: &str, others: &'a [String]) -> Option<&'a str> {
 }
 
 impl CorpusError {
+    /// An error in reading a file.
+    fn read(path: PathBuf, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::InvalidData => Self::Damaged {
+                path,
+                reason: source.to_string(),
+            },
+            _ => Self::Io { path, source },
+        }
+    }
+
     /// Whether the reading can go on behind it.
     fn is_skippable(&self) -> bool {
         matches!(
             self,
-            Self::Line { .. }
+            Self::Damaged { .. }
+                | Self::Line { .. }
                 | Self::MissingField { .. }
                 | Self::OneDocument(_)
                 | Self::Row { .. }
@@ -325,7 +345,7 @@ impl Hint for CorpusError {
             Self::RowTooLong { .. } => Some(
                 "check that each quote is closed, cut the text into several documents, or count and skip such rows with `--skip-invalid`",
             ),
-            Self::Table { .. } => {
+            Self::Table { .. } | Self::Damaged { .. } => {
                 Some("fetch or write it again, or count and skip such files with `--skip-invalid`")
             }
             Self::PackedTable(_) => Some(

@@ -16,10 +16,7 @@ pub(super) const PARQUET: &[u8] = b"PAR1";
 
 /// Opens a file, and fails if it is not text in UTF-8. A byte-order mark is passed over.
 pub(super) fn open(source: &Source) -> Result<Reader, CorpusError> {
-    let io = |error| CorpusError::Io {
-        path: source.path(),
-        source: error,
-    };
+    let io = |error| CorpusError::read(source.path(), error);
     let (head, raw) = source.stream().and_then(peek).map_err(io)?;
     if is_lfs_pointer(&head) {
         return Err(CorpusError::LfsPointer(source.path()));

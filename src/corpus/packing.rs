@@ -1,4 +1,4 @@
-//! How files are packed.
+//! How files are compressed.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -8,14 +8,14 @@ pub(super) type Reader = Box<dyn Read + Send>;
 /// The largest window of a zstd frame, as `zstd --long=31` writes it. Memory is used as far as the window is filled.
 const MOST_WINDOW_LOG: u32 = 31;
 
-/// How a file is packed.
+/// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packing {
     Gzip,
     Zstd,
 }
 
-/// How a file is packed, by what it begins with. Its name does not count: browsers and servers unpack files without
+/// How a file is compressed, by what it begins with. Its name does not count: browsers and servers decompress files without
 /// renaming them.
 pub(super) fn packing(head: &[u8]) -> Option<Packing> {
     match head {
@@ -63,21 +63,38 @@ fn comes_more(rest: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
+/// What a decoder reads. Its errors that are not the system's are about damaged bytes, and say so by their kind.
+struct Decoded<R>(R);
+
+impl<R: Read> Read for Decoded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.read(into).map_err(damaged)
+    }
+}
+
+/// An error of a decoder.
+fn damaged(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(_) => error,
+        None => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+    }
+}
+
 pub(super) fn unpack(packing: Option<Packing>, reader: Reader) -> io::Result<Reader> {
     Ok(match packing {
-        Some(Packing::Gzip) => Box::new(Gunzip {
+        Some(Packing::Gzip) => Box::new(Decoded(Gunzip {
             member: Some(flate2::bufread::GzDecoder::new(BufReader::new(reader))),
-        }),
+        })),
         Some(Packing::Zstd) => {
             let mut decoder = zstd::stream::read::Decoder::new(reader)?;
             decoder.window_log_max(MOST_WINDOW_LOG)?;
-            Box::new(decoder)
+            Box::new(Decoded(decoder))
         }
         None => reader,
     })
 }
 
-/// Whether a file is packed, by what it begins with.
+/// Whether a file is compressed, by what it begins with.
 pub(super) fn is_packed(head: &[u8]) -> bool {
     packing(head).is_some()
 }

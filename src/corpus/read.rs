@@ -266,8 +266,24 @@ mod tests {
             assert_eq!(texts(name, &padded).unwrap().len(), 2, "{name}");
             assert_eq!(texts(name, &zstd).unwrap().len(), 1, "{name}");
         }
-        let garbage = [packed, b"\0\0x".to_vec()].concat();
-        assert!(texts("a.jsonl.gz", &garbage).is_err());
+        let garbage = [packed.clone(), b"\0\0x".to_vec()].concat();
+        for damaged in [
+            &garbage,
+            &packed[..packed.len() - 9],
+            &zstd[..zstd.len() - 3],
+        ] {
+            let error = texts("a.jsonl.gz", damaged).unwrap_err();
+            assert!(error.contains("cannot be decompressed") && error.contains("--skip-invalid"));
+        }
+        for (table, row) in [("text\n\"a\nb\n", 1), ("text,id\na,1\n\"b\"\"\n", 2)] {
+            let error = texts("a.csv", table.as_bytes()).unwrap_err();
+            assert!(
+                error.contains(&format!("row {row}: a quote that begins")),
+                "{error}"
+            );
+        }
+        let closed = texts("a.csv", b"text\n\"a \"\" b\"\n5\" c\n\"d\"");
+        assert_eq!(closed.unwrap(), ["a \" b", "5\" c", "d"]);
         let pointer = gzip(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 1\n");
         assert!(texts("a.txt.gz", &pointer).unwrap_err().contains("Git LFS"));
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use csv::ByteRecord;
 
@@ -18,6 +18,7 @@ pub(super) struct Separated {
     input: Input,
     reader: csv::Reader<Bounded>,
     left: Arc<AtomicU64>,
+    ends_quoted: Arc<AtomicBool>,
     columns: Columns,
     row: u64,
     record: ByteRecord,
@@ -37,6 +38,32 @@ struct Columns {
 struct Bounded {
     inner: Reader,
     left: Arc<AtomicU64>,
+    place: Place,
+    delimiter: u8,
+    /// Whether the end was reached within quotes.
+    ends_quoted: Arc<AtomicBool>,
+}
+
+/// Where in a field a reader stands, by the rules of the csv crate, which does not tell.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Start,
+    Plain,
+    Quoted,
+    /// Behind a quote that ends the field, or is the first of two.
+    AfterQuote,
+}
+
+impl Place {
+    fn after(self, byte: u8, delimiter: u8) -> Self {
+        let is_end = byte == delimiter || matches!(byte, b'\n' | b'\r');
+        match (self, byte) {
+            (Self::Quoted, b'"') => Self::AfterQuote,
+            (Self::Quoted, _) | (Self::Start | Self::AfterQuote, b'"') => Self::Quoted,
+            _ if is_end => Self::Start,
+            _ => Self::Plain,
+        }
+    }
 }
 
 impl Read for Bounded {
@@ -48,6 +75,11 @@ impl Read for Bounded {
         let n = into.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let n = self.inner.read(&mut into[..n])?;
         self.left.store(left - n as u64, Ordering::Relaxed);
+        let bytes = into[..n].iter();
+        self.place = bytes.fold(self.place, |place, &byte| place.after(byte, self.delimiter));
+        if n == 0 && self.place == Place::Quoted {
+            self.ends_quoted.store(true, Ordering::Relaxed);
+        }
         Ok(n)
     }
 }
@@ -59,9 +91,13 @@ impl Separated {
             return Err(CorpusError::NoMessages(input.path));
         }
         let left = Arc::new(AtomicU64::new(input.most));
+        let ends_quoted = Arc::new(AtomicBool::new(false));
         let bounded = Bounded {
             inner,
             left: left.clone(),
+            place: Place::Start,
+            delimiter,
+            ends_quoted: ends_quoted.clone(),
         };
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(delimiter)
@@ -80,6 +116,7 @@ impl Separated {
             input,
             reader,
             left,
+            ends_quoted,
             columns,
             row: 0,
             record: ByteRecord::new(),
@@ -162,6 +199,12 @@ impl Iterator for Separated {
             .store(self.input.most.saturating_add(BUFFER), Ordering::Relaxed);
         self.row += 1;
         match self.reader.read_byte_record(&mut self.record) {
+            // the end is not read before the last row, whose field takes all that follows the quote
+            Ok(true) if self.ends_quoted.load(Ordering::Relaxed) => {
+                self.is_done = true;
+                let reason = "a quote that begins in it is not closed";
+                Some(Err(self.input.row_error(self.row, reason)))
+            }
             Ok(true) => Some(self.document()),
             Ok(false) => {
                 self.is_done = true;

@@ -128,7 +128,9 @@ impl FromStr for Count {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a number: write it as `20M`, `1.5B` or `500000`");
+        let wrong = || {
+            format!("`{text}` is not a number from 1 to 10^15, such as `20M`, `1.5B` or `500000`")
+        };
         let plain = text.trim().replace('_', "");
         let last = plain.chars().next_back().unwrap_or_default();
         let unit = (UNITS.into_iter()).find(|(name, _)| name.eq_ignore_ascii_case(&last));
@@ -186,7 +188,8 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a share: write it as `1%` or `0.01`");
+        let wrong =
+            || format!("`{text}` is not a share above 0 and up to 1, such as `1%` or `0.01`");
         let (number, unit) = match text.trim().strip_suffix('%') {
             Some(number) => (number.trim_end(), 100.0),
             None => (text.trim(), 1.0),

@@ -128,7 +128,13 @@ fn write_frame(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
 pub(super) enum Unusable {
     /// Another version of the program wrote it.
     OtherVersion(String),
-    /// It is damaged, or of another scan.
+    /// Another scan wrote it: what is different, as it is there and as it is here.
+    OtherScan {
+        what: &'static str,
+        found: String,
+        expected: String,
+    },
+    /// It is damaged.
     Wrong(ShardError),
 }
 
@@ -175,13 +181,15 @@ pub(super) fn read(
     }
     let header: Header =
         serde_json::from_slice(&header).map_err(|error| damaged(&error.to_string()))?;
-    let other = header
-        .scan
-        .difference(&expected.scan)
-        .map(|(what, ..)| what);
-    let other = other.or((header.part != expected.part).then_some("part"));
-    if let Some(what) = other {
-        return Err(damaged(&format!("it is of another {what}")).into());
+    if let Some((what, found, expected)) = header.scan.difference(&expected.scan) {
+        return Err(Unusable::OtherScan {
+            what,
+            found,
+            expected,
+        });
+    }
+    if header.part != expected.part {
+        return Err(damaged("it is of another part").into());
     }
     let Some(document) = place(&header) else {
         return Err(damaged("its place is not in the part").into());

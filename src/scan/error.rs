@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 
-use crate::corpus::CorpusError;
+use crate::corpus::{CorpusError, Share};
 use crate::gpu::DeviceError;
 use crate::hint::Hint;
 use crate::load::LoadError;
@@ -84,6 +84,16 @@ pub enum ScanError {
         id: u32,
         /// Rows of the model's embedding.
         d_vocab: usize,
+    },
+    /// No document of the corpus has a token.
+    #[error("no text in corpus `{corpus}`{}", no_text(*sample, *n_skipped))]
+    NoText {
+        /// Name of the corpus.
+        corpus: String,
+        /// The share of the documents that was to be drawn.
+        sample: Option<Share>,
+        /// Texts that were skipped.
+        n_skipped: u64,
     },
     /// A corpus of at most so many tokens has no document.
     #[error("the first document, `{document}`, has {n_tokens} tokens; `--max-tokens` is {most}")]
@@ -210,6 +220,18 @@ pub enum ScanError {
         /// The version.
         found: String,
     },
+    /// An unfinished scan was begun with other options or another model.
+    #[error("`{path}` was begun with another {what}: {found}; this scan has {expected}")]
+    OtherCheckpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What is different.
+        what: &'static str,
+        /// As it was begun.
+        found: String,
+        /// As it would be now.
+        expected: String,
+    },
     /// Another process scans the same part.
     #[error("`{path}` is being scanned by another process")]
     InWork {
@@ -221,12 +243,26 @@ pub enum ScanError {
     Interrupted,
 }
 
+/// Why there may be no text.
+fn no_text(sample: Option<Share>, n_skipped: u64) -> String {
+    let drawn = sample.map(|share| format!("`--sample {share}` drew no document with text"));
+    let skipped = (n_skipped > 0).then(|| format!("{n_skipped} skipped"));
+    let reasons: Vec<String> = drawn.into_iter().chain(skipped).collect();
+    match reasons.is_empty() {
+        true => String::new(),
+        false => format!(": {}", reasons.join(", ")),
+    }
+}
+
 impl Hint for ScanError {
     fn own_hint(&self) -> Option<Cow<'static, str>> {
         let hint: Option<&'static str> = match self {
             Self::NoEmbedding { .. } => Some(
                 "take the token out of the text, or count and skip such texts with `--skip-invalid`",
             ),
+            Self::NoText {
+                sample: Some(_), ..
+            } => Some("take a larger share of the documents, or another seed"),
             Self::FirstDocumentTooLong { .. } => {
                 Some("documents are taken whole: allow more tokens, or cut the documents")
             }
@@ -257,6 +293,9 @@ impl Hint for ScanError {
             ),
             Self::OtherVersion { .. } => Some(
                 "finish the scan with that version, or start over with `--restart`, which discards what was done",
+            ),
+            Self::OtherCheckpoint { .. } => Some(
+                "go on with the options that it was begun with, or start over with `--restart`, which discards what was done",
             ),
             Self::Interrupted => Some("nothing is lost; run the same command again to continue"),
             _ => None,

@@ -138,6 +138,18 @@ pub fn scan_part(
                 found,
             });
         }
+        Err(Unusable::OtherScan {
+            what,
+            found,
+            expected,
+        }) => {
+            return Err(ScanError::OtherCheckpoint {
+                path: checkpoint,
+                what,
+                found,
+                expected,
+            });
+        }
         Err(Unusable::Wrong(error)) => {
             (watch.note)(&format!("warning: {error}; beginning again"));
             layers = prepared.blocks();

@@ -149,7 +149,11 @@ impl Setup {
             device,
         } = checked;
         let store = TokenStore::open(corpus_folder, CACHE_TOKENS)?;
-        let mut count_roles = options.count_roles.clone();
+        let roles = options
+            .count_roles
+            .iter()
+            .map(|role| role.trim().to_owned());
+        let mut count_roles: Vec<String> = roles.collect();
         count_roles.sort();
         count_roles.dedup();
         let counted_roles = counted_roles(&store, &count_roles)?;

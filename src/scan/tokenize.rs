@@ -23,7 +23,7 @@ use crate::shard::{
     MANIFEST, Manifest, PartManifest, ScanIdentity, ShardError, SourceInfo, TOKENIZER_FILE,
     read_manifest, verify_files,
 };
-use crate::tokens::chat::{ChatTemplate, Conversation, Day};
+use crate::tokens::chat::{ChatError, ChatTemplate, Conversation, Day};
 use crate::tokens::store::{DocumentInfo, StoreWriter, hash_document};
 use crate::tokens::{Encoded, Tokenizer};
 
@@ -375,7 +375,11 @@ fn check_embeddings(
 }
 
 /// The tokens of a document, each of which has an embedding.
-fn encode(document: &Document, setup: &CorpusSetup<'_>) -> Result<EncodedDocument, ScanError> {
+fn encode(
+    document: &Document,
+    setup: &CorpusSetup<'_>,
+    go_on: &dyn Fn() -> bool,
+) -> Result<EncodedDocument, ScanError> {
     let id = || document.id.clone();
     let tokenizer = setup.tokenizer;
     let (encoded, conversation) = match (&document.content, setup.chat) {
@@ -388,10 +392,13 @@ fn encode(document: &Document, setup: &CorpusSetup<'_>) -> Result<EncodedDocumen
         }
         (Content::Messages(messages), Some(Chat { template, bos })) => {
             let messages: Vec<_> = messages.iter().map(Message::fields).collect();
-            let conversation = template.apply(&messages);
-            let conversation = conversation.map_err(|source| ScanError::Chat {
-                document: id(),
-                source,
+            let conversation = template.apply(&messages, go_on);
+            let conversation = conversation.map_err(|source| match source {
+                ChatError::Interrupted => ScanError::Interrupted,
+                source => ScanError::Chat {
+                    document: id(),
+                    source,
+                },
             })?;
             let mut encoded = tokenizer.encode_with_places(&conversation.text);
             if let Ok(encoded) = &mut encoded
@@ -454,7 +461,7 @@ fn write_store(
             break;
         }
         let encoded: Vec<_> = (chunk.par_iter())
-            .map(|(document, _)| encode(document, setup))
+            .map(|(document, _)| encode(document, setup, &|| progress(done)))
             .collect();
         for ((document, n_before), encoded) in chunk.iter().zip(encoded) {
             let n = encoded.as_ref().map_or(0, EncodedDocument::n_tokens);
@@ -511,7 +518,11 @@ fn write_store(
         }
     }
     if n_tokens == 0 {
-        return Err(CorpusError::Empty(format!("corpus `{}`", setup.name)).into());
+        return Err(ScanError::NoText {
+            corpus: setup.name.to_owned(),
+            sample: setup.options.subset.sample,
+            n_skipped: n_unreadable + n_skipped,
+        });
     }
     let chat = setup.chat.map(|chat| chat.info(writer.role_names()));
     let mut names = writer.finish()?;

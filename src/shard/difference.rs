@@ -64,6 +64,9 @@ fn compare(path: &str, expected: &Value, found: &Value, but: &[&str], out: &mut 
 
 /// A value in a line.
 fn short(value: &Value) -> String {
+    if value.is_null() {
+        return "none".into();
+    }
     let text = value.to_string();
     match text.char_indices().nth(MOST_SHOWN) {
         Some((at, _)) => format!("{}…", &text[..at]),

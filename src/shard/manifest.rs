@@ -454,6 +454,13 @@ impl ScanIdentity {
         let but = ["name", "source", "revision", "stored_as"];
         let chat = |scan: &Self| json!({"chat": &scan.corpus.chat});
         first("chat template", differences(&chat(self), &chat(other), &[]))
+            // how many positions were counted follows from the rest
+            .or_else(|| {
+                first(
+                    "policy",
+                    differences(&self.policy, &other.policy, &["n_counted"]),
+                )
+            })
             .or_else(|| first("policy", differences(&self.policy, &other.policy, &[])))
             .or_else(|| first("model", differences(&self.model, &other.model, &but)))
     }

@@ -62,6 +62,8 @@ pub(super) struct ModelView {
     pub(super) corpus: String,
     /// How much of the corpus was taken; empty for all of it.
     pub(super) subset: String,
+    /// The beginning of the hash of the chat template, and the day that it shows; none if the corpus has no conversations.
+    pub(super) chat: Option<ChatView>,
     pub(super) n_layers: u32,
     /// The layers that were scanned, in words and one by one, if these are not all.
     pub(super) layers: Option<String>,
@@ -155,6 +157,13 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
     notes
 }
 
+/// How the conversations of a corpus became text.
+#[derive(Clone, Serialize)]
+pub(super) struct ChatView {
+    template_sha256: String,
+    day: Option<String>,
+}
+
 /// What is to be said of a data set: its name, what was read of it, and its commit.
 fn data_set_words(info: &DataSetInfo) -> String {
     let config = info
@@ -200,6 +209,10 @@ impl ModelView {
             hook: policy.hook.clone(),
             corpus: calm(&scan.corpus.name).into_owned(),
             subset: scan.corpus.subset.to_string(),
+            chat: scan.corpus.chat.as_ref().map(|chat| ChatView {
+                template_sha256: short(&chat.template_sha256),
+                day: chat.day.clone(),
+            }),
             n_layers: model.n_layers,
             d_mlp: model.d_mlp,
             d_model: model.d_model,

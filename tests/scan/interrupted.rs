@@ -197,6 +197,10 @@ fn a_checkpoint_of_another_version_is_kept_unless_the_scan_is_to_begin_again() {
         }
     }
     let mut bytes = fs::read(&path).expect("one of the scans was killed under way");
+    // nor is that of a scan with other options
+    let other = &["was begun with another policy: prefix none", "--restart"];
+    fail(scan(&dir).args(["--prefix", "x"]), other);
+    assert!(fs::read(&path).unwrap() == bytes, "nothing is lost");
     bytes.truncate(bytes.len() - 32);
     let own = format!("\"neuroscope\":\"{}\"", env!("CARGO_PKG_VERSION"));
     let at = bytes

@@ -94,8 +94,8 @@ impl Day {
         (years + years / 4 - years / 100 + years / 400 + self.of_year()) % 7
     }
 
-    /// Writes the beginning of the day as Python's `strftime` does.
-    pub(super) fn strftime(self, format: &str) -> String {
+    /// Writes the beginning of the day as Python's `strftime` does, or says which code is not known here.
+    pub(super) fn strftime(self, format: &str) -> Result<String, String> {
         let Self { year, month, day } = self;
         let (month_name, weekday) = (
             MONTHS[month as usize - 1],
@@ -148,11 +148,21 @@ impl Day {
                 Some('t') => "\t".to_owned(),
                 Some('%') => "%".to_owned(),
                 Some('z' | 'Z') => String::new(),
-                Some(other) => format!("%{other}"),
+                Some('C') => number(year / 100, 2),
+                Some('U') => number((self.of_year() + 6 - self.weekday()) / 7, 2),
+                Some('W') => number((self.of_year() + 6 - (self.weekday() + 6) % 7) / 7, 2),
+                Some('k') => " 0".to_owned(),
+                Some('l') => "12".to_owned(),
+                Some('P') => "am".to_owned(),
+                Some('r') => "12:00:00 AM".to_owned(),
+                Some(other) => {
+                    let flag = if is_bare { "-" } else { "" };
+                    return Err(format!("`strftime_now` does not know `%{flag}{other}`"));
+                }
                 None => "%".to_owned(),
             });
         }
-        out
+        Ok(out)
     }
 }
 
@@ -202,13 +212,14 @@ mod tests {
     #[test]
     fn days_are_written_as_python_writes_them() {
         let day: Day = "2026-02-03".parse().unwrap();
-        assert_eq!(day.strftime("%d %b %Y"), "03 Feb 2026");
+        assert_eq!(day.strftime("%d %b %Y").unwrap(), "03 Feb 2026");
         assert_eq!(
-            day.strftime("%A %a %B %-d %e %y %j %u %F %D %H:%M %p 100%%"),
+            day.strftime("%A %a %B %-d %e %y %j %u %F %D %H:%M %p 100%%")
+                .unwrap(),
             "Tuesday Tue February 3  3 26 034 2 2026-02-03 02/03/26 00:00 AM 100%"
         );
         let leap: Day = "2000-12-31".parse().unwrap();
-        assert_eq!(leap.strftime("%j %a"), "366 Sun");
+        assert_eq!(leap.strftime("%j %a %U %W %C").unwrap(), "366 Sun 53 52 20");
         for wrong in ["2026-02-29", "2026-13-01", "2026-1", "x", "0-1-1"] {
             assert!(wrong.parse::<Day>().is_err(), "{wrong}");
         }

@@ -44,6 +44,9 @@ pub enum ChatError {
         "the chat template changes the text inside `{{% generation %}}`, so its place cannot be told"
     )]
     Generation,
+    /// It was told to stop.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 fn at(line: Option<usize>) -> String {
@@ -61,6 +64,7 @@ impl Hint for ChatError {
             Self::NotPrefixStable { .. } | Self::Generation => {
                 "copy the template, put `{% generation %}` around what the model writes, and choose the copy with `--chat-template`; or count and skip such conversations with `--skip-invalid`"
             }
+            Self::Interrupted => return None,
         };
         Some(hint.into())
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, Error, Value};
+use minijinja::{Environment, Error, ErrorKind, Value};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
@@ -109,9 +109,14 @@ impl ChatTemplate {
         self.render_values(&self.plain, &messages, prompt)
     }
 
-    /// The text of a conversation, with the parts of its messages.
-    pub fn apply(&self, messages: &[&Fields]) -> Result<Conversation, ChatError> {
-        parts::conversation(self, messages)
+    /// The text of a conversation, with the parts of its messages. `go_on` is asked between one message and the next, since the
+    /// time that a conversation takes grows with the square of their number.
+    pub fn apply(
+        &self,
+        messages: &[&Fields],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Conversation, ChatError> {
+        parts::conversation(self, messages, go_on)
     }
 
     fn render_values(
@@ -176,6 +181,9 @@ fn environment(source: String, is_marked: bool, day: Day) -> Result<Environment<
 
 /// What an error of minijinja says, without the place.
 fn reason(error: &Error) -> String {
+    if error.kind() == ErrorKind::OutOfFuel {
+        return "it was stopped because it does too much".into();
+    }
     match error.detail() {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),

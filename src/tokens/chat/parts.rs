@@ -1,9 +1,9 @@
-//! Which part of a conversation's text is whose.
+//! Assigns each part of a conversation's text to a role.
 //!
 //! A message's part is what the text gains by it: the text of the messages up to it without that of those before it. Where
 //! a template prints the end of a text in another way than its middle, three things are tried: the same difference behind
 //! other messages, whether neighbours have one role anyway, and what changes in the text when only the message's content
-//! does. Text of which none of this tells whose it is makes the conversation an error.
+//! does. If none of these works, the conversation is an error.
 
 use std::ops::Range;
 
@@ -51,6 +51,7 @@ impl Conversation {
 pub(super) fn conversation(
     template: &ChatTemplate,
     messages: &[&Fields],
+    go_on: &dyn Fn() -> bool,
 ) -> Result<Conversation, ChatError> {
     let text = template.render(messages, false)?;
     let generated = template.generated(messages, &text)?;
@@ -58,6 +59,7 @@ pub(super) fn conversation(
         template,
         messages,
         text: &text,
+        go_on,
     };
     let mut parts = finder.parts(generated.is_some())?;
     if let Some(generated) = generated {
@@ -147,6 +149,7 @@ struct Finder<'a> {
     template: &'a ChatTemplate,
     messages: &'a [&'a Fields],
     text: &'a str,
+    go_on: &'a dyn Fn() -> bool,
 }
 
 impl Finder<'_> {
@@ -157,6 +160,7 @@ impl Finder<'_> {
         let mut borders: Vec<Option<usize>> = Vec::with_capacity(n + 1);
         borders.push(Some(self.first()));
         for at in 1..n {
+            self.check()?;
             let least = borders.iter().rev().copied().flatten().next().unwrap_or(0);
             let border = self.border(at).filter(|&border| border >= least);
             borders.push(border.filter(|&border| !self.is_moved(at - 1, least..border)));
@@ -165,6 +169,7 @@ impl Finder<'_> {
         let mut parts = Vec::new();
         let mut start = 0;
         while start < n {
+            self.check()?;
             let known = |at: &usize| borders[*at].is_some();
             let end = (start + 1..=n).find(known).unwrap_or(n);
             let range = borders[start].unwrap_or(0)..borders[end].unwrap_or(self.text.len());
@@ -172,6 +177,14 @@ impl Finder<'_> {
             start = end;
         }
         Ok(parts)
+    }
+
+    /// Fails if it is not to go on.
+    fn check(&self) -> Result<(), ChatError> {
+        match (self.go_on)() {
+            true => Ok(()),
+            false => Err(ChatError::Interrupted),
+        }
     }
 
     /// Adds the parts of messages that are told from those around them, but not from each other.
@@ -199,6 +212,7 @@ impl Finder<'_> {
         let least = if messages.start == 0 { 0 } else { range.start };
         let mut own = Vec::new();
         for at in messages.clone() {
+            self.check()?;
             let role = role(self.messages[at]);
             if is_generated && role == ASSISTANT {
                 continue;

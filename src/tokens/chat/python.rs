@@ -24,7 +24,9 @@ pub(super) fn add_to(environment: &mut Environment<'static>, day: Day) {
             Err(error.with_source(Raised(message)))
         },
     );
-    environment.add_function("strftime_now", move |format: &str| day.strftime(format));
+    environment.add_function("strftime_now", move |format: &str| {
+        (day.strftime(format)).map_err(|reason| Error::new(ErrorKind::InvalidOperation, reason))
+    });
     environment.add_filter("tojson", to_json);
     // in Python texts are sequences as well, and so are mappings
     environment.add_test("sequence", |value: &Value| {

@@ -13,7 +13,7 @@ fn parts(source: &str, messages: Json) -> Result<Vec<String>, String> {
     let messages: Vec<Fields> = serde_json::from_value(messages).unwrap();
     let messages: Vec<&Fields> = messages.iter().collect();
     let found = template(source)
-        .apply(&messages)
+        .apply(&messages, &|| true)
         .map_err(|error| error.to_string())?;
     let part = |part: &Part| format!("{}: {}", part.role, &found.text[part.range.clone()]);
     Ok(found.parts.iter().map(part).collect())
@@ -238,7 +238,7 @@ fn tokens_and_masks_are_those_of_transformers() {
             let encoded = tokenizer.encode_with_places(text).unwrap();
             let ids: Vec<u32> = encoded.tokens.iter().map(|id| id.0).collect();
             assert_eq!(&ids, expected, "{name}");
-            let found = match template.apply(&messages) {
+            let found = match template.apply(&messages, &|| true) {
                 Ok(found) => found,
                 Err(error) => {
                     unstable.push(format!("{name}: {error}"));
