@@ -2,9 +2,17 @@
 
 use std::marker::PhantomData;
 
-use clap::{ArgMatches, Args, Command, Error, FromArgMatches};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, Command, CommandFactory as _, Error, FromArgMatches};
 use serde::Serialize;
 use serde_json::Value;
+
+use super::Cli;
+
+/// An error in what the command line asks for.
+pub(super) fn usage(reason: String) -> clap::Error {
+    Cli::command().error(ErrorKind::ArgumentConflict, reason)
+}
 
 /// The flags of options `T` that were given; those that were not leave the project file's values as they are.
 #[derive(Clone, Debug)]
@@ -81,9 +89,7 @@ fn named(options: &Value, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
-    use super::super::Cli;
+    use super::*;
 
     #[test]
     fn help_shows_the_defaults_of_options() {

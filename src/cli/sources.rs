@@ -8,8 +8,8 @@ use neuroscope::corpus::{STDIN, Source};
 use neuroscope::load::{Choice, DataSet, DataSetError, LoadError, PREFIX};
 use neuroscope::shard::DataSetInfo;
 
+use super::flags::usage;
 use super::report::Advice;
-use super::tokenize::usage;
 use super::{Context, interrupt, model};
 
 /// What `--corpus` takes.

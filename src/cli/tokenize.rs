@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _};
+use clap::Args;
 use neuroscope::corpus::{CorpusOptions, LeftOut};
 use neuroscope::load::{LoadError, ModelFiles};
 use neuroscope::scan::{self, Chat, ChatOptions, CorpusSetup, Tokenized};
 use neuroscope::tokens::{BosPolicy, TokenizerError};
 use serde_json::json;
 
-use super::flags::Flags;
+use super::flags::{Flags, usage};
 use super::sources::{self, DataSetArgs, Sources};
-use super::{Cli, Context, model, shown};
+use super::{Context, model, shown};
 
 /// Special and added tokens that are listed one by one; `--json` has all.
 const MOST_LISTED: usize = 12;
@@ -170,11 +169,6 @@ pub(super) fn read_options(
         chat: chat.over(&context.project.chat)?,
         bos,
     })
-}
-
-/// An error in what the command line asks for.
-pub(super) fn usage(reason: String) -> clap::Error {
-    Cli::command().error(ErrorKind::ArgumentConflict, reason)
 }
 
 /// Makes sure that the corpus of a data folder is tokenized.

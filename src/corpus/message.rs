@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn what_is_not_a_list_of_messages_is_an_error() {
         for (value, reason) in [
-            (json!("a"), "not one of JSON"),
+            (json!("a"), "not JSON"),
             (json!("{}"), "is not a list of messages"),
             (json!([]), "holds no messages"),
             (json!(["a"]), "message 1: it is not an object"),

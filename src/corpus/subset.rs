@@ -22,7 +22,7 @@ pub struct Subset {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<Share>,
     /// Seed of `--sample`
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SEED", requires = "sample"))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SEED"))]
     #[serde(skip_serializing_if = "is_zero")]
     pub sample_seed: u64,
     /// Shuffle the documents with this seed, before `--max-tokens` applies

@@ -10,8 +10,8 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use neuroscope::atlas::Atlas;
 use neuroscope::atlas::facts::{KURTOSIS, MEAN_ABS};
+use neuroscope::atlas::{Atlas, Relation};
 use neuroscope::shard::{PartManifest, read_manifest, verify_files};
 use neuroscope::tokens::store::TokenStore;
 use serde_json::Value;
@@ -60,7 +60,10 @@ fn version_1_is_read() {
                 if let Some(weights) = neuron.weights {
                     assert_eq!((weights.top.len(), weights.bottom.len()), (20, 20));
                     assert_eq!(weights.cosines.gate_in.is_some(), name == "llama");
-                    assert!(weights.class.is_some() && weights.neighbours[0].len() == 10);
+                    assert!(
+                        weights.class.is_some()
+                            && weights.neighbours[Relation::InInLayer as usize].len() == 10
+                    );
                     assert_eq!(weights.histogram.counts.iter().sum::<u32>(), 290);
                 }
                 n += 1;

@@ -24,7 +24,7 @@ where it is said, and left out of classes and of neighbours by w_out (DEFINITION
 
 and of the whole model, N = n_layers * n, a neuron's id being layer * n + neuron; -1 and 0 where there are fewer than 10:
 
-    alike.{ids,values}                            [N, 10] neurons by the mean of cos(w_in, w_in) and cos(w_out, w_out), if positive
+    alike.{ids,values}                            [N, 10] neurons by the mean of cos(w_in, w_in) and cos(w_out, w_out), if positive; by its size where gated
     {in_in,out_out}_{layer,others}.{ids,values}   [N, 10] neurons by |cosine|, of the same layer and of all others
     {down,up}stream_{in,gate}.{ids,values}        [N, 10] by |cos(w_out, w_in)| or w_gate, to later and from earlier layers
     {promoted,suppressed}_{logit,v}.{ids,values}  [d_vocab, 10] neurons by logit weight, and by v, largest and smallest first
@@ -424,6 +424,8 @@ def neighbours(weights, neurons, dtype=np.float64):
         mine, theirs = rows[:, None] // n, everyone // n
         mean = (units["in"][rows] @ units["in"].T + units["out"][rows] @ units["out"].T) / 2
         both = (np.abs(units["in"]).max(axis=1) > 0) & (np.abs(units["out"]).max(axis=1) > 0)
+        if "gate" in units:  # turning both signs leaves a gated neuron as it is
+            mean = np.abs(mean)
         allowed = (rows[:, None] != everyone) & both[rows][:, None] & both & (mean > 0)
         yield "alike", rows, mean, np.where(allowed, mean, -np.inf)
         for a, b in pairs:

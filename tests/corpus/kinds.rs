@@ -144,7 +144,7 @@ fn what_cannot_be_read_is_said_before_anything_is() {
         "cut.parquet",
         &parquet[..parquet.len() / 2],
         json!({}),
-        &["no footer, as if it were cut off"],
+        &["no footer; it may have been cut off"],
     );
     check("b.parquet", b"", json!({}), &["b.parquet`: it is empty"]);
     check(

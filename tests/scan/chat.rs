@@ -315,6 +315,6 @@ fn what_is_wrong_with_conversations_is_said_before_the_scan() {
     );
     fail(
         scan.args(ASSISTANT),
-        &["the corpus has no conversations", "--messages-field"],
+        &["`--count-roles` needs conversations", "--messages-field"],
     );
 }

@@ -88,7 +88,7 @@ fn layers_belong_to_the_identity_of_a_scan() {
     };
     succeed(&mut scan("0-1", "0/2"));
     fail(&mut scan("0,2", "1/2"), &["layers"]);
-    fail(&mut scan("3", "1/2"), &["layers 0 to 2", "names 3"]);
+    fail(&mut scan("3", "1/2"), &["layers 0 to 2", "names layer 3"]);
     misused(&mut scan("1-0", "1/2"), &["`1-0` is not a range of layers"]);
     succeed(&mut scan("1,0", "1/2"));
     succeed(&mut data_command(&project, "merge", &project.data("llama")));

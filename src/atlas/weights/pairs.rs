@@ -21,7 +21,8 @@ const PANEL: usize = Columns::PANEL;
 /// What one neuron is to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// Neurons that read and write alike, by the mean of cos(w_in, w_in) and cos(w_out, w_out), where that is positive.
+    /// Neurons that read and write alike, by the mean of cos(w_in, w_in) and cos(w_out, w_out), where that is positive. A gated
+    /// neuron is the same with both signs turned, so there it is the size of the mean.
     Alike,
     /// Neurons of the layer, by cos(w_in, w_in).
     InInLayer,
@@ -312,6 +313,7 @@ impl Neighbours {
         let (rows, columns) = (chunk.rows, chunk.columns);
         let mut buffers: Vec<_> = open.iter().map(|_| TileValues::new()).collect();
         let mut hits = Vec::new();
+        let is_gated = self.out_gate.is_some();
         let n_panels = columns[0].n_panels();
         let begin = first_panel(chunk.first, n_panels);
         for (tiles, own) in rows[0].groups() {
@@ -327,7 +329,12 @@ impl Neighbours {
                         let products = a.first(n)[row.clone()].iter().zip(&b.first(n)[row.clone()]);
                         let means = mean.first_mut(n)[row].iter_mut().zip(of_columns);
                         for ((mean, of_column), (a, b)) in means.zip(products) {
-                            *mean = (0.5 * (a + b)).max(0.0) * of_row * of_column;
+                            let sum = if is_gated {
+                                (a + b).abs()
+                            } else {
+                                (a + b).max(0.0)
+                            };
+                            *mean = 0.5 * sum * of_row * of_column;
                         }
                     }
                 }
@@ -524,7 +531,12 @@ mod tests {
                         &row(&kind(of_other), at),
                     )
                 });
-                ((input + out) / 2.0).max(0.0)
+                let mean = (input + out) / 2.0;
+                if layers[layer].gate.is_some() {
+                    mean.abs()
+                } else {
+                    mean.max(0.0)
+                }
             };
             let (own, theirs) = match relation {
                 Relation::Alike => (&layers[layer].input, &of_other.input),

@@ -11,7 +11,7 @@ use crate::hint::Hint;
 #[non_exhaustive]
 pub enum ChatError {
     /// The template is not one.
-    #[error("it has a syntax error{}: {reason}", at(*line))]
+    #[error("{reason}{}", at(*line))]
     Syntax {
         /// Its line, from 1.
         line: Option<usize>,

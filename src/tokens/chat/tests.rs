@@ -153,17 +153,21 @@ fn errors_say_what_the_template_says() {
         }
     };
     for (source, expected) in [
-        ("\n{% if %}", "does not parse (line 2)"),
-        ("{% generation %}", "does not parse"),
+        (
+            "\n{% if %}",
+            "syntax error: unexpected end of block (line 2)",
+        ),
+        ("{% generation %}", "syntax error"),
         (
             "{{ raise_exception('no ' ~ messages[0].role) }}",
-            "the chat template refuses it: no system",
+            "the chat template refuses this conversation: no system",
         ),
         ("\n\n{{ messages.a.b }}", "fails (line 3)"),
         ("{{ nothing() }}", "fails (line 1)"),
+        ("{{ strftime_now('%V') }}", "does not know `%V`"),
         (
             "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
-            "fails",
+            "it was stopped because it does too much",
         ),
     ] {
         let error = error(source);
