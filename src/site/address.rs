@@ -78,6 +78,11 @@ pub(super) fn said(layer: u32) -> String {
     format!("{layer}/{SAID}.json")
 }
 
+/// A file of short lines, in their model's folder.
+pub(super) fn short_lines(n: usize) -> String {
+    format!("lines/short-{n}.json")
+}
+
 /// The index of the words of what was said, in their model's folder.
 pub(super) fn said_words() -> String {
     format!("words/{SAID}.json")

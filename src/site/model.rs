@@ -84,6 +84,7 @@ fn own_pages(part: &ModelPart<'_>) -> Result<(ModelData, Vec<LayerFigures>), Sit
 /// Writes the files that hold nothing but what was said of neurons.
 fn write_said(part: &ModelPart<'_>) -> Result<(), SiteError> {
     search::said::write(*part)?;
+    search::short_lines::write(part)?;
     part.packing
         .map_or(Ok(()), |packing| layout::write_said(part, packing))
 }

@@ -42,6 +42,14 @@ impl<'a> Documentation<'a> {
         }
     }
 
+    /// What was said in one line: the title of the note, or else the first explanation.
+    pub(super) fn title(&self) -> Option<&'a str> {
+        let explanation = || self.explanations.first().map(|one| one.text.as_str());
+        self.note
+            .map(|note| note.title.as_str())
+            .or_else(explanation)
+    }
+
     /// A hash that says whether something else is said.
     pub(super) fn hash(&self) -> String {
         let json = serde_json::to_vec(self).unwrap_or_default();

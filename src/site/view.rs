@@ -64,6 +64,8 @@ pub(super) struct ModelView {
     pub(super) subset: String,
     /// The beginning of the hash of the chat template, and the day that it shows; none if the corpus has no conversations.
     pub(super) chat: Option<ChatView>,
+    /// The size of cosine that the closest of as many random directions as the model has neurons would have.
+    pub(super) chance: String,
     pub(super) n_layers: u32,
     /// The layers that were scanned, in words and one by one, if these are not all.
     pub(super) layers: Option<String>,
@@ -157,6 +159,12 @@ fn weights_notes(model: &ModelInfo) -> Vec<String> {
     notes
 }
 
+/// About the largest cosine between a direction and as many random ones as a model has neurons, √(2 ln N / d).
+fn chance(model: &ModelInfo) -> f64 {
+    let n_neurons = f64::from(model.n_layers) * f64::from(model.d_mlp);
+    (2.0 * n_neurons.max(1.0).ln() / f64::from(model.d_model.max(1))).sqrt()
+}
+
 /// How the conversations of a corpus became text.
 #[derive(Clone, Serialize)]
 pub(super) struct ChatView {
@@ -213,6 +221,7 @@ impl ModelView {
                 template_sha256: short(&chat.template_sha256),
                 day: chat.day.clone(),
             }),
+            chance: format!("{:.4}", chance(model)),
             n_layers: model.n_layers,
             d_mlp: model.d_mlp,
             d_model: model.d_model,

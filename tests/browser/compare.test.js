@@ -16,14 +16,14 @@ const column = (selector) => page.$$eval(`${selector} .pair > *`, (columns) => c
 test("a neuron's page leads to the comparison, and that to its neighbours", async () => {
   await page.goto(`${root}tiny/1/7.html`);
   await page.click("text=Compare");
-  await page.waitForSelector(".lists a");
+  await page.waitForSelector("#pair .lists a");
   const { weights } = await recordOf("tiny/1/7");
-  const [layer, neuron] = weights.neighbours.in_in_layer[0];
-  await page.click(".lists a >> nth=0");
+  const [layer, neuron] = weights.neighbours.alike[0];
+  await page.click("#pair .lists a >> nth=0");
   await page.waitForSelector(".examples .tokens");
   assert.equal(at(), `compare.html?a=tiny/1/7&b=tiny/${layer}/${neuron}`);
   const found = await page.$$eval("#neighbours li", (items) => items.map((item) => item.textContent));
-  assert.ok(found.some((text) => text.startsWith("B is number 1 among the neighbours of A: Same or opposite input direction, this layer")), found.join("\n"));
+  assert.ok(found.some((text) => text.startsWith("B is number 1 among the neighbours of A: Most alike")), found.join("\n"));
   await page.click(`.kind a >> text=tiny 1.7`);
   assert.equal(at(), "tiny/1/7.html");
   // the same from the other side

@@ -399,13 +399,12 @@ test("the line is under the title, on cards and in previews, and said to be auto
 
 test("a neighbour says what it does, to the pointer and to the keyboard", async () => {
   const { weights } = await open("tiny/1/7.html");
-  const [layer, neuron] = weights.neighbours.in_in_layer[0];
+  const [layer, neuron] = weights.neighbours.alike[0];
   const { lines_per_file, d_mlp } = await json("tiny/index.json");
   const flat = layer * d_mlp + neuron;
   const first = flat - (flat % lines_per_file);
   const [, , , , said, line] = (await json(`tiny/lines/${String(first).padStart(7, "0")}.json`)).lines[flat - first];
-  await page.click("#neighbours summary");
-  await page.focus("#neighbours li a");
+  await page.focus("#alike li a");
   await page.waitForSelector("#tip:popover-open");
   assert.equal(await page.textContent("#tip"), said ? visible(said) : `${visible(line)} automatic`);
 });

@@ -114,7 +114,7 @@ export const TOUR = {
     await reader.go("compare.html?a=tiny/1/7");
     await reader.click("#pair .lists a");
     await reader.until(() => document.querySelectorAll("#pair .list .tokens").length === 12);
-    const [[layer, neuron]] = (await atlas.record(1, 7)).weights.neighbours.in_in_layer;
+    const [[layer, neuron]] = (await atlas.record(1, 7)).weights.neighbours.alike;
     assert.deepEqual(await reader.texts("#pair .kind a:not(.tag)"), ["tiny 1.7", `tiny ${layer}.${neuron}`]);
     assert.equal((await reader.texts("#pair .card b")).length, 26);
     await reader.click("button[name=swap]");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readFile } from "node:fs/promises";
 import { SITE, at, json, page, root } from "./browser.js";
-import { number } from "../../theme/assets/read/tokens.js";
+import { number, visible } from "../../theme/assets/read/tokens.js";
 
 
 const record = () => page.evaluate(() => JSON.parse(document.getElementById("neuron").textContent));
@@ -20,20 +20,36 @@ test("a neuron's tags lead to what they mean", async () => {
   assert.equal(await page.textContent(":target"), weights.class.name);
 });
 
-test("neighbours are folded away, by keyboard as well, and lead to their pages", async () => {
+test("the most alike are shown with a few words, other neighbours are folded away, by keyboard as well, and all lead to their pages", async () => {
   await page.goto(`${root}tiny/0/5.html`);
-  const { weights } = await record();
+  const { weights: { neighbours } } = await record();
+  const { short_lines_per_file: perFile, d_mlp } = await json("tiny/index.json");
+  assert.ok(perFile > 3 * d_mlp);
+  const { lines } = await json("tiny/lines/short-0.json");
+  const words = ([layer, neuron, cosine]) => `${layer}.${neuron} ${visible(lines[layer * d_mlp + neuron] ?? "")} ${cosine < 0 ? "-" : "+"}${number(Math.abs(cosine))}`;
+  const shown = (list) => page.$$eval(list, (items) => items.map((item) => item.textContent));
+  await page.focus("#alike li a");
+  await page.waitForFunction(() => document.querySelector("#alike .short").textContent !== "");
+  assert.deepEqual(await shown("#alike li"), neighbours.alike.map(words));
+  assert.ok(neighbours.alike.length === 10 && neighbours.alike.every(([, , cosine], i) => cosine > 0 && (i === 0 || cosine <= neighbours.alike[i - 1][2])));
   assert.equal(await page.isVisible("#neighbours ol"), false);
   await page.focus("#neighbours summary");
   await page.keyboard.press("Enter");
-  const shown = await page.$$eval("#neighbours > .lists:first-of-type > div", (lists) =>
-    lists.map((list) => [...list.querySelectorAll("li")].map((item) => item.textContent)));
-  const words = ([layer, neuron, cosine]) => `${layer}.${neuron} ${cosine < 0 ? "-" : "+"}${number(Math.abs(cosine))}`;
-  const names = ["in_in_layer", "in_in_others", "out_out_layer", "out_out_others", "upstream_in", "upstream_gate", "downstream_in", "downstream_gate"];
-  assert.deepEqual(shown, names.map((name) => weights.neighbours[name].map(words)));
-  assert.equal(weights.neighbours.upstream_in.length, 0);
-  assert.equal(weights.neighbours.downstream_gate.length, 10);
-  const [layer, neuron] = weights.neighbours.downstream_in[0];
+  await page.waitForFunction(() => document.querySelector("#neighbours .short").textContent !== "");
+  const both = (name, sign) => ["layer", "others"].flatMap((where) => neighbours[`${name}_${where}`]).filter(([, , cosine]) => cosine * sign > 0).sort(([, , a], [, , b]) => Math.abs(b) - Math.abs(a));
+  const { upstream_in, upstream_gate, downstream_in, downstream_gate } = neighbours;
+  const expected = [both("in_in", 1), both("out_out", 1), upstream_in, upstream_gate, downstream_in, downstream_gate, both("in_in", -1), both("out_out", -1)];
+  const lists = await page.$$eval("#neighbours > .lists:first-of-type > div", (all) => all.map((list) => [...list.querySelectorAll("li")].map((item) => item.textContent)));
+  assert.deepEqual(lists, expected.map((list) => list.map(words)));
+  assert.ok(upstream_in.length === 0 && downstream_gate.length === 10);
+  const loaded = await page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name).filter((name) => name.includes("/lines/")));
+  assert.ok(loaded.length > 0 && loaded.length <= 4, loaded.join("\n"));
+  // what chance gives is grey
+  const chance = Number(await page.getAttribute("[data-part=neighbours]", "data-chance"));
+  assert.ok(Math.abs(chance - Math.sqrt((2 * Math.log(3 * d_mlp)) / 24)) < 1e-4);
+  const grey = await page.$$eval("#neighbours > .lists:first-of-type li", (items) => items.map((item) => item.matches(".chance")));
+  assert.deepEqual(grey, expected.flat().map(([, , cosine]) => Math.abs(cosine) <= chance));
+  const [layer, neuron] = downstream_in[0];
   await page.click(`#neighbours a >> text="${layer}.${neuron}"`);
   assert.equal(at(), `tiny/${layer}/${neuron}.html`);
 });

@@ -53,6 +53,7 @@ pub(crate) fn model_index(
         "words": "words/index.json",
         "lines": "lines/",
         "lines_per_file": search::lines_per_file(part),
+        "short_lines_per_file": search::short_lines::short_lines_per_file(part),
         "neuron": match model.packing {
             None => "{layer}/{neuron}.html",
             Some(_) => "{layer}/neuron.html?n={neuron}",

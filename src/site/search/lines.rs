@@ -42,9 +42,7 @@ impl<'a> Lines<'a> {
 
 impl Section for Lines<'_> {
     fn neuron(&self, data: &NeuronData<'_>) -> Result<(), SiteError> {
-        let said = data.documentation.note.map(|note| note.title.as_str());
-        let explanations = data.documentation.explanations;
-        let said = said.or_else(|| explanations.first().map(|one| one.text.as_str()));
+        let said = data.documentation.title();
         let line = data.main().next().map_or("null".to_owned(), |row| {
             let [before, at, after] = &around_peak(self.part.texts, row);
             let automatic = data.neuron.summary.line();
@@ -125,7 +123,7 @@ fn line(value: f32, [before, at, after]: [&str; 3], about: [Option<&str>; 2]) ->
 }
 
 /// The beginning of a text.
-fn first(text: &str, n: usize) -> &str {
+pub(super) fn first(text: &str, n: usize) -> &str {
     let end = text.char_indices().nth(n);
     &text[..end.map_or(text.len(), |(at, _)| at)]
 }

@@ -6,6 +6,7 @@ mod lines;
 mod pieces;
 mod postings;
 pub(super) mod said;
+pub(super) mod short_lines;
 mod units;
 mod words;
 

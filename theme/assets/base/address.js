@@ -61,6 +61,7 @@ export const FILES = {
   starts: "text/documents.json",
   text: (i) => `text/${digits(6, i)}.gz`,
   lines: (first) => `lines/${digits(7, first)}.json`,
+  shortLines: (i) => `lines/short-${i}.json`,
   documents: "docs/index.json",
   documentsFrom: (first) => `docs/${digits(6, first)}.json`,
   tokens: "tokens/index.json",

@@ -1,11 +1,11 @@
 // The parts of a neuron's page beside its examples, drawn from its record. The page of two neurons shows them as well.
 
 import { neuronPage, tokenPage } from "../base/address.js";
-import { element } from "../base/dom.js";
+import { element, whenSeen } from "../base/dom.js";
 import { explain } from "../base/tip.js";
 import { FACTS } from "../read/facts.js";
 import { sidesOf, signOf } from "../read/sides.js";
-import { measured, number, percent, signed, tokenText } from "../read/tokens.js";
+import { measured, number, percent, signed, tokenText, visible } from "../read/tokens.js";
 import { activations, binRange, cosines, histogram, valueRange } from "./plots.js";
 
 const FIRST = 10; // tokens of a list; the others are folded away
@@ -108,6 +108,7 @@ export function signTable({ signs }) {
 
 /** How one neuron can be related to others: name of the list, and what its cosines are. */
 export const RELATIONS = {
+  alike: ["Most alike", "mean of cos(w_in, w_in) and cos(w_out, w_out)"],
   in_in_layer: ["Same or opposite input direction, this layer", "cos(w_in, w_in)"],
   in_in_others: ["Same or opposite input direction, other layers", "cos(w_in, w_in)"],
   out_out_layer: ["Same or opposite output direction, this layer", "cos(w_out, w_out)"],
@@ -118,29 +119,75 @@ export const RELATIONS = {
   downstream_gate: ["Downstream, into w_gate", "cos(this w_out, their w_gate), later layers"],
 };
 
+/** The lists of a neuron's page: name, what its cosines are, of which relations, and with which sign if only one is meant. */
+const LISTS = [
+  ["Read alike", "cos(w_in, w_in)", ["in_in_layer", "in_in_others"], 1],
+  ["Write alike", "cos(w_out, w_out)", ["out_out_layer", "out_out_others"], 1],
+  ["Upstream, into w_in", "cos(their w_out, this w_in), earlier layers", ["upstream_in"]],
+  ["Upstream, into w_gate", "cos(their w_out, this w_gate), earlier layers", ["upstream_gate"]],
+  ["Downstream, into w_in", "cos(this w_out, their w_in), later layers", ["downstream_in"]],
+  ["Downstream, into w_gate", "cos(this w_out, their w_gate), later layers", ["downstream_gate"]],
+  ["Read the opposite", "cos(w_in, w_in)", ["in_in_layer", "in_in_others"], -1],
+  ["Write the opposite", "cos(w_out, w_out)", ["out_out_layer", "out_out_others"], -1],
+];
+
 const READS = { in: ["w_in", "W_E·w_in"], gate: ["w_gate", "W_E·w_gate"] };
 
 const titled = (heading, title, more, list) => element("div", {}, element(heading, {}, title, " ", element("small", {}, more)), list);
 
-/** The neurons with the strongest weights in common, and the tokens that a neuron of an early layer reads. `about` says of a neuron what it does. */
-export function neighbours({ weights }, folder, about) {
-  const { reads } = weights;
-  const lists = Object.entries(weights.neighbours).map(([relation, neurons]) => {
-    const items = neurons.map(([layer, neuron, cosine]) => valued(explain(neuronLink(folder, layer, neuron), () => about(layer, neuron)), cosine));
-    return titled("h3", ...RELATIONS[relation], element("ol", {}, ...items));
-  });
-  const tokens = Object.entries(reads ?? {}).flatMap(([name, { top, bottom }]) => {
+/** Neurons `[layer, neuron, cosine]` in rows, each with a few words that `fill` puts there; cosines that chance gives as well are grey. */
+function neuronRows(neurons, folder, { about, chance }) {
+  const row = ([layer, neuron, cosine]) => {
+    const item = valued(explain(neuronLink(folder, layer, neuron), () => about(layer, neuron)), cosine);
+    item.querySelector(".num").before(element("bdi", { class: "short", "data-layer": layer, "data-neuron": neuron }), " ");
+    item.classList.toggle("chance", Math.abs(cosine) <= chance);
+    return item;
+  };
+  return element("ol", {}, ...neurons.map(row));
+}
+
+/** Puts a few words on each neuron of the rows within a node, once. */
+async function fillRows(node, shortLine) {
+  const empty = [...node.querySelectorAll(".short:empty")];
+  await Promise.all(empty.map(async (place) => {
+    place.textContent = visible(await shortLine(Number(place.dataset.layer), Number(place.dataset.neuron)).catch(() => "")); // a row is one without words
+  }));
+}
+
+/** The tokens that a neuron of an early layer reads. */
+function tokensRead(reads, folder) {
+  const tokens = Object.entries(reads).flatMap(([name, { top, bottom }]) => {
     const [weight, product] = READS[name];
     return [titled("h4", `Along ${weight}`, `most positive ${product}`, tokenList(top, folder)), titled("h4", `Against ${weight}`, `most negative ${product}`, tokenList(bottom, folder))];
   });
-  const read = [
+  return [
     element("h3", {}, "Tokens read"),
     hint("Products of its input weights with W_E, shown for the first layers only, where the residual stream is still close to the embedding."),
     element("div", { class: "lists" }, ...tokens),
   ];
-  return element("details", { class: "fold", id: "neighbours" },
-    element("summary", {}, element("h2", {}, "Neighbours"), ` which neurons read and write alike, which feed it and which it feeds${reads ? "; tokens read" : ""}`),
-    hint("In the order of the cosine's magnitude, the largest first; norms are folded in."),
+}
+
+/**
+ * The neurons that are most alike, those with the strongest weights in common, and the tokens that a neuron of an early layer reads. `about` says of a neuron
+ * what it does, and `shortLine` the same in a few words; `chance` is the cosine of the closest of as many random directions.
+ */
+export function neighbours({ weights }, folder, { about, shortLine, chance }) {
+  const { reads, neighbours: { alike, ...others } } = weights;
+  const rows = (neurons) => neuronRows(neurons, folder, { about, chance });
+  const of = (relations, sign) => relations.flatMap((relation) => others[relation] ?? [])
+    .filter(([, , cosine]) => !sign || cosine * sign > 0)
+    .sort(([, , a], [, , b]) => Math.abs(b) - Math.abs(a));
+  const lists = LISTS.filter(([, , relations]) => relations.some((relation) => others[relation]))
+    .map(([title, more, relations, sign]) => titled("h3", title, more, rows(of(relations, sign))));
+  const fold = element("details", { class: "fold", id: "neighbours", toggle: () => fold.open && fillRows(fold, shortLine) },
+    element("summary", {}, element("h2", {}, alike ? "More neighbours" : "Neighbours"), ` who reads and writes alike or the opposite, who feeds it and whom it feeds${reads ? "; tokens read" : ""}`),
+    hint("By the size of the cosine, norms folded in; grey where chance would give as much among all neurons."),
     element("div", { class: "lists" }, ...lists),
-    ...(reads ? read : []));
+    ...(reads ? tokensRead(reads, folder) : []));
+  if (!alike) return [fold];
+  const [title, more] = RELATIONS.alike;
+  const similar = element("section", { id: "alike", "aria-labelledby": "alike-title" },
+    element("h2", { id: "alike-title" }, title), hint("Neurons of any layer that read and write alike, by the ", more, "."), element("div", { class: "lists wide" }, rows(alike)));
+  whenSeen(similar, () => fillRows(similar, shortLine));
+  return [similar, fold];
 }

@@ -7,7 +7,7 @@ import { turns } from "../base/loading.js";
 import { tabRow } from "../base/tabs.js";
 import { bandsOf, exampleId, idOf, item, leftOutOf, linkTo, listsOf, reading, scaleChoice, snippet, wordsOf } from "../draw/examples.js";
 import { activationPlot, cosinePlot, explainCards, facts, hint, logits, neighbours, signTable, vPlot } from "../draw/parts.js";
-import { aboutNeuron, linesOf } from "../read/lines.js";
+import { aboutNeuron, linesOf, shortLinesOf } from "../read/lines.js";
 import { embedded } from "../read/record.js";
 import { listOf, sideOf } from "../read/sides.js";
 import { number } from "../read/tokens.js";
@@ -33,13 +33,12 @@ function showTokens(side) {
   tokens.replaceChildren(...logits(record, folder, { on: side, whole }));
 }
 
-// what other neurons do, for those who come to one
-let lineOf;
-function about(otherLayer, other) {
-  const [, d_mlp] = siteHere().models[model];
-  lineOf ??= linesOf(neuron.read);
-  return aboutNeuron(lineOf(otherLayer * d_mlp + other));
-}
+// what other neurons do
+const flatOf = (otherLayer, other) => otherLayer * siteHere().models[model][1] + other;
+let lineOf; // for those who come to one
+const about = (otherLayer, other) => aboutNeuron((lineOf ??= linesOf(neuron.read))(flatOf(otherLayer, other)));
+let shortLineOf;
+const shortLine = (otherLayer, other) => (shortLineOf ??= shortLinesOf(neuron.read))(flatOf(otherLayer, other));
 
 const chance = () => element("a", { href: modelPage(folder, "#classes") }, "chance explains");
 const PARTS = {
@@ -55,7 +54,7 @@ const NEEDS = { logits: record.logits, signs: record.signs, cosines: record.weig
 function drawPart(part) {
   const name = part.dataset.part;
   if (name in NEEDS && !NEEDS[name]) return part.remove(); // a theme may ask for what is not there
-  if (name === "neighbours") return part.append(neighbours(record, folder, about));
+  if (name === "neighbours") return part.append(...neighbours(record, folder, { about, shortLine, chance: Number(part.dataset.chance) }));
   if (name === "logits") showTokens(neuron.sides[0]);
   const [title, draw] = PARTS[name];
   part.setAttribute("aria-labelledby", `${name}-title`);

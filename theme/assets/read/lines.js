@@ -17,6 +17,15 @@ export function linesOf(read) {
   };
 }
 
+/** Reads a few words on a neuron, by its number in the model; of all neurons, they are in at most four files. */
+export function shortLinesOf(read) {
+  return async (flat) => {
+    const { short_lines_per_file: perFile } = await read(FILES.index);
+    const { lines } = await read(FILES.shortLines(Math.floor(flat / perFile)));
+    return lines[flat % perFile] ?? "";
+  };
+}
+
 /** What there is to say of a neuron in a tip: what it does, or else what its first example peaks on. `coming` is the promise of its line. */
 export async function aboutNeuron(coming) {
   const line = await coming.catch(() => null); // a tip that cannot be loaded is none
