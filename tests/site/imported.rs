@@ -191,7 +191,7 @@ fn what_is_missing_is_said_and_not_linked() {
         "number of documents not known",
         "number of positions not known",
         "imported, SHA-256 not known",
-        "which weights is not known",
+        "weights not known",
     ] {
         assert!(page.contains(words), "{words}");
     }

@@ -207,6 +207,7 @@ fn a_second_build_writes_only_what_changed() {
         "llama/index.html",
         "llama/index.json",
         "llama/lines/0000000.json.gz",
+        "llama/lines/short-0.json.gz",
         "llama/1/list-000000.html",
     ];
     for name in &changed {

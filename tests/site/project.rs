@@ -195,7 +195,8 @@ fn a_changed_note_rewrites_only_what_shows_it() {
             "llama/1/5.html",
             "llama/index.html",
             "llama/index.json",
-            "llama/lines/0000032.json"
+            "llama/lines/0000032.json",
+            "llama/lines/short-0.json"
         ]
     );
 }
